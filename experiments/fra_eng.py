@@ -1,0 +1,46 @@
+"""English to French, character by character (the Keras ten-minute introduction).
+
+    s2sjax train --config=experiments/fra_eng.py --config.task.path=FILE \
+        --workdir=runs/fra_eng
+
+FILE is tab-separated; its last 20 % are held out. LSTM 256, 25 epochs.
+"""
+
+from ml_collections import ConfigDict
+
+from s2sjax.config import base_config, parse_arg
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    variant = parse_arg(arg, smoke=False, attention=False)
+
+    config = base_config()
+    config.task.name = "text"
+    config.task.level = "char"
+
+    config.model.cell = "lstm"
+    config.model.units = 256
+    config.model.embedding = 0
+    config.model.dropout_embedding = 0.0
+    config.model.dropout_state = 0.2
+    config.model.dropout_output = 0.3
+    if variant.attention:
+        config.model.attention = "bahdanau"
+
+    config.train.batch_size = 64
+    config.train.epochs = 25
+    config.train.learning_rate = 2e-3
+    config.train.schedule = "cosine:warmup=100"
+    config.train.clip_norm = 1.0
+    config.train.metric = "nll"
+    config.train.eval_every = 120
+    config.train.save_every = 120
+    config.decode.length_ratio = 3.0
+    config.decode.length_extra = 20
+
+    if variant.smoke:
+        config.model.units = 16
+        config.train.epochs = None
+        config.train.steps = 4
+        config.train.eval_every = config.train.save_every = 4
+    return config

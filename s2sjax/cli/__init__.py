@@ -1,0 +1,61 @@
+"""The command line: parse, call, print. Imports no jax before its flags are set."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from s2sjax.cli import decode, doctor, evaluate, export, flags, inspection, tasks, train
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import RunError, UsageError
+
+DOC = "s2sjax: recurrent sequence-to-sequence models, from a config to a result."
+RUNS: dict[str, Callable[[Parsed], int]] = {
+    "train": train.main,
+    "eval": evaluate.main,
+    "decode": decode.main,
+    "export": export.main,
+    "tasks": tasks.main,
+    "config show": inspection.show,
+    "config diff": inspection.diff,
+    "doctor": doctor.main,
+}
+COMMANDS = (
+    train.COMMAND,
+    evaluate.COMMAND,
+    decode.COMMAND,
+    export.COMMAND,
+    tasks.COMMAND,
+    inspection.SHOW,
+    inspection.DIFF,
+    doctor.COMMAND,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    # Libraries' warnings are not for the people who read these lines.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        parsed = flags.read(DOC, COMMANDS, sys.argv[1:] if argv is None else argv)
+        if isinstance(parsed, str):
+            print(parsed)
+            return 0
+        code = RUNS[parsed.command](parsed)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        return _failed(error, 2)
+    except RunError as error:
+        return _failed(error, 1)
+    except BrokenPipeError:
+        # The reader has what it wanted (`| head`); nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(error: Exception, code: int) -> int:
+    print(f"s2sjax: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,65 @@
+"""What a sub-command is: a name, its flags, and what its help says."""
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = type[str] | type[int] | type[bool]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`--name=VALUE`: a value of `type`, or `default` where the flag is not given."""
+
+    name: str
+    doc: str
+    default: Any = None
+    type: Kind = str
+    value: str = ""  # what the help calls it, e.g. "DIR"
+    required: bool = False
+    least: int | None = None
+    most: int = 2**31 - 1  # the int32 of compiled code
+
+    def written(self) -> str:
+        """How the flag is written, e.g. `--workdir=DIR`."""
+        if self.type is bool:
+            return f"--{self.name}"
+        return f"--{self.name}={self.value or ('N' if self.type is int else 'TEXT')}"
+
+    def possible(self) -> str:
+        """What it takes, in words.
+
+        >>> Flag("examples", "how many", type=int, least=1).possible()
+        'a whole number from 1 to 2147483647'
+        """
+        if self.type is int:
+            least = f"from {self.least}" if self.least is not None else "up"
+            return f"a whole number {least} to {self.most}"
+        return "true or false" if self.type is bool else self.value or "a text"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: what it takes, and what its help says."""
+
+    name: str  # may be two words, e.g. "config show"
+    doc: str  # the first line stands in the list of commands
+    flags: tuple[Flag, ...] = ()
+    config: Literal["none", "optional", "required"] = "none"
+    positional: str = ""  # what the help calls them, e.g. "SYMBOLS"; empty: none taken
+    examples: tuple[str, ...] = ()
+
+    def usage(self) -> str:
+        """How the command is written, folded to the width of the help."""
+        words = [f"s2sjax {self.name}"]
+        if self.config != "none":
+            text = "--config=FILE[:variant] [--config.FIELD=VALUE ...]"
+            words.append(text if self.config == "required" else f"[{text}]")
+        words += [
+            flag.written() if flag.required else f"[{flag.written()}]"
+            for flag in self.flags
+        ]
+        if self.positional:
+            words.append(f"[--] [{self.positional} ...]")
+        folded = textwrap.wrap(" ".join(words), 84, break_on_hyphens=False)
+        return "\n    ".join(folded)

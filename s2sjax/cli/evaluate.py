@@ -1,0 +1,116 @@
+"""`s2sjax eval`: what a trained model gets right, free-running and forced."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from s2sjax.cli import start
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from s2sjax.training.trained import Trained
+
+COMMAND = Command(
+    "eval",
+    "Evaluates a run, free-running and teacher-forced.\n"
+    "exact, token_accuracy and edit_distance are free-running; nll and\n"
+    "forced_token_accuracy are teacher-forced.",
+    flags=(
+        Flag("workdir", "the run", value="DIR", required=True),
+        Flag("examples", "how many; unset: the whole split", type=int, least=1),
+        Flag("split", "train, valid or test", "test", value="NAME"),
+        Flag("decode", "a decoding strategy, e.g. greedy", value="SPEC"),
+        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        Flag("seed", "of generated test data", type=int, least=0),
+        Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
+        Flag("json", "one JSON object", False, type=bool),
+    ),
+    examples=("s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",),
+)
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    values = parsed.values
+    start.reading(values.workdir)
+
+    from s2sjax.reporting import tables
+    from s2sjax.training.trained import open_trained
+
+    trained = open_trained(
+        values.workdir,
+        checkpoint(values.checkpoint),
+        decoding=values.decode,
+        seed=values.seed,
+        say=lambda line: start.warn([line]),
+    )
+    result = evaluate(
+        trained, values.split, values.examples, confusion=values.confusion
+    )
+    if values.json:
+        print(json.dumps(result))
+    else:
+        tables.print_evaluation(result)
+    return 0
+
+
+def checkpoint(text: str) -> Any:
+    """Which checkpoint `--checkpoint` names: "best", "last" or a step."""
+    if text in ("best", "last"):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise UsageError(f"--checkpoint={text} is not best, last or a step")
+
+
+def evaluate(
+    trained: "Trained",
+    split: str = "test",
+    examples: int | None = None,
+    *,
+    confusion: bool = False,
+) -> dict[str, Any]:
+    """Everything that `s2sjax eval --json` prints; holds no times and no paths."""
+    from s2sjax import metrics
+    from s2sjax.reporting import text_scores
+    from s2sjax.training.evaluate import enough, outcomes
+
+    task = trained.task
+    if split not in task.buckets:
+        raise unknown("split", split, task.buckets)
+    buckets = enough(task.buckets[split], examples)
+    results, sources = outcomes(
+        trained.model, trained.config, trained.params, buckets, examples
+    )
+    target = task.target_vocabulary
+
+    def named(token: int) -> str:
+        return str((target.decode([token]) or ["<eos>"])[0])
+
+    result = metrics.summary(results)
+    if examples is not None and result["examples"] < examples:
+        start.warn([f"--examples={examples}: {split} has {result['examples']}"])
+    seen = trained.step * trained.config.train.batch_size
+    result |= {
+        "split": split,
+        "step": trained.step,
+        "decode": trained.config.decode.strategy,
+        "unseen": task.unseen(sources, seen),
+        "by_length": metrics.by_length(results),
+        "by_symbol": {
+            named(token): row for token, row in metrics.by_symbol(results).items()
+        },
+    }
+    if target.kind != "integer":
+        written = [target.join(target.decode(row)) for row in results.output.tolist()]
+        wanted = [
+            text_scores.reference(target, row) for row in results.target.tolist()
+        ]
+        result |= text_scores.text_scores(written, wanted)
+    if confusion:
+        result["confusion"] = {
+            named(token): {named(came): count for came, count in row.items()}
+            for token, row in metrics.confusion(results).items()
+        }
+    return result

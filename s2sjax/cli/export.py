@@ -1,0 +1,40 @@
+"""`s2sjax export`: a trained model's parameters as one file."""
+
+from pathlib import Path
+
+from s2sjax.cli import start
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError
+
+COMMAND = Command(
+    "export",
+    "Writes a run's parameters, config and vocabularies as one safetensors file.",
+    flags=(
+        Flag("workdir", "the run", value="DIR", required=True),
+        Flag("out", "the file to write", value="FILE.safetensors", required=True),
+        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+    ),
+    examples=("s2sjax export --workdir=runs/reversed --out=reversed.safetensors",),
+)
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    values = parsed.values
+    if not values.out.endswith(".safetensors"):
+        raise UsageError(f"--out={values.out} does not end with .safetensors")
+    start.reading(values.workdir)
+
+    from s2sjax.cli.evaluate import checkpoint
+    from s2sjax.training import weights
+    from s2sjax.training.trained import open_trained
+
+    trained = open_trained(
+        values.workdir,
+        checkpoint(values.checkpoint),
+        say=lambda line: start.warn([line]),
+    )
+    count = weights.export(trained, Path(values.out))
+    print(f"{values.out}: {count:,} parameters of step {trained.step}")
+    return 0

@@ -1,0 +1,134 @@
+"""`s2sjax config show` and `s2sjax config diff`: what a run will do, before it does."""
+
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from s2sjax import config, experiment
+from s2sjax.cli.command import Command, Flag
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.cli.flags import Parsed
+
+SHOW = Command(
+    "config show",
+    "Prints every field of a config with its value, type and comment.\n"
+    "Without --config and --workdir it prints the defaults.",
+    flags=(
+        Flag("workdir", "a run, instead of --config", value="DIR"),
+        Flag("json", "one JSON object, by dotted field", False, type=bool),
+    ),
+    config="optional",
+    examples=("s2sjax config show --config=experiments/reversed.py:smoke",),
+)
+DIFF = Command(
+    "config diff",
+    "Prints the fields in which two configs or runs differ.\n"
+    "Each of A and B is FILE[:variant], a config.json or a run's directory.",
+    flags=(
+        Flag(
+            "json",
+            "one JSON object: field to [value in A, value in B]",
+            False,
+            type=bool,
+        ),
+    ),
+    positional="A B",
+    examples=("s2sjax config diff runs/one experiments/reversed.py",),
+)
+
+
+def show(parsed: Parsed) -> int:
+    """Runs `config show`; returns the exit code."""
+    workdir = parsed.values.workdir
+    if workdir and parsed.config:
+        raise UsageError("--config and --workdir came; give one of them")
+    shown = config.read(_of_run(workdir)) if workdir else parsed.config
+    values = config.flatten(shown if shown is not None else config.base_config())
+    described = {
+        path: {
+            "value": values[path],
+            "type": field.type.__name__ + " or none" * field.optional,
+            "doc": field.metadata["doc"],
+        }
+        for path, field in config.fields().items()
+    }
+    if parsed.values.json:
+        print(json.dumps(described, indent=1))
+        return 0
+    rows = [
+        (path, written(item["value"]), item["type"], item["doc"])
+        for path, item in described.items()
+    ]
+    _print_table(("field", "value", "type", "comment"), rows)
+    return 0
+
+
+def diff(parsed: Parsed) -> int:
+    """Runs `config diff`; returns the exit code."""
+    if len(parsed.positional) != 2:
+        raise UsageError(
+            f"config diff takes two configs or runs; {len(parsed.positional)} came"
+        )
+    one, other = parsed.positional
+    differing = config.difference(load(one), load(other))
+    if parsed.values.json:
+        print(json.dumps({path: list(pair) for path, pair in differing.items()}))
+        return 0
+    if not differing:
+        print("no difference")
+        return 0
+    rows = [(path, written(a), written(b)) for path, (a, b) in differing.items()]
+    _print_table(("field", one, other), rows)
+    return 0
+
+
+def load(text: str) -> Config:
+    """The config of `FILE[:variant]`, of a config.json, or of a run's directory.
+
+    Raises:
+      UsageError: it is none of them.
+    """
+    path = pathlib.Path(text)
+    if os.path.isdir(path):
+        return config.read(_of_run(text))
+    return config.read(path) if path.suffix == ".json" else experiment.load_config(text)
+
+
+def written(value: Any) -> str:
+    """A value as the command line takes it.
+
+    >>> written(None), written(True), written(""), written(0.5)
+    ('none', 'true', "''", '0.5')
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return "''" if value == "" else str(value)
+
+
+def _of_run(workdir: str) -> pathlib.Path:
+    path = pathlib.Path(workdir) / "config.json"
+    if not os.path.isfile(path):
+        raise UsageError(f"'{workdir}' is not a run: it has no config.json")
+    return path
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; elsewhere aligned lines, one a row, for grep and cut."""
+    if sys.stdout.isatty():
+        import rich.console
+        import rich.table
+        import rich.text
+
+        table = rich.table.Table(*header, box=None)
+        for row in rows:
+            table.add_row(*(rich.text.Text(cell) for cell in row))
+        rich.console.Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())

@@ -1,0 +1,51 @@
+"""What stands between the parsed command and jax: flags, precision, and saying so."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from s2sjax import environment
+from s2sjax.config import Config, TrainConfig
+
+
+def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
+    """Sets the flags of a run before jax is imported, and its precision after.
+
+    Args:
+      config: of the run.
+      recorded: the flags that a continued or trained run began with; None: none yet.
+      quiet: whether to keep what was added to oneself.
+    """
+    if recorded is None:
+        lines = environment.prepare(
+            os.environ, threads=config.threads, deterministic=config.deterministic
+        )
+    else:
+        lines = environment.restore(os.environ, recorded)
+    if not quiet:
+        warn(lines)
+    if config.precision != "default":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", config.precision)
+
+
+def reading(workdir: str, *, quiet: bool = True) -> Config:
+    """Prepares for a run that is only read; its config."""
+    from s2sjax.training import directory
+
+    run = directory.open_for_reading(workdir)
+    prepare(run.config.train, recorded_flags(run.record), quiet=quiet)
+    return run.config
+
+
+def recorded_flags(record: dict[str, object]) -> str | None:
+    """The flags that a run began with; None where it has not begun."""
+    flags = record.get("flags")
+    return str(flags.get("XLA_FLAGS", "")) if isinstance(flags, dict) else None
+
+
+def warn(lines: Sequence[str]) -> None:
+    """Prints lines for a person on standard error."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,42 @@
+"""`s2sjax tasks`: what there is to learn."""
+
+import json
+
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+
+COMMAND = Command(
+    "tasks",
+    "Lists the tasks with one example each, and the task.* fields that they read.",
+    flags=(Flag("json", "one JSON object", False, type=bool),),
+)
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    from s2sjax.cli import start
+    from s2sjax.config import TrainConfig
+
+    start.prepare(TrainConfig(), None, quiet=True)
+
+    from s2sjax.reporting import tables
+    from s2sjax.tasks import TASKS
+
+    if parsed.values.json:
+        print(
+            json.dumps(
+                {
+                    name: {
+                        "doc": entry.doc,
+                        "source": entry.source,
+                        "target": entry.target,
+                        "uses": sorted(entry.uses),
+                    }
+                    for name, entry in TASKS.items()
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        tables.print_tasks(TASKS)
+    return 0

@@ -1,0 +1,152 @@
+"""`s2sjax train`: starts a run, or continues it."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from s2sjax.cli import start
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2sjax.training.directory import RunDirectory
+
+COMMAND = Command(
+    "train",
+    "Trains a model; on a directory that holds a run, continues it.\n"
+    "With --config on such a directory the config is only compared.",
+    flags=(
+        Flag("workdir", "where the run is kept", value="DIR", required=True),
+        Flag(
+            "init_from",
+            "begin with the parameters of a run or of an exported file",
+            value="DIR|FILE.safetensors",
+        ),
+    ),
+    config="optional",
+    examples=(
+        "s2sjax train --config=experiments/reversed_prefix.py "
+        "--workdir=runs/reversed_prefix",
+        "s2sjax train --workdir=runs/reversed_prefix",
+    ),
+)
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    from s2sjax.training import directory
+
+    path = parsed.values.workdir
+    config, record = directory.agreed_config(path, parsed.config)
+    start.prepare(config.train, start.recorded_flags(record), quiet=False)
+
+    from s2sjax.training import provenance
+
+    with directory.open_for_training(
+        path,
+        parsed.config,
+        environment=provenance.describe(["s2sjax", *sys.argv[1:]]),
+        say=lambda line: start.warn([line]),
+    ) as run:
+        return _train(run, parsed.values.init_from)
+
+
+def _train(run: "RunDirectory", init_from: str | None) -> int:
+    from s2sjax import tasks
+    from s2sjax.reporting.console import Console
+    from s2sjax.reporting.tensorboard import TensorBoard
+    from s2sjax.training import directory, interruption, loop
+    from s2sjax.training.observer import Observers
+
+    try:
+        task = tasks.create(run.config, run.data)
+        loop.check(run.config, task)
+        params = _first_params(run, task, init_from)
+    except UsageError:
+        directory.discard_unless_begun(run)
+        raise
+    start.warn(task.notes)
+    observers = Observers([Console(), TensorBoard(run.path / "tensorboard")])
+    with interruption.watch() as signals:
+        ended = loop.train(run, task, observers, signals, params)
+        if ended.trained:
+            _draw(run)
+        if signals.received:
+            print(
+                f"stopped by {signals.received.name} at step {ended.step}, which is "
+                f"saved; continue with\n  s2sjax train --workdir={run.path}"
+            )
+            return signals.exit_code
+    _summarise(run, ended)
+    return 0
+
+
+def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
+    if init_from is None:
+        return None
+    import jax
+
+    from s2sjax.training import weights
+    from s2sjax.training.checkpoint_reader import CheckpointReader
+    from s2sjax.training.state import build_model, first_state
+
+    if CheckpointReader(run.checkpoints, metric_better="max").steps():
+        raise UsageError(
+            f"--init_from={init_from} is for a new run; --workdir={run.path} has begun"
+        )
+    model = build_model(
+        run.config, len(task.source_vocabulary), len(task.target_vocabulary)
+    )
+    wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
+    return weights.read_params(init_from, wanted)
+
+
+def _draw(run: "RunDirectory") -> None:
+    from s2sjax.reporting.curves import draw_curves
+    from s2sjax.training import journal
+
+    entries = journal.read(run.metrics)
+    if entries:
+        draw_curves(entries, run.path / "curves.png", run.path.name)
+
+
+def _summarise(run: "RunDirectory", ended: Any) -> None:
+    """The end of a run: its best checkpoint on test data, and what to do next."""
+    from s2sjax.cli.evaluate import evaluate
+    from s2sjax.reporting import tables
+    from s2sjax.training import atomic
+    from s2sjax.training.trained import open_trained
+
+    kept = run.path / "test.json"
+    if ended.trained or not kept.is_file():
+        trained = open_trained(run.path, "best")
+        result = evaluate(trained, "test")
+        atomic.write_text(kept, json.dumps(result, indent=1) + "\n")
+    else:
+        print(f"{run.path} is finished: {ended.step} steps are done, none is left")
+        result = json.loads(kept.read_text(encoding="utf-8"))
+    print(
+        f"\nbest checkpoint (step {result['step']}) on {result['examples']:,} test "
+        f"examples:"
+    )
+    tables.print_headline(result)
+    where = run.path
+    print(
+        f"\ncurves: {where / 'curves.png'}\nnext:\n"
+        f"  s2sjax eval   --workdir={where}\n"
+        f"  s2sjax decode --workdir={where} -- {_example(run)}"
+    )
+
+
+def _example(run: "RunDirectory") -> str:
+    from s2sjax.tasks.task import decode_source
+    from s2sjax.training.evaluate import some_source
+    from s2sjax import tasks
+
+    task = tasks.load(run.config, run.data)
+    symbols = decode_source(task, some_source(task.buckets["test"]))
+    text = task.source_vocabulary.join(symbols)
+    if task.source_vocabulary.kind == "integer":
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,222 @@
+"""A run's config: checked, frozen, compared and written down.
+
+An experiment file edits a `ConfigDict` (`base_config()`); the command line overrides
+it; `resolve` checks everything and freezes it into a `Config`, which is what the
+library takes and, as canonical JSON, what a run keeps. This module imports no jax,
+so that flags which must precede it can be chosen from a config.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import types
+import typing
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from s2sjax.errors import UsageError, unknown
+from s2sjax.field import Field, checked, coerced, fields, unknown_field
+from s2sjax.schema import Config, DecodeConfig, ModelConfig, TaskConfig, TrainConfig
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MAY_DIFFER",
+    "Config",
+    "DecodeConfig",
+    "Field",
+    "ModelConfig",
+    "TaskConfig",
+    "TrainConfig",
+    "base_config",
+    "canonical_json",
+    "coerced",
+    "config_hash",
+    "difference",
+    "fields",
+    "flatten",
+    "parse_arg",
+    "read",
+    "resolve",
+    "unknown_field",
+]
+
+FORMAT_VERSION = 1
+
+# Fields in which a continued run may differ from the run in its directory.
+MAY_DIFFER = (
+    "train.steps",
+    "train.log_every",
+    "train.samples",
+    "train.steps_per_dispatch",
+    "decode.batch_size",
+)
+
+
+def base_config() -> ConfigDict:
+    """The defaults as a locked ConfigDict, for an experiment file to edit.
+
+    >>> config = base_config()
+    >>> config.model.units = 64
+    """
+    nested: dict[str, Any] = {}
+    for path, field in fields().items():
+        *parents, name = path.split(".")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = (
+            config_dict.placeholder(field.type) if field.optional else field.default
+        )
+    return ConfigDict(nested).lock()
+
+
+def parse_arg(arg: str | None, **spec: Any) -> Any:
+    """Parses the text after the colon of `--config=FILE:arg` against typed defaults.
+
+    `smoke,units=32` sets a boolean and a number. The result has an attribute per
+    name in `spec`.
+
+    Raises:
+      UsageError: an unknown name, or a value of another type than the default's.
+
+    >>> parse_arg("smoke,units=32", smoke=False, units=128)
+    namespace(smoke=True, units=32)
+    """
+    values = dict(spec)
+    for item in filter(None, (part.strip() for part in (arg or "").split(","))):
+        name, equals, text = item.partition("=")
+        if name not in spec:
+            raise unknown("variant", name, spec)
+        values[name] = _variant_value(name, text if equals else "true", spec[name])
+    return types.SimpleNamespace(**values)
+
+
+def resolve(config: ConfigDict | dict[str, Any]) -> Config:
+    """Checks every field and freezes the config.
+
+    Raises:
+      UsageError: an unknown, missing or impossible field, by its dotted name.
+    """
+    flat = (
+        flatten(config)
+        if isinstance(config, ConfigDict)
+        else dict(_flatten(config, ""))
+    )
+    known = fields()
+    for path in flat:
+        if path not in known:
+            raise unknown_field(path)
+    values = {
+        path: checked(field, flat.get(path, field.default))
+        for path, field in known.items()
+    }
+    resolved = _build(Config, "", values)
+    _check_together(resolved)
+    return resolved
+
+
+def read(path: str | pathlib.Path) -> Config:
+    """Reads the JSON that `canonical_json` wrote.
+
+    Raises:
+      UsageError: there is no such file, or it is not a config.
+    """
+    try:
+        given = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise UsageError(f"{path} is not a config: it holds no JSON object")
+    try:
+        return resolve(given)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def canonical_json(config: Config) -> str:
+    """The config as JSON with sorted keys: what a run keeps and what is hashed."""
+    return json.dumps(dataclasses.asdict(config), sort_keys=True, indent=1)
+
+
+def config_hash(config: Config) -> str:
+    """The first 8 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
+
+
+def flatten(config: Config | ConfigDict) -> dict[str, Any]:
+    """The values by dotted path, in the order of the schema, unknown ones last.
+
+    >>> flatten(base_config())["model.units"]
+    128
+    """
+    given = (
+        config.to_dict()
+        if isinstance(config, ConfigDict)
+        else dataclasses.asdict(config)
+    )
+    flat = dict(_flatten(given, ""))
+    return {path: flat[path] for path in fields() if path in flat} | flat
+
+
+def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs differ, with both values."""
+    a, b = flatten(one), flatten(other)
+    return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+def _build(cls: type, prefix: str, values: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    return cls(
+        **{
+            item.name: (
+                _build(hints[item.name], f"{prefix}{item.name}.", values)
+                if dataclasses.is_dataclass(hints[item.name])
+                else values[prefix + item.name]
+            )
+            for item in dataclasses.fields(cls)
+        }
+    )
+
+
+def _flatten(node: Any, prefix: str) -> typing.Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _variant_value(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if text.lower() in ("true", "1", "false", "0"):
+            return text.lower() in ("true", "1")
+        raise UsageError(f"variant {name}={text} is not true or false")
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise UsageError(f"variant {name}={text} is not like {default!r}") from None
+
+
+def _check_together(config: Config) -> None:
+    task, model, train = config.task, config.model, config.train
+    if task.min_length is not None and task.min_length > task.length:
+        raise UsageError(
+            f"task.min_length={task.min_length} is above task.length={task.length}"
+        )
+    if (train.steps is None) == (train.epochs is None):
+        came = "neither" if train.steps is None else "both"
+        raise UsageError(f"set train.steps or train.epochs; {came} came")
+    if model.bidirectional and model.bridge == "copy":
+        raise UsageError(
+            "model.bridge=copy needs states of one size on both sides; with "
+            "model.bidirectional=true use model.bridge=dense or zero"
+        )
+    if task.valid_share + task.test_share >= 1:
+        raise UsageError(
+            f"task.valid_share={task.valid_share} and task.test_share="
+            f"{task.test_share} leave nothing to train on"
+        )

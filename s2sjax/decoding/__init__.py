@@ -1,0 +1,1 @@
+"""Decoding any `StepFn`: pure functions that know no model."""

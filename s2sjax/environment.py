@@ -1,0 +1,131 @@
+"""What must stand in the environment before jax is imported.
+
+XLA reads `XLA_FLAGS` once, when jax starts its backends, so that threads, devices,
+determinism and the guard against wrong numbers are chosen here and not in a config
+of jax. Nothing happens on import: the command line, the test suite and scripts call
+`prepare` (or `restore`, for a run that recorded its flags) on `os.environ`.
+"""
+
+import importlib.metadata
+from collections.abc import MutableMapping
+
+from s2sjax.errors import UsageError
+
+# jaxlib versions whose CPU compiler fuses some reductions into wrong numbers
+# (jax-ml/jax#39103). A flag that a jaxlib does not know aborts the process, so that
+# the guard is added to the versions it was tested with and to no others.
+WRONG_JAXLIB = ("0.10.2",)
+GUARD = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+DEVICES = "--xla_force_host_platform_device_count"
+
+_WHY = {
+    GUARD: "jaxlib {jaxlib} gets some sums wrong on the CPU without it",
+    ONE_THREAD: "one thread in each matrix product",
+    DETERMINISTIC: "the same bits every time on a GPU",
+}
+
+
+def prepare(
+    environ: MutableMapping[str, str],
+    *,
+    threads: int = 0,
+    deterministic: bool = False,
+    devices: int = 0,
+) -> list[str]:
+    """Adds to `XLA_FLAGS` what is needed and the user has not set himself.
+
+    Args:
+      environ: `os.environ`, or a copy for a subprocess; edited in place.
+      threads: 1 for one thread in each matrix product, 0 for XLA's choice.
+      deterministic: whether a GPU must give the same bits every time.
+      devices: how many devices the CPU is split into, 0 for one.
+
+    Returns:
+      One line for each flag added, and for a guard that the user has turned off.
+
+    Raises:
+      UsageError: a number of threads or devices that cannot be.
+
+    >>> environ = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=true"}
+    >>> lines = prepare(environ, threads=1, deterministic=True)
+    >>> "eigen=false" in environ["XLA_FLAGS"]
+    False
+    >>> print(lines[-1].partition(" (")[0])
+    XLA_FLAGS: added --xla_gpu_deterministic_ops=true
+    """
+    if threads not in (0, 1):
+        raise UsageError(f"threads={threads} is not 1, or 0 for all cores")
+    if devices < 0:
+        raise UsageError(f"devices={devices} is not a whole number of at least 0")
+    # XLA's C++ warns on standard error before any Python logger could filter it;
+    # only its errors are for the user (level 2).
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    wanted = [GUARD] if needs_guard() else []
+    wanted += [ONE_THREAD] if threads == 1 else []
+    wanted += [DETERMINISTIC] if deterministic else []
+    wanted += [f"{DEVICES}={devices}"] if devices else []
+    return _add(environ, wanted)
+
+
+def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
+    """Adds the flags that a run recorded, so that it goes on with the same bits.
+
+    A flag that the user sets now wins, and so does the guard that this jaxlib needs.
+
+    >>> environ = {}
+    >>> lines = restore(environ, "--xla_gpu_deterministic_ops=true")
+    >>> print(lines[-1].partition(" (")[0])
+    XLA_FLAGS: added --xla_gpu_deterministic_ops=true
+    """
+    lines = prepare(environ)
+    guards = () if needs_guard() else (_name(GUARD),)
+    wanted = [flag for flag in recorded.split() if _name(flag) not in guards]
+    return lines + _add(environ, wanted)
+
+
+def needs_guard() -> bool:
+    """Whether the installed jaxlib is known to compute wrong on the CPU."""
+    return jaxlib_version() in WRONG_JAXLIB
+
+
+def jaxlib_version() -> str | None:
+    """The installed jaxlib's version, without importing it; None if there is none."""
+    try:
+        return importlib.metadata.version("jaxlib")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _add(environ: MutableMapping[str, str], wanted: list[str]) -> list[str]:
+    present = environ.get("XLA_FLAGS", "").strip()
+    if present and not present.startswith("-"):
+        # XLA takes such a value for the name of a file of flags, whole.
+        return [
+            f"XLA_FLAGS={present} names a file, so that nothing was added; it needs "
+            + " ".join(wanted)
+        ] * bool(wanted)
+    flags = present.split()
+    given = {_name(flag): flag for flag in flags}
+    lines = []
+    for flag in wanted:
+        name = _name(flag)
+        if name not in given:
+            flags.append(flag)
+            given[name] = flag
+            lines.append(f"XLA_FLAGS: added {flag}{_why(flag)}")
+        elif flag == GUARD and given[name] != GUARD:
+            lines.append(f"XLA_FLAGS: {given[name]} is yours and stays{_why(flag)}")
+    if flags:
+        environ["XLA_FLAGS"] = " ".join(flags)
+    return lines
+
+
+def _name(flag: str) -> str:
+    return flag.partition("=")[0]
+
+
+def _why(flag: str) -> str:
+    why = _WHY.get(flag, "").format(jaxlib=jaxlib_version())
+    return f" ({why})" if why else ""

@@ -1,0 +1,27 @@
+"""The two ways a command fails for a reason that a person can act on."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """The request cannot be carried out as asked; nothing was started. Exit code 2.
+
+    The message is one line that names the argument, what came and what is possible.
+    """
+
+
+class RunError(RuntimeError):
+    """A run that had started failed: a full disk, a non-finite loss. Exit code 1."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not in a table, with the nearest one that is.
+
+    >>> print(unknown("cell", "lsmt", ["gru", "lstm"]))
+    unknown cell 'lsmt'; did you mean 'lstm'? (one of: gru, lstm)
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ";"
+    return UsageError(f"unknown {kind} '{name}'{hint} (one of: {', '.join(names)})")

@@ -1,0 +1,226 @@
+"""An experiment file: found, executed, and overridden field by field.
+
+`FILE[:variant]` names a Python file whose `get_config(variant)` returns a config;
+dotted overrides edit it through ml_collections' `config_flags`, which knows the type
+of every field. What goes wrong in the file is told in one line. Imports no jax.
+"""
+
+import ast
+import decimal
+import difflib
+import inspect
+import os
+import pathlib
+import re
+import traceback
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags as absl_flags
+from ml_collections import ConfigDict, config_flags
+
+from s2sjax import config
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+
+
+def load_config(text: str, overrides: Mapping[str, str] | None = None) -> Config:
+    """The config of `FILE[:variant]` with `overrides` by dotted field, all as text.
+
+    Raises:
+      UsageError: no such file, a file that fails, an impossible field or value.
+    """
+    edited = load(text)
+    override(edited, overrides or {})
+    return config.resolve(edited)
+
+
+def locate(text: str) -> tuple[pathlib.Path, str | None]:
+    """Splits `FILE[:variant]`; a colon may be part of the path of a file that exists.
+
+    Raises:
+      UsageError: there is no such file.
+    """
+    if not text:
+        raise UsageError("--config is empty; it takes FILE[:variant]")
+    if text.startswith("~/"):  # which no shell expands behind an equals sign
+        text = os.path.expanduser(text)
+    cuts = [at for at, letter in enumerate(text) if letter == ":"] + [len(text)]
+    for cut in cuts:
+        if os.path.isfile(text[:cut]):
+            return pathlib.Path(text[:cut]), text[cut + 1 :] or None
+    path = pathlib.Path(text[: text.find(".py:") + 3] if ".py:" in text else text)
+    if os.path.isdir(path):
+        raise UsageError(f"--config={text}: {path} is a folder, not a FILE.py")
+    beside = [file.name for file in path.parent.glob("*.py")]
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    hint = f"; did you mean '{path.parent / near[0]}'?" if near else ""
+    raise UsageError(f"--config={text}: there is no file '{path}'{hint}")
+
+
+def load(text: str) -> ConfigDict:
+    """Executes the file and returns its config, typed by the schema and locked.
+
+    Raises:
+      UsageError: no such file, or whatever is wrong in it, as `FILE:LINE: what`.
+    """
+    path, variant = locate(text)
+    returned = _get_config(path, _execute(path), variant)
+    if not isinstance(returned, ConfigDict):
+        raise UsageError(
+            f"{path}: get_config returned {type(returned).__name__}, not a ConfigDict; "
+            "edit and return s2sjax.config.base_config()"
+        )
+    try:
+        values = config.flatten(returned)
+    except ValueError as error:  # a required placeholder that is not set
+        raise UsageError(f"{path}: {_first_line(error)}") from None
+    edited, known = config.base_config(), config.fields()
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{path}: {config.unknown_field(name)}")
+        _assign(edited, name, config.coerced(known[name], value), f"{path}: ")
+    return edited
+
+
+def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
+    """Sets fields from the text of the command line; `none` unsets an optional one.
+
+    Raises:
+      UsageError: an unknown field, a whole group, or a value of another type.
+    """
+    given = {name: _typed_text(name, text) for name, text in overrides.items()}
+    arguments = [
+        f"--config.{name}={text}" for name, text in given.items() if text is not None
+    ]
+    values = absl_flags.FlagValues()
+    # The flags are defined from the arguments, so that a type is known for each.
+    config_flags.DEFINE_config_dict(
+        "config", edited, flag_values=values, lock_config=True, sys_argv=arguments
+    )
+    for argument in arguments:
+        try:
+            values(["s2sjax", argument])
+        except absl_flags.Error:
+            name, _, text = argument.removeprefix("--config.").partition("=")
+            raise _impossible(config.fields()[name], text) from None
+    for name in given:
+        if given[name] is None:
+            _assign(edited, name, None, "")
+
+
+def check_field(name: str) -> config.Field:
+    """The field that `--config.NAME` sets.
+
+    Raises:
+      UsageError: there is none, or NAME is a group of fields.
+    """
+    known = config.fields()
+    if name in known:
+        return known[name]
+    group = [field for field in known if field.startswith(f"{name}.")]
+    if group:
+        raise UsageError(
+            f"--config.{name} would replace the whole group; set one field at a time, "
+            f"e.g. --config.{group[0]}=..."
+        )
+    raise UsageError(f"--config.{name}: {config.unknown_field(name)}")
+
+
+def _typed_text(name: str, text: str) -> str | None:
+    """The text that `config_flags` is given, or None to unset the field."""
+    field = check_field(name)
+    if text in ("None", "none") and field.optional:
+        return None
+    if field.type is str:
+        if text == "None":
+            raise UsageError(
+                f"--config.{name}=None would be the text 'None'; it takes "
+                f"{field.possible}"
+            )
+        if _is_collection(text):
+            raise _impossible(field, text)
+    return whole_number(text) if field.type is int else text
+
+
+def whole_number(text: str) -> str:
+    """`1e3` as `1000`; what is no such number, or plain digits, as it is.
+
+    >>> whole_number("1e3"), whole_number("9007199254740993"), whole_number("0.5")
+    ('1000', '9007199254740993', '0.5')
+    """
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", text):
+        number = decimal.Decimal(text)
+        if number == number.to_integral_value():
+            return str(int(number))
+    return text
+
+
+def _is_collection(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text), tuple | list | dict | set)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+def _impossible(field: config.Field, text: str) -> UsageError:
+    return UsageError(f"--config.{field.path}={text} is not {field.possible}")
+
+
+def _assign(edited: ConfigDict, name: str, value: Any, where: str) -> None:
+    field = config.fields()[name]
+    parent, _, last = name.rpartition(".")
+    try:
+        (edited[parent] if parent else edited)[last] = value
+    except (TypeError, ValueError, KeyError):
+        raise UsageError(f"{where}{name}={value!r} is not {field.possible}") from None
+
+
+def _execute(path: pathlib.Path) -> types.ModuleType:
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise _told(path, error) from None
+    return module
+
+
+def _get_config(
+    path: pathlib.Path, module: types.ModuleType, variant: str | None
+) -> Any:
+    function = getattr(module, "get_config", None)
+    if not callable(function):
+        raise UsageError(f"{path} has no function get_config(arg)")
+    takes = len(inspect.signature(function).parameters)
+    if takes == 0 and variant is not None:
+        raise UsageError(f"{path} has no variants, but ':{variant}' came")
+    try:
+        return function(*[variant][:takes])
+    except (Exception, SystemExit) as error:
+        raise _told(path, error) from None
+
+
+def _told(path: pathlib.Path, error: BaseException) -> UsageError:
+    """What went wrong in the file, as one line: FILE:LINE: exception."""
+    if isinstance(error, UsageError):
+        return UsageError(f"{path}: {error}")
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return UsageError(f"{path}:{error.lineno}: {_kind(error)}: {error.msg}")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    where = f"{path}:{lines[-1]}" if lines else str(path)
+    return UsageError(f"{where}: {_kind(error)}: {_first_line(error)}")
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().strip('"').splitlines() or [""])[0]

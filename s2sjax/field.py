@@ -1,0 +1,130 @@
+"""One field of a config: its dotted name, its type, and what it takes."""
+
+import dataclasses
+import difflib
+import math
+import typing
+from typing import Any
+
+from s2sjax.errors import UsageError, unknown
+from s2sjax.schema import Config
+
+_LARGEST = 2**31 - 1  # the int32 of compiled code
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One line of `s2sjax config show`."""
+
+    path: str  # dotted, e.g. "model.units"
+    type: type
+    optional: bool
+    default: Any
+    metadata: typing.Mapping[str, Any]
+
+    @property
+    def possible(self) -> str:
+        """What the field takes, in words.
+
+        >>> fields()["model.units"].possible
+        'a whole number of at least 1'
+        """
+        kind = _KINDS[self.type]
+        least, most = self.metadata["least"], self.metadata["most"]
+        if self.metadata["choices"]:
+            return "one of " + ", ".join(self.metadata["choices"])
+        if least is not None and most is not None:
+            kind = f"{kind} from {least} to {most}"
+        elif least is not None:
+            kind = f"{kind} of at least {least}"
+        return f"{kind}, or none" if self.optional else kind
+
+
+def fields() -> dict[str, Field]:
+    """All fields of the schema by dotted path, in order."""
+    return {field.path: field for field in _fields(Config, "")}
+
+
+def coerced(field: Field, value: Any) -> Any:
+    """`value` in the field's type where that loses nothing, else as it is.
+
+    >>> coerced(fields()["model.units"], 1e2), coerced(fields()["model.units"], 0.5)
+    (100, 0.5)
+    """
+    if isinstance(value, bool):
+        return value
+    if field.type is float and isinstance(value, int | float):
+        return float(value)
+    if field.type is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def checked(field: Field, value: Any) -> Any:
+    """`value` as the field takes it.
+
+    Raises:
+      UsageError: it does not; the message names the field and what it takes.
+    """
+    if value is None:
+        if field.optional:
+            return None
+        raise UsageError(f"{field.path} is not set; it takes {field.possible}")
+    value = coerced(field, value)
+    if type(value) is not field.type:
+        raise UsageError(f"{field.path}={value!r} is not {field.possible}")
+    least, most = field.metadata["least"], field.metadata["most"]
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise unknown(field.path, str(value), choices)
+    if (
+        (isinstance(value, float) and not math.isfinite(value))
+        or (least is not None and value < least)
+        or (most is not None and value > most)
+    ):
+        raise UsageError(f"{field.path}={value} is not {field.possible}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise UsageError(f"{field.path}={value} is beyond {_LARGEST}")
+    return value
+
+
+def unknown_field(path: str) -> UsageError:
+    """The error for a dotted name that is not in the schema, with the nearest one.
+
+    >>> print(unknown_field("model.unit"))
+    unknown field 'model.unit'; did you mean 'model.units'?
+    """
+    parent, _, last = path.rpartition(".")
+    by_last: dict[str, list[str]] = {}
+    for name in fields():
+        by_last.setdefault(name.rpartition(".")[2], []).append(name)
+    matches = difflib.get_close_matches(last, by_last, n=2)
+    matches = matches or [name for name in by_last if name in last.split("_")]
+    near = [name for match in matches for name in by_last[match]]
+    # Of equally near names, the one in the group that was asked for.
+    near.sort(key=lambda name: name.rpartition(".")[0] != parent)
+    hint = f"did you mean '{near[0]}'?" if near else "`s2sjax config show` lists them"
+    return UsageError(f"unknown field '{path}'; {hint}")
+
+
+def _fields(cls: type, prefix: str) -> typing.Iterator[Field]:
+    hints = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        path, hint = prefix + item.name, hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _fields(typing.cast(type, hint), path + ".")
+            continue
+        options = [t for t in typing.get_args(hint) if t is not type(None)]
+        yield Field(
+            path,
+            options[0] if options else hint,
+            bool(options),
+            item.default,
+            item.metadata,
+        )

@@ -1,0 +1,103 @@
+"""The encoder: layers of recurrent cells over the source, in one or two directions."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from s2sjax.models import cells
+from s2sjax.models.cells import Cell, State
+from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.layer import Embedding, Layer
+from s2sjax.models.recurrence import run_layer
+
+
+class Encoded(NamedTuple):
+    """An encoded source."""
+
+    memory: Array  # [B, S, C], the last layer's outputs, directions side by side
+    mask: Array  # [B, S] bool, False on padding
+    states: tuple[tuple[State, ...], ...]  # per layer, per direction, after the end
+
+
+class Encoder(nn.Module):
+    """Reads the source.
+
+    At padded steps the state is carried unchanged, so that a backward pass starts at
+    the last symbol and the final states are those of the unpadded source.
+
+    Attributes:
+      vocabulary: size of the source vocabulary.
+      cell: the cell of every layer.
+      layers: how many.
+      embedding: size of embeddings; 0: one-hot.
+      bidirectional: every layer reads in both directions.
+    """
+
+    vocabulary: int
+    cell: Cell
+    layers: int = 1
+    embedding: int = 64
+    bidirectional: bool = False
+
+    def setup(self) -> None:
+        self.embed = Embedding(self.vocabulary, self.embedding)
+        directions = ("forward", "backward") if self.bidirectional else ("forward",)
+        self.stack = [
+            [
+                Layer(
+                    self.cell,
+                    self.width if depth else self.embedding or self.vocabulary,
+                    one_hot=depth == 0 and not self.embedding,
+                    name=f"{direction}_{depth}",
+                )
+                for direction in directions
+            ]
+            for depth in range(self.layers)
+        ]
+
+    @property
+    def width(self) -> int:
+        """Size C of the memory."""
+        return self.cell.units * (2 if self.bidirectional else 1)
+
+    def __call__(
+        self, source: Array, lengths: Array, dropout: Dropout | None = None
+    ) -> Encoded:
+        """Encodes token ids [B, S] of the given lengths [B]."""
+        batch, time = source.shape
+        mask = jnp.arange(time)[None] < lengths[:, None]
+        x = self.embed(source.T)  # -> [S, B, E]
+        scale = None
+        if dropout is not None:
+            scale = _time_major(
+                dropout, "source", dropout.embedding, time, self.embed.noise
+            )
+        states = []
+        for depth, directions in enumerate(self.stack):
+            final, outputs = [], []
+            for backward, layer in enumerate(directions):
+                state, h = run_layer(
+                    self.cell,
+                    layer.parameters(),
+                    layer.project(x, scale),
+                    mask.T,
+                    cells.initial_state(self.cell, batch),
+                    reverse=bool(backward),
+                )
+                final.append(state)
+                outputs.append(h)
+            states.append(tuple(final))
+            x, scale = jnp.concatenate(outputs, axis=-1), None
+            if dropout is not None:
+                x = x * _time_major(
+                    dropout, f"encoder_{depth}", dropout.output, time, self.width
+                )
+        return Encoded(x.swapaxes(0, 1), mask, tuple(states))
+
+
+def _time_major(
+    dropout: Dropout, name: str, rate: Array | float, time: int, size: int
+) -> Array:
+    return scales(dropout.keys, name, rate, (time, size)).swapaxes(0, 1)

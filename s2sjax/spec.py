@@ -1,0 +1,135 @@
+"""Specs: a name with arguments on one line, `beam:size=10,alpha=1.0`.
+
+The same form names a decoding strategy, an optimiser and a schedule, on the command
+line and in a config, and needs no shell quoting. `beam(size=10, alpha=1.0)` is
+accepted too.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from s2sjax.errors import UsageError, unknown
+
+_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::(.*)|\((.*)\)\s*)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed spec: `name` and its arguments in the order they came."""
+
+    name: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        listed = ",".join(f"{key}={_written(value)}" for key, value in self.arguments)
+        return f"{self.name}:{listed}" if listed else self.name
+
+
+def parse(text: str) -> Spec:
+    """Parses a spec.
+
+    Values are numbers, true, false or words; anything that is not a number or a
+    boolean stays a string.
+
+    Raises:
+      UsageError: the text is not a name with `key=value` arguments.
+
+    >>> parse("beam:size=10,alpha=1.0")
+    Spec(name='beam', arguments=(('size', 10), ('alpha', 1.0)))
+    >>> parse("beam(size=10, alpha=1.0)") == parse("beam:size=10,alpha=1.0")
+    True
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise UsageError(
+            f"'{text}' is not a spec; write a name with arguments, e.g. "
+            "beam:size=10,alpha=1.0"
+        )
+    listed = form[2] if form[2] is not None else form[3] or ""
+    arguments: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in listed.split(","))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key.isidentifier() or not value:
+            raise UsageError(
+                f"'{item}' in '{text}' is not an argument; write key=value"
+            )
+        if key in arguments:
+            raise UsageError(f"'{key}' is given twice in '{text}'")
+        arguments[key] = _value(value)
+    return Spec(form[1], tuple(arguments.items()))
+
+
+def call(
+    kind: str, text: str, table: dict[str, Callable[..., Any]], *positional: Any
+) -> Any:
+    """Calls the function that a spec names in `table` with the spec's arguments.
+
+    Only parameters with a number, boolean or string as default (or None, or nothing)
+    can be given; `positional` fills the first ones.
+
+    Raises:
+      UsageError: an unknown name or argument (with the nearest one), a missing one,
+        or one of the wrong type.
+
+    >>> call("shape", "square:side=2", {"square": lambda *, side: side * side})
+    4
+    """
+    parsed = parse(text)
+    if parsed.name not in table:
+        raise unknown(kind, parsed.name, table)
+    function = table[parsed.name]
+    parameters = list(inspect.signature(function).parameters.values())
+    accepted = {
+        p.name: p
+        for p in parameters[len(positional) :]
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and (p.default in (None, p.empty) or isinstance(p.default, int | float | str))
+    }
+    given: dict[str, Any] = {}
+    for key, value in parsed.arguments:
+        if key not in accepted:
+            raise unknown(f"argument of {kind} '{parsed.name}'", key, accepted)
+        given[key] = _like(accepted[key].default, value, f"{kind} '{text}': {key}")
+    for name, parameter in accepted.items():
+        if parameter.default is inspect.Parameter.empty and name not in given:
+            raise UsageError(f"{kind} '{text}' needs the argument '{name}'")
+    return function(*positional, **given)
+
+
+def _like(default: Any, value: Any, what: str) -> Any:
+    """`value` in the type of `default`, where that loses nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{what}={value} is not a finite number")
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UsageError(f"{what}={value} is not true or false")
+    elif isinstance(default, int | float):
+        if isinstance(value, bool | str):
+            raise UsageError(f"{what}={_written(value)} is not a number")
+        if isinstance(default, float):
+            return float(value)
+        if value != int(value):
+            raise UsageError(f"{what}={value} is not a whole number")
+        return int(value)
+    elif isinstance(default, str):
+        return _written(value)
+    return value
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

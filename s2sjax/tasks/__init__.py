@@ -1,0 +1,181 @@
+"""Where sequences come from: vocabularies, generated tasks and text.
+
+`create` builds a task for training, `load` builds it again from what a run keeps.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from s2sjax.config import Config, TaskConfig
+from s2sjax.errors import UsageError, unknown
+from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Bucket",
+    "Entry",
+    "Symbol",
+    "Task",
+    "Vocabulary",
+    "create",
+    "encode_source",
+    "load",
+]
+
+Maker = Callable[[Config, Path | None], Task]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A task in the table: what it is, an example, and the fields that it reads."""
+
+    doc: str
+    source: tuple[Symbol, ...]
+    target: tuple[Symbol, ...]
+    uses: frozenset[str]  # names of fields of `TaskConfig`
+    create: Maker
+    load: Maker
+
+
+def _generated(make: Callable[[Config], Task]) -> dict[str, Maker]:
+    def maker(config: Config, directory: Path | None) -> Task:
+        return make(config)
+
+    return {"create": maker, "load": maker}
+
+
+USER_PATTERN = "FILE.py:function"  # stands for every name of this form
+
+LARGEST = 2**31 - 1  # what an id can be
+
+_SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
+_INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
+
+TASKS: dict[str, Entry] = {
+    "reversed_prefix": Entry(
+        "the first task.prefix integers, in reverse",
+        (13, 28, 18, 7, 9, 5),
+        (18, 28, 13),
+        _INTEGERS | {"prefix"},
+        **_generated(synthetic.integers),
+    ),
+    "reversed": Entry(
+        "integers in reverse",
+        (2, 5, 9, 1),
+        (1, 9, 5, 2),
+        _INTEGERS,
+        **_generated(synthetic.integers),
+    ),
+    "sorted": Entry(
+        "integers in ascending order",
+        (2, 5, 9, 1),
+        (1, 2, 5, 9),
+        _INTEGERS,
+        **_generated(synthetic.integers),
+    ),
+    "maxmin_dup": Entry(
+        "the largest, the smallest, then the integers from the third on",
+        (2, 5, 9, 1),
+        (9, 1, 9, 1),
+        _INTEGERS,
+        **_generated(synthetic.integers),
+    ),
+    "copy": Entry(
+        "the same integers",
+        (2, 5, 9, 1),
+        (2, 5, 9, 1),
+        _INTEGERS,
+        **_generated(synthetic.integers),
+    ),
+    "addition": Entry(
+        "the sum of two numbers of up to task.length digits, in characters",
+        tuple("535+61"),
+        tuple("596"),
+        _SIZES | {"length"},
+        **_generated(synthetic.sums),
+    ),
+    "digits_to_words": Entry(
+        "the digits 1 to 9 to their English names, in characters",
+        ("7",),
+        tuple("seven"),
+        frozenset(),
+        **_generated(digits_to_words.make),
+    ),
+    "text": Entry(
+        "lines of task.path, a tab-separated file or a folder of parallel files",
+        tuple("Be nice."),
+        tuple("Soyez gentils !"),
+        frozenset(
+            {
+                "path",
+                "level",
+                "min_count",
+                "max_length",
+                "valid_share",
+                "test_share",
+                "reverse_source",
+            }
+        ),
+        create=text.create,
+        load=text.load,
+    ),
+    USER_PATTERN: Entry(
+        "a Python function of yours, from a list of integers to another",
+        (1, 2, 3, 4),
+        (1, 3, 2, 4),
+        _INTEGERS,
+        create=user_pattern.create,
+        load=user_pattern.load,
+    ),
+}
+
+
+def create(config: Config, directory: Path | None = None) -> Task:
+    """Builds the task of a config for training.
+
+    `directory` is where a task that depends on files keeps all that evaluation and
+    decoding need; None keeps nothing. On a directory that is already there the
+    training files are read again, for a run that goes on.
+
+    Raises:
+      UsageError: an unknown task, a field that the task does not use, files that
+        cannot be read, or that changed since the directory was written.
+    """
+    return _entry(config).create(config, directory)
+
+
+def load(config: Config, directory: Path | None = None) -> Task:
+    """Builds the task from what `create` kept; "train" is absent for files.
+
+    Raises:
+      UsageError: an unknown task, or a directory without the kept data.
+    """
+    return _entry(config).load(config, directory)
+
+
+def _entry(config: Config) -> Entry:
+    name = config.task.name
+    file, _, function = name.rpartition(":")
+    if name.endswith(".py"):
+        raise UsageError(f"task.name={name} lacks the function; write {name}:function")
+    if file.endswith(".py") and function.isidentifier():
+        entry = TASKS[USER_PATTERN]
+    elif name in TASKS and name != USER_PATTERN:
+        entry = TASKS[name]
+    else:
+        raise unknown("task", name, TASKS)
+    for field in dataclasses.fields(TaskConfig):
+        value = getattr(config.task, field.name)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise UsageError(f"task.{field.name}={value} is beyond {LARGEST}")
+        if field.name not in entry.uses | {"name"} and value != field.default:
+            used = ", ".join(f"task.{each}" for each in sorted(entry.uses))
+            raise UsageError(
+                f"task.{field.name}={value} means nothing to the task {name}, which "
+                f"uses {used}"
+            )
+    return entry

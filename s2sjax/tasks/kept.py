@@ -1,0 +1,110 @@
+"""What a run keeps of its data: a folder of plain files, whole or not there at all."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2sjax.errors import RunError, UsageError
+
+FORMAT_VERSION = 1
+ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
+
+
+def exists(directory: Path | None) -> bool:
+    """Whether the folder has been written."""
+    return directory is not None and (directory / ABOUT).is_file()
+
+
+def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
+    """Writes all files beside the folder, then renames: a kill leaves all or nothing.
+
+    Raises:
+      UsageError: the folder is there and holds something else.
+      RunError: the disk is full, or not writable.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is not the data of a run; move it away")
+    hashes = {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items()
+    }
+    whole = {"format_version": FORMAT_VERSION, "files": hashes, **about}
+    temporary = directory.with_name(f".{directory.name}.unfinished")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+        temporary.mkdir(parents=True)
+        for name, content in {
+            **files,
+            ABOUT: json.dumps(whole, indent=1).encode(),
+        }.items():
+            with (temporary / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, directory)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"cannot write {directory}: {error.strerror}") from None
+
+
+def read(
+    directory: Path | None, names: Sequence[str] = ()
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files by name, checked against their hashes, and what `about` said.
+
+    `names` are the files that must be there.
+
+    Raises:
+      UsageError: the folder is missing, incomplete, damaged or from a newer version.
+    """
+    if directory is None or not exists(directory):
+        raise UsageError(f"{directory} does not hold the data of a run")
+    try:
+        about = json.loads((directory / ABOUT).read_text("utf-8"))
+        version, hashes = about["format_version"], dict(about["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{directory / ABOUT} is damaged") from None
+    if version != FORMAT_VERSION:
+        raise UsageError(
+            f"{directory} has format_version {version}; this s2sjax reads "
+            f"{FORMAT_VERSION}"
+        )
+    files = {}
+    for name, expected in hashes.items():
+        path = directory / name
+        try:
+            content = b"" if path.parent != directory else path.read_bytes()
+        except OSError:
+            raise UsageError(f"{path} is missing") from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise UsageError(f"{path} is damaged: its hash is not the one kept")
+        files[name] = content
+    if not set(names) <= files.keys():
+        missing = ", ".join(sorted(set(names) - files.keys()))
+        raise UsageError(f"{directory} is the data of another task: no {missing}")
+    return files, about
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; nothing in it is ever executed."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,73 @@
+"""Stored pairs of all splits: as buckets on the device, and as arrays in a run."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s2sjax.tasks import stored, unseen
+from s2sjax.tasks.stored import Ragged
+from s2sjax.tasks.task import SPLITS, Bucket
+
+TRAIN = SPLITS.index("train")
+ROWS_A_BUCKET = 256  # below which held-out examples are not cut into more buckets
+CHUNK = 16384  # rows hashed at a time
+
+
+class Pairs(NamedTuple):
+    """Sequences of ids without EOS, as a user writes them."""
+
+    source: Ragged
+    target: Ragged
+    ids: np.ndarray  # [N] int32, e.g. line numbers
+    splits: np.ndarray  # [N] uint8, positions in SPLITS
+
+    def buckets(
+        self, train_buckets: int, reverse_source: bool
+    ) -> dict[str, tuple[Bucket, ...]]:
+        """The buckets of every split that has examples."""
+        found = {}
+        for number, split in enumerate(SPLITS):
+            chosen = np.flatnonzero(self.splits == number)
+            held_out = min(4, -(-len(chosen) // ROWS_A_BUCKET))
+            if len(chosen):
+                found[split] = stored.buckets(
+                    self.source,
+                    self.target,
+                    self.ids,
+                    chosen=chosen,
+                    count=train_buckets if number == TRAIN else held_out,
+                    reverse_source=reverse_source,
+                )
+        return found
+
+    def training_hashes(self, reverse_source: bool) -> np.ndarray:
+        """The hashes of the training sources as they stand in batches: [n] uint64."""
+        chosen = np.flatnonzero(self.splits == TRAIN)
+        found = [np.zeros(0, np.uint64)]
+        for start in range(0, len(chosen), CHUNK):
+            part = chosen[start : start + CHUNK]
+            lengths = self.source.lengths[part]
+            rows = self.source.padded(
+                part, int(lengths.max()), backwards=reverse_source
+            )
+            found.append(unseen.fingerprints(rows, lengths))
+        return np.unique(np.concatenate(found))
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """The arrays of the validation and test pairs, to be kept."""
+        chosen = np.flatnonzero(self.splits != TRAIN)
+        arrays = {"ids": self.ids[chosen], "splits": self.splits[chosen]}
+        for name, side in (("source", self.source), ("target", self.target)):
+            lengths = side.lengths[chosen]
+            rows = np.repeat(self.splits != TRAIN, side.lengths)
+            arrays |= {f"{name}_tokens": side.tokens[rows], f"{name}_lengths": lengths}
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> "Pairs":
+        """The pairs that `held_out` made arrays of."""
+        source, target = (
+            Ragged(arrays[f"{name}_tokens"], arrays[f"{name}_lengths"])
+            for name in ("source", "target")
+        )
+        return Pairs(source, target, arrays["ids"], arrays["splits"])

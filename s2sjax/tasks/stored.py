@@ -1,0 +1,162 @@
+"""Buckets whose examples are rows of arrays on the device."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from s2sjax.tasks.task import Bucket
+from s2sjax.types import EOS, PAD, Batch
+
+CHUNK = 16384  # rows padded at a time
+
+
+class Rows(NamedTuple):
+    """The store of a bucket; tokens in the smallest unsigned type that fits."""
+
+    source: Array  # [N, S] unsigned
+    source_lengths: Array  # [N] int32
+    target: Array  # [N, T] unsigned, EOS last
+    target_lengths: Array  # [N] int32, EOS counted
+    ids: Array  # [N] int32
+
+
+class Ragged(NamedTuple):
+    """Sequences of different lengths, one after the other."""
+
+    tokens: np.ndarray  # [sum of lengths] unsigned
+    lengths: np.ndarray  # [N] int32
+
+    @staticmethod
+    def of(rows: Sequence[Sequence[int]], vocabulary_size: int) -> "Ragged":
+        """From rows of ids."""
+        lengths = np.array([len(row) for row in rows], np.int32)
+        flat = [number for row in rows for number in row]
+        return Ragged(np.array(flat, smallest_type(vocabulary_size)), lengths)
+
+    def offsets(self) -> np.ndarray:
+        """Where each sequence begins."""
+        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+
+    def padded(
+        self, chosen: np.ndarray, width: int, *, backwards: bool = False, end: int = PAD
+    ) -> np.ndarray:
+        """The sequences `chosen` [n], each followed by `end`: -> [n, width].
+
+        >>> Ragged(np.array([5, 6, 7], np.uint8), np.array([1, 2])).padded(
+        ...     np.array([1, 0]), 3, backwards=True, end=EOS).tolist()
+        [[7, 6, 2], [5, 2, 0]]
+        """
+        result = np.full((len(chosen), width), PAD, self.tokens.dtype)
+        offsets, columns = self.offsets(), np.arange(width)
+        for start in range(0, len(chosen), CHUNK):
+            part = chosen[start : start + CHUNK]
+            lengths = self.lengths[part][:, None].astype(np.int64)
+            order = lengths - 1 - columns if backwards else columns
+            positions = offsets[part][:, None] + order
+            within = columns < lengths
+            block = result[start : start + CHUNK]
+            block[within] = self.tokens[positions[within]]
+            if end != PAD:
+                block[columns == lengths] = end
+        return result
+
+
+def fetch(store: Rows, rows: Array) -> Batch:
+    """Examples `rows` [B] of the store; -1 asks for filler."""
+    real = rows >= 0
+    chosen = jnp.maximum(rows, 0)
+
+    def tokens(kept: Array) -> Array:
+        return jnp.where(real[:, None], kept[chosen].astype(jnp.int32), PAD)
+
+    def numbers(kept: Array) -> Array:
+        return jnp.where(real, kept[chosen], 0)
+
+    return Batch(
+        tokens(store.source),
+        numbers(store.source_lengths),
+        tokens(store.target),
+        numbers(store.target_lengths),
+        numbers(store.ids),
+        real.astype(jnp.float32),
+    )
+
+
+def buckets(
+    source: Ragged,
+    target: Ragged,
+    ids: np.ndarray,
+    *,
+    chosen: np.ndarray | None = None,
+    count: int = 1,
+    reverse_source: bool = False,
+) -> tuple[Bucket, ...]:
+    """At most `count` buckets of about equally many examples of similar lengths.
+
+    Buckets that would have the same widths are one. Of sorting by the target's length
+    first and by the source's length first, the one that pads least is taken.
+
+    Args:
+      source, target: sequences of ids without EOS.
+      ids: [N] the global number of each.
+      chosen: [n] positions of the examples that take part; all, where it is None.
+    """
+    if chosen is None:
+        chosen = np.arange(len(ids))
+    s, t = source.lengths[chosen], target.lengths[chosen]
+    groups = min(
+        (
+            np.array_split(chosen[order], min(count, len(chosen)))
+            for order in (np.lexsort((s, t)), np.lexsort((t, s)))
+        ),
+        key=lambda split: _area(source, target, split),
+    )
+    merged: dict[tuple[int, int], list[np.ndarray]] = {}
+    for group in groups:
+        if len(group):
+            merged.setdefault(_widths(source, target, group), []).append(group)
+    return tuple(
+        _bucket(source, target, ids, np.concatenate(parts), widths, reverse_source)
+        for widths, parts in merged.items()
+    )
+
+
+def smallest_type(vocabulary_size: int) -> np.dtype:
+    """The smallest unsigned type that holds every id."""
+    return np.min_scalar_type(vocabulary_size - 1)
+
+
+def _area(source: Ragged, target: Ragged, groups: list[np.ndarray]) -> int:
+    return sum(
+        len(group) * sum(_widths(source, target, group))
+        for group in groups
+        if len(group)
+    )
+
+
+def _widths(source: Ragged, target: Ragged, group: np.ndarray) -> tuple[int, int]:
+    # A width of zero would be a shape that no model can be built for.
+    longest = int(source.lengths[group].max()), int(target.lengths[group].max())
+    return max(1, longest[0]), longest[1] + 1
+
+
+def _bucket(
+    source: Ragged,
+    target: Ragged,
+    ids: np.ndarray,
+    group: np.ndarray,
+    widths: tuple[int, int],
+    reverse_source: bool,
+) -> Bucket:
+    source_width, target_width = widths
+    store = Rows(
+        jnp.asarray(source.padded(group, source_width, backwards=reverse_source)),
+        jnp.asarray(source.lengths[group].astype(np.int32)),
+        jnp.asarray(target.padded(group, target_width, end=EOS)),
+        jnp.asarray(target.lengths[group].astype(np.int32) + 1),
+        jnp.asarray(ids[group].astype(np.int32)),
+    )
+    return Bucket(len(group), source_width, target_width, store, fetch)

@@ -1,0 +1,70 @@
+"""What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jax import Array
+
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+from s2sjax.types import Batch
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Examples of one padded width, fetched by number inside compiled code.
+
+    `fetch(store, rows) -> Batch` is pure and traceable: rows [B] int32 counts from 0,
+    and -1 asks for a filler row of weight 0. `store` is a pytree of arrays that
+    travels as an argument, so that equal shapes share one compilation: `fetch` is a
+    function of the module or an equal, hashable object, never a fresh closure.
+    """
+
+    size: int | None  # None: endless, every number gives a fresh example
+    source_width: int  # S
+    target_width: int  # T, EOS counted
+    store: Any
+    fetch: Callable[[Any, Array], Batch]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Where sequences come from.
+
+    `buckets` maps each of `SPLITS` to its examples. `expected` computes the right
+    output for a user's source, or None where the task cannot. `unseen(sources,
+    count)` is the share of `sources` (rows of ids, without padding) that the first
+    `count` training examples do not contain.
+    """
+
+    name: str
+    source_vocabulary: Vocabulary
+    target_vocabulary: Vocabulary
+    buckets: dict[str, tuple[Bucket, ...]]
+    expected: Callable[[Sequence[Symbol]], list[Symbol] | None]
+    unseen: Callable[[list[list[int]], int], float]
+    reverse_source: bool = False  # sources in `buckets` run backwards
+    notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
+
+
+def encode_source(
+    task: Task, symbols: Sequence[Symbol]
+) -> tuple[list[int], list[Symbol]]:
+    """A user's source as the encoder takes it, and the symbols that are unknown.
+
+    Raises:
+      UsageError: a symbol outside the vocabulary, where symbols are integers.
+    """
+    vocabulary = task.source_vocabulary
+    if vocabulary.kind == "integer":
+        vocabulary.encode_known(symbols)
+    ids, unknown = vocabulary.encode(symbols)
+    return ids[::-1] if task.reverse_source else ids, unknown
+
+
+def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:
+    """The symbols of a row of `Batch.source`, in the order that a user reads."""
+    symbols = task.source_vocabulary.decode(ids)
+    return symbols[::-1] if task.reverse_source else symbols

@@ -1,0 +1,196 @@
+"""The task of translating lines of text, from files that a user gives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s2sjax.config import Config, TaskConfig
+from s2sjax.errors import UsageError
+from s2sjax.tasks import kept, unseen
+from s2sjax.tasks.coding import Characters, Coding, Words
+from s2sjax.tasks.corpus import Corpus, open_corpus
+from s2sjax.tasks.pairs import TRAIN, Pairs
+from s2sjax.tasks.stored import Ragged, smallest_type
+from s2sjax.tasks.task import SPLITS, Task
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+
+LEFT_OUT = 255  # the split of a training pair that is too long
+
+
+def create(config: Config, directory: Path | None) -> Task:
+    """Reads the files of `task.path`; keeps what evaluation needs in `directory`.
+
+    The vocabularies come from the training part alone. Each file is streamed twice,
+    to count and to encode, so that texts are never all in memory.
+
+    Raises:
+      UsageError: files that cannot be used, an empty split, or, where `directory`
+        is there already, files that are not the ones it was made from.
+    """
+    task = config.task
+    if not task.path:
+        raise UsageError(
+            "task.path is not set; the task text reads a tab-separated file, or a "
+            "folder with train, dev and test as .src and .trg"
+        )
+    path = Path(task.path).expanduser()
+    _check_shares(task, path)
+    corpus = open_corpus(path, task.valid_share, task.test_share)
+    hashes = {file.name: kept.file_hash(file) for file in corpus.files}
+    if kept.exists(directory):
+        _check_unchanged(corpus, hashes, kept.read(directory)[1])
+    pairs, source, target, notes = _read(corpus, task)
+    known = pairs.training_hashes(task.reverse_source)
+    if directory is not None and not kept.exists(directory):
+        files = {
+            "source.json": source.to_json().encode(),
+            "target.json": target.to_json().encode(),
+            "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
+        }
+        kept.write(directory, files, {"sources": hashes, "notes": notes})
+    return _task(config, pairs, source, target, known, notes)
+
+
+def load(config: Config, directory: Path | None) -> Task:
+    """The task from what `create` kept; the files may be gone, and so is "train".
+
+    Raises:
+      UsageError: a directory that is missing or damaged.
+    """
+    files, about = kept.read(directory, ("source.json", "target.json", "held_out.npz"))
+    arrays = kept.unpack(files["held_out.npz"])
+    source, target = (
+        Vocabulary.from_json(files[f"{name}.json"].decode())
+        for name in ("source", "target")
+    )
+    known = arrays.pop("training_hashes")
+    pairs = Pairs.from_arrays(arrays)
+    return _task(config, pairs, source, target, known, about.get("notes", ()))
+
+
+def _task(
+    config: Config,
+    pairs: Pairs,
+    source: Vocabulary,
+    target: Vocabulary,
+    known: np.ndarray,
+    notes: Sequence[str],
+) -> Task:
+    def expected(symbols: Sequence[Symbol]) -> list[Symbol] | None:
+        return None
+
+    def share(sources: list[list[int]], count: int) -> float:
+        return unseen.share_outside(known, sources)
+
+    reverse = config.task.reverse_source
+    return Task(
+        name=config.task.name,
+        source_vocabulary=source,
+        target_vocabulary=target,
+        buckets=pairs.buckets(config.train.buckets, reverse),
+        expected=expected,
+        unseen=share,
+        reverse_source=reverse,
+        notes=tuple(notes),
+    )
+
+
+def _read(
+    corpus: Corpus, task: TaskConfig
+) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
+    parallel = len(corpus.files) > 1
+    codings = [_coding(task.level, parallel) for _ in range(2)]
+    splits = np.full(corpus.size, LEFT_OUT, np.uint8)
+    lengths = np.zeros((2, corpus.size), np.int32)
+    for chunk in corpus.chunks():
+        texts = (chunk.sources, chunk.targets)
+        counted = np.stack(
+            [coding.lengths(side) for coding, side in zip(codings, texts, strict=True)]
+        )
+        too_long = (chunk.splits == TRAIN) & (counted.max(0) > task.max_length)
+        here = np.where(too_long, LEFT_OUT, chunk.splits)
+        span = slice(chunk.start, chunk.start + len(here))
+        splits[span], lengths[:, span] = here, counted
+        for coding, side in zip(codings, texts, strict=True):
+            coding.count(_chosen(side, here == TRAIN))
+    left_out = int((splits == LEFT_OUT).sum())
+    _check_splits(splits, left_out, corpus, task)
+    source, target = (coding.vocabulary(task.min_count) for coding in codings)
+    lengths[:, splits == LEFT_OUT] = 0
+    tokens = _encode(corpus, codings, (source, target), splits, lengths.sum(1))
+    real = splits != LEFT_OUT
+    sides = [
+        Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
+    ]
+    notes = []
+    if left_out:
+        notes.append(
+            f"{left_out} training pairs with a side longer than task.max_length="
+            f"{task.max_length} are left out"
+        )
+    ids = np.flatnonzero(real).astype(np.int32)
+    return Pairs(sides[0], sides[1], ids, splits[real]), source, target, notes
+
+
+def _encode(
+    corpus: Corpus,
+    codings: Sequence[Coding],
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    splits: np.ndarray,
+    totals: np.ndarray,
+) -> list[np.ndarray]:
+    tokens = [
+        np.zeros(total, smallest_type(len(vocabulary)))
+        for total, vocabulary in zip(totals.tolist(), vocabularies, strict=True)
+    ]
+    filled = [0, 0]
+    for chunk in corpus.chunks():
+        real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
+        for side, texts in enumerate((chunk.sources, chunk.targets)):
+            ids = codings[side].encode(_chosen(texts, real), vocabularies[side])
+            tokens[side][filled[side] : filled[side] + len(ids)] = ids
+            filled[side] += len(ids)
+    return tokens
+
+
+def _coding(level: str, parallel: bool) -> Coding:
+    # Parallel files come with their symbols set apart by spaces already.
+    return Characters() if level == "char" else Words(punctuation=not parallel)
+
+
+def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
+    return [text for text, wanted in zip(texts, which.tolist(), strict=True) if wanted]
+
+
+def _check_shares(task: TaskConfig, path: Path) -> None:
+    defaults = TaskConfig()
+    for name in ("valid_share", "test_share"):
+        value = getattr(task, name)
+        if path.is_dir() and value != getattr(defaults, name):
+            raise UsageError(
+                f"task.{name}={value} means nothing to parallel files; the folder "
+                f"{path} has its own dev and test"
+            )
+
+
+def _check_unchanged(corpus: Corpus, hashes: dict[str, str], about: dict) -> None:
+    for file in corpus.files:
+        if about.get("sources", {}).get(file.name) != hashes[file.name]:
+            raise UsageError(
+                f"{file} is not the file that this run was started with (its SHA-256 "
+                "differs); bring that one back, or start a new run"
+            )
+
+
+def _check_splits(
+    splits: np.ndarray, left_out: int, corpus: Corpus, task: TaskConfig
+) -> None:
+    for number, name in enumerate(SPLITS):
+        if not (splits == number).any():
+            raise UsageError(
+                f"of {corpus.size} pairs in task.path={task.path} none is left for "
+                f"{name} (task.valid_share={task.valid_share}, task.test_share="
+                f"{task.test_share}, {left_out} longer than task.max_length="
+                f"{task.max_length})"
+            )

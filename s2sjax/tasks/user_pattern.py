@@ -1,0 +1,182 @@
+"""A pattern of the user's own: `FILE.py:function`, plain Python over a list."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.tasks import generated, kept, unseen, user_function
+from s2sjax.tasks.pairs import Pairs
+from s2sjax.tasks.patterns import PATTERNS
+from s2sjax.tasks.stored import Ragged
+from s2sjax.tasks.synthetic import integer_vocabulary, least_length
+from s2sjax.tasks.task import SPLITS, Task
+from s2sjax.tasks.user_function import Pattern
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+from s2sjax.types import SYMBOLS
+
+COPY = "pattern.py"  # the name of the user's file in a run
+TRAINING = 20_000  # examples where task.num_train is 0: the host cannot be endless
+LARGEST_RANGE = 100_000  # of the integers in targets
+CHUNK = 4096  # sources drawn at a time
+
+
+def create(config: Config, directory: Path | None) -> Task:
+    """Runs the user's function over a finite set of sources, on the host.
+
+    Raises:
+      UsageError: a file or function that is not there, raises, is not the same each
+        time or returns anything but a list of integers; or, where `directory` is
+        there already, a file that changed.
+    """
+    name, _, function_name = config.task.name.rpartition(":")
+    path = Path(name).expanduser()
+    old = kept.read(directory, (COPY,))[0] if kept.exists(directory) else None
+    content = user_function.read(path) if old is None or path.exists() else old[COPY]
+    if old is not None and content != old[COPY]:
+        raise UsageError(
+            f"{path} is not the file that this run was started with (its SHA-256 "
+            "differs); bring that one back, or start a new run"
+        )
+    call = user_function.function_of(content, str(path), function_name)
+    sources, ids, splits = _sources(config)
+    first = config.task.first_symbol
+    plain = [[first + symbol for symbol in source] for source in sources]
+    targets = [call(source) for source in plain]
+    probes = [call(source) for source in _probes(config)]
+    user_function.check_repeatable(call, plain, targets, path, function_name)
+    vocabulary = integer_vocabulary(config)
+    target_vocabulary = _range(targets + probes, vocabulary, path, function_name)
+    pairs = Pairs(
+        Ragged.of([vocabulary.encode(row)[0] for row in plain], len(vocabulary)),
+        Ragged.of(
+            [target_vocabulary.encode(row)[0] for row in targets],
+            len(target_vocabulary),
+        ),
+        ids,
+        splits,
+    )
+    known = pairs.training_hashes(config.task.reverse_source)
+    if directory is not None and old is None:
+        files = {
+            COPY: content,
+            "target.json": target_vocabulary.to_json().encode(),
+            "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
+        }
+        source_hash = {path.name: hashlib.sha256(content).hexdigest()}
+        kept.write(directory, files, {"sources": source_hash})
+    return _task(config, pairs, target_vocabulary, known, call)
+
+
+def load(config: Config, directory: Path | None) -> Task:
+    """The task from what `create` kept: only the copied file is executed.
+
+    Raises:
+      UsageError: a directory that is missing or damaged.
+    """
+    files, _ = kept.read(directory, (COPY, "target.json", "held_out.npz"))
+    name, _, function_name = config.task.name.rpartition(":")
+    call = user_function.function_of(files[COPY], name, function_name)
+    arrays = kept.unpack(files["held_out.npz"])
+    known = arrays.pop("training_hashes")
+    vocabulary = Vocabulary.from_json(files["target.json"].decode())
+    return _task(config, Pairs.from_arrays(arrays), vocabulary, known, call)
+
+
+def _task(
+    config: Config,
+    pairs: Pairs,
+    target: Vocabulary,
+    known: np.ndarray,
+    call: Pattern,
+) -> Task:
+    task = config.task
+
+    def expected(source: Sequence[Symbol]) -> list[Symbol] | None:
+        values = [symbol for symbol in source if isinstance(symbol, int)]
+        return list(call(values)) if len(values) == len(source) else None
+
+    def share(sources: list[list[int]], count: int) -> float:
+        return unseen.share_outside(known, sources)
+
+    notes = []
+    if not task.num_train:
+        notes.append(
+            f"task.num_train=0: a pattern in Python has a finite set, of {TRAINING}"
+        )
+    return Task(
+        name=task.name,
+        source_vocabulary=integer_vocabulary(config),
+        target_vocabulary=target,
+        buckets=pairs.buckets(config.train.buckets, task.reverse_source),
+        expected=expected,
+        unseen=share,
+        reverse_source=task.reverse_source,
+        notes=tuple(notes),
+    )
+
+
+def _sources(config: Config) -> tuple[list[list[int]], np.ndarray, np.ndarray]:
+    # Drawn like those of the built-in patterns; "copy" is there to be ignored.
+    task = config.task
+    generator = generated.Generator(
+        draw=generated.draw_integers,
+        transform=PATTERNS["copy"].transform,
+        width=task.length,
+        target_width=task.length + 1,
+    )
+    fetch = jax.jit(generator)
+    sizes = (task.num_train or TRAINING, task.num_valid, task.num_test)
+    sources: list[list[int]] = []
+    for split, size in zip(SPLITS, sizes, strict=True):
+        bucket = generated.bucket(
+            generator,
+            split=split,
+            size=size,
+            seed=config.seed,
+            min_length=least_length(config),
+            length=task.length,
+            cardinality=task.cardinality,
+            prefix=task.prefix,
+        )
+        for start in range(0, size, CHUNK):
+            batch = fetch(bucket.store, np.arange(start, start + CHUNK, dtype=np.int32))
+            rows = np.array(batch.source) - SYMBOLS
+            lengths = np.array(batch.source_lengths).tolist()
+            drawn = [
+                row[:length] for row, length in zip(rows.tolist(), lengths, strict=True)
+            ]
+            sources += drawn[: size - start]
+    ids = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
+    return sources, ids, np.repeat(np.arange(len(SPLITS), dtype=np.uint8), sizes)
+
+
+def _probes(config: Config) -> list[list[int]]:
+    """Sources of extreme values, whose targets the vocabulary should cover too."""
+    task = config.task
+    values = range(task.first_symbol, task.first_symbol + task.cardinality)
+    rising = [values[i % len(values)] for i in range(task.length)]
+    return [
+        row[:length]
+        for length in range(least_length(config), task.length + 1)
+        for row in (rising, rising[::-1], [values[0]] * length, [values[-1]] * length)
+    ]
+
+
+def _range(
+    targets: list[list[int]], source: Vocabulary, path: Path, name: str
+) -> Vocabulary:
+    integers = [value for target in targets for value in target]
+    if not integers:
+        return source
+    least, most = min(integers), max(integers)
+    if most - least >= LARGEST_RANGE:
+        raise UsageError(
+            f"{path}:{name} returns integers from {least} to {most}; a vocabulary has "
+            f"at most {LARGEST_RANGE}"
+        )
+    return Vocabulary.integers(least, most - least + 1)

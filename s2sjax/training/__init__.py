@@ -1,0 +1,1 @@
+"""Losses, state, the train step, checkpoints and the loop."""

@@ -1,0 +1,224 @@
+"""Saving checkpoints so that a kill, a full disk or a NaN never costs a good one."""
+
+import contextlib
+import errno
+import itertools
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from s2sjax import failpoints
+from s2sjax.errors import RunError
+from s2sjax.training import arrays, atomic
+from s2sjax.training import manifest as manifests
+from s2sjax.training.checkpoint_reader import (
+    ARRAYS,
+    CheckpointReader,
+    NoCheckpoint,
+    Restored,
+    Which,
+)
+from s2sjax.training.manifest import Damaged, Manifest
+
+__all__ = ["CheckpointReader", "Checkpoints", "NoCheckpoint", "Restored", "Which"]
+
+QUARANTINE = "quarantine"
+_TEMPORARY, _TRASH = "tmp-", "trash-"
+
+
+class Checkpoints(CheckpointReader):
+    """The checkpoints of a run, for the one process that trains it.
+
+    A step is written to a temporary directory and renamed: it is there whole or not
+    at all. Which step is best follows from the metrics kept in the checkpoints, so
+    there is no pointer that could disagree with them. Opening removes what killed
+    saves and deletions left behind; damaged checkpoints are moved to `quarantine/`.
+
+    Args:
+      directory: `RUN/checkpoints`; made if it is not there.
+      metric_better: whether a larger or a smaller metric is better.
+      keep_best: how many of the best steps are kept, at least 1.
+      keep_last: how many of the newest steps are kept, at least 1; with 2, the one
+        before a damaged one is there.
+      say: takes one line for a person, about a damaged checkpoint.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        metric_better: Literal["max", "min"],
+        keep_best: int = 1,
+        keep_last: int = 2,
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        super().__init__(directory, metric_better=metric_better, say=say)
+        self._keep_best, self._keep_last = max(1, keep_best), max(1, keep_last)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for path in self.directory.iterdir():
+                if path.name.startswith((_TEMPORARY, _TRASH)):
+                    _remove(path)
+        except OSError as error:
+            raise RunError(
+                f"cannot use {self.directory} for checkpoints: {error.strerror}"
+            ) from None
+
+    def save(
+        self,
+        step: int,
+        state: Any,
+        progress: dict[str, Any],
+        metric: float | None = None,
+    ) -> None:
+        """Saves a step and deletes those that are neither among the newest nor best.
+
+        Blocks until the step is committed. Saving the arrays of a saved step again
+        only replaces its progress and metric.
+
+        Args:
+          step: from 0.
+          state: a tree of arrays.
+          progress: what else the loop needs to go on; finite JSON.
+          metric: given where this step was evaluated; unless finite, never the best.
+
+        Raises:
+          RunError: the disk is full or cannot be written, or the step is saved with
+            other values. What was saved before is intact.
+        """
+        jax.block_until_ready(state)
+        values = {p: np.asarray(leaf) for p, leaf in arrays.paths(state).items()}
+        leaves = tuple(manifests.describe(p, array) for p, array in values.items())
+        if metric is not None:
+            metric = float(metric) if math.isfinite(metric) else None
+        record = Manifest(step, metric, progress, leaves, {})
+        manifests.encode(record)  # raises before anything is written
+        needed = sum(array.nbytes for array in values.values())
+        needed += needed // 10 + 64 * 1024
+        try:
+            failpoints.reach("checkpoint.before_save")
+            if not self._rewritten(record):
+                self._check_space(needed)
+                self._write(record, list(values.values()))
+            self._delete_others(step)
+        except RunError:
+            raise
+        except Exception as error:  # the library raises many kinds
+            raise self._failed(step, error, needed) from error
+        finally:
+            with contextlib.suppress(OSError):
+                _remove(self.directory / f"{_TEMPORARY}{step}")
+
+    def _write(self, record: Manifest, values: list[np.ndarray]) -> None:
+        temporary = self.directory / f"{_TEMPORARY}{record.step}"
+        _remove(temporary)
+        temporary.mkdir()
+        arrays.write(temporary / ARRAYS, values)
+        failpoints.reach("checkpoint.after_arrays")
+        files = manifests.scan_files(temporary)
+        complete = Manifest(
+            record.step, record.metric, record.progress, record.leaves, files
+        )
+        atomic.write_text(temporary / manifests.NAME, manifests.encode(complete))
+        failpoints.reach("checkpoint.before_commit")
+        os.rename(temporary, self._path(record.step))
+        atomic.sync_directory(self.directory)
+        failpoints.reach("checkpoint.after_commit")
+
+    def _rewritten(self, record: Manifest) -> bool:
+        """Whether the step was there with the same arrays; clears junk in its place."""
+        path = self._path(record.step)
+        if not os.path.lexists(path):
+            return False
+        try:
+            if record.step not in self._candidates():
+                raise Damaged("it is not a directory")
+            there = self._manifest(record.step)
+            manifests.check_files(path, there.files)
+        except Damaged as damage:
+            self._set_aside(record.step, damage)
+            return False
+        if there.leaves != record.leaves:
+            raise RunError(
+                f"checkpoint {record.step} in {self.directory} is there with other "
+                f"values; it was not overwritten"
+            )
+        if (there.metric, there.progress) != (record.metric, record.progress):
+            metric = there.metric if record.metric is None else record.metric
+            updated = Manifest(
+                record.step, metric, record.progress, there.leaves, there.files
+            )
+            atomic.write_text(path / manifests.NAME, manifests.encode(updated))
+        return True
+
+    def _delete_others(self, step: int) -> None:
+        saved = self._scan()[0]
+        kept = {m.step for m in self._ranked(saved)[: self._keep_best]}
+        kept |= {m.step for m in saved[-self._keep_last :]} | {step}
+        for old in (m.step for m in saved if m.step not in kept):
+            failpoints.reach("checkpoint.before_delete")
+            trash = self.directory / f"{_TRASH}{old}"
+            _remove(trash)
+            os.rename(self._path(old), trash)
+            failpoints.reach("checkpoint.during_delete")
+            _remove(trash)
+
+    def _check_space(self, needed: int) -> None:
+        if shutil.disk_usage(self.directory).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _failed(self, step: int, error: Exception, needed: int) -> RunError:
+        last = max(self.steps(), default=None)
+        good = "no step was saved before" if last is None else f"step {last} is intact"
+        if _is_full(error):
+            return RunError(
+                f"disk full: checkpoint {step} needs {needed} bytes in "
+                f"{self.directory}, free are {shutil.disk_usage(self.directory).free}; "
+                f"{good}"
+            )
+        reason = str(error).partition("\n")[0]
+        return RunError(
+            f"cannot save checkpoint {step} in {self.directory}: {reason}; {good}"
+        )
+
+    def _set_aside(self, step: int, damage: Damaged) -> None:
+        quarantine = self.directory / QUARANTINE
+        names = itertools.chain(
+            [str(step)], (f"{step}-{i}" for i in itertools.count(2))
+        )
+        places = map(quarantine.joinpath, names)
+        try:
+            quarantine.mkdir(exist_ok=True)
+            place = next(p for p in places if not os.path.lexists(p))
+            os.rename(self._path(step), place)
+        except OSError:
+            super()._set_aside(step, damage)
+            return
+        self._say(
+            f"{self._damage_line(step, damage)}; it was moved to "
+            f"{QUARANTINE}/{place.name}"
+        )
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a failure, however wrapped by a library, comes from a full disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(error) or "ENOSPC" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

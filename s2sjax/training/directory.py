@@ -1,0 +1,248 @@
+"""The run directory: what it holds, who may write, and what may not change.
+
+    config.json     the resolved config; a directory that has it is a run
+    run.json        format version, identity of the config, environment at the start
+    lock            names the process that trains
+    metrics.jsonl   one line per log
+    checkpoints/    see `checkpoint.py`
+    data/           stored pairs, vocabularies, the user's pattern file
+
+This module imports no jax, so that a run can be opened before its flags are set.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from s2sjax import config as configs
+from s2sjax.config import Config
+from s2sjax.errors import RunError, UsageError
+from s2sjax.training import atomic, run_files
+from s2sjax.training.lock import NAME as LOCK
+from s2sjax.training.lock import Lock, is_lock
+from s2sjax.training.run_files import CONFIG, RECORD
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """An open run. As a context manager it frees the lock at the end."""
+
+    path: Path
+    config: Config
+    record: dict[str, Any]  # run.json; empty where the run never started
+    lock: Lock | None = None  # None: for reading
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def data(self) -> Path:
+        """Where pairs, vocabularies and the user's code are kept."""
+        return self.path / "data"
+
+    @property
+    def metrics(self) -> Path:
+        """The journal."""
+        return self.path / "metrics.jsonl"
+
+    def close(self) -> None:
+        """Lets another process train here."""
+        if self.lock is not None:
+            self.lock.close()
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_for_training(
+    path: str | os.PathLike[str],
+    config: Config | None,
+    *,
+    environment: dict[str, Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> RunDirectory:
+    """Starts a run in a new or empty directory, or continues the one that is there.
+
+    Nothing is written unless all of it fits; a config file is never executed.
+
+    Args:
+      path: `--workdir`.
+      config: what was asked for; None continues from the directory's own config.
+      environment: what `provenance.describe` returned, kept in a new run and
+        compared with a line in a continued one.
+      say: takes one line for a person.
+
+    Raises:
+      UsageError: the directory cannot be one, is not a run, is another run, is of a
+        newer format, or is in use.
+      RunError: it could not be written.
+    """
+    directory = run_files.checked_path(path)
+    asked = _agreed(directory, config)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--workdir={path}: {error.strerror}") from None
+    lock = Lock(directory)
+    try:
+        # Another process may have started a run here before the lock was ours.
+        asked = _agreed(directory, config)
+        record = run_files.read_record(directory)
+        if record:
+            run_files.write_changes(directory / CONFIG, asked)
+            _say_changes(directory, record, environment or {}, say)
+        else:
+            record = {
+                **(environment or {}),
+                "format_version": configs.FORMAT_VERSION,
+                "config_hash": run_files.identity(dataclasses.asdict(asked)),
+            }
+            text = configs.canonical_json(asked) + "\n"
+            atomic.write_text(directory / CONFIG, text)
+            text = json.dumps(record, sort_keys=True, indent=1) + "\n"
+            atomic.write_text(directory / RECORD, text)
+        for part in (directory / "checkpoints", directory / "data"):
+            part.mkdir(exist_ok=True)
+        return RunDirectory(directory, asked, record, lock)
+    except OSError as error:
+        lock.close()
+        raise RunError(f"cannot write to {directory}: {error.strerror}") from None
+    except BaseException:
+        lock.close()
+        raise
+
+
+def agreed_config(
+    path: str | os.PathLike[str], config: Config | None
+) -> tuple[Config, dict[str, Any]]:
+    """The config that `open_for_training` would train with, and the run's record.
+
+    For what must be known before jax is imported; writes nothing. Raises as
+    `open_for_training` does.
+    """
+    directory = run_files.checked_path(path)
+    return _agreed(directory, config), run_files.read_record(directory)
+
+
+def discard_unless_begun(run: RunDirectory) -> None:
+    """Takes back what opening wrote, of a run that turned out impossible to begin.
+
+    A run with a checkpoint is left as it is. What is not the run's own stays.
+    """
+    if any(run.checkpoints.iterdir()):
+        return
+    for name in (RECORD, CONFIG, LOCK):
+        (run.path / name).unlink(missing_ok=True)
+    for folder in (run.checkpoints, run.data, run.path):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
+    """Opens a run to evaluate or decode, also while it is being trained.
+
+    Raises:
+      UsageError: it is not a run, is damaged, or is of a newer format.
+    """
+    directory = run_files.checked_path(path)
+    if not (directory / CONFIG).is_file():
+        what = (
+            "is not a run: it has no config.json"
+            if directory.is_dir()
+            else ("is not a directory" if directory.exists() else "does not exist")
+        )
+        raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
+    return RunDirectory(
+        directory, run_files.read_config(directory), run_files.read_record(directory)
+    )
+
+
+def _agreed(directory: Path, asked: Config | None) -> Config:
+    """The config to train with; writes nothing."""
+    if (directory / CONFIG).is_file():
+        there = run_files.read_config(directory)
+        if asked is None:
+            return there
+        _check_same(directory, there, asked)
+        return asked
+    if directory.exists() or directory.is_symlink():
+        _check_empty(directory)
+    if asked is None:
+        raise UsageError(
+            f"--workdir={directory} is not a run; give --config=FILE to start one"
+        )
+    return asked
+
+
+def _check_empty(directory: Path) -> None:
+    if not directory.is_dir():
+        raise UsageError(f"--workdir={directory} is not a directory")
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise UsageError(f"--workdir={directory}: {error.strerror}") from None
+    for entry in entries:
+        # A start that was killed may have left its lock and a half-written config.
+        if entry.name == CONFIG + ".tmp" or (entry.name == LOCK and is_lock(entry)):
+            continue
+        raise UsageError(
+            f"--workdir={directory} is not a run and not empty (it has {entry.name}); "
+            f"choose a new directory"
+        )
+
+
+def _check_same(directory: Path, there: Config, asked: Config) -> None:
+    differing = configs.difference(there, asked)
+    allowed = run_files.may_differ(there.train.schedule)
+    refused = {f: values for f, values in differing.items() if f not in allowed}
+    if refused:
+        lines = [f"{f}: {h!r} here, {a!r} asked" for f, (h, a) in refused.items()]
+        raise UsageError(
+            f"--workdir={directory} holds a run with another config: "
+            f"{'; '.join(lines)}; choose another directory, or leave out --config to "
+            f"continue this one"
+        )
+
+
+def _say_changes(
+    directory: Path,
+    record: dict[str, Any],
+    environment: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    now, then = dict(_flat(environment)), dict(_flat(record))
+    changed = [
+        f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in {**now, **then}
+        if name.partition(".")[0] in environment
+        and name != "command"
+        and then.get(name) != now.get(name)
+    ]
+    if changed:
+        say(
+            f"{directory} was started in another environment ({'; '.join(changed)}); "
+            f"it goes on, but its bits may differ"
+        )
+
+
+def _flat(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", item) for inner, item in value.items())
+        else:
+            yield name, value

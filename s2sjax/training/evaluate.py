@@ -1,0 +1,96 @@
+"""Evaluation: free-running and teacher-forced, on the examples of a split."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2sjax.config import Config
+from s2sjax.metrics import Outcomes, concatenate
+from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.tasks.generated import Generator
+from s2sjax.tasks.task import Bucket
+from s2sjax.training.predictor import decode, edits, force, symbol_lengths
+from s2sjax.types import Batch
+
+
+def outcomes(
+    model: Seq2Seq,
+    config: Config,
+    params: Any,
+    buckets: Sequence[Bucket],
+    examples: int | None = None,
+) -> tuple[Outcomes, list[list[int]]]:
+    """What becomes of the first `examples` of a split (all, if it is finite).
+
+    Returns:
+      The outcomes and the source rows, without padding, in the same order.
+    """
+    parts, sources = [], []
+    left = examples
+    for bucket in buckets:
+        size = bucket.size if left is None else min(left, bucket.size or left)
+        assert size is not None, "an endless split needs a number of examples"
+        for start in range(0, size, config.decode.batch_size):
+            rows = np.arange(start, start + config.decode.batch_size)
+            count = min(size - start, len(rows))
+            rows = np.where(rows < size, rows, -1).astype(np.int32)
+            batch = _fetch(bucket, rows)
+            parts.append(_batch_outcomes(model, config, params, batch, count))
+            sources += _rows(batch, count)
+        if left is not None:
+            left -= size
+            if not left:
+                break
+    return concatenate(parts), sources
+
+
+def _fetch(bucket: Bucket, rows: np.ndarray) -> Batch:
+    return jax.jit(bucket.fetch)(bucket.store, jnp.asarray(rows))
+
+
+def _batch_outcomes(
+    model: Seq2Seq, config: Config, params: Any, batch: Batch, count: int
+) -> Outcomes:
+    hypotheses, _ = decode(
+        model, config, params, batch.source, batch.source_lengths, batch.ids
+    )
+    forced = force(model, params, batch)
+    output, lengths = hypotheses.tokens[:, 0], symbol_lengths(hypotheses)[:, 0]
+    target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
+    edited = edits(output, lengths, batch.target, target_lengths)
+    columns = (
+        output,
+        lengths,
+        hypotheses.truncated[:, 0],
+        batch.target,
+        target_lengths,
+        edited,
+        hypotheses.scores[:, 0],
+        forced.nll,
+        forced.correct,
+    )
+    return Outcomes(*(np.asarray(column)[:count] for column in columns))
+
+
+def _rows(batch: Batch, count: int) -> list[list[int]]:
+    source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
+    return [source[row, : lengths[row]].tolist() for row in range(count)]
+
+
+def enough(buckets: Sequence[Bucket], examples: int | None) -> Sequence[Bucket]:
+    """Buckets that hold `examples` of them, where they can be generated."""
+    if examples is None or len(buckets) != 1:
+        return buckets
+    (only,) = buckets
+    if not isinstance(only.fetch, Generator):
+        return buckets
+    return (dataclasses.replace(only, size=examples),)
+
+
+def some_source(buckets: Sequence[Bucket]) -> list[int]:
+    """The token ids of a split's first source."""
+    return _rows(_fetch(buckets[0], np.zeros(1, np.int32)), 1)[0]

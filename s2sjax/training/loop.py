@@ -1,0 +1,309 @@
+"""The training loop: the only file with a clock.
+
+What happens depends on the step alone; the clock only chooses how many steps go into
+a dispatch, which never changes a result.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2sjax import metrics
+from s2sjax.config import Config
+from s2sjax.errors import RunError, UsageError
+from s2sjax.models.seq2seq import Seq2Seq, parameter_count
+from s2sjax.tasks.task import Task
+from s2sjax.training.checkpoint import Checkpoints, NoCheckpoint
+from s2sjax.training.directory import RunDirectory
+from s2sjax.training.evaluate import outcomes
+from s2sjax.training.interruption import Signals
+from s2sjax.training.journal import Journal, truncate_after
+from s2sjax.training.observer import Observer, Sample
+from s2sjax.training.optimizer import optimizer, schedule
+from s2sjax.training.order import Order
+from s2sjax.training.progress import LOWER, Progress
+from s2sjax.training.state import (
+    Hyper,
+    StepMetrics,
+    TrainState,
+    build_model,
+    first_state,
+    hyper,
+)
+from s2sjax.training.step import run_steps
+
+DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    step: int
+    progress: Progress
+    reason: str  # "done", "patience", or "signal"
+    trained: bool  # False where there was nothing left to do
+
+
+def total_steps(config: Config, order: Order) -> int:
+    """The steps of a run.
+
+    Raises:
+      UsageError: epochs of an endless training set.
+    """
+    if config.train.steps is not None:
+        return config.train.steps
+    if order.steps_per_epoch is None:
+        raise UsageError(
+            f"train.epochs={config.train.epochs} needs a finite training set; "
+            f"set task.num_train, or train.steps"
+        )
+    assert config.train.epochs is not None
+    return config.train.epochs * order.steps_per_epoch
+
+
+def training_order(config: Config, task: Task) -> Order:
+    """The order in which a run goes through its training examples."""
+    sizes = tuple(bucket.size for bucket in task.buckets["train"])
+    train = config.train
+    return Order(sizes, train.batch_size, train.steps_per_dispatch, config.seed)
+
+
+def check(config: Config, task: Task) -> int:
+    """Raises what can be said before anything is written; the number of steps."""
+    steps = total_steps(config, training_order(config, task))
+    optimizer(config.train, config.train.learning_rate)
+    schedule(config.train, steps)
+    return steps
+
+
+def train(
+    run: RunDirectory,
+    task: Task,
+    observer: Observer,
+    signals: Signals,
+    params: Any = None,
+) -> Ended:
+    """Trains a run to its end, or until a signal; starts or continues it.
+
+    Args:
+      run: open for training.
+      task: where the examples come from.
+      observer: is told how it goes.
+      signals: the first one makes the loop save and stop.
+      params: the parameters to begin with, for a run that has no checkpoint yet.
+
+    Raises:
+      RunError: the loss is not finite, or the disk is full.
+    """
+    loop = _Loop(run, task, observer)
+    with Journal(run.metrics) as journal:
+        return loop.run(journal, signals, params)
+
+
+class _Loop:
+    def __init__(self, run: RunDirectory, task: Task, observer: Observer):
+        self.config = run.config
+        self.task = task
+        self.observer = observer
+        self.model: Seq2Seq = build_model(
+            self.config, len(task.source_vocabulary), len(task.target_vocabulary)
+        )
+        self.order = training_order(self.config, task)
+        self.steps = check(self.config, task)
+        self.hyper: Hyper = hyper(self.config)
+        self.seconds_per_step: dict[int, float] = {}
+        self.compiled: set[int] = set()
+        self.run_directory = run
+        self.checkpoints = Checkpoints(
+            run.checkpoints,
+            metric_better="min" if self.config.train.metric in LOWER else "max",
+            say=observer.said,
+        )
+
+    def run(self, journal: Journal, signals: Signals, params: Any) -> Ended:
+        state, progress = self._restore(params)
+        step = begun = int(state.step)
+        self.observer.started(step, self.steps, self._about(state))
+        # The order matters: evaluate, save, stop, train. A run that is continued
+        # enters here with what was saved, and does next what it would have done.
+        while True:
+            value = None
+            if self._evaluation_is_due(step, progress) and not signals.received:
+                value, progress = self._evaluate(step, state, progress, journal)
+            reason = self._reason(step, progress, signals)
+            if reason or value is not None or self._save_is_due(step, progress):
+                self.checkpoints.save(step, state, progress.to_json(), value)
+            if reason:
+                self.observer.ended(step, reason)
+                return Ended(step, progress, reason, step > begun)
+            state, step, progress = self._dispatch(step, state, progress, journal)
+
+    def _restore(self, params: Any) -> tuple[TrainState, Progress]:
+        target = jax.eval_shape(lambda: first_state(self.config, self.model))
+        try:
+            restored = self.checkpoints.restore(target, "last")
+        except NoCheckpoint:
+            truncate_after(self.run_directory.metrics, -1)
+            state = first_state(self.config, self.model)
+            if params is not None:
+                state = state._replace(params=jax.tree.map(jnp.asarray, params))
+            return state, Progress()
+        truncate_after(self.run_directory.metrics, restored.step)
+        return restored.state, Progress(**restored.progress)
+
+    def _about(self, state: TrainState) -> str:
+        numbers = f"{parameter_count(state.params):,} parameters"
+        device = jax.devices()[0]
+        return f"{numbers} on {device.platform} ({device.device_kind})"
+
+    def _reason(self, step: int, progress: Progress, signals: Signals) -> str:
+        patience = self.config.train.patience
+        if patience and progress.waited >= patience:
+            return "patience"
+        if step >= self.steps and progress.evaluated == step:
+            return "done"
+        return "signal" if signals.received else ""
+
+    def _evaluation_is_due(self, step: int, progress: Progress) -> bool:
+        due = step > 0 and step % self.config.train.eval_every == 0
+        return (due or step >= self.steps) and progress.evaluated < step
+
+    def _save_is_due(self, step: int, progress: Progress) -> bool:
+        return step % self.config.train.save_every == 0
+
+    def _dispatch(
+        self, step: int, state: TrainState, progress: Progress, journal: Journal
+    ) -> tuple[TrainState, int, Progress]:
+        chunk = self.order.chunk(step)
+        bucket = self.task.buckets["train"][chunk.bucket]
+        count = self._count(step, chunk.bucket, len(chunk.rows))
+        rows = np.full(
+            (self.config.train.steps_per_dispatch, self.config.train.batch_size),
+            -1,
+            np.int32,
+        )
+        rows[:count] = chunk.rows[:count]
+        start = time.perf_counter()
+        state, reported = run_steps(
+            self.model,
+            self._static(),
+            self.steps,
+            bucket.fetch,
+            state,
+            self.hyper,
+            bucket.store,
+            jnp.asarray(rows),
+            jnp.int32(count),
+        )
+        jax.block_until_ready(reported)
+        seconds = time.perf_counter() - start
+        if chunk.bucket in self.compiled:
+            self.seconds_per_step[chunk.bucket] = seconds / count
+        self.compiled.add(chunk.bucket)
+        reported = jax.tree.map(lambda column: np.asarray(column)[:count], reported)
+        self._check_finite(step, reported)
+        progress = dataclasses.replace(
+            progress,
+            loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
+            tokens=progress.tokens + float(reported.tokens.sum(dtype=np.float64)),
+            seconds=progress.seconds + seconds,
+        )
+        step += count
+        self.observer.advanced(
+            step, float(reported.loss[-1] / max(reported.tokens[-1], 1))
+        )
+        if step % self.config.train.log_every == 0 or step == self.steps:
+            progress = self._log(step, reported, progress, journal)
+        return state, step, progress
+
+    def _static(self) -> Config:
+        """The config as the compiled step sees it: what is traced or unused there
+        is left out, so that it does not compile anew."""
+        return dataclasses.replace(self.config, seed=0)
+
+    def _count(self, step: int, bucket: int, available: int) -> int:
+        train = self.config.train
+        edges = [
+            every - step % every
+            for every in (train.log_every, train.eval_every, train.save_every)
+        ]
+        pace = self.seconds_per_step.get(bucket)
+        paced = 1 if pace is None else max(1, int(DISPATCH_SECONDS / max(pace, 1e-9)))
+        return min(available, self.steps - step, paced, *edges)
+
+    def _log(
+        self, step: int, reported: StepMetrics, progress: Progress, journal: Journal
+    ) -> Progress:
+        values = {
+            "loss": progress.loss / max(progress.tokens, 1),
+            "grad_norm": float(reported.grad_norm[-1]),
+            "param_norm": float(reported.param_norm[-1]),
+            "learning_rate": float(reported.learning_rate[-1]),
+            "seconds": round(progress.seconds, 3),
+        }
+        epoch = self.order.steps_per_epoch
+        if epoch:
+            values["epoch"] = step / epoch
+        journal.write(step, {"kind": "train", **values})
+        self.observer.logged(step, values)
+        return dataclasses.replace(progress, loss=0.0, tokens=0.0)
+
+    def _evaluate(
+        self, step: int, state: TrainState, progress: Progress, journal: Journal
+    ) -> tuple[float, Progress]:
+        results, sources = outcomes(
+            self.model, self.config, state.params, self.task.buckets["valid"]
+        )
+        values = metrics.summary(results)
+        metric = self.config.train.metric
+        progress = progress.after_evaluation(step, metric, values[metric])
+        journal.write(step, {"kind": "valid", **values})
+        samples = self._samples(results, sources)
+        best = progress.best_step == step
+        self.observer.evaluated(step, values, samples, best)
+        return values[metric], progress
+
+    def _samples(
+        self, results: metrics.Outcomes, sources: Sequence[list[int]]
+    ) -> list[Sample]:
+        said = self.task.source_vocabulary, self.task.target_vocabulary
+        # Spread over the examples, which may be sorted by length.
+        wanted = min(self.config.train.samples, len(sources))
+        places = np.linspace(0, len(sources) - 1, wanted, dtype=int)
+        backwards = self.config.task.reverse_source
+        return [
+            Sample(
+                said[0].join(
+                    said[0].decode(sources[i][::-1] if backwards else sources[i])
+                ),
+                said[1].join(said[1].decode(results.output[i].tolist())),
+                said[1].join(said[1].decode(results.target[i].tolist())),
+            )
+            for i in places
+        ]
+
+    def _check_finite(self, step: int, reported: StepMetrics) -> None:
+        finite = np.isfinite(reported.loss) & np.isfinite(reported.grad_norm)
+        finite &= np.isfinite(reported.param_norm)
+        if finite.all():
+            return
+        index = int(np.argmin(finite))
+        before = next(
+            (float(g) for g in reported.grad_norm[:index][::-1] if math.isfinite(g)),
+            None,
+        )
+        earlier = f", {before:.3g} a step earlier" if before is not None else ""
+        good = max(self.checkpoints.steps(), default=0)
+        raise RunError(
+            f"the loss at step {step + index + 1} is {reported.loss[index]} (gradient "
+            f"norm {reported.grad_norm[index]}{earlier}); the last good checkpoint is "
+            f"step {good}; try a lower train.learning_rate, train.clip_norm=1.0 or a "
+            f"warm-up, e.g. train.schedule=cosine:warmup=100"
+        )

@@ -1,0 +1,30 @@
+"""The loss: negative log-likelihood over real tokens only."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
+    """-log p(target) per token, in nats; 0 beyond a row's length.
+
+    Computed in float32 whatever the logits' dtype.
+
+    Shapes: logits [B, T, V], target [B, T], lengths [B] -> [B, T] float32.
+    """
+    real = real_tokens(target, lengths)
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    # The logits of padding are -inf; a token that can be emitted stands in for it.
+    safe = jnp.where(real, target, logits.shape[-1] - 1)
+    picked = jnp.take_along_axis(log_probs, safe[..., None], axis=-1)[..., 0]
+    return jnp.where(real, -picked, 0.0)
+
+
+def real_tokens(target: Array, lengths: Array) -> Array:
+    """Where the target has tokens, EOS included: [B, T] bool."""
+    return jnp.arange(target.shape[1])[None] < lengths[:, None]
+
+
+def decoder_inputs(target: Array, first: int) -> Array:
+    """The target one step later, `first` before it: what teacher forcing feeds."""
+    return jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=first)

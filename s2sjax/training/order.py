@@ -1,0 +1,85 @@
+"""Which examples a step trains on: a pure function of (seed, step)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import numpy as np
+
+from s2sjax import rng
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The steps from one on that can run in one call: they share a bucket."""
+
+    bucket: int
+    rows: np.ndarray  # [N, B] int32, -1 for filler
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of a run.
+
+    An endless set gives step k the examples k B .. k B + B - 1. A finite one is gone
+    through in epochs: each example exactly once, in an order that depends on (seed,
+    epoch). A batch comes from one bucket of lengths; the last of a bucket is filled
+    up. Runs of `most` batches of one bucket stay together, so that they can be one
+    compiled call, and the runs are shuffled.
+
+    Attributes:
+      sizes: examples in each bucket; None for the one bucket of an endless set.
+      batch_size: examples in a batch, B.
+      most: most batches in a run.
+      seed: of the run.
+    """
+
+    sizes: tuple[int | None, ...]
+    batch_size: int
+    most: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps in an epoch; None for an endless set."""
+        if None in self.sizes:
+            return None
+        return sum(-(-size // self.batch_size) for size in self.sizes if size)
+
+    def chunk(self, step: int) -> Chunk:
+        """The run of batches that `step` (from 0) is in, from that step on."""
+        if self.steps_per_epoch is None:
+            first = np.arange(step, step + self.most, dtype=np.int64)[:, None]
+            rows = first * self.batch_size + np.arange(self.batch_size)
+            return Chunk(0, (rows % 2**31).astype(np.int32))
+        epoch, within = divmod(step, self.steps_per_epoch)
+        for bucket, rows in _epoch(self, epoch):
+            if within < len(rows):
+                return Chunk(bucket, rows[within:])
+            within -= len(rows)
+        raise AssertionError("an epoch has as many batches as steps")
+
+
+@lru_cache(maxsize=2)
+def _epoch(order: Order, epoch: int) -> list[tuple[int, np.ndarray]]:
+    key = rng.stream(rng.root(order.seed), "order", epoch)
+    runs = []
+    for bucket, size in enumerate(order.sizes):
+        assert size is not None
+        shuffled = _permutation(jax.random.fold_in(key, bucket), size)
+        batches = -(-size // order.batch_size)
+        rows = np.full(batches * order.batch_size, -1, np.int32)
+        rows[:size] = shuffled
+        rows = rows.reshape(batches, order.batch_size)
+        runs += [
+            (bucket, rows[start : start + order.most])
+            for start in range(0, batches, order.most)
+        ]
+    shuffled = _permutation(jax.random.fold_in(key, len(order.sizes)), len(runs))
+    return [runs[index] for index in shuffled]
+
+
+def _permutation(key: jax.Array, size: int) -> np.ndarray:
+    """By sorted random bits: inside a larger, masked set the order is the same."""
+    bits = np.asarray(jax.random.bits(key, (size,)))
+    return np.argsort(bits, kind="stable").astype(np.int32)

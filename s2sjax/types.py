@@ -1,0 +1,63 @@
+"""The contracts that the parts of s2sjax meet in, and the legend of axes.
+
+Axes, as suffixes of names and in docstrings:
+
+    B  batch            T  target time      V  vocabulary     N  n-best
+    S  source time      K  beam             D  features       R  replica
+
+Token ids: `PAD`, `BOS`, `EOS`, `UNK`, then the symbols from `SYMBOLS` on. People
+see symbols (integers, characters, words), never ids.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jax import Array
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+SYMBOLS = 4  # the id of the first symbol of every vocabulary
+
+
+class Batch(NamedTuple):
+    """Examples, padded to common widths.
+
+    What stands beyond a row's length never changes a result. Rows that only fill
+    the batch up have weight 0.
+    """
+
+    source: Array  # [B, S] int32, token ids without EOS
+    source_lengths: Array  # [B] int32, may be 0
+    target: Array  # [B, T] int32, token ids, EOS last
+    target_lengths: Array  # [B] int32, EOS counted, so at least 1 in a real row
+    ids: Array  # [B] int32, which example this is: the seed of its own randomness
+    weights: Array  # [B] float32, 1 for an example, 0 for filler
+
+
+Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
+
+
+class StepOutput(NamedTuple):
+    """What a decoder says at one step."""
+
+    logits: Array  # [B, V] float, -inf where a token can never be emitted
+    aux: dict[str, Array]  # e.g. "attention" [B, S]; leading axis B
+
+
+StepFn = Callable[[Carry, Array], tuple[Carry, StepOutput]]
+"""One decoder step: `step(carry, x) -> (carry, StepOutput)`.
+
+It closes over parameters and the encoded source. `x` is token ids [B] int32, or a
+distribution over the vocabulary [B, V] float.
+"""
+
+
+class Hypotheses(NamedTuple):
+    """What every decoding strategy returns: an n-best list per input, best first."""
+
+    tokens: Array  # [B, N, T] int32, EOS included, PAD after it
+    scores: Array  # [B, N] float32, the strategy's score; for greedy the sum of
+    # log-probabilities, EOS included
+    lengths: Array  # [B, N] int32, EOS counted
+    valid: Array  # [B, N] bool, False where there is no such hypothesis
+    truncated: Array  # [B, N] bool, cut at its limit: no EOS
+    aux: dict[str, Array]  # per step, e.g. "attention" [B, N, T, S]

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The one gate: format, lint, types, tests. Runs from any directory, with the tools of
+# the Python in $PYTHON (or `python`); arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python="${PYTHON:-python}"
+
+echo "== format"
+"$python" -m ruff format --check .
+echo "== lint"
+"$python" -m ruff check .
+echo "== types"
+"$python" -m mypy
+echo "== tests"
+"$python" -m pytest "$@"

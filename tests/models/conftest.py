@@ -1,0 +1,151 @@
+"""Small models that cover every pair of choices, each compiled once for all tests."""
+
+import types
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax.config import ModelConfig
+from s2sjax.decoding.unroll import feed_argmax, unroll
+from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.seq2seq import Seq2Seq, initialise
+
+SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
+UNITS, EMBEDDING, ATTENTION = 4, 3, 5
+LENGTHS = (5, 1, 0, 3)  # full, one symbol, empty, between
+STEPS = 4
+# Every two of (cell, attention, embedding, layers, directions) meet in some row.
+SHAPES = {
+    "lstm-attention-bi-2": ("lstm", "bahdanau", EMBEDDING, 2, True, "dense"),
+    "lstm-onehot": ("lstm", "none", 0, 1, False, "copy"),
+    "gru-attention-onehot-bi": ("gru", "bahdanau", 0, 1, True, "dense"),
+    "gru-2": ("gru", "none", EMBEDDING, 2, False, "copy"),
+    "rnn-attention": ("rnn", "bahdanau", EMBEDDING, 1, False, "zero"),
+    "rnn-onehot-bi-2": ("rnn", "none", 0, 2, True, "dense"),
+}
+
+
+def shape_config(cell, attention, embedding, layers, bidirectional, bridge):
+    return ModelConfig(
+        cell=cell,
+        units=UNITS,
+        layers=layers,
+        embedding=embedding,
+        bidirectional=bidirectional,
+        attention=attention,
+        attention_units=ATTENTION,
+        bridge=bridge,
+    )
+
+
+def perturbed(params, seed=0):
+    """Parameters of which none is zero, so that none can be forgotten unnoticed."""
+    random = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf)
+        + random.normal(0, 0.3, leaf.shape).astype(np.float32),
+        params,
+    )
+
+
+def inputs(lengths=LENGTHS, width=5, seed=1):
+    """Source with random padding, lengths, gold inputs and weights of a loss."""
+    random = np.random.default_rng(seed)
+    batch = len(lengths)
+    source = random.integers(2, SOURCE_VOCABULARY, (batch, width), np.int32)
+    gold = random.integers(1, TARGET_VOCABULARY, (batch, STEPS), np.int32)
+    weights = {
+        "logits": random.normal(size=(batch, STEPS, TARGET_VOCABULARY)),
+        "attention": random.normal(size=(batch, STEPS, width)),
+    }
+    return (
+        source,
+        np.array(lengths, np.int32),
+        gold,
+        jax.tree.map(np.float32, weights),
+    )
+
+
+def loss(output, weights):
+    """A weighted sum of all that a decoder says."""
+    finite = jnp.isfinite(output.logits)
+    total = jnp.sum(jnp.where(finite, output.logits, 0) * weights["logits"])
+    if "attention" in output.aux:
+        total += jnp.sum(output.aux["attention"] * weights["attention"])
+    return total
+
+
+def forced(model, params, source, lengths, gold, dropout):
+    return model.apply({"params": params}, source, lengths, gold, dropout)
+
+
+def stepped(model, params, source, lengths, gold, dropout):
+    apply = partial(model.apply, {"params": params})
+    encoded = apply(source, lengths, dropout, method="encode")
+    states, memory = apply(encoded, dropout, method="start")
+    noise = apply(dropout, gold.shape[1], method="noise")
+
+    def step(carry, x):
+        time, states = carry
+        now = jax.tree.map(lambda drawn: drawn[:, time], noise)
+        states, output = apply(states, x, memory, now, method="step")
+        return (time + 1, states), output
+
+    own = jnp.zeros(gold.shape, bool)
+    return unroll(step, (jnp.int32(0), states), gold, own, feed_argmax)
+
+
+def both_paths(model, params, source, lengths, gold, weights, seeds, rates):
+    """Outputs and gradients of the forced and of the stepped path, and the dropout."""
+    dropout = Dropout(jax.vmap(jax.random.key)(seeds), *rates)
+    results = {}
+    for name, path in (("forced", forced), ("stepped", stepped)):
+
+        def total(params, path=path):
+            output = path(model, params, source, lengths, gold, dropout)
+            return loss(output, weights), output
+
+        gradient, output = jax.grad(total, has_aux=True)(params)
+        results[name] = output, gradient
+    return results
+
+
+def dropout_of(config, seed, rates, width):
+    """The dropout factors of one example by name, as `oracles.Model` takes them."""
+    keys = jax.random.key(seed)[None]
+    embedding, state, output = rates
+    size = config.embedding or 1
+    memory = config.units * (1 + config.bidirectional)
+    wanted = {
+        "source": (embedding, (width, size)),
+        "target": (embedding, (STEPS, size)),
+        "decoder": (output, (STEPS, config.layers, config.units)),
+    }
+    for depth in range(config.layers):
+        wanted[f"encoder_{depth}"] = output, (width, memory)
+        for part in range(2 if config.cell == "lstm" else 1):
+            wanted[f"state_{depth}_{part}"] = state, (config.units,)
+    return {
+        name: np.asarray(scales(keys, name, rate, shape)[0])
+        for name, (rate, shape) in wanted.items()
+    }
+
+
+@pytest.fixture(scope="session", params=SHAPES, ids=list(SHAPES))
+def small(request):
+    config = shape_config(*SHAPES[request.param])
+    model = Seq2Seq(config, SOURCE_VOCABULARY, TARGET_VOCABULARY)
+    params = perturbed(jax.jit(partial(initialise, model))(jax.random.key(0)))
+    return types.SimpleNamespace(
+        config=config,
+        model=model,
+        params=params,
+        run=jax.jit(partial(both_paths, model)),
+        inputs=inputs,
+        loss=loss,
+        dropout_of=partial(dropout_of, config),
+        seeds=np.arange(10, 10 + len(LENGTHS), dtype=np.uint32),
+    )

@@ -1,0 +1,279 @@
+"""References in plain numpy and Python: slow, short, and in float64.
+
+They share no code with the package: a model's parameters are read by name, and every
+time step, example and layer is a Python loop.
+"""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+
+PAD, BOS, EOS = 0, 1, 2
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
+
+
+def softmax(x):
+    exponentials = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x):
+    shifted = x - np.max(x, axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def lstm(a, state):
+    """Pre-activation [4 D] in the order i, f, g, o, and (h, c), to the new (h, c)."""
+    i, f, g, o = np.split(a, 4)
+    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru(z, m, bias, state):
+    """Input and recurrent pre-activations [3 D] in the order r, u, n."""
+    (h,) = state
+    z_r, z_u, z_n = np.split(z, 3)
+    m_r, m_u, m_n = np.split(m, 3)
+    r, u = sigmoid(z_r + m_r), sigmoid(z_u + m_u)
+    n = np.tanh(z_n + r * (m_n + bias))
+    return ((1 - u) * n + u * h,)
+
+
+def cell_step(name, params, z, state, context=None):
+    """One step of a layer from its projected input z [G], for one example."""
+    if context is not None:
+        z = z + context @ params["context_kernel"]
+    m = state[0] @ params["recurrent_kernel"]
+    if name == "lstm":
+        return lstm(z + m, state)
+    if name == "gru":
+        return gru(z, m, params["recurrent_bias"], state)
+    return (np.tanh(z + m),)
+
+
+def keras_lstm(xs, kernel, recurrent_kernel, bias):
+    """`keras.layers.LSTM` on xs [T, I]: gates in the order i, f, c, o; outputs [T, D]."""
+    h = c = np.zeros(recurrent_kernel.shape[0])
+    outputs = []
+    for x in xs:
+        i, f, g, o = np.split(x @ kernel + h @ recurrent_kernel + bias, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        outputs.append(h)
+    return np.array(outputs)
+
+
+def keras_gru(xs, kernel, recurrent_kernel, bias):
+    """`keras.layers.GRU(reset_after=True)`: gates z, r, h; bias [2, 3 D]."""
+    h = np.zeros(recurrent_kernel.shape[0])
+    outputs = []
+    for x in xs:
+        x_z, x_r, x_h = np.split(x @ kernel + bias[0], 3)
+        h_z, h_r, h_h = np.split(h @ recurrent_kernel + bias[1], 3)
+        z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
+        h = z * h + (1 - z) * np.tanh(x_h + r * h_h)
+        outputs.append(h)
+    return np.array(outputs)
+
+
+def attend(query, keys, values, score):
+    """Additive attention of one example over its real symbols: context and weights."""
+    if not len(keys):
+        return np.zeros(values.shape[1]), np.zeros(0)
+    energies = [score @ np.tanh(query + key) for key in keys]
+    weights = softmax(np.array(energies))
+    return sum(w * value for w, value in zip(weights, values, strict=True)), weights
+
+
+def to_float64(params):
+    if isinstance(params, dict):
+        return {name: to_float64(value) for name, value in params.items()}
+    return np.asarray(params, np.float64)
+
+
+class Model:
+    """A whole model, one unpadded example at a time.
+
+    `scales`, where given, holds the dropout factors of one example: `source` [S, E],
+    `encoder_0` .. [S, C], `state_0_0` .. [D], `target` [T, E], `decoder` [T, layers, D].
+    """
+
+    def __init__(self, config, params, scales=None):
+        self.config, self.params = config, to_float64(params)
+        self.scales = scales or {}
+        self.parts = 2 if config.cell == "lstm" else 1
+
+    def scale(self, name, index):
+        return self.scales[name][index] if name in self.scales else 1.0
+
+    def project(self, layer, embedded, scale=1.0):
+        return (embedded * scale) @ layer["input_kernel"] + layer["bias"]
+
+    def embed(self, params, x):
+        """A token id or a distribution, as what the first layer reads."""
+        kernel = params["forward_0" if "forward_0" in params else "layer_0"]
+        size = kernel["input_kernel"].shape[0]
+        if "embed" in params:
+            size = params["embed"]["table"].shape[0]
+        one_hot = np.eye(size)[x] if np.ndim(x) == 0 else np.asarray(x)
+        return one_hot @ params["embed"]["table"] if "embed" in params else one_hot
+
+    def encode(self, source):
+        """Memory [S, C] and the states, per layer and direction."""
+        config, params = self.config, self.params["encoder"]
+        xs = [
+            self.embed(params, int(token)) * self.scale("source", time)
+            for time, token in enumerate(source)
+        ]
+        states = []
+        for depth in range(config.layers):
+            sides, final = [], []
+            for side in ("forward", "backward")[: 1 + config.bidirectional]:
+                layer = params[f"{side}_{depth}"]
+                state = tuple(np.zeros(config.units) for _ in range(self.parts))
+                order = range(len(xs))
+                outputs = [None] * len(xs)
+                for time in order if side == "forward" else reversed(order):
+                    z = self.project(layer, xs[time])
+                    state = cell_step(config.cell, layer, z, state)
+                    outputs[time] = state[0]
+                sides.append(outputs)
+                final.append(state)
+            states.append(final)
+            xs = [
+                np.concatenate(both) * self.scale(f"encoder_{depth}", time)
+                for time, both in enumerate(zip(*sides, strict=True))
+            ]
+        width = config.units * (1 + config.bidirectional)
+        return np.array(xs).reshape(len(source), width), states
+
+    def start(self, states):
+        """The decoder's first states."""
+        config = self.config
+        if config.bridge == "zero":
+            new = [[np.zeros(config.units)] * self.parts] * config.layers
+        elif config.bridge == "copy":
+            new = [sides[0] for sides in states]
+        else:
+            new = []
+            for depth, sides in enumerate(states):
+                parts = []
+                for part in range(self.parts):
+                    name = f"layer_{depth}_part_{part}"
+                    dense = self.params["decoder"]["connect"][name]
+                    both = np.concatenate([side[part] for side in sides])
+                    mapped = both @ dense["kernel"] + dense["bias"]
+                    parts.append(np.tanh(mapped) if part == 0 else mapped)
+                new.append(parts)
+        return [
+            tuple(
+                value * self.scale(f"state_{depth}_{part}", ...)
+                for part, value in enumerate(state)
+            )
+            for depth, state in enumerate(new)
+        ]
+
+    def step(self, states, x, memory, time=0):
+        """One decoder step of one example: states, logits [V], weights [S]."""
+        config, params = self.config, self.params["decoder"]
+        below = self.embed(params, x) * self.scale("target", time)
+        context = weights = None
+        new = []
+        for depth, state in enumerate(states):
+            layer = params[f"layer_{depth}"]
+            z = self.project(layer, below)
+            if depth == 0 and config.attention == "bahdanau":
+                attention = params["attention"]
+                keys = memory @ attention["key_kernel"] + attention["bias"]
+                query = state[0] @ attention["query_kernel"]
+                context, weights = attend(query, keys, memory, attention["score"])
+            state = cell_step(
+                config.cell, layer, z, state, context if depth == 0 else None
+            )
+            below = state[0]
+            if "decoder" in self.scales:
+                below = below * self.scales["decoder"][time, depth]
+            new.append(state)
+        if context is not None:
+            read = np.concatenate([below, context])
+            readout = params["readout"]
+            below = np.tanh(read @ readout["kernel"] + readout["bias"])
+        logits = params["output_kernel"] @ below + params["output_bias"]
+        logits[:EOS] = -np.inf
+        return new, logits, weights
+
+    def forced(self, source, inputs):
+        """Logits [T, V] and attention [T, S] of known inputs."""
+        memory, encoded = self.encode(source)
+        states, logits, weights = self.start(encoded), [], []
+        for time, x in enumerate(inputs):
+            states, scores, looked = self.step(states, x, memory, time)
+            logits.append(scores)
+            weights.append(looked)
+        return np.array(logits), weights
+
+    def greedy(self, source, limit):
+        """Tokens, log-probability and whether there was no EOS."""
+        memory, encoded = self.encode(source)
+        states = self.start(encoded)
+
+        def step(carry, token):
+            carry, logits, _ = self.step(carry, token, memory)
+            return carry, logits
+
+        return greedy(step, states, limit)
+
+
+def greedy(step, carry, limit):
+    """Greedy decoding of one example: `step(carry, token) -> (carry, logits)`."""
+    token, tokens, score = BOS, [], 0.0
+    while len(tokens) < limit:
+        carry, logits = step(carry, token)
+        log_probs = log_softmax(np.asarray(logits, np.float64))
+        token = int(np.argmax(log_probs))
+        score += log_probs[token]
+        tokens.append(token)
+        if token == EOS:
+            break
+    return tokens, score, token != EOS
+
+
+def nll(logits, target):
+    """-log p(target), in nats, of one example: logits [T, V], target [T]."""
+    log_probs = log_softmax(np.asarray(logits, np.float64))
+    return -sum(log_probs[time, token] for time, token in enumerate(target))
+
+
+def edit_distance(one, other):
+    """Levenshtein distance by its recursive definition (Wagner and Fischer 1974)."""
+
+    @functools.cache
+    def distance(i, j):
+        if i == 0 or j == 0:
+            return i + j
+        return min(
+            distance(i - 1, j) + 1,
+            distance(i, j - 1) + 1,
+            distance(i - 1, j - 1) + (one[i - 1] != other[j - 1]),
+        )
+
+    return distance(len(one), len(other))
+
+
+def complete_sequences(vocabulary, longest):
+    """Every sequence of ids that ends with its one EOS, of at most `longest` tokens."""
+    symbols = [token for token in range(vocabulary) if token > EOS]
+    for length in range(longest):
+        for body in itertools.product(symbols, repeat=length):
+            yield (*body, EOS)
+
+
+def is_binomial(count, trials, probability, deviations=5):
+    """Whether a count lies within that many standard deviations of its mean."""
+    spread = math.sqrt(trials * probability * (1 - probability))
+    return abs(count - trials * probability) <= deviations * spread + 1e-9

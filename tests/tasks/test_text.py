@@ -1,0 +1,353 @@
+"""Text: what is read, kept and found again, and one line for every bad file."""
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from s2sjax import tasks
+from s2sjax.config import Config, TaskConfig, TrainConfig
+from s2sjax.errors import UsageError
+from s2sjax.tasks import corpus
+from s2sjax.tasks.task import Bucket, Task, decode_source
+from s2sjax.types import UNK
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def config(path: Path, **fields: Any) -> Config:
+    buckets = fields.pop("buckets", 4)
+    return Config(
+        task=TaskConfig(name="text", path=str(path), **fields),
+        train=TrainConfig(buckets=buckets),
+    )
+
+
+def examples(task: Task, split: str) -> dict[int, tuple[str, str]]:
+    """All pairs of a split as text, by id."""
+    found: dict[int, tuple[str, str]] = {}
+    for bucket in task.buckets[split]:
+        assert bucket.size is not None
+        batch = jax.device_get(bucket.fetch(bucket.store, np.arange(bucket.size)))
+        assert batch.source.shape[1] == bucket.source_width
+        assert batch.target.shape[1] == bucket.target_width
+        for i, number in enumerate(batch.ids.tolist()):
+            source = batch.source[i, : batch.source_lengths[i]].tolist()
+            target = batch.target[i, : batch.target_lengths[i]].tolist()
+            assert not batch.source[i, len(source) :].any()
+            assert not batch.target[i, len(target) :].any()
+            found[number] = (
+                task.source_vocabulary.join(decode_source(task, source)),
+                task.target_vocabulary.join(task.target_vocabulary.decode(target)),
+            )
+            assert len(task.target_vocabulary.decode(target)) == len(target) - 1
+    return found
+
+
+@pytest.fixture
+def pairs() -> list[tuple[str, str]]:
+    return [(f"s{i % 40} " * (1 + i % 3), f"cible {i}, j'ai !") for i in range(300)]
+
+
+@pytest.fixture
+def path(tmp_path: Path, pairs: list[tuple[str, str]]) -> Path:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{s}\t{t}\n" for s, t in pairs), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_tab_separated_characters(
+    path: Path, pairs: list[tuple[str, str]], backwards: bool
+) -> None:
+    task = tasks.create(config(path, reverse_source=backwards), None)
+    train, valid, test = (examples(task, split) for split in tasks.SPLITS)
+    assert sorted(test) == list(range(240, 300))
+    assert sorted([*train, *valid]) == list(range(240))
+    for number, pair in (train | valid | test).items():
+        assert pair == pairs[number]
+    assert not {s for s, _ in train.values()} & {s for s, _ in valid.values()}
+    inside = {character for source, _ in train.values() for character in source}
+    assert set(task.source_vocabulary.symbols) == inside
+    assert len(task.buckets["train"]) <= 4
+    assert task.expected("abc") is None
+
+
+def test_held_out_symbols_do_not_enter_the_vocabulary(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    lines = [f"{'ab' * (i % 5)}c{i}\tx" for i in range(80)]
+    path.write_text("\n".join([*lines, *["éa\tyé"] * 20]), "utf-8")
+    task = tasks.create(config(path), None)
+    assert "é" not in task.source_vocabulary.symbols
+    assert "y" not in task.target_vocabulary.symbols
+    assert examples(task, "test")[99] == ("<unk>a", "<unk><unk>")
+    assert tasks.encode_source(task, "éa")[0][0] == UNK
+    assert tasks.encode_source(task, "éa")[1] == ["é"]
+
+
+def test_words_and_rare_ones(path: Path) -> None:
+    task = tasks.create(config(path, level="word", min_count=5), None)
+    train = examples(task, "train")
+    text = path.read_text("utf-8").splitlines()
+    counts: Counter[str] = Counter()
+    for number in train:
+        counts.update(
+            map(str, task.target_vocabulary.split(text[number].split("\t")[1]))
+        )
+    kept = {word for word, count in counts.items() if count >= 5}
+    assert kept == set(task.target_vocabulary.symbols) == {"cible", ",", "j'ai", "!"}
+    assert all(target == "cible <unk> , j'ai !" for _, target in train.values())
+
+
+def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    lines = [f"{'a' * (i % 10)}{i}\tb" for i in range(100)] + ["c" * 50 + "\tb"] * 25
+    path.write_text("\n".join(lines), "utf-8")
+    task = tasks.create(config(path, max_length=8), None)
+    train = examples(task, "train")
+    assert max(len(source) for source, _ in train.values()) == 8
+    assert len(examples(task, "test")) == 25
+    held = len(train) + len(examples(task, "valid"))
+    assert 0 < 100 - held < 30
+    assert f"{100 - held} training pairs" in task.notes[0]
+
+
+def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
+    one, many = (
+        tasks.create(config(path, buckets=buckets), None) for buckets in (1, 5)
+    )
+    assert examples(one, "train") == examples(many, "train")
+    assert len(one.buckets["train"]) == 1
+
+    def area(buckets: tuple[Bucket, ...]) -> int:
+        return sum((b.size or 0) * (b.source_width + b.target_width) for b in buckets)
+
+    assert area(many.buckets["train"]) < area(one.buckets["train"])
+    with_type = many.buckets["train"][0].store.source
+    assert with_type.dtype == np.uint8
+
+
+def test_loads_when_the_file_is_gone(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    made = tasks.create(config(path, reverse_source=True), folder)
+    path.unlink()
+    found = tasks.load(config(path, reverse_source=True), folder)
+    assert sorted(found.buckets) == ["test", "valid"]
+    for split in found.buckets:
+        assert examples(found, split) == examples(made, split)
+    assert found.source_vocabulary == made.source_vocabulary
+    assert found.target_vocabulary == made.target_vocabulary
+    bucket = made.buckets["train"][0]
+    batch = bucket.fetch(bucket.store, np.arange(10))
+    rows = [
+        row[:length]
+        for row, length in zip(
+            batch.source.tolist(), batch.source_lengths.tolist(), strict=True
+        )
+    ]
+    for task in (made, found):
+        assert task.unseen(rows, 1) == 0
+        assert task.unseen([*rows[:3], [4] * 40], 1) == 0.25
+
+
+def test_goes_on_with_the_same_file_only(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = tasks.create(config(path), folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    again = tasks.create(config(path), folder)
+    assert examples(again, "train") == examples(first, "train")
+    path.write_text(path.read_text("utf-8").replace("s1", "S1"), "utf-8")
+    with pytest.raises(UsageError, match=r"pairs\.tsv is not the file that this run"):
+        tasks.create(config(path), folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["source.json", "held_out.npz"])
+def test_damage_is_noticed(path: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data"
+    tasks.create(config(path), folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(UsageError, match="is damaged"):
+        tasks.load(config(path), folder)
+    (folder / name).unlink()
+    with pytest.raises(UsageError, match="is missing"):
+        tasks.load(config(path), folder)
+
+
+def test_an_unfinished_folder_does_not_load_and_does_not_block(
+    path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    left = tmp_path / ".data.unfinished"
+    left.mkdir()
+    (left / "source.json").write_text("half")
+    with pytest.raises(UsageError, match="does not hold the data of a run"):
+        tasks.load(config(path), folder)
+    tasks.create(config(path), folder)
+    assert not left.exists()
+    tasks.load(config(path), folder)
+
+
+def test_a_folder_with_something_else_is_left_alone(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not the data of a run"):
+        tasks.create(config(path), folder)
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_name_that_leads_out_of_the_folder_reads_nothing(
+    path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    tasks.create(config(path), folder)
+    about = json.loads((folder / "about.json").read_text())
+    about["files"]["../pairs.tsv"] = about["sources"]["pairs.tsv"]
+    (folder / "about.json").write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="is damaged"):
+        tasks.load(config(path), folder)
+
+
+LINES = [f"a{i}\tb" for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("line", "source", "target"),
+    [
+        ('"a\t"b"', '"a', '"b"'),
+        ("a\tb\r", "a", "b"),
+        ("a\x00\t\x00", "a\x00", "\x00"),
+        ("a\tb\tattribution\t1", "a", "b"),
+        ("\tb", "", "b"),
+        ("a\t", "a", ""),
+        ("a\u2028c\td\u0085\x0ce", "a\u2028c", "d\u0085\x0ce"),
+        ("a" * 100_000 + "\tb", "a" * 100_000, "b"),
+    ],
+)
+def test_odd_lines_are_taken_as_they_are(
+    tmp_path: Path, line: str, source: str, target: str
+) -> None:
+    path = tmp_path / "odd.tsv"
+    path.write_bytes("\n".join([*LINES, line]).encode())
+    *_, last = corpus.open_corpus(path, 0.1, 0.2).chunks()
+    assert (last.sources[-1], last.targets[-1]) == (source, target)
+    assert len(last.sources) == 51
+
+
+def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
+    path = tmp_path / "windows.tsv"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*LINES, ""]).encode())
+    (chunk,) = corpus.open_corpus(path, 0.1, 0.2).chunks()
+    assert chunk.sources == [f"a{i}" for i in range(50)]
+    assert set(chunk.targets) == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"bad\.tsv does not exist"),
+        (b"", r"bad\.tsv is empty"),
+        (b"a\tb\nno tab here\n", r"bad\.tsv:2: no tab"),
+        (b"a\tb\n\nc\td\n", r"bad\.tsv:2: no tab"),
+        (b"a\tb\nc\xff\td\n", r"bad\.tsv:2: byte 0xff at column 2 is not UTF-8"),
+        (b"a\tb\n", "of 1 pairs .* none is left for"),
+    ],
+)
+def test_bad_files_get_one_line(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path, folder = tmp_path / "bad.tsv", tmp_path / "data"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        tasks.create(config(path), folder)
+    assert "\n" not in str(caught.value)
+    assert not folder.exists()
+
+
+def parallel(folder: Path, **lines: list[str]) -> Path:
+    folder.mkdir()
+    for name in ("train", "dev", "test"):
+        for side in ("src", "trg"):
+            text = lines.get(f"{name}_{side}", ["1 2 3", "2 1", ""])
+            (folder / f"{name}.{side}").write_text("".join(f"{x}\n" for x in text))
+    return folder
+
+
+def test_parallel_files(tmp_path: Path) -> None:
+    folder = parallel(tmp_path / "corpus", test_src=["9 1"], test_trg=["1 9"])
+    task = tasks.create(config(folder, level="word"), tmp_path / "data")
+    assert examples(task, "train") == {0: ("1 2 3",) * 2, 1: ("2 1",) * 2, 2: ("", "")}
+    assert sorted(examples(task, "valid")) == [3, 4, 5]
+    assert examples(task, "test") == {6: ("<unk> 1", "1 <unk>")}
+    assert set(task.source_vocabulary.symbols) == {"1", "2", "3"}
+    again = tasks.load(config(folder, level="word"), tmp_path / "data")
+    assert examples(again, "test") == examples(task, "test")
+
+
+def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
+    folder = parallel(tmp_path / "corpus", dev_src=["1"])
+    with pytest.raises(UsageError, match=r"dev.src has 1 lines .*dev.trg has 3"):
+        tasks.create(config(folder), None)
+    (folder / "dev.trg").unlink()
+    with pytest.raises(UsageError, match=r"dev.trg does not exist"):
+        tasks.create(config(folder), None)
+    with pytest.raises(UsageError, match=r"task.test_share=0.5 means nothing"):
+        tasks.create(config(folder, test_share=0.5), None)
+
+
+def test_no_path_and_a_special_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"task.path is not set"):
+        tasks.create(Config(task=TaskConfig(name="text")), None)
+    with pytest.raises(UsageError, match="is not a file"):
+        tasks.create(config(Path("/dev/null")), None)
+
+
+def test_integer_widths_follow_the_vocabulary(tmp_path: Path) -> None:
+    path = tmp_path / "many.tsv"
+    path.write_text("".join(f"{chr(0x4E00 + i)}\tb{i}\n" for i in range(700)), "utf-8")
+    task = tasks.create(config(path), None)
+    assert task.buckets["train"][0].store.source.dtype == np.uint16
+    assert task.buckets["train"][0].store.target.dtype == np.uint8
+    assert all(s != "<unk>" for s, _ in examples(task, "train").values())
+
+
+def test_shared_english_and_french() -> None:
+    path = SHARED / "tatoeba_fra_eng" / "fra_first10000.tsv"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    task = tasks.create(config(path), None)
+    assert sorted(examples(task, "test")) == list(range(8000, 10_000))
+    widths = [bucket.source_width for bucket in task.buckets["test"]]
+    assert max(widths) == 16
+    assert max(bucket.source_width for bucket in task.buckets["train"]) == 15
+
+
+def test_shared_parallel_integers() -> None:
+    folder = SHARED / "joeynmt_reverse"
+    if not folder.exists():
+        pytest.skip(f"{folder} is not here")
+    task = tasks.create(config(folder, level="word"), None)
+    assert {k: sum(b.size or 0 for b in v) for k, v in task.buckets.items()} == {
+        "train": 50_000,
+        "valid": 1000,
+        "test": 1000,
+    }
+    assert sorted(map(int, task.source_vocabulary.symbols)) == list(range(50))
+    for source, target in examples(task, "test").values():
+        assert source.split()[::-1] == target.split()
+
+
+def test_fields_that_mean_nothing_are_refused(path: Path) -> None:
+    for field, value in (("length", 5), ("prefix", 2), ("num_test", 10)):
+        changed = dataclasses.replace(config(path).task, **{field: value})
+        with pytest.raises(UsageError, match=rf"task.{field}={value} means nothing"):
+            tasks.create(Config(task=changed), None)

@@ -1,0 +1,199 @@
+"""Experiment files: found, executed, overridden; what is wrong is one line."""
+
+import pytest
+
+from s2sjax import config, experiment
+from s2sjax.errors import UsageError
+
+GOOD = """
+from s2sjax.config import base_config, parse_arg
+
+def get_config(arg=None):
+    arg = parse_arg(arg, smoke=False)
+    config = base_config()
+    config.train.steps = 5 if arg.smoke else 100
+    config.train.optimizer = "adam:b1=0.9,b2=0.98"
+    return config
+"""
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "good.py"
+    path.write_text(GOOD)
+    return str(path)
+
+
+def refused(text, overrides=None):
+    with pytest.raises(UsageError) as told:
+        experiment.load_config(text, overrides)
+    message = str(told.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_file_and_its_variant(good):
+    assert experiment.load_config(good).train.steps == 100
+    assert experiment.load_config(f"{good}:smoke").train.steps == 5
+
+
+def test_a_colon_in_the_path(tmp_path):
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    path = folder / "x:y.py"
+    path.write_text(GOOD)
+    assert experiment.load_config(str(path)).train.steps == 100
+    assert experiment.load_config(f"{path}:smoke").train.steps == 5
+
+
+def test_nothing_is_left_beside_the_file_or_in_the_interpreter(good, tmp_path):
+    import sys
+
+    before = set(sys.modules)
+    experiment.load_config(good)
+    assert [path.name for path in tmp_path.iterdir()] == ["good.py"]
+    assert {name for name in set(sys.modules) - before if "config" in name} == set()
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("train.steps", "1e3", 1000),
+        ("seed", "2147483647", 2147483647),
+        ("train.learning_rate", "1", 1.0),
+        ("train.learning_rate", "2.5e-4", 2.5e-4),
+        ("train.deterministic", "true", True),
+        ("train.deterministic", "False", False),
+        ("task.min_length", "3", 3),
+        ("task.min_length", "none", None),
+        ("task.min_length", "None", None),
+        ("decode.strategy", "beam:size=10,alpha=1.0", "beam:size=10,alpha=1.0"),
+        ("decode.strategy", "beam(size=10, alpha=1.0)", "beam(size=10, alpha=1.0)"),
+        ("train.optimizer", "adam:b1=0.9,b2=0.98", "adam:b1=0.9,b2=0.98"),
+        ("task.name", "a:b/my_patterns.py:interleave", "a:b/my_patterns.py:interleave"),
+        ("task.path", "", ""),
+        ("task.path", "none", "none"),
+        ("task.path", "--x=1 'y", "--x=1 'y"),
+        ("model.attention", "none", "none"),
+    ],
+)
+def test_overrides_reach_the_config_unharmed(good, field, text, value):
+    resolved = experiment.load_config(good, {field: text})
+    got = config.flatten(resolved)[field]
+    assert got == value and type(got) is type(value)
+    expected = (
+        {field} if got != config.flatten(experiment.load_config(good))[field] else set()
+    )
+    assert set(config.difference(experiment.load_config(good), resolved)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "told"),
+    [
+        ("model.unit", "3", "did you mean 'model.units'"),
+        ("model", "{'units': 4}", "one field at a time"),
+        ("units.model", "4", "unknown field"),
+        ("model.units", "many", "model.units=many is not a whole number"),
+        ("model.units", "3,4", "model.units=3,4 is not a whole number"),
+        ("model.units", "[3]", "model.units=[3] is not"),
+        ("model.units", "1.5", "model.units=1.5 is not a whole number"),
+        ("model.units", "0", "model.units=0 is not a whole number of at least 1"),
+        ("seed", "2147483648", "seed=2147483648 is not a whole number from 0"),
+        ("train.steps", "1e10", "train.steps=10000000000 is beyond"),
+        ("task.first_symbol", "-3000000000", "is beyond"),
+        ("model.units", "-8", "model.units=-8"),
+        ("model.units", "", "model.units= is not"),
+        ("model.units", "none", "model.units=none is not a whole number"),
+        ("model.cell", "lsmt", "did you mean 'lstm'"),
+        ("model.cell", "None", "one of lstm"),
+        ("task.path", "None", "the text 'None'"),
+        ("task.path", "['a', 'b']", "is not a text"),
+        ("model.bidirectional", "maybe", "true or false"),
+        ("model.bidirectional", "[]", "true or false"),
+        ("train.learning_rate", "fast", "is not a number"),
+        ("train.learning_rate", "nan", "is not a number"),
+        ("train.learning_rate", "1e999", "is not a number"),
+        ("train.learning_rate", "(1, 2)", "is not a number"),
+    ],
+)
+def test_impossible_overrides_are_one_line(good, field, text, told):
+    assert told in refused(good, {field: text})
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def get_config(arg=None:\n    pass\n", "bad.py:1: SyntaxError"),
+        ("x = 1\n", "has no function get_config"),
+        ("\n\nimport no_such_module\n", "bad.py:3: ModuleNotFoundError"),
+        (
+            "def get_config(arg=None):\n    return 1 / 0\n",
+            "bad.py:2: ZeroDivisionError: division by zero",
+        ),
+        (
+            "def get_config(arg=None):\n    raise SystemExit(3)\n",
+            "bad.py:2: SystemExit",
+        ),
+        ("def get_config(arg=None):\n    return None\n", "NoneType, not a ConfigDict"),
+        ("def get_config(arg=None):\n    raise ValueError('a\\nb')\n", "bad.py:2: "),
+        (
+            "from s2sjax.config import base_config\n"
+            "def get_config(arg=None):\n"
+            "    config = base_config()\n"
+            "    config.model.hiden = 3\n",
+            "bad.py:4: AttributeError",
+        ),
+        (
+            "from ml_collections import ConfigDict\n"
+            "def get_config(arg=None):\n"
+            "    return ConfigDict({'model': {'unit': 3}})\n",
+            "did you mean 'model.units'",
+        ),
+        (
+            "from ml_collections import ConfigDict\n"
+            "def get_config(arg=None):\n"
+            "    return ConfigDict({'model': {'units': [3]}})\n",
+            "model.units=[3]",
+        ),
+        ("\0", "bad.py"),
+        ("# \xff\n", "bad.py"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_one_line(tmp_path, source, told):
+    path = tmp_path / "bad.py"
+    path.write_bytes(source.encode("latin-1"))
+    assert told in refused(str(path))
+
+
+def test_variants_that_do_not_exist(good, tmp_path):
+    assert "did you mean 'smoke'" in refused(f"{good}:smok")
+    plain = tmp_path / "plain.py"
+    plain.write_text(GOOD.replace("arg=None", "").replace("(arg,", "(None,"))
+    assert experiment.load_config(str(plain)).train.steps == 100
+    assert "has no variants" in refused(f"{plain}:smoke")
+
+
+def test_files_that_do_not_exist(good, tmp_path):
+    assert "did you mean" in refused(str(tmp_path / "god.py:smoke"))
+    assert "there is no file" in refused(str(tmp_path / "x" / "god.py"))
+    assert "is a folder" in refused(str(tmp_path))
+    assert "is empty" in refused("")
+    assert "there is no file" in refused("x" * 5000)
+
+
+def test_the_home_folder(good, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert experiment.load_config("~/good.py:smoke").train.steps == 5
+
+
+def test_a_partial_config_is_filled_with_defaults(tmp_path):
+    path = tmp_path / "partial.py"
+    path.write_text(
+        "from ml_collections import ConfigDict\n"
+        "def get_config(arg=None):\n"
+        "    task = {'min_length': None}\n"
+        "    return ConfigDict({'train': {'steps': 1e2}, 'task': task})\n"
+    )
+    resolved = experiment.load_config(str(path), {"task.min_length": "4"})
+    assert resolved.train.steps == 100 and resolved.task.min_length == 4
+    assert resolved.model == config.ModelConfig()

@@ -1,0 +1,159 @@
+"""Who may import whom, read from the source, and what an import may do."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "s2sjax"
+
+# Each layer may import itself and what stands before it; tasks, models and decoding
+# are blind to one another.
+BASE = {
+    *("types", "errors", "rng", "spec", "schema", "field", "config", "experiment"),
+    *("metrics", "environment", "failpoints"),
+}
+ROOMS = ("tasks", "models", "decoding")
+TRAINING = {"training"}
+REPORTING = {"reporting"}
+COMMAND_LINE = {"cli", "__main__"}
+ALLOWED = (
+    dict.fromkeys(BASE, BASE)
+    | {room: BASE | {room} for room in ROOMS}
+    | {"training": BASE | {*ROOMS} | TRAINING}
+    | {"reporting": BASE | {*ROOMS} | TRAINING | REPORTING}
+)
+# What must work before jax is imported, so that its flags can still be chosen.
+WITHOUT_JAX = {
+    *("errors", "spec", "schema", "field", "config", "experiment", "environment"),
+    *("cli", "__init__"),
+}
+HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
+
+
+def sources(folder):
+    return sorted(
+        path for path in folder.rglob("*.py") if "__pycache__" not in path.parts
+    )
+
+
+def room(path):
+    """The part of the package that a file belongs to, e.g. "tasks" or "config"."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path, *, at_import_only=False):
+    """Absolute names of the modules that a file imports.
+
+    With `at_import_only`, what stands in a function, which runs later, is left out.
+    """
+    return set(_imports(ast.parse(path.read_text(encoding="utf-8")), at_import_only))
+
+
+def _imports(node, at_import_only):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute"
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif not (
+            at_import_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        ):
+            yield from _imports(child, at_import_only)
+
+
+def ours(names):
+    """The parts of s2sjax among imported names."""
+    parts = [name.split(".") for name in names]
+    return {part[1] for part in parts if part[0] == "s2sjax" and len(part) > 1}
+
+
+def outside(names):
+    return {name.split(".")[0] for name in names}
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.name))
+def test_imports_point_down(path):
+    part = room(path)
+    if part in COMMAND_LINE or part == "__init__":
+        return
+    assert part in ALLOWED, f"{part} has no layer yet: give it one in this test"
+    above = ours(imports(path)) - ALLOWED[part]
+    assert not above, f"{path} imports {above}"
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.name))
+def test_only_models_import_flax(path):
+    if room(path) != "models":
+        assert "flax" not in outside(imports(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sources(PACKAGE) if room(path) in WITHOUT_JAX],
+    ids=lambda path: str(path.name),
+)
+def test_what_runs_before_jax_does_not_import_it(path):
+    now = imports(path, at_import_only=True)
+    assert not outside(now) & HEAVY
+    assert ours(now) <= WITHOUT_JAX | {"__version__"}
+
+
+@pytest.mark.parametrize(
+    "path", sources(ROOT / "experiments"), ids=lambda path: str(path.name)
+)
+def test_experiments_do_not_import_jax(path):
+    names = imports(path)
+    assert not outside(names) & HEAVY
+    assert ours(names) <= WITHOUT_JAX
+
+
+def test_the_walk_sees_imports():
+    # Without this, a walk that finds nothing would make every test above pass.
+    assert "jax" in outside(imports(PACKAGE / "rng.py"))
+    assert "spec" in ours({"s2sjax.spec"}) and "config" in ours({"s2sjax.config.read"})
+    assert "jax" in outside(imports(PACKAGE / "cli" / "probe.py"))
+    assert "jax" not in outside(imports(PACKAGE / "cli" / "probe.py", at_import_only=True))
+
+
+def test_importing_the_package_imports_no_jax_and_edits_no_environment():
+    done = python(
+        "import os, sys; before = dict(os.environ); import s2sjax;"
+        "from s2sjax import cli, config, environment, spec;"
+        "assert dict(os.environ) == before, 'environment';"
+        f"found = sorted({HEAVY!r} & set(sys.modules)); assert not found, found"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_works_without_jax():
+    done = python(
+        "import sys; sys.modules['jax'] = None; sys.modules['flax'] = None;"
+        "from s2sjax.cli import main; raise SystemExit(main(['--help']))"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("train", "eval", "decode", "export", "tasks", "config", "doctor"):
+        assert command in done.stdout
+
+
+def test_every_part_has_a_docstring():
+    for path in sources(PACKAGE):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_file_is_called_utils():
+    assert not [path for path in sources(PACKAGE) if "util" in path.stem]

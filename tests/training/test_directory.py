@@ -1,0 +1,210 @@
+import json
+import os
+import shutil
+
+import pytest
+
+from s2sjax import config as configs
+from s2sjax.errors import RunError, UsageError
+from s2sjax.training import provenance
+from s2sjax.training.directory import open_for_reading, open_for_training
+from s2sjax.training.run_files import read_record
+
+
+def test_a_run_is_made_and_continued_from_the_directory_alone(runs, tmp_path):
+    path = tmp_path / "deep" / "run"
+    environment = provenance.describe(["s2sjax", "train"], {"XLA_FLAGS": "--x"})
+    with open_for_training(path, runs.resolved(), environment=environment) as run:
+        assert run.checkpoints.is_dir() and run.data.is_dir()
+        made = runs.tree(path)
+    record = json.loads(made["run.json"])
+    assert record["format_version"] == configs.FORMAT_VERSION
+    assert record["flags"] == {"XLA_FLAGS": "--x"}
+    assert {"python", "jax", "jaxlib", "flax", "optax"} < record["versions"].keys()
+    assert record["command"] == ["s2sjax", "train"]
+    assert "not installed" not in record["versions"].values()
+    assert read_record(path) == record
+    assert json.loads(made["config.json"]) == json.loads(
+        configs.canonical_json(runs.resolved())
+    )
+    for config in (None, runs.resolved()):
+        with open_for_training(path, config) as run:
+            assert run.config == runs.resolved() and run.record == record
+    assert open_for_reading(path).config == runs.resolved()
+    after = runs.tree(path)
+    del made["lock"], after["lock"]
+    assert after == made
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 1}, "seed: 0 here, 1 asked"),
+        ({"task__length": 7}, "task.length: 10 here, 7 asked"),
+        ({"model__cell": "gru"}, "model.cell: 'lstm' here, 'gru' asked"),
+        ({"train__learning_rate": 0.01}, "train.learning_rate: 0.001 here, 0.01 asked"),
+        ({"decode__length_ratio": 3.0}, "decode.length_ratio: 2.0 here, 3.0 asked"),
+    ],
+)
+def test_another_config_is_refused_with_the_difference(runs, tmp_path, changes, said):
+    open_for_training(tmp_path, runs.resolved()).close()
+    before = runs.tree(tmp_path)
+    runs.refused(said, tmp_path, runs.resolved(**changes))
+    changes["train__log_every"] = 7  # allowed alone, not printed beside the other
+    assert "log_every" not in runs.refused(said, tmp_path, runs.resolved(**changes))
+    assert runs.tree(tmp_path) == before
+
+
+def test_the_named_fields_may_change_and_are_kept(runs, tmp_path):
+    open_for_training(tmp_path, runs.resolved()).close()
+    changed = runs.resolved(train__steps=99, train__log_every=3)
+    open_for_training(tmp_path, changed).close()
+    with open_for_training(tmp_path, None) as run:
+        assert run.config == changed
+    assert open_for_reading(tmp_path).config == changed
+
+
+def test_more_steps_are_refused_where_the_rate_decays_to_the_last(runs, tmp_path):
+    cosine = "cosine:warmup=1,final=0.0"
+    open_for_training(tmp_path, runs.resolved(train__schedule=cosine)).close()
+    more = runs.resolved(train__schedule=cosine, train__steps=20)
+    runs.refused("train.steps: 10 here, 20 asked", tmp_path, more)
+
+
+def test_a_directory_that_is_no_run_is_left_alone(runs, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "lock").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    before = runs.tree(tmp_path)
+    config = runs.resolved()
+    runs.refused("is not a directory", file, config)
+    runs.refused("Not a directory", file / "run", config)
+    runs.refused("is not a directory", tmp_path / "dangling", config)
+    runs.refused(
+        "not a run and not empty .it has thesis.tex", tmp_path / "full", config
+    )
+    runs.refused("not a run and not empty .it has lock", tmp_path / "foreign", config)
+    runs.refused("is not a run; give --config", tmp_path / "empty", None)
+    runs.refused("is not a run; give --config", tmp_path / "new", None)
+    for name, said in [
+        ("full", "has no config.json"),
+        ("new", "does not exist"),
+        ("file", "is not a directory"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            open_for_reading(tmp_path / name)
+    assert runs.tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a\0b", "x" * 300, "new/" + "x" * 300, "\ud800", "a/" * 3000]
+)
+def test_paths_that_cannot_be_are_refused(runs, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs.refused("--workdir", name, runs.resolved())
+    with pytest.raises(UsageError, match="--workdir"):
+        open_for_reading(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_dots_and_homes_lead_where_they_say(runs, tmp_path, monkeypatch):
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    monkeypatch.chdir(real)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("../link", "../missing/../real", "~/run", "CON", "ünï cödé", "-x"):
+        open_for_training(name, runs.resolved()).close()
+    assert {p.name for p in tmp_path.iterdir()} == {"real", "link", "home"}
+    assert (real / "config.json").is_file()
+    assert (tmp_path / "home" / "run" / "config.json").is_file()
+
+
+def test_a_linked_lock_is_not_written_through(runs, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").symlink_to(victim)
+    runs.refused("lock", tmp_path / "run", runs.resolved())
+    assert victim.read_text() == ""
+
+
+def test_a_config_alone_is_a_run_to_start(runs, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"train": {"steps": 10}}))
+    assert open_for_reading(tmp_path).record == {}
+    with open_for_training(tmp_path, None) as run:
+        assert run.config == runs.resolved()
+    assert read_record(tmp_path)["format_version"] == configs.FORMAT_VERSION
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        [],
+        ["lock"],
+        ["lock", "config.json.tmp"],
+        ["lock", "config.json"],
+        ["lock", "config.json", "run.json.tmp"],
+        ["lock", "config.json", "run.json"],
+        ["lock", "config.json", "config.json.tmp", "run.json", "checkpoints"],
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_start_that_was_killed_can_be_repeated(runs, tmp_path, left, named):
+    whole, path = tmp_path / "whole", tmp_path / "run"
+    open_for_training(whole, runs.resolved()).close()
+    path.mkdir()
+    for name in left:
+        if (whole / name).is_dir():
+            (path / name).mkdir()
+        elif name.endswith(".tmp"):
+            (path / name).write_text('{"seed')
+        else:
+            shutil.copy(whole / name, path)
+    if "lock" in left and not named:
+        (path / "lock").write_text("")
+    with open_for_training(path, runs.resolved()) as run:
+        assert run.config == runs.resolved() and run.record["format_version"] == 1
+    made, expected = runs.tree(path), runs.tree(whole)
+    del made["lock"], expected["lock"]
+    made.pop("config.json.tmp", None)
+    made.pop("run.json.tmp", None)
+    assert made == expected
+
+
+def test_another_environment_is_said(runs, tmp_path):
+    lines = []
+    old = {"versions": {"jax": "0.1"}, "command": ["a"], "device": "cpu"}
+    open_for_training(
+        tmp_path, runs.resolved(), environment=old, say=lines.append
+    ).close()
+    same = {**old, "command": ["b"]}
+    open_for_training(tmp_path, None, environment=same, say=lines.append).close()
+    assert lines == []
+    new = {"versions": {"jax": "0.1", "flax": "9"}, "command": ["a"], "device": "gpu"}
+    open_for_training(tmp_path, None, environment=new, say=lines.append).close()
+    (line,) = lines
+    assert "device: 'cpu' then, 'gpu' now" in line
+    assert "versions.flax: None then, '9' now" in line and "jax:" not in line
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(runs, tmp_path, monkeypatch):
+    open_for_training(tmp_path, runs.resolved()).close()
+    before = runs.tree(tmp_path)
+
+    def full(descriptor):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"cannot write to .*: No space left"):
+        open_for_training(tmp_path, runs.resolved(train__log_every=5))
+    monkeypatch.undo()
+    after = runs.tree(tmp_path)
+    del before["lock"], after["lock"]
+    assert after == before
+    open_for_training(tmp_path, None).close()

@@ -1,0 +1,74 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from s2sjax.errors import RunError
+from s2sjax.training.directory import open_for_reading, open_for_training
+
+OWNER = """
+import sys, time
+from s2sjax import config
+from s2sjax.training.directory import open_for_training
+run = open_for_training(sys.argv[1], config.resolve({"train": {"steps": 10}}))
+assert "jax" not in sys.modules, "the run must open before jax is imported"
+print("open", flush=True)
+time.sleep(20)
+"""
+
+
+def test_a_second_process_is_refused_and_a_dead_owner_never_blocks(runs, tmp_path):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout.readline() == "open\n"
+        before = runs.tree(tmp_path)
+        said = runs.refused("is in use by process", tmp_path, runs.resolved())
+        assert f"process {owner.pid} on {os.uname().nodename} since 20" in said
+        assert open_for_reading(tmp_path).config == runs.resolved()
+        assert runs.tree(tmp_path) == before
+        owner.send_signal(signal.SIGKILL)
+        owner.wait(timeout=10)
+        with open_for_training(tmp_path, None) as run:
+            assert run.config == runs.resolved()
+            runs.refused(f"process {os.getpid()}", tmp_path, None)
+        open_for_training(tmp_path, None).close()
+
+
+def test_two_that_start_at_once_make_one_run(tmp_path):
+    path = tmp_path / "run"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    deadline = time.monotonic() + 30
+    while all(process.poll() is None for process in both):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (winner,) = [process for process in both if process.poll() is None]
+    (loser,) = [process for process in both if process is not winner]
+    assert winner.stdout.readline() == "open\n"
+    assert "is in use by process" in loser.communicate()[1]
+    winner.kill()
+    winner.communicate()
+
+
+def test_a_full_disk_is_a_failed_run(runs, tmp_path, monkeypatch):
+    def full(descriptor, data, offset):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RunError, match="lock: No space"):
+        open_for_training(tmp_path, runs.resolved())
+    monkeypatch.undo()
+    open_for_training(tmp_path, runs.resolved()).close()
