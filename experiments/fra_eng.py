@@ -20,8 +20,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     config.model.cell = "lstm"
     config.model.units = 256
-    config.model.embedding = 0
-    config.model.dropout_embedding = 0.0
+    config.model.embedding = 64
     config.model.dropout_state = 0.2
     config.model.dropout_output = 0.3
     if variant.attention:
@@ -29,7 +28,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     config.train.batch_size = 64
     config.train.epochs = 25
-    config.train.learning_rate = 2e-3
+    config.train.learning_rate = 4e-3
     config.train.schedule = "cosine:warmup=100"
     config.train.clip_norm = 1.0
     config.train.metric = "nll"

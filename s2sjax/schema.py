@@ -131,6 +131,11 @@ class TrainConfig:
         100, "most steps inside one compiled call", least=1
     )
     buckets: int = option(4, "length buckets of a stored training set", least=1)
+    bucket_run: int = option(
+        4,
+        "batches of one length bucket in a row; more compile into fewer calls",
+        least=1,
+    )
     precision: str = option(
         "default", "of matrix products", choices=("default", "high", "highest")
     )

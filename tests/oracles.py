@@ -57,7 +57,7 @@ def cell_step(name, params, z, state, context=None):
 
 
 def keras_lstm(xs, kernel, recurrent_kernel, bias):
-    """`keras.layers.LSTM` on xs [T, I]: gates in the order i, f, c, o; outputs [T, D]."""
+    """`keras.layers.LSTM` on xs [T, I]: gates i, f, c, o; outputs [T, D]."""
     h = c = np.zeros(recurrent_kernel.shape[0])
     outputs = []
     for x in xs:
@@ -100,7 +100,7 @@ class Model:
     """A whole model, one unpadded example at a time.
 
     `scales`, where given, holds the dropout factors of one example: `source` [S, E],
-    `encoder_0` .. [S, C], `state_0_0` .. [D], `target` [T, E], `decoder` [T, layers, D].
+    `encoder_0` .. [S, C], `state_0_0` .. [D], `target` [T, E], `decoder` [T, L, D].
     """
 
     def __init__(self, config, params, scales=None):

@@ -13,7 +13,7 @@ from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Symbol, Task
-    from s2sjax.training.trained import Prediction, Trained
+    from s2sjax.training.trained import Prediction
 
 COMMAND = Command(
     "decode",
@@ -187,13 +187,10 @@ def _draw(
         if task.reverse_source:
             weights = weights[:, ::-1]
         written = task.target_vocabulary.decode(prediction.output)
-        marks = [] if prediction.truncated else ["<eos>"]
-        drawn.append(
-            Alignment(weights, [*map(str, symbols)], [*map(str, written), *marks])
-        )
-    left_out = draw_alignments(drawn, path)
+        drawn.append(Alignment(weights, symbols, written))
+    left_out = len(drawn) - draw_alignments(drawn, path)
     if left_out:
-        start.warn([f"--attention={path}: {left_out} inputs were left out"])
+        start.warn([f"--attention={path}: the last {left_out} inputs have no panel"])
     print(f"attention: {path}", file=sys.stderr)
 
 

@@ -9,6 +9,7 @@ from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from s2sjax.tasks import Vocabulary
     from s2sjax.training.trained import Trained
 
 COMMAND = Command(
@@ -36,6 +37,7 @@ def main(parsed: Parsed) -> int:
     start.reading(values.workdir)
 
     from s2sjax.reporting import tables
+    from s2sjax.reporting.screen import Screen
     from s2sjax.training.trained import open_trained
 
     trained = open_trained(
@@ -51,7 +53,13 @@ def main(parsed: Parsed) -> int:
     if values.json:
         print(json.dumps(result))
     else:
-        tables.print_evaluation(result)
+        titled = ("split", "step", "decode")
+        tables.show_evaluation(
+            {name: value for name, value in result.items() if name not in titled},
+            Screen(),
+            f"{values.workdir}: {result['split']}, step {result['step']}, "
+            f"{result['decode']}",
+        )
     return 0
 
 
@@ -104,9 +112,7 @@ def evaluate(
     }
     if target.kind != "integer":
         written = [target.join(target.decode(row)) for row in results.output.tolist()]
-        wanted = [
-            text_scores.reference(target, row) for row in results.target.tolist()
-        ]
+        wanted = [_reference(target, row) for row in results.target.tolist()]
         result |= text_scores.text_scores(written, wanted)
     if confusion:
         result["confusion"] = {
@@ -114,3 +120,13 @@ def evaluate(
             for token, row in metrics.confusion(results).items()
         }
     return result
+
+
+def _reference(target: "Vocabulary", row: list[int]) -> str:
+    """A reference as text; an unknown symbol in it matches nothing that is written."""
+    from s2sjax.tasks.vocabulary import UNKNOWN
+
+    symbols = target.decode(row)
+    return target.join(
+        ["\N{REPLACEMENT CHARACTER}" if s == UNKNOWN else s for s in symbols]
+    )

@@ -9,9 +9,9 @@ from typing import Any
 
 from s2sjax import config, experiment
 from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.cli.flags import Parsed
 
 SHOW = Command(
     "config show",

@@ -1,6 +1,7 @@
 """`s2sjax tasks`: what there is to learn."""
 
 import json
+from collections.abc import Sequence
 
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -20,6 +21,7 @@ def main(parsed: Parsed) -> int:
     start.prepare(TrainConfig(), None, quiet=True)
 
     from s2sjax.reporting import tables
+    from s2sjax.reporting.screen import Screen
     from s2sjax.tasks import TASKS
 
     if parsed.values.json:
@@ -38,5 +40,17 @@ def main(parsed: Parsed) -> int:
             )
         )
     else:
-        tables.print_tasks(TASKS)
+        rows = [
+            tables.TaskExample(
+                name, entry.doc, *map(_written, (entry.source, entry.target))
+            )
+            for name, entry in TASKS.items()
+        ]
+        tables.show_tasks(rows, Screen())
     return 0
+
+
+def _written(symbols: Sequence[int | str]) -> str:
+    """Integers with spaces between, characters without."""
+    between = " " if any(isinstance(symbol, int) for symbol in symbols) else ""
+    return between.join(map(str, symbols))

@@ -1,5 +1,6 @@
 """`s2sjax train`: starts a run, or continues it."""
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,17 @@ COMMAND = Command(
         "--workdir=runs/reversed_prefix",
         "s2sjax train --workdir=runs/reversed_prefix",
     ),
+)
+
+# What the summary of a run shows; `s2sjax eval` has the rest.
+HEADLINES = (
+    "exact",
+    "token_accuracy",
+    "edit_distance",
+    "nll",
+    "bleu",
+    "chrf",
+    "unseen",
 )
 
 
@@ -67,11 +79,15 @@ def _train(run: "RunDirectory", init_from: str | None) -> int:
         directory.discard_unless_begun(run)
         raise
     start.warn(task.notes)
-    observers = Observers([Console(), TensorBoard(run.path / "tensorboard")])
-    with interruption.watch() as signals:
+    with contextlib.ExitStack() as stack:
+        console = stack.enter_context(Console())
+        board = TensorBoard(run.path / "tensorboard", console.said)
+        stack.enter_context(contextlib.closing(board))
+        signals = stack.enter_context(interruption.watch())
+        observers = Observers([console, board])
         ended = loop.train(run, task, observers, signals, params)
         if ended.trained:
-            _draw(run)
+            _draw(run, ended.progress.best_step)
         if signals.received:
             print(
                 f"stopped by {signals.received.name} at step {ended.step}, which is "
@@ -102,19 +118,21 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     return weights.read_params(init_from, wanted)
 
 
-def _draw(run: "RunDirectory") -> None:
+def _draw(run: "RunDirectory", best_step: int) -> None:
     from s2sjax.reporting.curves import draw_curves
     from s2sjax.training import journal
 
     entries = journal.read(run.metrics)
     if entries:
-        draw_curves(entries, run.path / "curves.png", run.path.name)
+        best = best_step if best_step >= 0 else None
+        draw_curves(entries, run.path / "curves.png", run.path.name, best)
 
 
 def _summarise(run: "RunDirectory", ended: Any) -> None:
     """The end of a run: its best checkpoint on test data, and what to do next."""
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.reporting import tables
+    from s2sjax.reporting.screen import Screen
     from s2sjax.training import atomic
     from s2sjax.training.trained import open_trained
 
@@ -126,11 +144,13 @@ def _summarise(run: "RunDirectory", ended: Any) -> None:
     else:
         print(f"{run.path} is finished: {ended.step} steps are done, none is left")
         result = json.loads(kept.read_text(encoding="utf-8"))
-    print(
-        f"\nbest checkpoint (step {result['step']}) on {result['examples']:,} test "
-        f"examples:"
+    print()
+    tables.show_evaluation(
+        {name: value for name, value in result.items() if name in HEADLINES},
+        Screen(),
+        f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
+        f"examples",
     )
-    tables.print_headline(result)
     where = run.path
     print(
         f"\ncurves: {where / 'curves.png'}\nnext:\n"
@@ -140,9 +160,9 @@ def _summarise(run: "RunDirectory", ended: Any) -> None:
 
 
 def _example(run: "RunDirectory") -> str:
+    from s2sjax import tasks
     from s2sjax.tasks.task import decode_source
     from s2sjax.training.evaluate import some_source
-    from s2sjax import tasks
 
     task = tasks.load(run.config, run.data)
     symbols = decode_source(task, some_source(task.buckets["test"]))

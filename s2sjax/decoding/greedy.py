@@ -67,7 +67,7 @@ def greedy(
             state.tokens.at[:, state.step].set(token),
             state.scores + jnp.where(state.live, gained, 0),
             {
-                name: state.aux[name].at[:, state.step].set(leaf)
+                name: state.aux[name].at[:, state.step].set(_where(state.live, leaf))
                 for name, leaf in output.aux.items()
             },
         )
@@ -85,3 +85,9 @@ def greedy(
         ~ended[:, None],
         {name: leaf[:, None] for name, leaf in last.aux.items()},
     )
+
+
+def _where(rows: Array, leaf: Array) -> Array:
+    """`leaf` [B, ...] in these rows [B], 0 in the others."""
+    rows = jnp.expand_dims(rows, range(1, leaf.ndim))
+    return jnp.where(rows, leaf, jnp.zeros_like(leaf))

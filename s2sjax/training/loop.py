@@ -16,6 +16,7 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.config import Config
+from s2sjax.decoding.strategies import strategy
 from s2sjax.errors import RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
 from s2sjax.tasks.task import Task
@@ -72,7 +73,7 @@ def training_order(config: Config, task: Task) -> Order:
     """The order in which a run goes through its training examples."""
     sizes = tuple(bucket.size for bucket in task.buckets["train"])
     train = config.train
-    return Order(sizes, train.batch_size, train.steps_per_dispatch, config.seed)
+    return Order(sizes, train.batch_size, train.bucket_run, config.seed)
 
 
 def check(config: Config, task: Task) -> int:
@@ -80,6 +81,7 @@ def check(config: Config, task: Task) -> int:
     steps = total_steps(config, training_order(config, task))
     optimizer(config.train, config.train.learning_rate)
     schedule(config.train, steps)
+    strategy(config.decode.strategy)
     return steps
 
 
@@ -130,7 +132,8 @@ class _Loop:
     def run(self, journal: Journal, signals: Signals, params: Any) -> Ended:
         state, progress = self._restore(params)
         step = begun = int(state.step)
-        self.observer.started(step, self.steps, self._about(state))
+        if not self._reason(step, progress, signals):
+            self.observer.started(step, self.steps, self._about(state))
         # The order matters: evaluate, save, stop, train. A run that is continued
         # enters here with what was saved, and does next what it would have done.
         while True:
@@ -141,7 +144,8 @@ class _Loop:
             if reason or value is not None or self._save_is_due(step, progress):
                 self.checkpoints.save(step, state, progress.to_json(), value)
             if reason:
-                self.observer.ended(step, reason)
+                if step > begun:
+                    self.observer.ended(step, reason)
                 return Ended(step, progress, reason, step > begun)
             state, step, progress = self._dispatch(step, state, progress, journal)
 
@@ -181,7 +185,7 @@ class _Loop:
     def _dispatch(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
     ) -> tuple[TrainState, int, Progress]:
-        chunk = self.order.chunk(step)
+        chunk = self.order.chunk(step, self.config.train.steps_per_dispatch)
         bucket = self.task.buckets["train"][chunk.bucket]
         count = self._count(step, chunk.bucket, len(chunk.rows))
         rows = np.full(

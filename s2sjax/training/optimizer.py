@@ -49,12 +49,16 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "rsqrt": _rsqrt,
 }
 
+# They need the loss function, gradients of single examples or a key, or are deprecated.
+_LEFT_OUT = ("lbfgs", "dpsgd", "noisy_sgd", "optimistic_adam")
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     name: function
     for name, function in vars(optax).items()
     if inspect.isfunction(function)
     and next(iter(inspect.signature(function).parameters), "") == "learning_rate"
-    and name != "lbfgs"  # it needs the loss function itself
+    and not name.startswith(("_", "scale_by_"))  # parts of optimisers
+    and name not in _LEFT_OUT
 }
 
 

@@ -24,19 +24,19 @@ class Order:
     An endless set gives step k the examples k B .. k B + B - 1. A finite one is gone
     through in epochs: each example exactly once, in an order that depends on (seed,
     epoch). A batch comes from one bucket of lengths; the last of a bucket is filled
-    up. Runs of `most` batches of one bucket stay together, so that they can be one
+    up. Runs of `run` batches of one bucket stay together, so that they can be one
     compiled call, and the runs are shuffled.
 
     Attributes:
       sizes: examples in each bucket; None for the one bucket of an endless set.
       batch_size: examples in a batch, B.
-      most: most batches in a run.
-      seed: of the run.
+      run: most batches of one bucket in a row, before the next is drawn.
+      seed: of the whole.
     """
 
     sizes: tuple[int | None, ...]
     batch_size: int
-    most: int
+    run: int
     seed: int
 
     @property
@@ -46,37 +46,37 @@ class Order:
             return None
         return sum(-(-size // self.batch_size) for size in self.sizes if size)
 
-    def chunk(self, step: int) -> Chunk:
-        """The run of batches that `step` (from 0) is in, from that step on."""
+    def chunk(self, step: int, most: int) -> Chunk:
+        """The batches from `step` (from 0) on that share a bucket, `most` at most."""
         if self.steps_per_epoch is None:
-            first = np.arange(step, step + self.most, dtype=np.int64)[:, None]
+            first = np.arange(step, step + most, dtype=np.int64)[:, None]
             rows = first * self.batch_size + np.arange(self.batch_size)
             return Chunk(0, (rows % 2**31).astype(np.int32))
         epoch, within = divmod(step, self.steps_per_epoch)
-        for bucket, rows in _epoch(self, epoch):
-            if within < len(rows):
-                return Chunk(bucket, rows[within:])
-            within -= len(rows)
-        raise AssertionError("an epoch has as many batches as steps")
+        buckets, rows = _epoch(self, epoch)
+        same = buckets[within : within + most] == buckets[within]
+        count = len(same) if same.all() else int(np.argmin(same))
+        return Chunk(int(buckets[within]), rows[within : within + count])
 
 
 @lru_cache(maxsize=2)
-def _epoch(order: Order, epoch: int) -> list[tuple[int, np.ndarray]]:
+def _epoch(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bucket [N] and the rows [N, B] of each batch of an epoch."""
     key = rng.stream(rng.root(order.seed), "order", epoch)
     runs = []
     for bucket, size in enumerate(order.sizes):
         assert size is not None
-        shuffled = _permutation(jax.random.fold_in(key, bucket), size)
         batches = -(-size // order.batch_size)
         rows = np.full(batches * order.batch_size, -1, np.int32)
-        rows[:size] = shuffled
+        rows[:size] = _permutation(jax.random.fold_in(key, bucket), size)
         rows = rows.reshape(batches, order.batch_size)
         runs += [
-            (bucket, rows[start : start + order.most])
-            for start in range(0, batches, order.most)
+            (np.full(len(part), bucket), part)
+            for part in np.split(rows, range(order.run, batches, order.run))
         ]
     shuffled = _permutation(jax.random.fold_in(key, len(order.sizes)), len(runs))
-    return [runs[index] for index in shuffled]
+    buckets, rows = zip(*(runs[index] for index in shuffled), strict=True)
+    return np.concatenate(buckets), np.concatenate(rows)
 
 
 def _permutation(key: jax.Array, size: int) -> np.ndarray:

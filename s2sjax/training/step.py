@@ -48,10 +48,12 @@ def train_step(
         grads, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    metrics = StepMetrics(
-        loss, tokens, optax.global_norm(grads), optax.global_norm(params), rate
-    )
+    metrics = StepMetrics(loss, tokens, _norm(grads), _norm(params), rate)
     return TrainState(state.step + 1, params, opt_state), metrics
+
+
+def _norm(tree: Any) -> Array:
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def training_logits(

@@ -45,9 +45,7 @@ def result(small):
 def test_a_model_is_the_float64_model_in_numpy(small, result, rates):
     source, lengths, gold, _ = small.inputs()
     output, _ = result[rates]["forced"]
-    logits, attention = numpy_outputs(
-        small, small.params, source, lengths, gold, rates
-    )
+    logits, attention = numpy_outputs(small, small.params, source, lengths, gold, rates)
     close(output.logits, logits)
     if small.config.attention != "none":
         close(output.aux["attention"], attention)
@@ -116,12 +114,8 @@ def test_the_content_of_padding_changes_not_a_bit(small, result):
     padding = np.arange(source.shape[1])[None] >= lengths[:, None]
     other[padding] = (source[padding] + 1) % 7
     assert (other != source).sum() == padding.sum() > 0
-    again = small.run(
-        small.params, other, lengths, gold, weights, small.seeds, SOME
-    )
-    for a, b in zip(
-        jax.tree.leaves(again), jax.tree.leaves(result[SOME]), strict=True
-    ):
+    again = small.run(small.params, other, lengths, gold, weights, small.seeds, SOME)
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(result[SOME]), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

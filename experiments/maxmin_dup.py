@@ -1,0 +1,36 @@
+"""The largest, the smallest, then the integers from the third on (tflearn_seq2seq).
+
+    s2sjax train --config=experiments/maxmin_dup.py --workdir=runs/maxmin_dup
+"""
+
+from ml_collections import ConfigDict
+
+from s2sjax.config import base_config, parse_arg
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    variant = parse_arg(arg, smoke=False)
+
+    config = base_config()
+    config.task.name = "maxmin_dup"
+    config.task.length = 10
+    config.task.cardinality = 10
+
+    config.model.cell = "lstm"
+    config.model.units = 64
+    config.model.embedding = 20
+    config.model.attention = "bahdanau"
+
+    config.train.batch_size = 64
+    config.train.steps = 5000
+    config.train.learning_rate = 4e-3
+    config.train.schedule = "cosine:warmup=200"
+    config.train.clip_norm = 1.0
+    config.train.threads = 1
+
+    if variant.smoke:
+        config.task.num_valid = config.task.num_test = 32
+        config.model.units = 8
+        config.train.steps = 10
+        config.train.eval_every = config.train.save_every = 5
+    return config

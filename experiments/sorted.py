@@ -1,0 +1,41 @@
+"""Twenty integers, sorted (tflearn_seq2seq's second pattern).
+
+    s2sjax train --config=experiments/sorted.py --workdir=runs/sorted
+    s2sjax decode --workdir=runs/sorted 9 8 7 6 5 4 3 2 1 2 5 1 8 7 7 3 9 1 4 6
+
+Integers 0..9, length 20. The original gets this example wrong.
+"""
+
+from ml_collections import ConfigDict
+
+from s2sjax.config import base_config, parse_arg
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    variant = parse_arg(arg, smoke=False)
+
+    config = base_config()
+    config.task.name = "sorted"
+    config.task.length = 20
+    config.task.cardinality = 10
+
+    config.model.cell = "lstm"
+    config.model.units = 64
+    config.model.embedding = 20
+    config.model.bidirectional = True
+    config.model.attention = "bahdanau"
+    config.model.bridge = "dense"
+
+    config.train.batch_size = 64
+    config.train.steps = 8000
+    config.train.learning_rate = 4e-3
+    config.train.schedule = "cosine:warmup=200"
+    config.train.clip_norm = 1.0
+    config.train.threads = 1
+
+    if variant.smoke:
+        config.task.num_valid = config.task.num_test = 32
+        config.model.units = 8
+        config.train.steps = 10
+        config.train.eval_every = config.train.save_every = 5
+    return config

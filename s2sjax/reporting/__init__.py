@@ -1,0 +1,1 @@
+"""How a run is shown: console, TensorBoard, tables, pictures, text scores."""

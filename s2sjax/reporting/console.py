@@ -1,0 +1,157 @@
+"""How a run goes, for the person who waits for it."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from s2sjax.reporting.formats import duration, number, percent, printable
+from s2sjax.reporting.sample_lines import sample_lines
+from s2sjax.reporting.screen import Screen
+from s2sjax.training.observer import Observer, Sample
+
+REFRESH_SECONDS = 0.1
+
+_ENDINGS = {
+    "done": "finished at step {step}",
+    "patience": "stopped early at step {step}: train.patience evaluations in a row "
+    "were no better than the best",
+    "signal": "stopped at step {step} as asked, and saved; the same command goes on "
+    "from here",
+}
+
+
+class Console(Observer):
+    """On a terminal a progress bar and, above it, every evaluation; else plain lines.
+
+    Use it in a `with` statement, so that the bar goes when a run fails.
+    """
+
+    def __init__(self, screen: Screen | None = None):
+        self._screen = Screen() if screen is None else screen
+        self._progress: Progress | None = None
+        self._steps = 0
+        self._begun = self._drawn = time.monotonic()
+        self._last = (0, self._begun)  # the step and time of the last logged line
+
+    def started(self, step: int, steps: int, about: str) -> None:
+        """Says where training begins, and draws the bar."""
+        self.close()
+        span = (
+            f"goes on from step {step:,} to {steps:,}"
+            if step
+            else f"for {steps:,} steps"
+        )
+        self.said(f"training {span}: {about}")
+        self._steps = steps
+        self._begun = time.monotonic()
+        self._last = (step, self._begun)
+        if not self._screen.terminal:
+            return
+        # Widths that do not change keep the bar from jumping.
+        width = len(f"{steps:,}")
+        self._progress = Progress(
+            TextColumn(f"{{task.completed:>{width},}}/{{task.total:,}}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[loss]}"),
+            _Pace(""),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            console=self._screen.console,
+            auto_refresh=False,  # no thread beside the computation
+            transient=True,
+            expand=True,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._progress.add_task("", total=steps, completed=step, loss="compiling")
+        self._progress.start()
+        # A process that is killed cannot give a hidden cursor back.
+        self._screen.console.show_cursor(True)
+        self._progress.refresh()
+
+    def advanced(self, step: int, loss: float) -> None:
+        """Moves the bar."""
+        if self._progress is None:
+            return
+        task = self._progress.task_ids[0]
+        self._progress.update(task, completed=step, loss=f"loss {number(loss):<8}")
+        now = time.monotonic()
+        if now - self._drawn >= REFRESH_SECONDS or step >= self._steps:
+            self._drawn = now
+            self._progress.refresh()
+
+    def logged(self, step: int, values: dict[str, Any]) -> None:
+        """A plain line; the bar says the same."""
+        if self._screen.terminal:
+            return
+        now = time.monotonic()
+        before, then = self._last
+        self._last = (step, now)
+        pace = (step - before) / max(now - then, 1e-9)
+        parts = [
+            f"step {step:,} of {self._steps:,} ({step / max(self._steps, 1):.0%})",
+            f"loss {number(values.get('loss'))}",
+            f"{pace:,.1f} steps/s",
+        ]
+        if pace > 0:
+            parts.append(f"left {duration((self._steps - step) / pace)}")
+        self._screen.line("  ".join(parts))
+
+    def evaluated(
+        self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
+    ) -> None:
+        """The free-running numbers, and the samples below them."""
+        line = Text.assemble(
+            (f"evaluation at step {step:,}", "bold"),
+            "  exact ",
+            (percent(values.get("exact")), "bold"),
+            f"  token accuracy {percent(values.get('token_accuracy'))}",
+            f"  nll {number(values.get('nll'))}",
+        )
+        if best:
+            line.append("  ★ best" if self._screen.unicode else "  * best", "bold")
+        lines = [line]
+        for sample in samples:
+            room = self._screen.columns - 4
+            below = sample_lines(sample, room, self._screen.unicode)
+            lines += [Text.assemble("    ", text) for text in below]
+        self._screen.line(Text("\n").join(lines))
+
+    def said(self, line: str) -> None:
+        """The line, as it is."""
+        self._screen.line(Text(printable(line)))
+
+    def ended(self, step: int, reason: str) -> None:
+        """Takes the bar away and says why training ended."""
+        self.close()
+        ending = _ENDINGS.get(reason, "ended at step {step}: {reason}")
+        took = duration(time.monotonic() - self._begun)
+        said = ending.format(step=f"{step:,}", reason=reason)
+        self.said(f"{said} (after {took})")
+
+    def close(self) -> None:
+        """Takes the bar away; again does nothing."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def __enter__(self) -> "Console":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Pace(TextColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:>6,.0f} steps/s")

@@ -1,0 +1,86 @@
+"""Texts and numbers as people read them on a line."""
+
+import math
+import unicodedata
+from typing import Any
+
+from rich.cells import cell_len
+
+_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # bidirectional controls
+
+
+def printable(text: str) -> str:
+    r"""The text without characters that steer a terminal or break a line.
+
+    >>> printable("a\tb\x1b[31m"), printable("j’ai été")
+    ('a\\tb\\x1b[31m', 'j’ai été')
+    """
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    steers = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    if steers or ord(character) in _TURNING:
+        return character.encode("unicode_escape", "surrogatepass").decode()
+    return character
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """The text, its end replaced by an ellipsis where it is wider than `width` columns.
+
+    Wide characters count twice, as terminals draw them.
+
+    >>> cut("seven seas", 6), cut("short", 6), cut("漢字漢字", 5)
+    ('seven…', 'short', '漢字…')
+    """
+    if cell_len(text) <= width:
+        return text
+    room = width - cell_len(ellipsis)
+    kept = text[: max(room, 0)]
+    while cell_len(kept) > room and kept:
+        kept = kept[:-1]
+    return kept.rstrip() + ellipsis
+
+
+def percent(share: Any) -> str:
+    """A share of 1 with two decimals; only 1 is 100 %, and only 0 is 0 %.
+
+    >>> percent(0.98765), percent(0.99999), percent(1), percent(None)
+    ('98.77 %', '99.99 %', '100 %', 'n/a')
+    """
+    if not _finite(share):
+        return "n/a"
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    if 0 < share < 1:
+        share = min(max(share, 0.0001), 0.9999)
+    return f"{share:.2%}".replace("%", " %")
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number with a few significant digits; what is not finite is `n/a`.
+
+    >>> number(1.158021), number(0.0000123), number(3125), number(float("nan"))
+    ('1.158', '1.23e-05', '3,125', 'n/a')
+    """
+    if not _finite(value):
+        return "n/a"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours.
+
+    >>> duration(4.25), duration(75), duration(7325)
+    ('4.2 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

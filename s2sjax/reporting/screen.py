@@ -1,0 +1,86 @@
+"""Where lines for a person go: a terminal in colour, or a file or pipe without."""
+
+import contextlib
+import sys
+from typing import IO, cast
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+WIDTH = 100  # columns, where no terminal says how many it has
+
+
+class Screen:
+    """Lines on a terminal, or plain ones, without control characters, elsewhere.
+
+    What the encoding cannot say is written as its code; a reader that has gone away
+    is no error, since a run outlives the one who looks at it.
+
+    Attributes:
+      terminal: whether there is one that can be redrawn.
+      unicode: whether more than ASCII can be written.
+      console: rich's view of it; prints no markup, no emoji, no highlights.
+    """
+
+    def __init__(
+        self,
+        file: IO[str] | None = None,
+        terminal: bool | None = None,
+        width: int | None = None,
+    ):
+        file = sys.stdout if file is None else file
+        self._file = _Lenient(file)
+        self.terminal = file.isatty() if terminal is None else terminal
+        self.console = Console(
+            file=cast(IO[str], self._file),
+            force_terminal=self.terminal,
+            width=width if self.terminal else WIDTH,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            legacy_windows=False,
+        )
+        if terminal is None and self.console.is_dumb_terminal:
+            self.terminal = False
+        self.unicode = self._file.encoding.lower().startswith("utf")
+        self.columns = min(self.console.width, WIDTH)
+
+    def line(self, text: Text | str) -> None:
+        """Writes a line, however long."""
+        if self.terminal:
+            self.console.print(text, soft_wrap=True)
+        else:
+            self._file.write(f"{text}\n")
+            self._file.flush()
+
+    def show(self, drawing: RenderableType) -> None:
+        """Draws something of rich's, on a terminal."""
+        self.console.print(drawing)
+
+
+class _Lenient:
+    """A text file that takes every character, and forgives a lost reader."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+        self.encoding = getattr(file, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            coded = text.encode(self.encoding, "backslashreplace")
+            text = coded.decode(self.encoding)
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()

@@ -1,0 +1,208 @@
+"""Encoders against the layers of PyTorch and of Keras, on the same weights."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax.models.cells import CELLS
+from s2sjax.models.encoder import Encoder
+from s2sjax.models.recurrence import run_layer
+from tests import oracles
+
+VOCABULARY, EMBEDDING, UNITS, LAYERS = 6, 3, 4, 2
+LENGTHS = np.array([5, 1, 3], np.int32)
+QUICK = {"xla_backend_optimization_level": 0}
+close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+
+
+def random_like(shapes, seed=0):
+    random = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: random.normal(0, 0.4, leaf.shape).astype(np.float32), shapes
+    )
+
+
+def encoder_of(cell):
+    encoder = Encoder(VOCABULARY, CELLS[cell](UNITS), LAYERS, EMBEDDING, True)
+    source = np.random.default_rng(1).integers(0, VOCABULARY, (3, 5), np.int32)
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), source, LENGTHS)
+    return encoder, source, random_like(shapes["params"])
+
+
+def weighted_sum(memory, states, weights):
+    """A scalar of all that an encoder returns; states are [B, D]."""
+    total = (memory * weights[0]).sum()
+    leaves = [part for sides in states for state in sides for part in state]
+    for leaf, weight in zip(leaves, weights[1:], strict=True):
+        total = total + (leaf * weight).sum()
+    return total
+
+
+def torch_layer(torch, cell, params):
+    """The torch module that holds the parameters, and how to find them in it."""
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell]
+    module = kind(
+        EMBEDDING, UNITS, num_layers=LAYERS, bidirectional=True, batch_first=True
+    )
+    names = {}
+    for depth in range(LAYERS):
+        for side, suffix in (("forward", ""), ("backward", "_reverse")):
+            names[f"{side}_{depth}"] = f"l{depth}{suffix}"
+    with torch.no_grad():
+        for ours, theirs in names.items():
+            layer = params[ours]
+            values = {
+                "weight_ih": layer["input_kernel"].T,
+                "weight_hh": layer["recurrent_kernel"].T,
+                "bias_ih": layer["bias"],
+                "bias_hh": np.zeros_like(layer["bias"]),
+            }
+            if cell == "gru":
+                values["bias_hh"][2 * UNITS :] = layer["recurrent_bias"]
+            for name, value in values.items():
+                parameter = getattr(module, f"{name}_{theirs}")
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+    return module, names
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_encoder_is_that_of_pytorch(cell):
+    torch = pytest.importorskip("torch")
+    encoder, source, params = encoder_of(cell)
+    parts = 2 if cell == "lstm" else 1
+    shapes = [(3, 5, 2 * UNITS), *[(3, UNITS)] * (LAYERS * 2 * parts)]
+    random = np.random.default_rng(2)
+    weights = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    def ours(params):
+        encoded = encoder.apply({"params": params}, source, LENGTHS)
+        # PyTorch writes zeros at padded steps, where ours carries the state.
+        memory = jnp.where(encoded.mask[:, :, None], encoded.memory, 0)
+        total = weighted_sum(memory, encoded.states, weights)
+        return total, (memory, encoded.states)
+
+    gradient, (memory, states) = jax.jit(
+        jax.grad(ours, has_aux=True), compiler_options=QUICK
+    )(params)
+
+    module, names = torch_layer(torch, cell, params)
+    table = torch.tensor(params["embed"]["table"], requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        table[torch.from_numpy(source).long()],
+        torch.from_numpy(LENGTHS).long(),
+        batch_first=True,
+        enforce_sorted=False,
+    )
+    output, final = module(packed)
+    output, _ = torch.nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
+    final = final if cell == "lstm" else (final,)
+    their_states = [
+        [tuple(part[2 * depth + side] for part in final) for side in range(2)]
+        for depth in range(LAYERS)
+    ]
+    weighted_sum(
+        output, their_states, [torch.from_numpy(weight) for weight in weights]
+    ).backward()
+
+    close(memory, output.detach().numpy())
+    for a, b in zip(
+        jax.tree.leaves(states), jax.tree.leaves(their_states), strict=True
+    ):
+        close(a, b.detach().numpy())
+    close(gradient["embed"]["table"], table.grad.numpy())
+    for our_name, their_name in names.items():
+        layer = gradient[our_name]
+        theirs = {
+            name: getattr(module, f"{name}_{their_name}").grad.numpy()
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        }
+        close(layer["input_kernel"], theirs["weight_ih"].T)
+        close(layer["recurrent_kernel"], theirs["weight_hh"].T)
+        close(layer["bias"], theirs["bias_ih"])
+        if cell == "gru":
+            close(layer["recurrent_bias"], theirs["bias_hh"][2 * UNITS :])
+
+
+def as_keras(cell, kernel, recurrent_kernel, bias, recurrent_bias=None):
+    """Our parameters of a layer as Keras has them."""
+    if cell == "lstm":
+        return kernel, recurrent_kernel, bias
+
+    def reordered(a):
+        r, u, n = np.split(a, 3, axis=-1)
+        return np.concatenate([u, r, n], axis=-1)
+
+    added = np.concatenate([np.zeros(2 * UNITS, np.float32), recurrent_bias])
+    both = np.stack([reordered(bias), added])
+    return reordered(kernel), reordered(recurrent_kernel), both
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru"])
+def layer(request):
+    """A layer's outputs [B, T, D] and gradient on given inputs and weights."""
+    cell = CELLS[request.param](UNITS)
+    gates = cell.gates * UNITS
+    shapes = {
+        "kernel": (EMBEDDING, gates),
+        "recurrent_kernel": (UNITS, gates),
+        "bias": (gates,),
+    }
+    if request.param == "gru":
+        shapes["recurrent_bias"] = (UNITS,)
+    params = random_like({n: np.zeros(s) for n, s in shapes.items()}, seed=3)
+    random = np.random.default_rng(4)
+    xs = random.normal(size=(2, 5, EMBEDDING)).astype(np.float32)
+    weights = random.normal(size=(2, 5, UNITS)).astype(np.float32)
+
+    def total(params):
+        z = jnp.einsum("bti,ig->tbg", xs, params["kernel"]) + params["bias"][None, None]
+        zeros = tuple(jnp.zeros((2, UNITS)) for _ in range(cell.parts))
+        _, outputs = run_layer(cell, params, z, None, zeros)
+        outputs = outputs.swapaxes(0, 1)
+        return jnp.sum(outputs * weights), outputs
+
+    run = jax.jit(jax.grad(total, has_aux=True), compiler_options=QUICK)
+    return request.param, params, xs, weights, run(params)
+
+
+def test_a_layer_has_the_equations_of_keras(layer):
+    cell, params, xs, _, (_, outputs) = layer
+    reference = {"lstm": oracles.keras_lstm, "gru": oracles.keras_gru}[cell]
+    given = as_keras(cell, **params)
+    close(outputs, [reference(row, *given) for row in xs])
+
+
+def test_a_layer_is_that_of_keras(layer):
+    keras = pytest.importorskip("keras", exc_type=ImportError)
+    if keras.backend.backend() != "jax":
+        pytest.skip("takes Keras on jax: KERAS_BACKEND=jax")
+    cell, params, xs, weights, (gradient, outputs) = layer
+    kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
+    theirs = kind(UNITS, return_sequences=True)
+    with jax.numpy_rank_promotion("allow"):
+        theirs.build(xs.shape)
+        theirs.set_weights(as_keras(cell, **params))
+
+    def total(variables):
+        result, _ = theirs.stateless_call(variables, fixed, xs)
+        return jnp.sum(result * weights), result
+
+    variables = [variable.value for variable in theirs.trainable_variables]
+    fixed = [variable.value for variable in theirs.non_trainable_variables]
+    with jax.numpy_rank_promotion("allow"):
+        given, result = jax.grad(total, has_aux=True)(variables)
+    close(outputs, result)
+    # Keras has every bias of a GRU twice; of the second, ours keeps the last block.
+    kernel, recurrent_kernel, bias = as_keras(
+        cell, **jax.tree.map(np.asarray, gradient)
+    )
+    close(kernel, given[0])
+    close(recurrent_kernel, given[1])
+    if cell == "gru":
+        close(bias[0], given[2][0])
+        close(bias[1][2 * UNITS :], given[2][1][2 * UNITS :])
+    else:
+        close(bias, given[2])

@@ -1,0 +1,189 @@
+"""Pictures: files that are whole, and pixels that follow the data."""
+
+import errno
+import math
+import os
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from s2sjax.errors import RunError
+from s2sjax.reporting.alignment import Alignment, draw_alignment, draw_alignments
+from s2sjax.reporting.curves import draw_curves
+
+
+def journal(exact=0.5, steps=(10, 20, 30)):
+    entries = []
+    for step in steps:
+        entries.append({"kind": "train", "step": step, "loss": 3 / step})
+        values = {"exact": exact, "token_accuracy": 0.7, "forced_token_accuracy": 0.8}
+        entries.append({"kind": "valid", "step": step, "nll": 4 / step, **values})
+    return entries
+
+
+def coloured(path, colour):
+    """The rows and columns of the pixels that are nearly of a colour."""
+    wanted = np.array(matplotlib.colors.to_rgb(colour))
+    return np.nonzero(np.abs(imread(path)[..., :3] - wanted).max(-1) < 0.05)
+
+
+def test_curves_follow_the_data(tmp_path):
+    heights = {}
+    for exact in (0.1, 0.9):
+        draw_curves(journal(exact), tmp_path / "curves.png", "title")
+        rows, columns = coloured(tmp_path / "curves.png", "#009E73")
+        width = imread(tmp_path / "curves.png").shape[1]
+        heights[exact] = np.median(rows[columns > 0.75 * width])
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert heights[0.1] - heights[0.9] > 200  # higher is nearer to row 0
+
+
+def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "curves.png"
+    draw_curves(journal(), path, "title")
+    before = path.read_bytes()
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(RunError, match="No space left"):
+            draw_curves([], path, "title")
+    assert path.read_bytes() == before
+    draw_curves([], path, "title")
+    assert path.read_bytes() != before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_best_step_is_marked(tmp_path):
+    pictures = []
+    for step in (10, 30):
+        draw_curves(journal(), tmp_path / "curves.png", "title", best_step=step)
+        pictures.append(imread(tmp_path / "curves.png"))
+    assert pictures[0].shape == pictures[1].shape
+    assert (pictures[0] != pictures[1]).any()
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        journal(steps=(7,)),
+        [{"kind": "train", "step": 5, "loss": None}],
+        [{"kind": "valid", "step": 5, "exact": math.nan, "nll": math.inf}],
+        [*journal(), {"kind": "train", "step": 40, "loss": None}, {"step": 1}],
+        [{"kind": "train", "step": 0, "loss": 0.0}],
+        [{"kind": "train", "step": s, "loss": (-1) ** s} for s in range(5)],
+    ],
+)
+def test_odd_journals_are_drawn(tmp_path, entries):
+    draw_curves(entries, tmp_path / "curves.png", "odd $\\frac{$ 漢 \x1b")
+    assert imread(tmp_path / "curves.png").std() > 0.01
+
+
+def test_long_journals_are_drawn(tmp_path):
+    draw_curves(journal(steps=range(10, 50_000, 10)), tmp_path / "curves.png", "long")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_drawing_changes_no_settings(tmp_path):
+    before = dict(matplotlib.rcParams)
+    draw_curves(journal(), tmp_path / "curves.png", "title")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(RunError, match=r"cannot write .*curves\.png: No such file"):
+        draw_curves([], tmp_path / "nowhere" / "curves.png", "")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(RunError, match="Is a directory"):
+        draw_curves([], tmp_path / "folder.png", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.parametrize("ending,start", [("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_other_formats_by_the_ending(tmp_path, ending, start):
+    draw_curves(journal(), tmp_path / f"curves.{ending}", "title")
+    assert (tmp_path / f"curves.{ending}").read_bytes().startswith(start)
+
+
+def test_an_alignment_is_dark_where_the_weight_is(tmp_path):
+    size = 8
+    falling, column = np.eye(size), np.eye(size)[np.full(size, 2)]
+    spreads = []
+    for weights in (falling, falling[::-1], column):
+        draw_alignment(weights, range(size), range(size), tmp_path / "map.png")
+        rows, columns = coloured(
+            tmp_path / "map.png", matplotlib.colormaps["Blues"](1.0)
+        )
+        # The dark end of the colour bar is on the right.
+        middle = columns < 0.8 * imread(tmp_path / "map.png").shape[1]
+        spreads.append(np.cov(rows[middle], columns[middle]))
+    assert spreads[0][0, 1] > 0.9 * spreads[0][0, 0]
+    assert spreads[1][0, 1] < -0.9 * spreads[1][0, 0]
+    assert spreads[2][0, 0] > 20 * spreads[2][1, 1]
+
+
+SYMBOLS = [
+    "漢",
+    "ж",
+    "ا",
+    "$\\frac{$",
+    "\\frac{",
+    " ",
+    "\t",
+    "\u0301",
+    "",
+    "\x1b",
+    "aujourd'hui",
+]
+
+
+@pytest.mark.parametrize(
+    "source,output,end",
+    [
+        (["a"], ["b"], True),
+        (["a"], [], True),
+        ([], [], True),
+        ([], ["b"], False),
+        ([], [], False),
+        (SYMBOLS, SYMBOLS[::-1], True),
+        (["<unk>"] * 2, ["a very long word that nobody would write"] * 30, True),
+    ],
+)
+def test_any_symbols_are_drawn(tmp_path, source, output, end):
+    shape = (len(output) + end, len(source))
+    weights = np.full(shape, 1 / max(len(source), 1))
+    draw_alignment(weights, source, output, tmp_path / "map.png", " ".join(source))
+    assert imread(tmp_path / "map.png").std() > 0.01
+
+
+def test_sixty_symbols_are_drawn(tmp_path):
+    symbols = ["ab c"[i % 4] for i in range(60)]
+    draw_alignment(np.eye(61, 60), symbols, symbols, tmp_path / "map.png")
+    assert max(imread(tmp_path / "map.png").shape) < 4000
+
+
+def test_several_alignments_share_a_figure(tmp_path):
+    one = Alignment(np.eye(4), "abcd", "abc", "one")
+    widths = []
+    for count in (1, 3):
+        assert draw_alignments([one] * count, tmp_path / "map.png") == count
+        widths.append(imread(tmp_path / "map.png").shape[1])
+    assert widths[1] > 2 * widths[0]
+    assert draw_alignments([one] * 9, tmp_path / "map.png", panels=5) == 5
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (6, 4), (4, 3), (4,)])
+def test_weights_of_another_shape_are_refused(tmp_path, shape):
+    with pytest.raises(ValueError, match="do not belong to 4 output and 4 source"):
+        draw_alignment(np.ones(shape), "abcd", "abcd", tmp_path / "map.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_alignments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no alignment"):
+        draw_alignments([], tmp_path / "map.png")

@@ -1,0 +1,91 @@
+"""Every experiment, end to end through the command line, in its smoke variant."""
+
+import json
+import pathlib
+import shlex
+
+import numpy as np
+import pytest
+
+from s2sjax.cli import main
+
+ROOT = pathlib.Path(__file__).parents[1]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+PAIRS = [
+    (f"{greeting} {name}.", f"{bonjour} {name} !")
+    for greeting, bonjour in [("Hi", "Salut"), ("Go", "Va"), ("See", "Vois")]
+    for name in ["Tom", "Ann", "Jim", "Eve", "Bob", "Sue", "Max", "Kim", "Leo", "Ida"]
+]
+KEYS = {
+    *("examples", "exact", "token_accuracy", "edit_distance", "nll", "unseen"),
+    *("forced_token_accuracy", "by_length", "by_symbol"),
+}
+
+
+@pytest.fixture
+def corpora(tmp_path):
+    """A file or folder for each experiment that takes one."""
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"{e}\t{f}\n" for e, f in PAIRS), encoding="utf-8")
+    folder = tmp_path / "parallel"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 60), ("dev", 8), ("test", 8)):
+        rows = [rng.integers(0, 10, rng.integers(1, 6)).tolist() for _ in range(count)]
+        for ending, step in (("src", 1), ("trg", -1)):
+            lines = [" ".join(map(str, row[::step])) for row in rows]
+            (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
+    return {
+        "fra_eng": pairs,
+        "fra_eng_words": pairs,
+        "joeynmt_reverse": folder,
+    }
+
+
+def run(capsys, *argv):
+    """The exit code, standard output and standard error of a command."""
+    code = main([str(word) for word in argv])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    config = f"--config={ROOT / 'experiments' / name}.py:smoke"
+    path = [f"--config.task.path={corpora[name]}"] if name in corpora else []
+
+    code, out, err = run(capsys, "train", config, *path, workdir)
+    assert code == 0, err
+    assert "test examples" in out and "s2sjax decode" in out and "\x1b" not in out
+    for file in ("config.json", "metrics.jsonl", "curves.png", "test.json"):
+        assert (tmp_path / "run" / file).stat().st_size > 0
+
+    code, out, err = run(capsys, "train", workdir)
+    assert code == 0 and "is finished" in out, err
+
+    code, out, err = run(capsys, "eval", workdir, "--json", "--confusion")
+    assert code == 0, err
+    assert json.loads((tmp_path / "run" / "test.json").read_text()).items() <= (
+        result := json.loads(out)
+    ).items()
+    assert result.keys() >= KEYS | {"confusion"}
+    assert 0 <= result["exact"] <= result["token_accuracy"] <= 1
+    assert sum(row["count"] for row in result["by_length"].values()) == (
+        result["examples"]
+    )
+    assert ("bleu" in result) == ("chrf" in result) == (
+        name in corpora or name in ("addition", "digits_to_words")
+    )
+
+    # The command that training named last is one that works.
+    words = _last_command(run(capsys, "train", workdir)[1])
+    inputs = words[words.index("--") :]
+    code, out, err = run(capsys, "decode", workdir, "--json", *inputs)
+    assert code == 0, err
+    (line,) = [json.loads(line) for line in out.splitlines()]
+    assert line.keys() >= {"input", "output", "logprob", "truncated"}
+    assert line["logprob"] < 0
+
+
+def _last_command(out):
+    return shlex.split(out.strip().splitlines()[-1])

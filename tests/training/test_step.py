@@ -1,0 +1,310 @@
+"""Training steps: any split, any order in a batch, any feeding."""
+
+import types
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax.decoding.unroll import FEEDBACKS
+from s2sjax.models.seq2seq import initialise
+from s2sjax.training import state as states
+from s2sjax.training.losses import token_losses
+from s2sjax.training.optimizer import optimizer
+from s2sjax.training.state import TrainState, build_model, hyper
+from s2sjax.training.step import run_steps, training_logits
+from s2sjax.types import BOS, Batch, StepOutput
+from tests import oracles
+from tests.training import copying
+
+STEPS = 60
+STORE = copying.store()
+ROWS = copying.rows_of(STEPS)
+
+
+def first_state(config, model):
+    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    params = copying.drawn(shapes)
+    chosen = optimizer(config.train, config.train.learning_rate)
+    return TrainState(jnp.int32(0), params, chosen.init(params))
+
+
+def small_run(feeding):
+    """A run of this feeding: `run(rows, sizes, state, **hyper)` to (state, metrics)."""
+    config = copying.config(feeding=feeding)
+    model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
+
+    def run(rows=ROWS, sizes=(STEPS,), state=None, **numbers):
+        chosen = jax.tree.map(
+            jnp.asarray,
+            hyper(config)._replace(
+                **{name: np.float32(value) for name, value in numbers.items()}
+            ),
+        )
+        state = first_state(config, model) if state is None else state
+        reported, start = [], 0
+        for size in sizes:
+            state = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
+            state, metrics = run_steps(
+                model,
+                config,
+                STEPS,
+                copying.fetch,
+                state,
+                chosen,
+                STORE,
+                jnp.asarray(np.roll(rows, -start, axis=0)),
+                jnp.int32(size),
+            )
+            assert all((column[size:] == 0).all() for column in metrics)
+            reported.append([np.asarray(column[:size]) for column in metrics])
+            start += size
+        joined = [np.concatenate(column) for column in zip(*reported, strict=True)]
+        return state, states.StepMetrics(*joined)
+
+    return types.SimpleNamespace(config=config, model=model, run=run)
+
+
+@pytest.fixture(scope="module")
+def gold():
+    return small_run("gold")
+
+
+@pytest.fixture(scope="module")
+def straight(gold):
+    """Sixty steps in one call, and how often they were traced."""
+    before = len(copying.traces)
+    result = gold.run()
+    return result, len(copying.traces) - before
+
+
+def same_bits(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+SPLITS = [
+    (STEPS,),
+    (1,) * 12 + (48,),
+    (59, 1),
+    (1, 59),
+    (20, 20, 20),
+    (7,) * 8 + (4,),
+    (30, 1, 29),
+]
+
+
+@pytest.mark.parametrize("sizes", SPLITS, ids=str)
+def test_a_split_changes_not_a_bit_and_compiles_nothing(gold, straight, sizes):
+    assert sum(sizes) == STEPS
+    before = len(copying.traces)
+    same_bits(gold.run(sizes=sizes), straight[0])
+    assert len(copying.traces) == before
+
+
+def test_many_steps_are_traced_once(straight):
+    assert straight[1] == 1
+
+
+def test_a_run_goes_on_from_what_is_saved(gold, straight):
+    saved, _ = gold.run(sizes=(23,))
+    saved = jax.tree.map(np.asarray, saved)
+    assert saved.step == 23
+    resumed, _ = gold.run(np.roll(ROWS, -23, axis=0), (37,), saved)
+    same_bits(resumed, straight[0][0])
+    # The step is what dropout is drawn from: without it the run would differ.
+    moved, _ = gold.run(np.roll(ROWS, -23, axis=0), (37,), saved._replace(step=22))
+    different = jax.tree.leaves(moved.params), jax.tree.leaves(resumed.params)
+    assert any((a != b).any() for a, b in zip(*different, strict=True))
+
+
+def test_the_first_loss_and_the_norms_are_those_of_numpy(gold):
+    nothing = dict.fromkeys(
+        ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
+    )
+    rows = np.full_like(ROWS, -1)
+    rows[0] = [3, 6, -1, 0]
+    before = first_state(gold.config, gold.model)
+    after, metrics = gold.run(rows, (1,), before, **nothing)
+    oracle = oracles.Model(gold.config.model, before.params)
+    total, tokens = 0.0, 0
+    for row in (3, 6, 0):
+        length = int(STORE["source_lengths"][row])
+        target = np.asarray(STORE["target"][row, : length + 1])
+        source = np.asarray(STORE["source"][row, :length])
+        logits, _ = oracle.forced(source, [BOS, *target[:-1]])
+        total += oracles.nll(logits, target)
+        tokens += length + 1
+    np.testing.assert_allclose(metrics.loss[0], total, rtol=1e-5)
+    assert metrics.tokens[0] == tokens
+    squares = sum(
+        np.sum(np.asarray(leaf, np.float64) ** 2)
+        for leaf in jax.tree.leaves(after.params)
+    )
+    np.testing.assert_allclose(metrics.param_norm[0], squares**0.5, rtol=1e-5)
+    # The first update of momentum is the clipped gradient itself.
+    moved = sum(
+        np.sum((np.asarray(a, np.float64) - np.asarray(b)) ** 2)
+        for a, b in zip(
+            jax.tree.leaves(after.params), jax.tree.leaves(before.params), strict=True
+        )
+    )
+    clipped = min(float(metrics.grad_norm[0]), 1.0)
+    rate = gold.config.train.learning_rate
+    np.testing.assert_allclose(moved**0.5, rate * clipped, rtol=1e-4)
+    np.testing.assert_allclose(metrics.learning_rate, rate, rtol=1e-6)
+
+
+def test_a_step_is_clipped_and_reports_the_norm_before(gold):
+    start = first_state(gold.config, gold.model)
+    start = start._replace(params=jax.tree.map(lambda leaf: leaf * 4, start.params))
+    norms = [np.asarray(leaf) for leaf in jax.tree.leaves(start.params)]
+    after, metrics = gold.run(ROWS, (1,), start)
+    assert metrics.grad_norm[0] > 1.2  # else this test shows nothing
+    moved = sum(
+        np.sum((np.asarray(a, np.float64) - b) ** 2)
+        for a, b in zip(jax.tree.leaves(after.params), norms, strict=True)
+    )
+    np.testing.assert_allclose(
+        moved**0.5, gold.config.train.learning_rate * 1.0, rtol=1e-3
+    )
+
+
+def test_the_order_within_a_batch_is_rounding(gold):
+    one, a = gold.run(sizes=(5,))
+    other, b = gold.run(rows=ROWS[:, [2, 0, 3, 1]], sizes=(5,))
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-5)
+    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=2e-6)
+
+
+@pytest.fixture(scope="module", params=sorted(FEEDBACKS))
+def feeding(request):
+    return small_run(request.param)
+
+
+def test_feeding_nothing_back_is_gold(gold, feeding):
+    expected, a = gold.run(sizes=(8,))
+    found, b = feeding.run(sizes=(8,), feeding_probability=0.0)
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-6, atol=1e-6)
+    for x, y in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    _, other = feeding.run(sizes=(8,), feeding_probability=1.0)
+    assert np.abs(other.loss - b.loss).max() > 1e-3
+
+
+def test_a_run_that_feeds_its_own_outputs_back_learns(feeding):
+    state, losses = None, []
+    numbers = dict.fromkeys(
+        ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
+    )
+    for _ in range(8):
+        state, metrics = feeding.run(state=state, feeding_probability=1.0, **numbers)
+        losses.append(metrics.loss.sum() / metrics.tokens.sum())
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.4 * losses[0], losses
+
+
+class Spy:
+    """Stands for a model: its logits show what was fed.
+
+    It always says 5; the gold tokens are 4. What was fed has the second largest logit.
+    """
+
+    def apply(self, variables, *arguments, method=None):
+        if method == "encode":
+            return ()
+        if method == "start":
+            return (), None
+        assert method == "step"
+        states, x, _, _ = arguments
+        fed = x if x.ndim == 2 else jax.nn.one_hot(x, 7)
+        said = jax.nn.one_hot(jnp.full(fed.shape[0], 5), 7) * 1e4
+        return states, StepOutput(said + fed, {})
+
+
+@pytest.fixture(scope="module")
+def fed():
+    """`fed(kind, probability, ids, width)`: where its own output went in, [B, T]."""
+
+    def draw(kind, probability, ids, width=30, seed=0):
+        config = copying.config(
+            {f"dropout_{name}": 0.0 for name in ("embedding", "state", "output")},
+            feeding=kind,
+        )
+        ids = jnp.asarray(ids, jnp.int32)
+        target = jnp.full((len(ids), width), 4, jnp.int32)
+        ones = jnp.ones(len(ids), jnp.int32)
+        batch = Batch(target, ones, target, ones * width, ids, ones * 1.0)
+        numbers = hyper(config)._replace(feeding_probability=probability)
+        logits = jax.jit(
+            partial(training_logits, Spy(), config, {}), static_argnums=()
+        )(numbers, jax.random.key(seed), batch)
+        logits = np.asarray(logits)
+        assert (logits[:, 0, BOS] == 1).all()  # whatever is drawn
+        own = logits[:, 1:, 5] > 1e4 + 0.5
+        assert (own ^ (logits[:, 1:, 4] > 0.5)).all()
+        return own
+
+    return draw
+
+
+@pytest.mark.parametrize("kind", sorted(FEEDBACKS))
+def test_the_feeding_is_drawn_for_each_token_of_each_example(fed, kind):
+    own = fed(kind, 0.3, np.arange(300))
+    assert own.shape == (300, 29)
+    assert oracles.is_binomial(own.sum(), own.size, 0.3)
+    assert all(oracles.is_binomial(count, 300, 0.3) for count in own.sum(axis=0))
+    assert all(oracles.is_binomial(count, 29, 0.3) for count in own.sum(axis=1))
+    # Neither a whole example nor a whole step is drawn at once.
+    pairs = (own[:, 1:] & own[:, :-1]).sum()
+    assert oracles.is_binomial(pairs, own[:, 1:].size, 0.09, deviations=7)
+
+
+def test_the_feeding_at_0_and_1_is_certain(fed):
+    assert not fed("argmax", 0.0, np.arange(50)).any()
+    assert fed("argmax", 1.0, np.arange(50)).all()
+
+
+def test_the_feeding_of_an_example_is_its_own(fed):
+    own = fed("argmax", 0.5, np.arange(40))
+    order = np.random.default_rng(0).permutation(40)
+    np.testing.assert_array_equal(fed("argmax", 0.5, order), own[order])
+    np.testing.assert_array_equal(fed("argmax", 0.5, np.arange(40), 12), own[:, :11])
+    assert (fed("argmax", 0.5, np.arange(40), seed=1) != own).any()
+
+
+def test_padding_of_the_target_changes_neither_loss_nor_gradient():
+    shape = {"cell": "rnn", "attention": "none"}
+    config = copying.config(shape)
+    model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
+    params = first_state(config, model).params
+    results = []
+    for extra in (0, 3):
+        batch = copying.fetch(copying.store(extra), jnp.array([3, 0, 6], jnp.int32))
+
+        @jax.jit
+        @partial(jax.value_and_grad)
+        def mean_loss(params, batch=batch):
+            logits = training_logits(
+                model, config, params, hyper(config), jax.random.key(0), batch
+            )
+            losses = token_losses(logits, batch.target, batch.target_lengths)
+            return jnp.sum(losses) / jnp.sum(batch.target_lengths)
+
+        results.append(mean_loss(params))
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_the_first_state_is_a_function_of_the_seed():
+    config = copying.config({"cell": "rnn"})
+    model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
+    one, other = (states.first_state(config, model) for _ in range(2))
+    same_bits(one, other)
+    assert one.step == 0 and one.step.dtype == np.int32
+    moved = states.first_state(copying.config({"cell": "rnn"}), model)
+    same_bits(one, moved)
