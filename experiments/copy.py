@@ -1,6 +1,6 @@
 """One to twenty integers, copied.
 
-    s2sjax train --config=experiments/copy.py --workdir=runs/copy
+s2sjax train --config=experiments/copy.py --workdir=runs/copy
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """The largest, the smallest, then the integers from the third on (tflearn_seq2seq).
 
-    s2sjax train --config=experiments/maxmin_dup.py --workdir=runs/maxmin_dup
+s2sjax train --config=experiments/maxmin_dup.py --workdir=runs/maxmin_dup
 """
 
 from ml_collections import ConfigDict

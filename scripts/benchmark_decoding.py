@@ -24,6 +24,7 @@ from benchmark_workload import SPECIALS, Workload, workload
 
 SEQUENCES = 1000
 BATCHES = (100, 256)
+TORCH = ("torch", "torch_one_thread")
 LIMIT = 20  # tokens of every output
 EOS = 2
 OUT_OF_REACH = -1e9  # the logit of EOS on both sides
@@ -122,7 +123,9 @@ class OurDecoding(JaxDevice):
         return np.concatenate(tokens)[:SEQUENCES]
 
 
-def _torch(chosen: Workload, batch: int, folder: Path, device: str) -> Measured:
+def _torch(
+    name: str, chosen: Workload, batch: int, folder: Path, device: str
+) -> Measured:
     import torch
     from benchmark_torch import Attention, TorchDevice, load
 
@@ -141,7 +144,7 @@ def _torch(chosen: Workload, batch: int, folder: Path, device: str) -> Measured:
 
         def about(self) -> dict[str, Any]:
             """See `benchmark_worker.Measured`."""
-            np.save(folder / "torch.npy", self._decode(len(self.batches)))
+            np.save(folder / f"{name}.npy", self._decode(len(self.batches)))
             trained = [each for each in self.model.parameters() if each.requires_grad]
             count = sum(each.numel() for each in trained)
             return {**self.describe(), "parameters": count}
@@ -222,6 +225,8 @@ def measure(batch: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measures one batch size."""
     chosen = workload("attention")
     threads = chosen.config.train.threads
+    if arguments.threads is not None:
+        threads = arguments.threads
     with tempfile.TemporaryDirectory() as folder:
         passed = [
             f"--batch={batch}",
@@ -230,7 +235,7 @@ def measure(batch: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         ]
         workers = start([OURS], passed, arguments.device, threads)
         if arguments.peers:
-            workers += start(["torch"], passed, arguments.device, threads)
+            workers += start(list(TORCH), passed, arguments.device, threads)
         try:
             for worker in workers[1:]:
                 check_same(Path(folder), worker.name)
@@ -257,8 +262,13 @@ def main() -> None:
         if arguments.worker == OURS:
             serve(lambda: OurDecoding(chosen, batch, folder))
         else:
-            serve(lambda: _torch(chosen, batch, folder, arguments.device))
+            name, device = arguments.worker, arguments.device
+            serve(lambda: _torch(name, chosen, batch, folder, device))
         return
+    for name in ("rounds", "batch"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name}={value}: at least 1")
     for batch in [arguments.batch] if arguments.batch else BATCHES:
         rows = measure(batch, arguments)
         if arguments.json:

@@ -118,7 +118,7 @@ def load(model: Attention, params: Any) -> None:
     layer, attention = encoder["forward_0"], decoder["attention"]
     first = decoder["layer_0"]
     inputs = np.concatenate([first["input_kernel"], first["context_kernel"]])
-    given = {
+    given: dict[Any, np.ndarray] = {
         model.source.weight: encoder["embed"]["table"],
         model.encoder.weight_ih_l0: layer["input_kernel"].T,
         model.encoder.weight_hh_l0: layer["recurrent_kernel"].T,
@@ -189,8 +189,10 @@ class TorchTraining(TorchDevice):
         torch.manual_seed(0)
         self.steps = steps
         self.workload = workload
-        kind = Attention if workload.attention else Plain
-        self.model = kind(workload).to(self.device)
+        model: nn.Module = (
+            Attention(workload) if workload.attention else Plain(workload)
+        )
+        self.model = model.to(self.device)
         trained = [each for each in self.model.parameters() if each.requires_grad]
         self.parameters = sum(each.numel() for each in trained)
         self.optimizer = torch.optim.Adam(trained, LEARNING_RATE, fused=True)

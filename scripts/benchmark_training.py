@@ -26,8 +26,8 @@ from benchmark_worker import (
 from benchmark_workload import WORKLOADS, Workload, workload
 
 DEFAULT_PEERS = {
-    "reversed_prefix": ["keras_jax", "keras_tensorflow", "torch"],
-    "attention": ["torch"],
+    "reversed_prefix": list(PEERS),
+    "attention": ["torch", "torch_one_thread"],
 }
 
 
@@ -117,7 +117,7 @@ def create(name: str, chosen: Workload, steps: int, device: str) -> Measured:
     """What a worker of this name measures."""
     if name == OURS:
         return OurTraining(chosen, steps)
-    if name == "torch":
+    if name.startswith("torch"):
         from benchmark_torch import TorchTraining
 
         return TorchTraining(chosen, steps, device)
@@ -186,6 +186,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that both benchmarks share."""
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument(
+        "--threads", type=int, choices=(0, 1), help="train.threads of s2sjax, if other"
+    )
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
 
@@ -202,9 +205,10 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         f"--steps={steps}",
         f"--device={arguments.device}",
     ]
-    workers = start_all(
-        [OURS, *peers], passed, arguments.device, chosen.config.train.threads
-    )
+    threads = chosen.config.train.threads
+    if arguments.threads is not None:
+        threads = arguments.threads
+    workers = start_all([OURS, *peers], passed, arguments.device, threads)
     try:
         in_turn(workers, arguments.rounds)
         rows = [report(worker, chosen) for worker in workers]
@@ -231,10 +235,20 @@ def main() -> None:
         steps = arguments.steps
         serve(lambda: create(arguments.worker, chosen, steps, arguments.device))
         return
-    unknown = set(filter(None, (arguments.peers or "").split(","))) - set(PEERS)
-    if unknown:
-        parser.error(f"--peers={','.join(unknown)}: choose from {', '.join(PEERS)}")
-    for name in [arguments.workload] if arguments.workload else WORKLOADS:
+    for name, least in (("rounds", 1), ("steps", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            parser.error(f"--{name}={value}: at least {least}")
+    names = [arguments.workload] if arguments.workload else list(WORKLOADS)
+    for name in names:
+        unknown = set(filter(None, (arguments.peers or "").split(",")))
+        unknown -= set(DEFAULT_PEERS[name])
+        if unknown:
+            parser.error(
+                f"--peers={','.join(sorted(unknown))}: {name} runs in "
+                f"{', '.join(DEFAULT_PEERS[name])}"
+            )
+    for name in names:
         rows = measure(name, arguments)
         if arguments.json:
             for row in rows:

@@ -22,7 +22,13 @@ from s2sjax import environment
 SIZE = 2048  # of the square matrices whose product is the machine's peak
 FAILED = 3  # exit status of a worker whose framework is not installed
 
-PEERS = ("keras_jax", "keras_jax_guarded", "keras_tensorflow", "torch")
+PEERS = (
+    "keras_jax",
+    "keras_jax_guarded",
+    "keras_tensorflow",
+    "torch",
+    "torch_one_thread",
+)
 OURS = "s2sjax"
 
 
@@ -61,6 +67,8 @@ def environ(name: str, device: str, threads: int) -> dict[str, str]:
         environment.prepare(env, threads=threads)
     elif name == "keras_jax_guarded":
         environment.prepare(env)
+    elif name == "torch_one_thread":
+        env |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return env
 
 

@@ -65,16 +65,20 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
     code, out, err = run(capsys, "eval", workdir, "--json", "--confusion")
     assert code == 0, err
-    assert json.loads((tmp_path / "run" / "test.json").read_text()).items() <= (
-        result := json.loads(out)
-    ).items()
+    assert (
+        json.loads((tmp_path / "run" / "test.json").read_text()).items()
+        <= (result := json.loads(out)).items()
+    )
     assert result.keys() >= KEYS | {"confusion"}
     assert 0 <= result["exact"] <= result["token_accuracy"] <= 1
-    assert sum(row["count"] for row in result["by_length"].values()) == (
-        result["examples"]
+    assert (
+        sum(row["count"] for row in result["by_length"].values())
+        == (result["examples"])
     )
-    assert ("bleu" in result) == ("chrf" in result) == (
-        name in corpora or name in ("addition", "digits_to_words")
+    assert (
+        ("bleu" in result)
+        == ("chrf" in result)
+        == (name in corpora or name in ("addition", "digits_to_words"))
     )
 
     # The command that training named last is one that works.

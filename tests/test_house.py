@@ -48,7 +48,8 @@ def room(path):
 def imports(path, *, at_import_only=False):
     """Absolute names of the modules that a file imports.
 
-    With `at_import_only`, what stands in a function, which runs later, is left out.
+    With `at_import_only`, what stands in a function, which runs later, or under
+    `if TYPE_CHECKING`, which never runs, is left out.
     """
     return set(_imports(ast.parse(path.read_text(encoding="utf-8")), at_import_only))
 
@@ -60,10 +61,14 @@ def _imports(node, at_import_only):
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "imports are absolute"
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
-        elif not (
-            at_import_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-        ):
+        elif not (at_import_only and _runs_later(child)):
             yield from _imports(child, at_import_only)
+
+
+def _runs_later(node):
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def ours(names):
@@ -127,7 +132,9 @@ def test_the_walk_sees_imports():
     assert "jax" in outside(imports(PACKAGE / "rng.py"))
     assert "spec" in ours({"s2sjax.spec"}) and "config" in ours({"s2sjax.config.read"})
     assert "jax" in outside(imports(PACKAGE / "cli" / "probe.py"))
-    assert "jax" not in outside(imports(PACKAGE / "cli" / "probe.py", at_import_only=True))
+    assert "jax" not in outside(
+        imports(PACKAGE / "cli" / "probe.py", at_import_only=True)
+    )
 
 
 def test_importing_the_package_imports_no_jax_and_edits_no_environment():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2sjax import metrics
-from s2sjax.types import EOS, PAD
+from s2sjax.types import EOS, PAD, UNK
 from tests import oracles
 
 WIDTH = 7
@@ -167,3 +167,8 @@ def test_dropping_the_end_of_an_output_never_raises_a_score(pairs):
     )
     assert shorter["token_accuracy"] <= longer["token_accuracy"]
     assert shorter["exact"] <= longer["exact"]
+
+
+def test_an_unknown_reference_symbol_is_never_written_right():
+    found = metrics.summary(outcomes([((UNK, 5), (UNK, 5), False)]))
+    assert found["token_accuracy"] == 0.5

@@ -43,7 +43,7 @@ def train(workdir, *arguments, failpoint=""):
 
 
 def ending(workdir):
-    """The hash of all that the last checkpoint holds, and the metrics less the clock."""
+    """The hash of what the last checkpoint holds, and the metrics without the clock."""
     reader = CheckpointReader(workdir / "checkpoints", metric_better="max")
     saved, found = reader._load("last")
     digest = hashlib.sha256(str(saved.step).encode())
@@ -102,7 +102,10 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(undisturbed, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     workdir = tmp_path / "diverged"
     code, said = train(
-        workdir, *START, "--config.train.learning_rate=1e38", "--config.train.optimizer=sgd"
+        workdir,
+        *START,
+        "--config.train.learning_rate=1e38",
+        "--config.train.optimizer=sgd",
     )
     assert code == 1 and "Traceback" not in said
     line = said.splitlines()[-1]

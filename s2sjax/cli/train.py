@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError
+from s2sjax.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.training.directory import RunDirectory
@@ -86,14 +86,11 @@ def _train(run: "RunDirectory", init_from: str | None) -> int:
         signals = stack.enter_context(interruption.watch())
         observers = Observers([console, board])
         ended = loop.train(run, task, observers, signals, params)
-        if ended.trained:
-            _draw(run, ended.progress.best_step)
         if signals.received:
-            print(
-                f"stopped by {signals.received.name} at step {ended.step}, which is "
-                f"saved; continue with\n  s2sjax train --workdir={run.path}"
-            )
+            print(f"  s2sjax train --workdir={run.path}")
             return signals.exit_code
+    if ended.trained:
+        _draw(run, ended.progress.best_step)
     _summarise(run, ended)
     return 0
 
@@ -125,7 +122,10 @@ def _draw(run: "RunDirectory", best_step: int) -> None:
     entries = journal.read(run.metrics)
     if entries:
         best = best_step if best_step >= 0 else None
-        draw_curves(entries, run.path / "curves.png", run.path.name, best)
+        try:
+            draw_curves(entries, run.path / "curves.png", run.path.name, best)
+        except RunError as error:  # the run itself is done and saved
+            start.warn([str(error)])
 
 
 def _summarise(run: "RunDirectory", ended: Any) -> None:

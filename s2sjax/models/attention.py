@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
+from s2sjax.models.layer import symmetric
+
 
 class Memory(NamedTuple):
     """What a decoder looks back at: the encoder's outputs, with their keys."""
@@ -89,10 +91,7 @@ class BahdanauAttention(nn.Module):
         self.query_kernel = self.param("query_kernel", glorot, (self.state, self.units))
         self.key_kernel = self.param("key_kernel", glorot, (self.values, self.units))
         self.bias = self.param("bias", initializers.zeros, (self.units,))
-        scale = initializers.uniform(2 / self.units**0.5)
-        self.score = self.param(
-            "score", lambda *args: scale(*args) - 1 / self.units**0.5, (self.units,)
-        )
+        self.score = self.param("score", symmetric(self.units**-0.5), (self.units,))
 
     def memory(self, values: Array, mask: Array) -> Memory:
         """Projects the keys, once per source. values [B, S, C], mask [B, S]."""

@@ -29,7 +29,10 @@ Dot = Callable[[str, Array], Array]  # dot(name, x) = x @ weights[name] + inputs
 class Cell(Protocol):
     """What the recurrences need of a cell."""
 
-    units: int
+    @property
+    def units(self) -> int:
+        """Size D of the state."""
+
     gates: ClassVar[int]  # blocks of size `units` in a pre-activation
     parts: ClassVar[int]  # arrays in a state
 

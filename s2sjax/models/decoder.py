@@ -14,7 +14,7 @@ from s2sjax.models.cells import Cell, Dot, State, Weights
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.encoder import Encoded
 from s2sjax.models.layer import Embedding, Layer, symmetric
-from s2sjax.models.recurrence import run_layer, run_step, scan
+from s2sjax.models.recurrence import Step, layer_step, run_layer, run_step, scan
 from s2sjax.types import EOS, StepOutput
 
 
@@ -107,11 +107,10 @@ class Decoder(nn.Module):
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
         """Draws the dropout of `time` steps."""
-        shape = (time, self.embed.noise)
-        embedding = scales(dropout.keys, "target", dropout.embedding, shape)
-        shape = (time, self.layers, self.cell.units)
+        keys, units = dropout.keys, self.cell.units
         return DecoderNoise(
-            embedding, scales(dropout.keys, "decoder", dropout.output, shape)
+            scales(keys, "target", dropout.embedding, (time, self.embed.noise)),
+            scales(keys, "decoder", dropout.output, (time, self.layers, units)),
         )
 
     def step(
@@ -122,7 +121,9 @@ class Decoder(nn.Module):
         noise: DecoderNoise | None = None,
     ) -> tuple[tuple[State, ...], StepOutput]:
         """One step from token ids [B] or a distribution [B, V]."""
-        aux, context, new = {}, None, []
+        aux: dict[str, Array] = {}
+        context, new = None, []
+        step: Step
         below = self.embed(x)
         scale = None if noise is None else noise.embedding
         for depth, (layer, state) in enumerate(zip(self.stack, states, strict=True)):
@@ -131,14 +132,15 @@ class Decoder(nn.Module):
             inputs, rest = self.cell.inputs(params, layer.project(below, scale))
             if depth == 0 and memory is not None:
                 weights |= self._looks(memory)
-                step, operands = partial(_attention_step, self.cell), memory
+                step = partial(_attention_step, self.cell)
+                state, (below, context, aux["attention"]) = run_step(
+                    step, weights, inputs, state, rest, memory
+                )
             else:
-                step, operands = partial(_plain_step, self.cell), None
-            state, (below, *looked) = run_step(
-                step, weights, inputs, state, rest, operands
-            )
-            if looked:
-                context, aux["attention"] = looked
+                step = partial(layer_step, self.cell)
+                state, below = run_step(
+                    step, weights, inputs, state, (rest, None), None
+                )
             if noise is not None:
                 below = below * noise.outputs[:, depth]
             new.append(state)
@@ -203,10 +205,3 @@ def _attention_step(
     context = dot("values", weights)
     state = cell.step(dot, rest, state, context)
     return state, (state[0], context, weights)
-
-
-def _plain_step(
-    cell: Cell, dot: Dot, state: State, rest: Any, operands: None
-) -> tuple[State, tuple[Array]]:
-    state = cell.step(dot, rest, state, None)
-    return state, (state[0],)

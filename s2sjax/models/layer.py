@@ -1,5 +1,8 @@
 """The parameters of one recurrent layer, and of the symbols that enter the first."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -9,10 +12,14 @@ from s2sjax.models import cells
 from s2sjax.models.cells import Cell, Parameters
 
 
-def symmetric(bound: float) -> initializers.Initializer:
+def symmetric(bound: float) -> Callable[..., Array]:
     """Uniform on [-bound, bound]: a scale that the shape does not enter."""
     uniform = initializers.uniform(2 * bound)
-    return lambda key, shape, dtype=jnp.float32: uniform(key, shape, dtype) - bound
+
+    def draw(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        return uniform(key, shape, dtype) - bound
+
+    return draw
 
 
 class Layer(nn.Module):

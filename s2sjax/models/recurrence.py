@@ -144,13 +144,14 @@ def run_layer(
     """
     inputs, rest = cell.inputs(params, z_tbg)
     masks = None if mask_tb is None else mask_tb[:, :, None]
-    step = partial(_layer_step, cell)
+    step = partial(layer_step, cell)
     return scan(step, cell.weights(params), inputs, state, (rest, masks), (), reverse)
 
 
-def _layer_step(
+def layer_step(
     cell: Cell, dot: Dot, state: State, x: tuple[Any, Array | None], operands: Any
 ) -> tuple[State, Array]:
+    """One step of a layer, for `scan` and `run_step`; x is the rest and the mask."""
     rest, mask = x
     new = cell.step(dot, rest, state, None)
     if mask is not None:

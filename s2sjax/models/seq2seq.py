@@ -95,6 +95,13 @@ def initialise(model: Seq2Seq, key: Array) -> Any:
     return model.init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
 
 
+def apply(
+    model: Seq2Seq, params: Any, *arguments: Any, method: str = "__call__"
+) -> Any:
+    """Calls a method of the model with these parameters."""
+    return model.apply({"params": params}, *arguments, method=method)
+
+
 def decoder_steps(
     model: Seq2Seq, params: Any, source: Array, lengths: Array
 ) -> tuple[StepFn, tuple[State, ...], Encoded]:
@@ -102,11 +109,11 @@ def decoder_steps(
 
     Called inside a compiled function, whose arguments `params` and `source` are.
     """
-    encoded = model.apply({"params": params}, source, lengths, method="encode")
-    states, memory = model.apply({"params": params}, encoded, method="start")
+    encoded = apply(model, params, source, lengths, method="encode")
+    states, memory = apply(model, params, encoded, method="start")
 
     def step(carry: Any, x: Array) -> tuple[Any, StepOutput]:
-        return model.apply({"params": params}, carry, x, memory, method="step")
+        return apply(model, params, carry, x, memory, method="step")
 
     return step, states, encoded
 

@@ -32,7 +32,8 @@ def draw_curves(
 
     Args:
       entries: lines of a journal, of kind "train" and "valid"; others are left out.
-      best_step: which step is marked; the first with the highest exact match, if None.
+      best_step: which step is marked; if None, the first with the
+        highest exact match, where there is one.
 
     Raises:
       RunError: the file cannot be written.
@@ -69,7 +70,7 @@ def _column(entries: Entries, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _highest(valid: Entries) -> int | None:
     steps, exact = _column(valid, "exact")
-    if np.isnan(exact).all():
+    if not np.nansum(exact):
         return None
     return int(steps[np.nanargmax(exact)])
 
@@ -114,7 +115,8 @@ def _draw_accuracy(axes: Axes, valid: Entries) -> None:
         "linewidth": 1.4,
         "linestyle": (0, (4, 1.5)),
     }
-    look: dict[str, Any] = {"color": GREEN, "linewidth": 2.0, "zorder": 3}
+    # The broad line comes first, so that three curves in one place are all seen.
+    look: dict[str, Any] = {"color": GREEN, "linewidth": 3.2}
     _line(axes, valid, "exact", "exact, free-running", **look)
     look = {"color": BLUE, "linewidth": 1.4}
     _line(axes, valid, "token_accuracy", "tokens, free-running", **look)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.config import Config
+from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks.generated import Generator
@@ -32,8 +33,9 @@ def outcomes(
     parts, sources = [], []
     left = examples
     for bucket in buckets:
-        size = bucket.size if left is None else min(left, bucket.size or left)
-        assert size is not None, "an endless split needs a number of examples"
+        sizes = [size for size in (bucket.size, left) if size is not None]
+        assert sizes, "an endless split needs a number of examples"
+        size = min(sizes)
         for start in range(0, size, config.decode.batch_size):
             rows = np.arange(start, start + config.decode.batch_size)
             count = min(size - start, len(rows))
@@ -82,7 +84,13 @@ def _rows(batch: Batch, count: int) -> list[list[int]]:
 
 
 def enough(buckets: Sequence[Bucket], examples: int | None) -> Sequence[Bucket]:
-    """Buckets that hold `examples` of them, where they can be generated."""
+    """Buckets that hold `examples` of them, where they can be generated.
+
+    Raises:
+      UsageError: an endless split, and no number.
+    """
+    if examples is None and any(bucket.size is None for bucket in buckets):
+        raise UsageError("this split is endless; give --examples=N")
     if examples is None or len(buckets) != 1:
         return buckets
     (only,) = buckets

@@ -67,16 +67,16 @@ def _epoch(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     for bucket, size in enumerate(order.sizes):
         assert size is not None
         batches = -(-size // order.batch_size)
-        rows = np.full(batches * order.batch_size, -1, np.int32)
-        rows[:size] = _permutation(jax.random.fold_in(key, bucket), size)
-        rows = rows.reshape(batches, order.batch_size)
+        filled = np.full(batches * order.batch_size, -1, np.int32)
+        filled[:size] = _permutation(jax.random.fold_in(key, bucket), size)
+        rows = filled.reshape(batches, order.batch_size)
         runs += [
             (np.full(len(part), bucket), part)
             for part in np.split(rows, range(order.run, batches, order.run))
         ]
     shuffled = _permutation(jax.random.fold_in(key, len(order.sizes)), len(runs))
-    buckets, rows = zip(*(runs[index] for index in shuffled), strict=True)
-    return np.concatenate(buckets), np.concatenate(rows)
+    buckets, parts = zip(*(runs[index] for index in shuffled), strict=True)
+    return np.concatenate(buckets), np.concatenate(parts)
 
 
 def _permutation(key: jax.Array, size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from s2sjax import metrics, rng
 from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding.strategies import strategy
 from s2sjax.models.encoder import Encoded
-from s2sjax.models.seq2seq import Seq2Seq, decoder_steps
+from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.training.losses import decoder_inputs, real_tokens, token_losses
 from s2sjax.types import BOS, EOS, UNK, Batch, Hypotheses
 
@@ -23,11 +23,11 @@ class Forced(NamedTuple):
     correct: Array  # [B] int32, tokens that would have been chosen
 
 
-def limit(config: DecodeConfig, source_lengths: Array) -> Array:
+def limit(config: DecodeConfig, source_lengths: Array, source_width: int) -> Array:
     """The most tokens of a row's output, EOS counted: a function of its own source."""
-    return jnp.ceil(config.length_ratio * source_lengths).astype(jnp.int32) + (
-        config.length_extra
-    )
+    # From a table: float32 rounds some products up to the next whole number.
+    limits = [widest(config, length) for length in range(source_width + 1)]
+    return jnp.asarray(limits, jnp.int32)[source_lengths]
 
 
 def widest(config: DecodeConfig, source_width: int) -> int:
@@ -52,7 +52,7 @@ def decode(
     step, carry, encoded = decoder_steps(model, params, source, lengths)
     keys = rng.per_example(rng.stream(rng.root(config.seed), "decoding"), ids)
     run = strategy(config.decode.strategy)
-    limits = limit(config.decode, lengths)
+    limits = limit(config.decode, lengths, source.shape[1])
     width = widest(config.decode, source.shape[1])
     return run(step, carry, limits, keys, width), encoded
 
@@ -61,9 +61,7 @@ def decode(
 def force(model: Seq2Seq, params: Any, batch: Batch) -> Forced:
     """Teacher-forced scores of the targets."""
     inputs = decoder_inputs(batch.target, BOS)
-    logits = model.apply(
-        {"params": params}, batch.source, batch.source_lengths, inputs
-    ).logits
+    logits = apply(model, params, batch.source, batch.source_lengths, inputs).logits
     losses = token_losses(logits, batch.target, batch.target_lengths)
     chosen = jnp.argmax(logits, axis=-1) == batch.target
     real = real_tokens(batch.target, batch.target_lengths)

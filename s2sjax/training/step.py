@@ -13,7 +13,7 @@ from s2sjax import rng
 from s2sjax.config import Config
 from s2sjax.decoding.unroll import FEEDBACKS, unroll
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.training.losses import decoder_inputs, token_losses
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.state import Hyper, StepMetrics, TrainState
@@ -76,19 +76,19 @@ def training_logits(
     if shape.dropout_embedding or shape.dropout_state or shape.dropout_output:
         dropout = Dropout(jax.vmap(partial(rng.stream, name="dropout"))(keys), *rates)
     gold = decoder_inputs(batch.target, BOS)
-    apply = partial(model.apply, {"params": params})
+    run = partial(apply, model, params)
     if config.train.feeding == "gold":
-        return apply(batch.source, batch.source_lengths, gold, dropout).logits
+        return run(batch.source, batch.source_lengths, gold, dropout).logits
 
-    encoded = apply(batch.source, batch.source_lengths, dropout, method="encode")
-    states, memory = apply(encoded, dropout, method="start")
+    encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
+    states, memory = run(encoded, dropout, method="start")
     width = gold.shape[1]
-    noise = None if dropout is None else apply(dropout, width, method="noise")
+    noise = None if dropout is None else run(dropout, width, method="noise")
 
     def step(carry: Any, x: Array) -> tuple[Any, StepOutput]:
         time, states = carry
         now = jax.tree.map(lambda drawn: drawn[:, time], noise)
-        states, output = apply(states, x, memory, now, method="step")
+        states, output = run(states, x, memory, now, method="step")
         return (time + 1, states), output
 
     def draw(key: Array) -> Array:

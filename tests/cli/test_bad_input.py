@@ -160,6 +160,7 @@ def test_another_config(command, integers):
         (["eval", "--decode=beem"], ["beem", "greedy"]),
         (["eval", "--decode=greedy:size=3"], ["size"]),
         (["eval", "--examples=0"], ["examples", "0"]),
+        (["eval", "--split=train"], ["endless", "--examples"]),
         (["eval", "--checkpoint=first"], ["first", "best"]),
         (["eval", "--checkpoint=77"], ["77", "10"]),
         (["decode"], ["SYMBOLS", "--from_file"]),

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2sjax.cli import flags
-from s2sjax.errors import UsageError
 from s2sjax.cli.flags import Command, Flag
+from s2sjax.errors import UsageError
 
 WORKDIR = Flag("workdir", "the run's directory", value="DIR", required=True)
 TRAIN = Command("train", "Trains a model.", (WORKDIR,), config="optional")

@@ -12,9 +12,12 @@ from s2sjax.models.cells import GRU, LSTM, RNN, recurrent_kernel
 from s2sjax.models.seq2seq import Seq2Seq, initialise, parameter_count
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-CHOICES = itertools.product(
-    ("lstm", "gru", "rnn"), ("none", "bahdanau"), (0, 3), (1, 3), (False, True)
-)
+CHOICES = list(
+    itertools.product(
+        ("lstm", "gru", "rnn"), ("none", "bahdanau"), (0, 3), (1, 3), (False, True)
+    )
+)[::5]  # in which every two choices meet
+QUICK = {"xla_backend_optimization_level": 0}
 
 
 def layer(cell, units, inputs, context=0):
@@ -79,8 +82,11 @@ def drawn(embedding, source, target, cell="rnn"):
 @pytest.mark.parametrize("embedding", [0, 4], ids=["onehot", "embedding"])
 def test_a_larger_vocabulary_changes_no_row_drawn(embedding):
     key = jax.random.key(3)
-    small = jax.jit(drawn(embedding, 6, 7))(key)
-    large = jax.jit(drawn(embedding, 9, 12))(key)
+    sizes = ((6, 7), (9, 12))
+    small, large = jax.jit(
+        lambda key: [drawn(embedding, *size)(key) for size in sizes],
+        compiler_options=QUICK,
+    )(key)
     grown = 0
     for (path, one), other in zip(
         jax.tree_util.tree_leaves_with_path(small), jax.tree.leaves(large), strict=True

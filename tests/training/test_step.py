@@ -1,5 +1,6 @@
 """Training steps: any split, any order in a batch, any feeding."""
 
+import dataclasses
 import types
 from functools import partial
 
@@ -22,6 +23,9 @@ from tests.training import copying
 STEPS = 60
 STORE = copying.store()
 ROWS = copying.rows_of(STEPS)
+NO_DROPOUT = dict.fromkeys(
+    ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
+)
 
 
 def first_state(config, model):
@@ -121,13 +125,10 @@ def test_a_run_goes_on_from_what_is_saved(gold, straight):
 
 
 def test_the_first_loss_and_the_norms_are_those_of_numpy(gold):
-    nothing = dict.fromkeys(
-        ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
-    )
     rows = np.full_like(ROWS, -1)
     rows[0] = [3, 6, -1, 0]
     before = first_state(gold.config, gold.model)
-    after, metrics = gold.run(rows, (1,), before, **nothing)
+    after, metrics = gold.run(rows, (1,), before, **NO_DROPOUT)
     oracle = oracles.Model(gold.config.model, before.params)
     total, tokens = 0.0, 0
     for row in (3, 6, 0):
@@ -197,11 +198,8 @@ def test_feeding_nothing_back_is_gold(gold, feeding):
 
 def test_a_run_that_feeds_its_own_outputs_back_learns(feeding):
     state, losses = None, []
-    numbers = dict.fromkeys(
-        ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
-    )
     for _ in range(8):
-        state, metrics = feeding.run(state=state, feeding_probability=1.0, **numbers)
+        state, metrics = feeding.run(state=state, feeding_probability=1.0, **NO_DROPOUT)
         losses.append(metrics.loss.sum() / metrics.tokens.sum())
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.4 * losses[0], losses
@@ -230,10 +228,7 @@ def fed():
     """`fed(kind, probability, ids, width)`: where its own output went in, [B, T]."""
 
     def draw(kind, probability, ids, width=30, seed=0):
-        config = copying.config(
-            {f"dropout_{name}": 0.0 for name in ("embedding", "state", "output")},
-            feeding=kind,
-        )
+        config = copying.config(NO_DROPOUT, feeding=kind)
         ids = jnp.asarray(ids, jnp.int32)
         target = jnp.full((len(ids), width), 4, jnp.int32)
         ones = jnp.ones(len(ids), jnp.int32)
@@ -277,8 +272,7 @@ def test_the_feeding_of_an_example_is_its_own(fed):
 
 
 def test_padding_of_the_target_changes_neither_loss_nor_gradient():
-    shape = {"cell": "rnn", "attention": "none"}
-    config = copying.config(shape)
+    config = copying.config(NO_DROPOUT)
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
     params = first_state(config, model).params
     results = []
@@ -301,10 +295,11 @@ def test_padding_of_the_target_changes_neither_loss_nor_gradient():
 
 
 def test_the_first_state_is_a_function_of_the_seed():
-    config = copying.config({"cell": "rnn"})
+    config = copying.config()
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
     one, other = (states.first_state(config, model) for _ in range(2))
     same_bits(one, other)
     assert one.step == 0 and one.step.dtype == np.int32
-    moved = states.first_state(copying.config({"cell": "rnn"}), model)
-    same_bits(one, moved)
+    other = states.first_state(dataclasses.replace(config, seed=1), model)
+    kernel = one.params["encoder"]["forward_0"]["input_kernel"]
+    assert (other.params["encoder"]["forward_0"]["input_kernel"] != kernel).any()

@@ -1,0 +1,154 @@
+"""Outcomes of a split: bucket by bucket, whatever the size of a batch."""
+
+import types
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax import metrics
+from s2sjax.models.seq2seq import initialise
+from s2sjax.tasks.task import Bucket
+from s2sjax.training.evaluate import outcomes
+from s2sjax.training.predictor import decode, force
+from s2sjax.training.state import build_model
+from s2sjax.types import BOS, EOS
+from tests import oracles
+from tests.training import copying
+
+
+def fetch(store, rows):
+    return copying.fetch(store, rows)
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Two buckets of one width, 7 and 3 examples, and a model for them."""
+    config = copying.config()
+    model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
+    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    params = copying.drawn(shapes, seed=2, scale=1.0)
+    store = copying.store()
+    halves = [
+        {name: column[rows] for name, column in store.items()}
+        for rows in (jnp.arange(7), jnp.arange(7, 10))
+    ]
+    buckets = [
+        Bucket(size, copying.WIDTH, copying.WIDTH + 1, half, fetch)
+        for size, half in zip((7, 3), halves, strict=True)
+    ]
+    before = len(copying.traces)
+    found, sources = outcomes(model, config, params, buckets)
+    return types.SimpleNamespace(
+        config=config,
+        model=model,
+        params=params,
+        store=store,
+        buckets=buckets,
+        outcomes=found,
+        sources=sources,
+        traced=len(copying.traces) - before,
+        expected=by_loop(config, params, store),
+    )
+
+
+def by_loop(config, params, store):
+    """What becomes of every example, one by one, in numpy."""
+    oracle = oracles.Model(config.model, params)
+    rows = []
+    for row in range(copying.EXAMPLES):
+        length = int(store["source_lengths"][row])
+        source = np.asarray(store["source"][row, :length]).tolist()
+        most = int(np.ceil(1.5 * length)) + 2
+        tokens, score, truncated = oracle.greedy(source, most)
+        written = [token for token in tokens if token != EOS]
+        target = [*source, EOS]
+        logits, _ = oracle.forced(source, [BOS, *target[:-1]])
+        rows.append(
+            {
+                "output": written,
+                "truncated": truncated,
+                "edits": oracles.edit_distance(written, source),
+                "score": score,
+                "nll": oracles.nll(logits, target),
+                "correct": int((logits.argmax(axis=1) == np.array(target)).sum()),
+                "source": source,
+            }
+        )
+    return rows
+
+
+def test_outcomes_are_those_of_a_loop_and_filler_is_left_out(split):
+    found = split.outcomes
+    assert len(found.edits) == len(split.sources) == copying.EXAMPLES  # 4 + 3 and 3
+    for row, expected in enumerate(split.expected):
+        length = found.output_lengths[row]
+        assert found.output[row, :length].tolist() == expected["output"]
+        assert found.truncated[row] == expected["truncated"]
+        assert found.edits[row] == expected["edits"]
+        assert found.forced_correct[row] == expected["correct"]
+        np.testing.assert_allclose(found.scores[row], expected["score"], rtol=1e-4)
+        np.testing.assert_allclose(found.nll[row], expected["nll"], rtol=1e-4)
+        assert split.sources[row] == expected["source"]
+        assert found.target_lengths[row] == len(expected["source"])
+    assert len(set(found.truncated.tolist())) == 2
+
+
+def test_a_summary_of_a_split_is_that_of_its_examples(split):
+    found = metrics.summary(split.outcomes)
+    rows = split.expected
+    exact = [row["edits"] == 0 and not row["truncated"] for row in rows]
+    symbols = sum(len(row["source"]) for row in rows)
+    assert found["exact"] == sum(exact) / 10
+    np.testing.assert_allclose(
+        found["edit_distance"], sum(row["edits"] for row in rows) / symbols
+    )
+    np.testing.assert_allclose(
+        found["nll"], sum(row["nll"] for row in rows) / (symbols + 10), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("examples", [1, 4, 7, 8, 10])
+def test_the_first_examples_of_a_split(split, examples):
+    found, sources = outcomes(
+        split.model, split.config, split.params, split.buckets, examples
+    )
+    assert len(sources) == examples
+    for a, b in zip(found, split.outcomes, strict=True):
+        np.testing.assert_array_equal(a, b[:examples])
+
+
+def test_an_empty_bucket_is_passed_over(split):
+    nothing = {name: column[:0] for name, column in split.store.items()}
+    bucket = Bucket(0, copying.WIDTH, copying.WIDTH + 1, nothing, fetch)
+    for examples in (None, 10):
+        found, _ = outcomes(
+            split.model, split.config, split.params, [bucket, *split.buckets], examples
+        )
+        np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+
+
+def test_an_endless_split_gives_as_many_as_asked_for(split):
+    endless = Bucket(None, copying.WIDTH, copying.WIDTH + 1, split.store, fetch)
+    found, sources = outcomes(split.model, split.config, split.params, [endless], 6)
+    assert len(sources) == 6
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits[:6])
+
+
+def test_one_width_is_compiled_once(split):
+    # The buckets differ in size, so that `fetch` sees two shapes of the store.
+    assert split.traced == 2
+    sizes = decode._cache_size(), force._cache_size()
+    outcomes(split.model, split.config, split.params, split.buckets)
+    assert (decode._cache_size(), force._cache_size()) == sizes
+    wide = {
+        name: jnp.pad(column, ((0, 0), (0, 2))) if column.ndim == 2 else column
+        for name, column in split.store.items()
+    }
+    bucket = Bucket(10, copying.WIDTH + 2, copying.WIDTH + 3, wide, fetch)
+    found, _ = outcomes(split.model, split.config, split.params, [bucket])
+    assert (decode._cache_size(), force._cache_size()) == (sizes[0] + 1, sizes[1] + 1)
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+    np.testing.assert_array_equal(found.output_lengths, split.outcomes.output_lengths)
