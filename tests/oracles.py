@@ -201,8 +201,7 @@ class Model:
             new.append(state)
         if context is not None:
             read = np.concatenate([below, context])
-            readout = params["readout"]
-            below = np.tanh(read @ readout["kernel"] + readout["bias"])
+            below = np.tanh(read @ params["readout_kernel"] + params["readout_bias"])
         logits = params["output_kernel"] @ below + params["output_bias"]
         logits[:EOS] = -np.inf
         return new, logits, weights

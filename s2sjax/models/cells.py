@@ -168,13 +168,12 @@ def recurrent_kernel(key: Array, cell: Cell) -> Array:
 
 
 def _split(a: Array, blocks: int) -> tuple[Array, ...]:
-    """Splits the last axis.
+    """Splits the last axis of an array that is computed before, not on the way.
 
-    The barrier gives each block its own buffer: XLA's CPU backend does not vectorise
-    transcendental functions of slices (measured: 8 ms against 3 ms for the forward
-    arithmetic of 20 steps at batch 128 and 256 units).
+    XLA's CPU backend does not vectorise transcendental functions of slices, nor what
+    it computes again for each of them; the barrier keeps it from doing either.
     """
-    return lax.optimization_barrier(tuple(jnp.split(a, blocks, axis=-1)))
+    return tuple(jnp.split(lax.optimization_barrier(a), blocks, axis=-1))
 
 
 # The gates' derivatives are written out because they are functions of the activations
@@ -187,10 +186,11 @@ def _lstm_gates(a: Array, c: Array) -> tuple[Array, Array]:
 
 
 def _lstm_forward(a: Array, c: Array) -> tuple[Any, Any]:
-    i, f, g, o = _split(a, 4)
-    i, f, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jax.nn.sigmoid(o)
-    g = jnp.tanh(g)
-    new = f * c + i * g
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2, so that one tanh of the whole array does:
+    # [1/2, 1/2, 1, 1/2] for i, f, g, o.
+    scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5], a.dtype), c.shape[-1])[None]
+    i, f, g, o = _split(jnp.tanh(a * scale) * scale + (1 - scale), 4)
+    new = lax.optimization_barrier(f * c + i * g)
     tanh_new = jnp.tanh(new)
     return (o * tanh_new, new), (i, f, g, o, c, tanh_new)
 
@@ -217,10 +217,11 @@ def _gru_gates(z: Array, m: Array, h: Array) -> Array:
 
 
 def _gru_forward(z: Array, m: Array, h: Array) -> tuple[Array, Any]:
-    z_r, z_u, z_n = _split(z, 3)
-    m_r, m_u, m_n = _split(m, 3)
-    r, u = jax.nn.sigmoid(z_r + m_r), jax.nn.sigmoid(z_u + m_u)
-    n = jnp.tanh(z_n + r * m_n)
+    (units,) = h.shape[1:]
+    m_n = m[:, 2 * units :]
+    gates = jax.nn.sigmoid(z[:, : 2 * units] + m[:, : 2 * units])
+    r, u = _split(gates, 2)
+    n = jnp.tanh(lax.optimization_barrier(z[:, 2 * units :] + r * m_n))
     return n + u * (h - n), (r, u, n, m_n, h)
 
 

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
+from s2sjax.models.affine import add_bias, symmetric
 from s2sjax.models.attention import BahdanauAttention, Memory, attention_weights
 from s2sjax.models.bridge import Bridge
 from s2sjax.models.cells import Cell, Dot, State, Weights
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.encoder import Encoded
-from s2sjax.models.layer import Embedding, Layer, symmetric
+from s2sjax.models.layer import Embedding, Layer
 from s2sjax.models.recurrence import Step, layer_step, run_layer, run_step, scan
 from s2sjax.types import EOS, StepOutput
 
@@ -73,7 +74,12 @@ class Decoder(nn.Module):
         ]
         if self.attention_units:
             self.attention = BahdanauAttention(self.attention_units, units, self.memory)
-            self.readout = nn.Dense(units)
+            self.readout_kernel = self.param(
+                "readout_kernel",
+                initializers.glorot_uniform(),
+                (units + self.memory, units),
+            )
+            self.readout_bias = self.param("readout_bias", initializers.zeros, (units,))
         self.output_kernel = self.param(
             "output_kernel", symmetric(units**-0.5), (self.vocabulary, units)
         )
@@ -189,9 +195,9 @@ class Decoder(nn.Module):
 
     def _logits(self, h: Array, context: Array | None) -> Array:
         if context is not None:
-            h = jnp.tanh(self.readout(jnp.concatenate([h, context], axis=-1)))
-        logits = h @ self.output_kernel.T
-        logits = logits + jnp.expand_dims(self.output_bias, range(logits.ndim - 1))
+            read = jnp.concatenate([h, context], axis=-1) @ self.readout_kernel
+            h = jnp.tanh(add_bias(read, self.readout_bias))
+        logits = add_bias(h @ self.output_kernel.T, self.output_bias)
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return jnp.where(emitted, logits, -jnp.inf)

@@ -1,25 +1,13 @@
 """The parameters of one recurrent layer, and of the symbols that enter the first."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
 from s2sjax.models import cells
+from s2sjax.models.affine import add_bias, symmetric
 from s2sjax.models.cells import Cell, Parameters
-
-
-def symmetric(bound: float) -> Callable[..., Array]:
-    """Uniform on [-bound, bound]: a scale that the shape does not enter."""
-    uniform = initializers.uniform(2 * bound)
-
-    def draw(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-        return uniform(key, shape, dtype) - bound
-
-    return draw
 
 
 class Layer(nn.Module):
@@ -72,7 +60,7 @@ class Layer(nn.Module):
             z = rows if scale is None else rows * scale
         else:
             z = (x if scale is None else x * scale) @ kernel
-        return z + jnp.expand_dims(bias, range(z.ndim - 1))
+        return add_bias(z, bias)
 
 
 class Embedding(nn.Module):

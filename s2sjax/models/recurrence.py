@@ -89,11 +89,7 @@ def _backward(step: Step, reverse: bool, residuals: Any, cotangents: Any) -> Any
     pull_back, seen, given, weights = residuals
     shifts, carry, xs, operands = pull_back(cotangents)
     gradients = {
-        name: jnp.einsum(
-            "tbi,tbo->io" if weights[name].ndim == 2 else "tbi,tbo->bio",
-            lhs,
-            shifts[name],
-        )
+        name: _summed_outer(lhs, shifts[name], weights[name].ndim)
         for name, lhs in seen.items()
     }
     return gradients, {name: shifts[name] for name in given}, carry, xs, operands
@@ -112,6 +108,13 @@ def run_step(
         return product + inputs[name] if name in inputs else product
 
     return step(dot, carry, x, operands)
+
+
+def _summed_outer(lhs: Array, d: Array, axes: int) -> Array:
+    """sum_t lhs_t^T d_t, over examples too where the weight has no batch axis."""
+    if axes == 3:
+        return jnp.einsum("tbi,tbo->bio", lhs, d)
+    return lhs.reshape(-1, lhs.shape[-1]).T @ d.reshape(-1, d.shape[-1])
 
 
 def _product(lhs: Array, weight: Array) -> Array:
