@@ -38,6 +38,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.decode.length_extra = 20
 
     if variant.smoke:
+        config.train.buckets = 1
         config.model.units = 16
         config.train.epochs = None
         config.train.steps = 4

@@ -39,6 +39,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train.save_every = 230
 
     if variant.smoke:
+        config.train.buckets = 1
         config.model.units = 8
         config.model.embedding = 8
         config.train.epochs = None

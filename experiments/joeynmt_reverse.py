@@ -38,6 +38,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train.threads = 1
 
     if variant.smoke:
+        config.train.buckets = 1
         config.model.units = 8
         config.train.epochs = None
         config.train.steps = 4

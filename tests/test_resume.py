@@ -20,6 +20,7 @@ START = (
     "--config.train.log_every=7",
     "--config.train.eval_every=10",
     "--config.train.save_every=10",
+    "--config.model.attention=none",
     "--config.train.feeding=argmax",
     "--config.train.feeding_probability=0.5",
     "--config.model.dropout_embedding=0.2",

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -84,8 +84,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry is not None]
 
 
-def truncate_after(path: Path, step: int) -> None:
+def truncate_after(
+    path: Path,
+    step: int,
+    keep: Callable[[Mapping[str, Any]], bool] = lambda entry: True,
+) -> None:
     """Drops the lines of later steps, and any that are damaged, in one replacement.
+
+    Lines up to `step` that `keep` is false of go too.
 
     A run that goes on from `step` writes them again.
 
@@ -97,7 +103,7 @@ def truncate_after(path: Path, step: int) -> None:
     kept = []
     for line in _complete_lines(path):
         entry = _entry(line)
-        if entry is not None and entry["step"] <= step:
+        if entry is not None and entry["step"] <= step and keep(entry):
             kept.append(line)
     text = b"".join(kept).decode()
     try:

@@ -105,8 +105,10 @@ def train(
       RunError: the loss is not finite, or the disk is full.
     """
     loop = _Loop(run, task, observer)
+    # Restoring cuts the journal back to the checkpoint, so it is opened after.
+    state, progress = loop.restore(params)
     with Journal(run.metrics) as journal:
-        return loop.run(journal, signals, params)
+        return loop.run(state, progress, journal, signals)
 
 
 class _Loop:
@@ -129,8 +131,9 @@ class _Loop:
             say=observer.said,
         )
 
-    def run(self, journal: Journal, signals: Signals, params: Any) -> Ended:
-        state, progress = self._restore(params)
+    def run(
+        self, state: TrainState, progress: Progress, journal: Journal, signals: Signals
+    ) -> Ended:
         step = begun = int(state.step)
         if not self._reason(step, progress, signals):
             self.observer.started(step, self.steps, self._about(state))
@@ -149,7 +152,7 @@ class _Loop:
                 return Ended(step, progress, reason, step > begun)
             state, step, progress = self._dispatch(step, state, progress, journal)
 
-    def _restore(self, params: Any) -> tuple[TrainState, Progress]:
+    def restore(self, params: Any) -> tuple[TrainState, Progress]:
         target = jax.eval_shape(lambda: first_state(self.config, self.model))
         try:
             restored = self.checkpoints.restore(target, "last")
@@ -159,8 +162,14 @@ class _Loop:
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
             return state, Progress()
-        truncate_after(self.run_directory.metrics, restored.step)
-        return restored.state, Progress(**restored.progress)
+        progress = Progress(**restored.progress)
+        # An evaluation that was written but not saved is done, and written, again.
+        truncate_after(
+            self.run_directory.metrics,
+            restored.step,
+            lambda line: line["kind"] != "valid" or line["step"] <= progress.evaluated,
+        )
+        return restored.state, progress
 
     def _about(self, state: TrainState) -> str:
         numbers = f"{parameter_count(state.params):,} parameters"
