@@ -94,7 +94,7 @@ class OurTraining(JaxDevice):
         count = min(len(chunk), most, paced)
         rows = np.full((train.steps_per_dispatch, train.batch_size), -1, np.int32)
         rows[:count] = chunk[:count]
-        self.state, reported = run_steps(
+        self.state, reported, _ = run_steps(
             self.model,
             self.config,
             self.total,

@@ -204,7 +204,7 @@ class _Loop:
         )
         rows[:count] = chunk.rows[:count]
         start = time.perf_counter()
-        state, reported = run_steps(
+        state, reported, param_norm = run_steps(
             self.model,
             self._static(),
             self.steps,
@@ -221,7 +221,7 @@ class _Loop:
             self.seconds_per_step[chunk.bucket] = seconds / count
         self.compiled.add(chunk.bucket)
         reported = jax.tree.map(lambda column: np.asarray(column)[:count], reported)
-        self._check_finite(step, reported)
+        self._check_finite(step, reported, float(param_norm))
         progress = dataclasses.replace(
             progress,
             loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
@@ -233,7 +233,8 @@ class _Loop:
             step, float(reported.loss[-1] / max(reported.tokens[-1], 1))
         )
         if step % self.config.train.log_every == 0 or step == self.steps:
-            progress = self._log(step, reported, progress, journal)
+            norm = float(param_norm)
+            progress = self._log(step, reported, norm, progress, journal)
         return state, step, progress
 
     def _static(self) -> Config:
@@ -252,12 +253,17 @@ class _Loop:
         return min(available, self.steps - step, paced, *edges)
 
     def _log(
-        self, step: int, reported: StepMetrics, progress: Progress, journal: Journal
+        self,
+        step: int,
+        reported: StepMetrics,
+        param_norm: float,
+        progress: Progress,
+        journal: Journal,
     ) -> Progress:
         values = {
             "loss": progress.loss / max(progress.tokens, 1),
             "grad_norm": float(reported.grad_norm[-1]),
-            "param_norm": float(reported.param_norm[-1]),
+            "param_norm": param_norm,
             "learning_rate": float(reported.learning_rate[-1]),
             "seconds": round(progress.seconds, 3),
         }
@@ -302,9 +308,11 @@ class _Loop:
             for i in places
         ]
 
-    def _check_finite(self, step: int, reported: StepMetrics) -> None:
+    def _check_finite(
+        self, step: int, reported: StepMetrics, param_norm: float
+    ) -> None:
         finite = np.isfinite(reported.loss) & np.isfinite(reported.grad_norm)
-        finite &= np.isfinite(reported.param_norm)
+        finite[-1] &= math.isfinite(param_norm)
         if finite.all():
             return
         index = int(np.argmin(finite))

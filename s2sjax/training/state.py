@@ -37,7 +37,6 @@ class StepMetrics(NamedTuple):
     loss: Array  # [] float32, nats over the batch
     tokens: Array  # [] float32, real tokens in the batch
     grad_norm: Array  # [] float32, before clipping
-    param_norm: Array  # [] float32
     learning_rate: Array  # [] float32
 
 

@@ -48,7 +48,7 @@ def train_step(
         grads, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    metrics = StepMetrics(loss, tokens, _norm(grads), _norm(params), rate)
+    metrics = StepMetrics(loss, tokens, _norm(grads), rate)
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
@@ -111,7 +111,7 @@ def run_steps(
     store: Any,
     rows: Array,
     count: Array,
-) -> tuple[TrainState, StepMetrics]:
+) -> tuple[TrainState, StepMetrics, Array]:
     """`count` steps in one compiled call, so that dispatch does not bound small models.
 
     Args:
@@ -124,7 +124,8 @@ def run_steps(
         never changes its result, and never compiles anew.
 
     Returns:
-      The state, and the metrics of each step, [N]; those beyond `count` are 0.
+      The state, the metrics of each step, [N] (those beyond `count` are 0), and the
+      norm of the parameters at the end.
     """
     empty = jax.tree.map(
         lambda leaf: jnp.zeros(rows.shape[0], leaf.dtype),
@@ -138,4 +139,5 @@ def run_steps(
         metrics = jax.tree.map(lambda all_, one: all_.at[index].set(one), metrics, now)
         return state, metrics
 
-    return lax.fori_loop(0, count, body, (state, empty))
+    state, metrics = lax.fori_loop(0, count, body, (state, empty))
+    return state, metrics, _norm(state.params)
