@@ -27,10 +27,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.model.attention = "bahdanau"
 
     config.train.batch_size = 64
-    config.train.steps = 6000
+    config.train.steps = 4000
     config.train.learning_rate = 5e-3
     config.train.schedule = "cosine:warmup=200"
     config.train.clip_norm = 1.0
+    config.train.eval_every = 250
     config.train.threads = 1
 
     if variant.smoke:

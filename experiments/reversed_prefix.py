@@ -13,7 +13,7 @@ from s2sjax.config import base_config, parse_arg
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    variant = parse_arg(arg, smoke=False, free_running=False, feeding="argmax")
+    variant = parse_arg(arg, smoke=False, free_running=False, feeding="")
 
     config = base_config()
     config.task.name = "reversed_prefix"
@@ -36,8 +36,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train.save_every = 625
     config.train.threads = 1
 
-    if variant.free_running:
-        config.train.feeding = variant.feeding
+    if variant.free_running or variant.feeding:
+        config.train.feeding = variant.feeding or "argmax"
 
     if variant.smoke:
         config.task.num_train = 320

@@ -210,6 +210,16 @@ def _check_together(config: Config) -> None:
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
         raise UsageError(f"set train.steps or train.epochs; {came} came")
+    if train.feeding == "gold" and train.feeding_probability != 1.0:
+        raise UsageError(
+            f"train.feeding_probability={train.feeding_probability} means nothing "
+            f"with train.feeding=gold; use train.feeding=argmax or probabilities"
+        )
+    if model.attention == "none" and model.attention_units:
+        raise UsageError(
+            f"model.attention_units={model.attention_units} means nothing without "
+            f"attention; use model.attention=bahdanau"
+        )
     if model.bidirectional and model.bridge == "copy":
         raise UsageError(
             "model.bridge=copy needs states of one size on both sides; with "

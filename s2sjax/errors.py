@@ -1,6 +1,7 @@
 """The two ways a command fails for a reason that a person can act on."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -13,6 +14,16 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """A run that had started failed: a full disk, a non-finite loss. Exit code 1."""
+
+
+def cannot_write(argument: str, error: OSError) -> Exception:
+    """The error for a file that could not be written: a full disk is no misuse.
+
+    >>> cannot_write("--out=a", OSError(errno.ENOSPC, "No space left on device"))
+    RunError('--out=a: No space left on device')
+    """
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (RunError if full else UsageError)(f"{argument}: {error.strerror}")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

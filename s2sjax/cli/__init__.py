@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from s2sjax import __version__
 from s2sjax.cli import decode, doctor, evaluate, export, flags, inspection, tasks, train
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import RunError, UsageError
@@ -36,8 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
     # Libraries' warnings are not for the people who read these lines.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv) == ["--version"]:
+        print(f"s2sjax {__version__}")
+        return 0
     try:
-        parsed = flags.read(DOC, COMMANDS, sys.argv[1:] if argv is None else argv)
+        parsed = flags.read(DOC, COMMANDS, argv)
         if isinstance(parsed, str):
             print(parsed)
             return 0
@@ -54,6 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except (OSError, MemoryError) as error:
+        return _failed(error, 1)
+    except Exception as error:
+        # The compiler's and the device's errors, out of memory among them.
+        if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+            raise
+        return _failed(RuntimeError(str(error).splitlines()[0]), 1)
 
 
 def _failed(error: Exception, code: int) -> int:

@@ -1,5 +1,6 @@
 """`s2sjax decode`: what a trained model makes of a person's own inputs."""
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Symbol, Task
@@ -68,15 +69,23 @@ def main(parsed: Parsed) -> int:
         else from_arguments(parsed.positional, task)
     )
     sources = []
-    for symbols in inputs:
-        ids, unknown = encode_source(task, symbols)
+    for number, symbols in enumerate(inputs, start=1):
+        try:
+            ids, unknown = encode_source(task, symbols)
+        except UsageError as error:
+            if not values.from_file:
+                raise
+            where = f"--from_file={values.from_file}: input {number}"
+            raise UsageError(f"{where}: {error}") from None
         if unknown:
             listed = ", ".join(repr(symbol) for symbol in unknown)
             start.warn([f"not in the vocabulary, read as unknown: {listed}"])
         sources.append(ids)
     if not sources:
         return 0
-    start.warn(filter_empty([check_length(trained, max(map(len, sources)))]))
+    longer = check_length(trained, max(map(len, sources)))
+    if longer:
+        start.warn([longer])
     predictions = predict(trained, sources)
     for symbols, prediction in zip(inputs, predictions, strict=True):
         _print(task, symbols, prediction, as_json=values.json)
@@ -85,11 +94,6 @@ def main(parsed: Parsed) -> int:
     if values.states:
         _save_states(Path(values.states), predictions)
     return 0
-
-
-def filter_empty(lines: Sequence[str]) -> list[str]:
-    """The lines that say something."""
-    return [line for line in lines if line]
 
 
 def from_arguments(arguments: Sequence[str], task: "Task") -> list[list["Symbol"]]:
@@ -114,14 +118,25 @@ def read_inputs(path: Path, task: "Task") -> list[list["Symbol"]]:
         raise UsageError(f"--from_file={path}: {error.strerror}") from None
     vocabulary = task.source_vocabulary
     if not text.lstrip().startswith("["):
-        return [vocabulary.split(line) for line in text.splitlines()]
+        return _lines(path, text, task)
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
         if vocabulary.kind != "integer":  # a text may begin with a bracket
-            return [vocabulary.split(line) for line in text.splitlines()]
+            return _lines(path, text, task)
         raise UsageError(f"--from_file={path} is not JSON: {error}") from None
     return [_sequence(path, place, item, task) for place, item in enumerate(items)]
+
+
+def _lines(path: Path, text: str, task: "Task") -> list[list["Symbol"]]:
+    found = []
+    lines = text.removesuffix("\n").split("\n") if text else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(task.source_vocabulary.split(line.removesuffix("\r")))
+        except UsageError as error:
+            raise UsageError(f"--from_file={path}:{number}: {error}") from None
+    return found
 
 
 def _sequence(path: Path, place: int, item: Any, task: "Task") -> list["Symbol"]:
@@ -151,7 +166,11 @@ def _print(
 ) -> None:
     target = task.target_vocabulary
     output = target.decode(prediction.output)
-    expected = task.expected(symbols)
+    try:
+        expected = task.expected(symbols)
+    except UsageError as error:  # a user's pattern that cannot take this input
+        start.warn([str(error)])
+        expected = None
     if as_json:
         line: dict[str, Any] = {
             "input": symbols,
@@ -198,6 +217,8 @@ def _save_states(path: Path, predictions: Sequence["Prediction"]) -> None:
     """`memory_<input>` [S, C], and `state_<layer>_<direction>_<part>` [inputs, D]."""
     import numpy as np
 
+    from s2sjax.training import atomic
+
     arrays: dict[str, Any] = {
         f"memory_{place}": prediction.memory
         for place, prediction in enumerate(predictions)
@@ -210,9 +231,10 @@ def _save_states(path: Path, predictions: Sequence["Prediction"]) -> None:
                 arrays[f"{name}_{parts[part]}"] = np.stack(
                     [each.states[layer][direction][part] for each in predictions]
                 )
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)
     try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        atomic.write_bytes(path, written.getvalue())
     except OSError as error:
-        raise UsageError(f"--states={path}: {error.strerror}") from None
+        raise cannot_write(f"--states={path}", error) from None
     print(f"states: {path}", file=sys.stderr)

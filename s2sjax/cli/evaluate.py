@@ -34,10 +34,13 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
+    if values.seed is not None and values.split == "train":
+        raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
     start.reading(values.workdir)
 
     from s2sjax.reporting import tables
     from s2sjax.reporting.screen import Screen
+    from s2sjax.training.journal import plain
     from s2sjax.training.trained import open_trained
 
     trained = open_trained(
@@ -51,9 +54,9 @@ def main(parsed: Parsed) -> int:
         trained, values.split, values.examples, confusion=values.confusion
     )
     if values.json:
-        print(json.dumps(result))
+        print(json.dumps(plain(result)))
     else:
-        titled = ("split", "step", "decode")
+        titled = ("split", "step", "decode", "seed")
         tables.show_evaluation(
             {name: value for name, value in result.items() if name not in titled},
             Screen(),
@@ -67,7 +70,7 @@ def checkpoint(text: str) -> Any:
     """Which checkpoint `--checkpoint` names: "best", "last" or a step."""
     if text in ("best", "last"):
         return text
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= 10:
         return int(text)
     raise UsageError(f"--checkpoint={text} is not best, last or a step")
 
@@ -85,6 +88,8 @@ def evaluate(
     from s2sjax.training.evaluate import enough, outcomes
 
     task = trained.task
+    if split == "train" and split not in task.buckets:
+        raise UsageError("--split=train: a run keeps its valid and test pairs alone")
     if split not in task.buckets:
         raise unknown("split", split, task.buckets)
     buckets = enough(task.buckets[split], examples)
@@ -104,6 +109,7 @@ def evaluate(
         "split": split,
         "step": trained.step,
         "decode": trained.config.decode.strategy,
+        "seed": trained.config.seed,
         "unseen": task.unseen(sources, seen),
         "by_length": metrics.by_length(results),
         "by_symbol": {

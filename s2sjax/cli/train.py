@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax.cli import start
@@ -49,22 +50,38 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.training import directory
 
-    path = parsed.values.workdir
+    path, init_from = parsed.values.workdir, parsed.values.init_from
     config, record = directory.agreed_config(path, parsed.config)
+    if record:
+        init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.training import provenance
+    from s2sjax.training import loop, provenance
 
+    loop.check(config)
     with directory.open_for_training(
         path,
         parsed.config,
         environment=provenance.describe(["s2sjax", *sys.argv[1:]]),
         say=lambda line: start.warn([line]),
     ) as run:
-        return _train(run, parsed.values.init_from)
+        return _train(run, init_from, is_new=not record)
 
 
-def _train(run: "RunDirectory", init_from: str | None) -> int:
+def _same_beginning(
+    path: str, init_from: str | None, record: dict[str, Any]
+) -> str | None:
+    """What a run began with; a run that goes on can be given nothing else."""
+    given = [word.partition("=") for word in record.get("command", [])]
+    began = next((value for name, _, value in given if name == "--init_from"), None)
+    if init_from not in (None, began):
+        raise UsageError(
+            f"--init_from={init_from}: --workdir={path} began with {began or 'nothing'}"
+        )
+    return began
+
+
+def _train(run: "RunDirectory", init_from: str | None, *, is_new: bool) -> int:
     from s2sjax import tasks
     from s2sjax.reporting.console import Console
     from s2sjax.reporting.tensorboard import TensorBoard
@@ -73,10 +90,11 @@ def _train(run: "RunDirectory", init_from: str | None) -> int:
 
     try:
         task = tasks.create(run.config, run.data)
-        loop.check(run.config, task)
+        loop.total_steps(run.config, loop.training_order(run.config, task))
         params = _first_params(run, task, init_from)
     except UsageError:
-        directory.discard_unless_begun(run)
+        if is_new:
+            directory.discard_unless_begun(run)
         raise
     start.warn(task.notes)
     with contextlib.ExitStack() as stack:
@@ -89,25 +107,22 @@ def _train(run: "RunDirectory", init_from: str | None) -> int:
         if signals.received:
             print(f"  s2sjax train --workdir={run.path}")
             return signals.exit_code
-    if ended.trained:
+    if ended.trained or not (run.path / "curves.png").is_file():
         _draw(run, ended.progress.best_step)
     _summarise(run, ended)
     return 0
 
 
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
-    if init_from is None:
-        return None
     import jax
 
     from s2sjax.training import weights
     from s2sjax.training.checkpoint_reader import CheckpointReader
     from s2sjax.training.state import build_model, first_state
 
-    if CheckpointReader(run.checkpoints, metric_better="max").steps():
-        raise UsageError(
-            f"--init_from={init_from} is for a new run; --workdir={run.path} has begun"
-        )
+    begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
+    if init_from is None or begun:
+        return None
     model = build_model(
         run.config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
@@ -134,16 +149,21 @@ def _summarise(run: "RunDirectory", ended: Any) -> None:
     from s2sjax.reporting import tables
     from s2sjax.reporting.screen import Screen
     from s2sjax.training import atomic
+    from s2sjax.training.journal import plain
     from s2sjax.training.trained import open_trained
 
-    kept = run.path / "test.json"
-    if ended.trained or not kept.is_file():
-        trained = open_trained(run.path, "best")
-        result = evaluate(trained, "test")
-        atomic.write_text(kept, json.dumps(result, indent=1) + "\n")
-    else:
-        print(f"{run.path} is finished: {ended.step} steps are done, none is left")
-        result = json.loads(kept.read_text(encoding="utf-8"))
+    if not ended.trained:
+        why = {"patience": "no improvement was left", "done": "all steps are done"}
+        print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
+    result = _kept_result(run.path / "test.json", ended.progress.best_step)
+    if result is None:
+        result = evaluate(open_trained(run.path, "best"), "test")
+        try:
+            atomic.write_text(
+                run.path / "test.json", json.dumps(plain(result), indent=1) + "\n"
+            )
+        except OSError as error:
+            raise RunError(f"{run.path / 'test.json'}: {error.strerror}") from None
     print()
     tables.show_evaluation(
         {name: value for name, value in result.items() if name in HEADLINES},
@@ -157,6 +177,15 @@ def _summarise(run: "RunDirectory", ended: Any) -> None:
         f"  s2sjax eval   --workdir={where}\n"
         f"  s2sjax decode --workdir={where} -- {_example(run)}"
     )
+
+
+def _kept_result(path: Path, best_step: int) -> dict[str, Any] | None:
+    """The evaluation that is there, if it is that of the best checkpoint."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return result if result["step"] == best_step else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _example(run: "RunDirectory") -> str:

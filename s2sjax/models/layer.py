@@ -80,11 +80,6 @@ class Embedding(nn.Module):
             self.table = self.param("table", normal, (self.vocabulary, self.size))
 
     @property
-    def width(self) -> int:
-        """The input size of the layer above."""
-        return self.size or self.vocabulary
-
-    @property
     def noise(self) -> int:
         """How many values per token dropout can drop."""
         return self.size or 1

@@ -42,10 +42,13 @@ def share_outside(known: np.ndarray, rows: Iterable[list[int]]) -> float:
 
 
 def by_generating(bucket: Bucket) -> Callable[[list[list[int]], int], float]:
-    """`unseen` of a task whose training examples can be generated again."""
+    """`unseen` of a task whose training examples can be generated again.
+
+    A finite set counts as seen as a whole: an epoch goes through it in another order.
+    """
 
     def unseen(sources: list[list[int]], count: int) -> float:
-        count = count if bucket.size is None else min(count, bucket.size)
+        count = count if bucket.size is None else bucket.size
         fetch = jax.jit(bucket.fetch)
         asked = of_rows(sources)
         new = np.ones(asked.shape, bool)

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -142,13 +143,14 @@ def agreed_config(
 def discard_unless_begun(run: RunDirectory) -> None:
     """Takes back what opening wrote, of a run that turned out impossible to begin.
 
-    A run with a checkpoint is left as it is. What is not the run's own stays.
+    For a run that this process has just made; one with a checkpoint is left as it is.
     """
     if any(run.checkpoints.iterdir()):
         return
+    shutil.rmtree(run.data, ignore_errors=True)
     for name in (RECORD, CONFIG, LOCK):
         (run.path / name).unlink(missing_ok=True)
-    for folder in (run.checkpoints, run.data, run.path):
+    for folder in (run.checkpoints, run.path):
         with contextlib.suppress(OSError):
             folder.rmdir()
 

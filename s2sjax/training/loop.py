@@ -76,13 +76,27 @@ def training_order(config: Config, task: Task) -> Order:
     return Order(sizes, train.batch_size, train.bucket_run, config.seed)
 
 
-def check(config: Config, task: Task) -> int:
-    """Raises what can be said before anything is written; the number of steps."""
-    steps = total_steps(config, training_order(config, task))
-    optimizer(config.train, config.train.learning_rate)
-    schedule(config.train, steps)
+def check(config: Config) -> None:
+    """Tries what a config names, before data are read or anything is written.
+
+    Raises:
+      UsageError: an optimiser, schedule or strategy that is unknown or impossible.
+    """
+    schedule(config.train, config.train.steps or 1)
     strategy(config.decode.strategy)
-    return steps
+
+    def update(weights: jax.Array) -> Any:
+        transformation = optimizer(config.train, jnp.float32(0.1))
+        return transformation.update(weights, transformation.init(weights), weights)
+
+    try:
+        jax.eval_shape(update, jnp.zeros((2, 2)))
+    except UsageError:
+        raise
+    except Exception as error:  # whatever optax says of its arguments
+        raise UsageError(
+            f"train.optimizer={config.train.optimizer} cannot be used: {error}"
+        ) from None
 
 
 def train(
@@ -120,7 +134,7 @@ class _Loop:
             self.config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.order = training_order(self.config, task)
-        self.steps = check(self.config, task)
+        self.steps = total_steps(self.config, self.order)
         self.hyper: Hyper = hyper(self.config)
         self.seconds_per_step: dict[int, float] = {}
         self.compiled: set[int] = set()
@@ -157,6 +171,8 @@ class _Loop:
         try:
             restored = self.checkpoints.restore(target, "last")
         except NoCheckpoint:
+            if self.run_directory.metrics.exists():
+                self.observer.said("no checkpoint is left; training begins at step 0")
             truncate_after(self.run_directory.metrics, -1)
             state = first_state(self.config, self.model)
             if params is not None:
@@ -323,8 +339,9 @@ class _Loop:
         earlier = f", {before:.3g} a step earlier" if before is not None else ""
         good = max(self.checkpoints.steps(), default=0)
         raise RunError(
-            f"the loss at step {step + index + 1} is {reported.loss[index]} (gradient "
-            f"norm {reported.grad_norm[index]}{earlier}); the last good checkpoint is "
-            f"step {good}; try a lower train.learning_rate, train.clip_norm=1.0 or a "
+            f"training diverged at step {step + index + 1}: loss "
+            f"{reported.loss[index]}, gradient norm {reported.grad_norm[index]}"
+            f"{earlier}; the last good checkpoint is step {good}; try, in a new "
+            f"--workdir, a lower train.learning_rate, train.clip_norm=1.0 or a "
             f"warm-up, e.g. train.schedule=cosine:warmup=100"
         )

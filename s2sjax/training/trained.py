@@ -16,6 +16,7 @@ from s2sjax.decoding.strategies import strategy
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks import Task
+from s2sjax.tasks.generated import Generator
 from s2sjax.training.checkpoint_reader import CheckpointReader
 from s2sjax.training.directory import open_for_reading
 from s2sjax.training.predictor import decode, symbol_lengths
@@ -77,6 +78,8 @@ def open_trained(
         config = dataclasses.replace(config, seed=seed)
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
+        if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
+            say(f"--seed={seed}: this run's test data are kept, and stay as they are")
         task = dataclasses.replace(task, buckets=drawn.buckets)
     reader = CheckpointReader(
         run.checkpoints,

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 
 from s2sjax import config as configs
 from s2sjax.config import FORMAT_VERSION
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, cannot_write
 from s2sjax.training import atomic
 from s2sjax.training.trained import Trained, open_trained
 
@@ -25,7 +25,7 @@ def export(trained: Trained, path: Path) -> int:
     """Writes the parameters; returns how many numbers they are.
 
     Raises:
-      UsageError: the file cannot be written.
+      UsageError: the file cannot be written; RunError: the disk is full.
     """
     arrays = flatten(trained.params)
     metadata = {
@@ -39,7 +39,7 @@ def export(trained: Trained, path: Path) -> int:
     try:
         atomic.write_bytes(path, save(arrays, metadata))
     except OSError as error:
-        raise UsageError(f"--out={path}: {error.strerror}") from None
+        raise cannot_write(f"--out={path}", error) from None
     return sum(array.size for array in arrays.values())
 
 
