@@ -54,6 +54,8 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["task.min_length"] = min(flat["task.min_length"], flat["task.length"])
     flat["task.test_share"] = min(flat["task.test_share"], 0.05)
     flat["model.bridge"] = "zero"
+    flat["model.attention"] = "bahdanau"
+    flat["train.feeding"] = "argmax"
     resolved = config.resolve(nested(flat))
     assert config.flatten(resolved) == flat
     assert config.resolve(json.loads(config.canonical_json(resolved))) == resolved
@@ -82,6 +84,8 @@ def test_every_field_refuses_what_is_not_its_own(path):
     ("changes", "told"),
     [
         ({"task__min_length": 11}, "task.min_length=11"),
+        ({"train__feeding_probability": 0.5}, "train.feeding_probability=0.5"),
+        ({"model__attention_units": 8}, "model.attention_units=8"),
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),
         ({"model__bidirectional": True}, "model.bridge"),
