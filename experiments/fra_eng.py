@@ -3,7 +3,14 @@
     s2sjax train --config=experiments/fra_eng.py --config.task.path=FILE \
         --workdir=runs/fra_eng
 
-FILE is tab-separated; its last 20 % are held out. LSTM 256, 25 epochs.
+FILE is tab-separated; its last 20 % are held out. LSTM 256, embedding
+64, 25 epochs; the best epoch is chosen on a part of the first 80 %. `:attention` adds
+attention.
+
+Measured on the 10,000 pairs of the tutorial (test sources have up to 16 characters,
+training 15): test nll 1.136 nats per character, with attention 1.111; 8 and 16 minutes
+on two busy CPU cores. (The tutorial's own run is at 1.158 or more once padding is left
+out; plain RMSprop ends near 1.375.)
 """
 
 from ml_collections import ConfigDict

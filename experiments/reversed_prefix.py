@@ -4,7 +4,11 @@
 
 Integers 1..50, source length 6, target the first 3 in reverse order; LSTM 128 without
 attention; one pass over 100,000 samples at batch 32. Constant Adam at 1e-3 stays
-below; a cosine from 4e-3 gets there.
+below; a cosine from 4e-3 gets there. Measured: exact 1.0000 on 10,000 test sequences;
+half a minute on two busy CPU cores.
+
+`:free_running` trains without teacher forcing, feeding the argmax back (exact 0.9995),
+`:feeding=probabilities` the probabilities (exact 1.0000).
 """
 
 from ml_collections import ConfigDict
