@@ -131,8 +131,8 @@ def load(model: Attention, params: Any) -> None:
         model.keys.bias: attention["bias"],
         model.query.weight: attention["query_kernel"].T,
         model.score: attention["score"],
-        model.readout.weight: decoder["readout"]["kernel"].T,
-        model.readout.bias: decoder["readout"]["bias"],
+        model.readout.weight: decoder["readout_kernel"].T,
+        model.readout.bias: decoder["readout_bias"],
         model.output.weight: decoder["output_kernel"],
         model.output.bias: decoder["output_bias"],
     }
