@@ -219,10 +219,17 @@ def test_unseen_is_exact() -> None:
     other = sources(drawn(task.buckets["test"][0], np.arange(40)))
     assert task.unseen([list(row) for row in train], 40) == 0
     assert task.unseen([list(row) for row in other], 40) == 1
+    # A finite set counts as a whole, for an epoch is in another order ...
     later = [list(row) for row in train[20:] if row not in train[:20]]
     assert later
-    assert task.unseen(later, 20) == 1
-    assert task.unseen([list(train[0]), [99]], 10**9) == 0.5  # no more than num_train
+    assert task.unseen(later, 20) == 0
+    assert task.unseen([list(train[0]), [99]], 10**9) == 0.5
+    # ... and of an endless one what came so far.
+    fresh = made("copy", length=3, num_train=0, reverse_source=True)
+    drawn_so_far = sources(drawn(fresh.buckets["train"][0], np.arange(40)))
+    later = [list(row) for row in drawn_so_far[20:] if row not in drawn_so_far[:20]]
+    assert later
+    assert fresh.unseen(later, 20) == 1 and fresh.unseen(later, 40) == 0
 
 
 def test_table_has_plain_and_jax_patterns_for_the_same_names() -> None:
