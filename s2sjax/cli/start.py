@@ -30,12 +30,12 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         jax.config.update("jax_default_matmul_precision", config.precision)
 
 
-def reading(workdir: str, *, quiet: bool = True) -> Config:
+def reading(workdir: str) -> Config:
     """Prepares for a run that is only read; its config."""
     from s2sjax.training import directory
 
     run = directory.open_for_reading(workdir)
-    prepare(run.config.train, recorded_flags(run.record), quiet=quiet)
+    prepare(run.config.train, recorded_flags(run.record), quiet=True)
     return run.config
 
 

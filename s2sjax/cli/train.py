@@ -12,6 +12,7 @@ from s2sjax.cli.flags import Parsed
 from s2sjax.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from s2sjax.tasks import Task
     from s2sjax.training.directory import RunDirectory
 
 COMMAND = Command(
@@ -109,7 +110,7 @@ def _train(run: "RunDirectory", init_from: str | None, *, is_new: bool) -> int:
             return signals.exit_code
     if ended.trained or not (run.path / "curves.png").is_file():
         _draw(run, ended.progress.best_step)
-    _summarise(run, ended)
+    _summarise(run, task, ended)
     return 0
 
 
@@ -143,7 +144,7 @@ def _draw(run: "RunDirectory", best_step: int) -> None:
             start.warn([str(error)])
 
 
-def _summarise(run: "RunDirectory", ended: Any) -> None:
+def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     """The end of a run: its best checkpoint on test data, and what to do next."""
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.reporting import tables
@@ -175,7 +176,7 @@ def _summarise(run: "RunDirectory", ended: Any) -> None:
     print(
         f"\ncurves: {where / 'curves.png'}\nnext:\n"
         f"  s2sjax eval   --workdir={where}\n"
-        f"  s2sjax decode --workdir={where} -- {_example(run)}"
+        f"  s2sjax decode --workdir={where} -- {_example(task)}"
     )
 
 
@@ -188,12 +189,11 @@ def _kept_result(path: Path, best_step: int) -> dict[str, Any] | None:
         return None
 
 
-def _example(run: "RunDirectory") -> str:
-    from s2sjax import tasks
+def _example(task: "Task") -> str:
+    """A test source as it is typed after `decode --`."""
     from s2sjax.tasks.task import decode_source
     from s2sjax.training.evaluate import some_source
 
-    task = tasks.load(run.config, run.data)
     symbols = decode_source(task, some_source(task.buckets["test"]))
     text = task.source_vocabulary.join(symbols)
     if task.source_vocabulary.kind == "integer":

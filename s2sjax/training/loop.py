@@ -19,7 +19,7 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import strategy
 from s2sjax.errors import RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
-from s2sjax.tasks.task import Task
+from s2sjax.tasks.task import Task, decode_source
 from s2sjax.training.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.evaluate import outcomes
@@ -237,7 +237,8 @@ class _Loop:
             self.seconds_per_step[chunk.bucket] = seconds / count
         self.compiled.add(chunk.bucket)
         reported = jax.tree.map(lambda column: np.asarray(column)[:count], reported)
-        self._check_finite(step, reported, float(param_norm))
+        norm = float(param_norm)
+        self._check_finite(step, reported, norm)
         progress = dataclasses.replace(
             progress,
             loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
@@ -249,7 +250,6 @@ class _Loop:
             step, float(reported.loss[-1] / max(reported.tokens[-1], 1))
         )
         if step % self.config.train.log_every == 0 or step == self.steps:
-            norm = float(param_norm)
             progress = self._log(step, reported, norm, progress, journal)
         return state, step, progress
 
@@ -308,18 +308,15 @@ class _Loop:
     def _samples(
         self, results: metrics.Outcomes, sources: Sequence[list[int]]
     ) -> list[Sample]:
-        said = self.task.source_vocabulary, self.task.target_vocabulary
+        source, target = self.task.source_vocabulary, self.task.target_vocabulary
         # Spread over the examples, which may be sorted by length.
         wanted = min(self.config.train.samples, len(sources))
         places = np.linspace(0, len(sources) - 1, wanted, dtype=int)
-        backwards = self.config.task.reverse_source
         return [
             Sample(
-                said[0].join(
-                    said[0].decode(sources[i][::-1] if backwards else sources[i])
-                ),
-                said[1].join(said[1].decode(results.output[i].tolist())),
-                said[1].join(said[1].decode(results.target[i].tolist())),
+                source.join(decode_source(self.task, sources[i])),
+                target.join(target.decode(results.output[i].tolist())),
+                target.join(target.decode(results.target[i].tolist())),
             )
             for i in places
         ]
