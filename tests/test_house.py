@@ -18,12 +18,14 @@ BASE = {
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
+SWEEPS = {"sweeps"}
 REPORTING = {"reporting"}
 COMMAND_LINE = {"cli", "__main__"}
 ALLOWED = (
     dict.fromkeys(BASE, BASE)
     | {room: BASE | {room} for room in ROOMS}
     | {"training": BASE | {*ROOMS} | TRAINING}
+    | {"sweeps": BASE | {*ROOMS} | TRAINING | SWEEPS}
     | {"reporting": BASE | {*ROOMS} | TRAINING | REPORTING}
 )
 # What must work before jax is imported, so that its flags can still be chosen.
@@ -31,6 +33,9 @@ WITHOUT_JAX = {
     *("errors", "spec", "schema", "field", "config", "experiment", "environment"),
     *("cli", "__init__"),
 }
+# What a config file may import of s2sjax, with these files behind the last.
+CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
+ALGEBRA = {"__init__", "algebra", "draws"}
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax"}
 
 
@@ -124,7 +129,17 @@ def test_what_runs_before_jax_does_not_import_it(path):
 def test_experiments_do_not_import_jax(path):
     names = imports(path)
     assert not outside(names) & HEAVY
-    assert ours(names) <= WITHOUT_JAX
+    assert ours(names) <= CONFIG_FILES
+
+
+def test_the_algebra_of_sweeps_stands_on_errors_alone():
+    for path in (PACKAGE / "sweeps").glob("*.py"):
+        if path.stem in ALGEBRA:
+            names = imports(path)
+            assert not outside(names) & HEAVY
+            assert ours(names) <= {"errors", "sweeps"}
+            within = {name.split(".")[2] for name in names if ".sweeps." in name}
+            assert within <= ALGEBRA
 
 
 def test_the_walk_sees_imports():
