@@ -111,7 +111,7 @@ def open_for_training(
             record = {
                 **(environment or {}),
                 "format_version": configs.FORMAT_VERSION,
-                "config_hash": run_files.identity(dataclasses.asdict(asked)),
+                "identity": run_files.identity(dataclasses.asdict(asked)),
             }
             text = configs.canonical_json(asked) + "\n"
             atomic.write_text(directory / CONFIG, text)

@@ -78,7 +78,8 @@ def read_config(directory: Path) -> Config:
         config = configs.resolve(raw)
     except UsageError as error:
         raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
-    if record and record.get("config_hash") != identity(raw):
+    # The record called it `config_hash` once, which is the hash of every field.
+    if record and record.get("identity", record.get("config_hash")) != identity(raw):
         raise UsageError(
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
