@@ -152,12 +152,17 @@ class TrainConfig:
 class DecodeConfig:
     """How a trained model is read out."""
 
-    strategy: str = option("greedy", "a decoding strategy, e.g. greedy")
+    strategy: str = option("greedy", "a decoding strategy, e.g. beam:size=5,alpha=1.0")
     batch_size: int = option(256, "sequences decoded together", least=1)
     length_ratio: float = option(
         2.0, "longest output: length_ratio * source length + length_extra", least=0.0
     )
     length_extra: int = option(10, "see length_ratio", least=1)
+    ensemble: str = option(
+        "probability",
+        "the mean of what several runs read out together say",
+        choices=("probability", "logprob"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

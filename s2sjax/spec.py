@@ -8,7 +8,7 @@ accepted too.
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,12 @@ class Spec:
     def __str__(self) -> str:
         listed = ",".join(f"{key}={_written(value)}" for key, value in self.arguments)
         return f"{self.name}:{listed}" if listed else self.name
+
+    def split(self, names: Collection[str]) -> tuple["Spec", "Spec"]:
+        """The spec without these arguments, and the spec with them alone."""
+        rest = tuple(pair for pair in self.arguments if pair[0] not in names)
+        these = tuple(pair for pair in self.arguments if pair[0] in names)
+        return Spec(self.name, rest), Spec(self.name, these)
 
 
 def parse(text: str) -> Spec:
@@ -64,12 +70,17 @@ def parse(text: str) -> Spec:
 
 
 def call(
-    kind: str, text: str, table: dict[str, Callable[..., Any]], *positional: Any
+    kind: str,
+    text: str | Spec,
+    table: dict[str, Callable[..., Any]],
+    *positional: Any,
+    also: Collection[str] = (),
 ) -> Any:
     """Calls the function that a spec names in `table` with the spec's arguments.
 
     Only parameters with a number, boolean or string as default (or None, or nothing)
-    can be given; `positional` fills the first ones.
+    can be given; `positional` fills the first ones. `also` names arguments that the
+    caller takes itself, for the hint at the nearest name.
 
     Raises:
       UsageError: an unknown name or argument (with the nearest one), a missing one,
@@ -78,7 +89,7 @@ def call(
     >>> call("shape", "square:side=2", {"square": lambda *, side: side * side})
     4
     """
-    parsed = parse(text)
+    parsed = parse(text) if isinstance(text, str) else text
     if parsed.name not in table:
         raise unknown(kind, parsed.name, table)
     function = table[parsed.name]
@@ -92,12 +103,17 @@ def call(
     given: dict[str, Any] = {}
     for key, value in parsed.arguments:
         if key not in accepted:
-            raise unknown(f"argument of {kind} '{parsed.name}'", key, accepted)
+            raise unknown(
+                f"argument of {kind} '{parsed.name}'", key, {*accepted, *also}
+            )
         given[key] = _like(accepted[key].default, value, f"{kind} '{text}': {key}")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in given:
             raise UsageError(f"{kind} '{text}' needs the argument '{name}'")
-    return function(*positional, **given)
+    try:
+        return function(*positional, **given)
+    except UsageError as error:
+        raise UsageError(f"{kind} '{text}': {error}") from None
 
 
 def _like(default: Any, value: Any, what: str) -> Any:

@@ -72,6 +72,7 @@ class OurDecoding(JaxDevice):
         import jax.numpy as jnp
 
         from s2sjax.models.seq2seq import initialise, parameter_count
+        from s2sjax.training.predictor import System
         from s2sjax.training.state import build_model
 
         self.config, self.batch, self.folder = chosen.config, batch, folder
@@ -80,7 +81,7 @@ class OurDecoding(JaxDevice):
         decoder = params["decoder"]
         decoder["output_kernel"] = SHARPNESS * decoder["output_kernel"]
         decoder["output_bias"] = decoder["output_bias"].at[EOS].set(OUT_OF_REACH)
-        self.params = params
+        self.system = System.of(self.model, self.config, params)
         self.parameters = parameter_count(params)
         _save(folder / "params.npz", params)
         rows = sources(chosen)
@@ -111,13 +112,8 @@ class OurDecoding(JaxDevice):
 
         tokens = []
         for index in range(batches):
-            hypotheses, _ = decode(
-                self.model,
-                self.config,
-                self.params,
-                self.batches[index],
-                self.lengths,
-                self.ids,
+            hypotheses = decode(
+                self.system, self.batches[index], self.lengths, self.ids
             )
             tokens.append(np.asarray(hypotheses.tokens[:, 0]))
         return np.concatenate(tokens)[:SEQUENCES]

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import start
+from s2sjax.cli import members, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
@@ -18,10 +18,10 @@ COMMAND = Command(
     "exact, token_accuracy and edit_distance are free-running; nll and\n"
     "forced_token_accuracy are teacher-forced.",
     flags=(
-        Flag("workdir", "the run", value="DIR", required=True),
+        *members.FLAGS,
         Flag("examples", "how many; unset: the whole split", type=int, least=1),
         Flag("split", "train, valid or test", "test", value="NAME"),
-        Flag("decode", "a decoding strategy, e.g. greedy", value="SPEC"),
+        Flag("decode", "a decoding strategy, e.g. beam:size=5", value="SPEC"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("seed", "of generated test data", type=int, least=0),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
@@ -36,20 +36,14 @@ def main(parsed: Parsed) -> int:
     values = parsed.values
     if values.seed is not None and values.split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
-    start.reading(values.workdir)
+    paths = members.paths(values)
+    start.reading(paths[0])
 
     from s2sjax.reporting import tables
     from s2sjax.reporting.screen import Screen
     from s2sjax.training.journal import plain
-    from s2sjax.training.trained import open_trained
 
-    trained = open_trained(
-        values.workdir,
-        checkpoint(values.checkpoint),
-        decoding=values.decode,
-        seed=values.seed,
-        say=lambda line: start.warn([line]),
-    )
+    trained = members.open_all(values, paths, values.seed)
     result = evaluate(
         trained, values.split, values.examples, confusion=values.confusion
     )
@@ -60,19 +54,10 @@ def main(parsed: Parsed) -> int:
         tables.show_evaluation(
             {name: value for name, value in result.items() if name not in titled},
             Screen(),
-            f"{values.workdir}: {result['split']}, step {result['step']}, "
+            f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}",
         )
     return 0
-
-
-def checkpoint(text: str) -> Any:
-    """Which checkpoint `--checkpoint` names: "best", "last" or a step."""
-    if text in ("best", "last"):
-        return text
-    if text.isascii() and text.isdigit() and len(text) <= 10:
-        return int(text)
-    raise UsageError(f"--checkpoint={text} is not best, last or a step")
 
 
 def evaluate(
@@ -93,9 +78,7 @@ def evaluate(
     if split not in task.buckets:
         raise unknown("split", split, task.buckets)
     buckets = enough(task.buckets[split], examples)
-    results, sources = outcomes(
-        trained.model, trained.config, trained.params, buckets, examples
-    )
+    results, sources = outcomes(trained.system, buckets, examples)
     target = task.target_vocabulary
 
     def named(token: int) -> str:

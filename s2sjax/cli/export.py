@@ -26,7 +26,7 @@ def main(parsed: Parsed) -> int:
         raise UsageError(f"--out={values.out} does not end with .safetensors")
     start.reading(values.workdir)
 
-    from s2sjax.cli.evaluate import checkpoint
+    from s2sjax.cli.members import checkpoint
     from s2sjax.training import weights
     from s2sjax.training.trained import open_trained
 

@@ -2,26 +2,21 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes, concatenate
-from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket
-from s2sjax.training.predictor import decode, edits, force, symbol_lengths
+from s2sjax.training.predictor import System, decode, edits, force, symbol_lengths
 from s2sjax.types import Batch
 
 
 def outcomes(
-    model: Seq2Seq,
-    config: Config,
-    params: Any,
+    system: System,
     buckets: Sequence[Bucket],
     examples: int | None = None,
 ) -> tuple[Outcomes, list[list[int]]]:
@@ -31,17 +26,17 @@ def outcomes(
       The outcomes and the source rows, without padding, in the same order.
     """
     parts, sources = [], []
-    left = examples
+    left, batch_size = examples, system.config.decode.batch_size
     for bucket in buckets:
         sizes = [size for size in (bucket.size, left) if size is not None]
         assert sizes, "an endless split needs a number of examples"
         size = min(sizes)
-        for start in range(0, size, config.decode.batch_size):
-            rows = np.arange(start, start + config.decode.batch_size)
+        for start in range(0, size, batch_size):
+            rows = np.arange(start, start + batch_size)
             count = min(size - start, len(rows))
             rows = np.where(rows < size, rows, -1).astype(np.int32)
             batch = _fetch(bucket, rows)
-            parts.append(_batch_outcomes(model, config, params, batch, count))
+            parts.append(_batch_outcomes(system, batch, count))
             sources += _rows(batch, count)
         if left is not None:
             left -= size
@@ -54,13 +49,9 @@ def _fetch(bucket: Bucket, rows: np.ndarray) -> Batch:
     return jax.jit(bucket.fetch)(bucket.store, jnp.asarray(rows))
 
 
-def _batch_outcomes(
-    model: Seq2Seq, config: Config, params: Any, batch: Batch, count: int
-) -> Outcomes:
-    hypotheses, _ = decode(
-        model, config, params, batch.source, batch.source_lengths, batch.ids
-    )
-    forced = force(model, params, batch)
+def _batch_outcomes(system: System, batch: Batch, count: int) -> Outcomes:
+    hypotheses = decode(system, batch.source, batch.source_lengths, batch.ids)
+    forced = force(system, batch)
     output, lengths = hypotheses.tokens[:, 0], symbol_lengths(hypotheses)[:, 0]
     target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
     edited = edits(output, lengths, batch.target, target_lengths)
@@ -72,7 +63,7 @@ def _batch_outcomes(
         target_lengths,
         edited,
         hypotheses.scores[:, 0],
-        forced.nll,
+        -forced.log_probs.sum(axis=1),
         forced.correct,
     )
     return Outcomes(*(np.asarray(column)[:count] for column in columns))

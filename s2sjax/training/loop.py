@@ -16,7 +16,7 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import strategy
+from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
 from s2sjax.tasks.task import Task, decode_source
@@ -28,6 +28,7 @@ from s2sjax.training.journal import Journal, truncate_after
 from s2sjax.training.observer import Observer, Sample
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
+from s2sjax.training.predictor import System
 from s2sjax.training.progress import LOWER, Progress
 from s2sjax.training.state import (
     Hyper,
@@ -83,7 +84,7 @@ def check(config: Config) -> None:
       UsageError: an optimiser, schedule or strategy that is unknown or impossible.
     """
     schedule(config.train, config.train.steps or 1)
-    strategy(config.decode.strategy)
+    decoding(config.decode.strategy)
 
     def update(weights: jax.Array) -> Any:
         transformation = optimizer(config.train, jnp.float32(0.1))
@@ -293,9 +294,8 @@ class _Loop:
     def _evaluate(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
     ) -> tuple[float, Progress]:
-        results, sources = outcomes(
-            self.model, self.config, state.params, self.task.buckets["valid"]
-        )
+        system = System.of(self.model, self.config, state.params)
+        results, sources = outcomes(system, self.task.buckets["valid"])
         values = metrics.summary(results)
         metric = self.config.train.metric
         progress = progress.after_evaluation(step, metric, values[metric])

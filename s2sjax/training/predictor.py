@@ -1,5 +1,6 @@
-"""A trained model read out: decoding and forced scores, compiled once per width."""
+"""Trained models read out: decoding and forced scores, compiled once per width."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,63 +10,147 @@ from jax import Array
 
 from s2sjax import metrics, rng
 from s2sjax.config import Config, DecodeConfig
-from s2sjax.decoding.strategies import strategy
+from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
+from s2sjax.decoding.request import Request
+from s2sjax.decoding.scoring import log_probs
+from s2sjax.decoding.strategies import Rules, decoding
+from s2sjax.decoding.unroll import feed_argmax, unroll
+from s2sjax.errors import UsageError
 from s2sjax.models.encoder import Encoded
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
-from s2sjax.training.losses import decoder_inputs, real_tokens, token_losses
-from s2sjax.types import BOS, EOS, UNK, Batch, Hypotheses
+from s2sjax.training.losses import decoder_inputs, real_tokens
+from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["models", "config"],
+)
+@dataclass(frozen=True)
+class System:
+    """A model with its parameters, or several that are read out together."""
+
+    models: tuple[Seq2Seq, ...]
+    config: Config  # of the first
+    params: tuple[Any, ...]  # of each
+
+    @classmethod
+    def of(cls, model: Seq2Seq, config: Config, params: Any) -> "System":
+        """One model."""
+        return cls((model,), config, (params,))
 
 
 class Forced(NamedTuple):
     """Teacher-forced scores of each row."""
 
-    nll: Array  # [B] float32, nats, EOS included
+    log_probs: Array  # [B, T] float32, of the target's tokens; 0 after EOS
     correct: Array  # [B] int32, tokens that would have been chosen
 
 
-def limit(config: DecodeConfig, source_lengths: Array, source_width: int) -> Array:
-    """The most tokens of a row's output, EOS counted: a function of its own source."""
-    # From a table: float32 rounds some products up to the next whole number.
-    limits = [widest(config, length) for length in range(source_width + 1)]
-    return jnp.asarray(limits, jnp.int32)[source_lengths]
+class Constraints(NamedTuple):
+    """What must and must not stand in each output; see `Request`."""
+
+    prefixes: Array | None = None  # [B, P] int32
+    banned: Array | None = None  # [B, V] bool
+    required: Array | None = None  # [B, C, L] int32
 
 
-def widest(config: DecodeConfig, source_width: int) -> int:
-    """The largest limit that a source of this width can have."""
-    return int(-(-config.length_ratio * source_width // 1)) + config.length_extra
+class Lengths(NamedTuple):
+    """The fewest and the most tokens of an output, EOS counted, for each source."""
+
+    least: list[int]  # of a source of 0, 1, .. S symbols
+    most: list[int]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+def output_lengths(config: DecodeConfig, source_width: int) -> Lengths:
+    """How long outputs may be: a function of their own source, not of the batch.
+
+    Raises:
+      UsageError: for some source they must be longer than they may be.
+    """
+    rules: Rules = decoding(config.strategy).rules
+    ratio = config.length_ratio if rules.max_ratio is None else rules.max_ratio
+    extra = config.length_extra if rules.max_extra is None else rules.max_extra
+    sources = range(source_width + 1)
+    most = [_at(ratio, extra, length) for length in sources]
+    least = [_at(rules.min_ratio, rules.min_extra, length) for length in sources]
+    for length, (few, many) in enumerate(zip(least, most, strict=True)):
+        if few > many:
+            raise UsageError(
+                f"decoding strategy '{config.strategy}': for a source of {length} "
+                f"symbols the fewest tokens, {few}, are more than the most, {many}"
+            )
+    return Lengths(least, most)
+
+
+def _at(ratio: float, extra: int, length: int) -> int:
+    # On the host: float32 rounds some products up to the next whole number.
+    return int(-(-ratio * length // 1)) + extra
+
+
+@partial(jax.jit, static_argnames="per_token")
 def decode(
-    model: Seq2Seq,
-    config: Config,
-    params: Any,
+    system: System,
     source: Array,
     lengths: Array,
     ids: Array,
-) -> tuple[Hypotheses, Encoded]:
-    """Decodes a batch by the config's strategy; the encoder's view comes along.
+    constraints: Constraints = Constraints(),  # noqa: B008 (immutable)
+    *,
+    per_token: bool = False,
+) -> Hypotheses:
+    """Decodes a batch by the config's strategy.
 
     Shapes: source [B, S], lengths [B], ids [B] (which input each row is, the seed of
-    its own randomness).
+    its own randomness). With `per_token`, what the decoder says of each token comes
+    along, e.g. attention; what is not asked for is neither kept nor computed.
     """
-    step, carry, encoded = decoder_steps(model, params, source, lengths)
-    keys = rng.per_example(rng.stream(rng.root(config.seed), "decoding"), ids)
-    run = strategy(config.decode.strategy)
-    limits = limit(config.decode, lengths, source.shape[1])
-    width = widest(config.decode, source.shape[1])
-    return run(step, carry, limits, keys, width), encoded
+    config = system.config
+    step, carry = _decoder(system, source, lengths)
+    tables = output_lengths(config.decode, source.shape[1])
+    chosen = decoding(config.decode.strategy)
+    least = jnp.asarray(tables.least, jnp.int32)[lengths] if any(tables.least) else None
+    request = Request(
+        max(tables.most),
+        jnp.asarray(tables.most, jnp.int32)[lengths],
+        rng.per_example(rng.stream(rng.root(config.seed), "decoding"), ids),
+        lengths,
+        least,
+        *constraints,
+        no_repeat=chosen.rules.no_repeat,
+    )
+    found = chosen.strategy(step, carry, request)
+    kept = {
+        name: leaf
+        for name, leaf in found.aux.items()
+        if per_token or leaf.ndim == found.scores.ndim
+    }
+    return found._replace(aux=kept)
 
 
-@partial(jax.jit, static_argnums=(0,))
-def force(model: Seq2Seq, params: Any, batch: Batch) -> Forced:
+@jax.jit
+def force(system: System, batch: Batch) -> Forced:
     """Teacher-forced scores of the targets."""
     inputs = decoder_inputs(batch.target, BOS)
-    logits = apply(model, params, batch.source, batch.source_lengths, inputs).logits
-    losses = token_losses(logits, batch.target, batch.target_lengths)
-    chosen = jnp.argmax(logits, axis=-1) == batch.target
-    real = real_tokens(batch.target, batch.target_lengths)
-    return Forced(jnp.sum(losses, axis=1), jnp.sum(chosen & real, axis=1))
+    source = batch.source, batch.source_lengths
+    if len(system.models) == 1:
+        logits = apply(system.models[0], system.params[0], *source, inputs).logits
+    else:
+        step, carry = _decoder(system, *source)
+        none_own = jnp.zeros(inputs.shape, bool)
+        logits = unroll(step, carry, inputs, none_own, feed_argmax).logits
+    target = batch.target
+    real = real_tokens(target, batch.target_lengths)
+    picked = jnp.take_along_axis(log_probs(logits), target[..., None], axis=-1)[..., 0]
+    chosen = jnp.argmax(logits, axis=-1) == target
+    return Forced(jnp.where(real, picked, 0), jnp.sum(chosen & real, axis=1))
+
+
+@jax.jit
+def encode(system: System, source: Array, lengths: Array) -> Encoded:
+    """What the first model's encoder makes of a batch: memory and final states."""
+    model, params = system.models[0], system.params[0]
+    return apply(model, params, source, lengths, method="encode")
 
 
 @jax.jit
@@ -82,3 +167,14 @@ def symbol_lengths(hypotheses: Hypotheses) -> Array:
     """Lengths without EOS, [B, N]."""
     ended = jnp.any(hypotheses.tokens == EOS, axis=-1)
     return hypotheses.lengths - ended
+
+
+def _decoder(system: System, source: Array, lengths: Array) -> tuple[StepFn, Carry]:
+    """The step function of all models, and its first carry."""
+    steps, carries = [], []
+    for model, params in zip(system.models, system.params, strict=True):
+        step, carry, _ = decoder_steps(model, params, source, lengths)
+        steps.append(step)
+        carries.append(carry)
+    combine = COMBINATIONS[system.config.decode.ensemble]
+    return ensemble(steps, combine), tuple(carries)

@@ -1,4 +1,4 @@
-"""A trained run, opened to be read: model, parameters and task."""
+"""Trained runs, opened to be read: models, parameters and task."""
 
 import dataclasses
 import os
@@ -8,21 +8,20 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from s2sjax import tasks
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import strategy
+from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks import Task
 from s2sjax.tasks.generated import Generator
 from s2sjax.training.checkpoint_reader import CheckpointReader
 from s2sjax.training.directory import open_for_reading
-from s2sjax.training.predictor import decode, symbol_lengths
+from s2sjax.training.predictor import System
 from s2sjax.training.progress import LOWER
 from s2sjax.training.state import build_model
-from s2sjax.types import PAD
+
+Which = Literal["last", "best"] | int
 
 
 class Trained(NamedTuple):
@@ -31,27 +30,20 @@ class Trained(NamedTuple):
     path: Path
     config: Config
     task: Task
-    model: Seq2Seq
-    params: Any
+    system: System
     step: int
 
-
-class Prediction(NamedTuple):
-    """What a model made of one input."""
-
-    output: list[int]  # token ids, EOS left out
-    logprob: float  # in nats, EOS included
-    truncated: bool  # cut at its limit: no EOS
-    attention: np.ndarray | None  # [T, S], EOS's row last unless truncated
-    memory: np.ndarray  # [S, C], the encoder's outputs
-    states: list[list[list[np.ndarray]]]  # per layer, direction and part, [D]
+    @property
+    def params(self) -> Any:
+        """The parameters of the run (of an ensemble's first)."""
+        return self.system.params[0]
 
 
 def open_trained(
     workdir: str | os.PathLike[str],
-    which: Literal["last", "best"] | int = "best",
+    which: Which = "best",
     *,
-    decoding: str | None = None,
+    strategy: str | None = None,
     seed: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
@@ -60,7 +52,7 @@ def open_trained(
     Args:
       workdir: the run's directory.
       which: the checkpoint.
-      decoding: another decoding strategy than the config's.
+      strategy: another decoding strategy than the config's.
       seed: another seed, of test data that are generated and of decoding.
       say: takes one line for a person.
 
@@ -69,10 +61,9 @@ def open_trained(
     """
     run = open_for_reading(workdir)
     config = run.config
-    if decoding is not None:
-        decode_config = dataclasses.replace(config.decode, strategy=decoding)
-        config = dataclasses.replace(config, decode=decode_config)
-    strategy(config.decode.strategy)
+    if strategy is not None:
+        config = with_decode(config, strategy=strategy)
+    decoding(config.decode.strategy)
     task = tasks.load(config, run.data)
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
@@ -91,77 +82,72 @@ def open_trained(
         config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
     params = jax.tree.map(jnp.asarray, restored.state)
-    return Trained(run.path, config, task, model, params, restored.step)
+    system = System.of(model, config, params)
+    return Trained(run.path, config, task, system, restored.step)
 
 
-def predict(trained: Trained, sources: Sequence[Sequence[int]]) -> list[Prediction]:
-    """Decodes token ids, in batches of one compiled program per width; order kept.
+def open_ensemble(
+    workdirs: Sequence[str | os.PathLike[str]],
+    which: Which = "best",
+    *,
+    combine: str | None = None,
+    strategy: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Opens runs that are read out together; task and config are those of the first.
 
-    A batch is filled up to the configured size (or to the power of two that holds
-    all inputs), and sources are padded to powers of two.
+    Args:
+      workdirs: their directories; a single one is that run.
+      which: the checkpoint of each.
+      combine: another mean than the first config's `decode.ensemble`.
+
+    The others are those of `open_trained`.
 
     Raises:
-      UsageError: an input so long that its output could not be held.
+      UsageError: as `open_trained`; or the runs have different vocabularies.
     """
-    size = min(trained.config.decode.batch_size, _power_of_two(len(sources)))
-    widths = [_power_of_two(max(len(source), 8)) for source in sources]
-    found: dict[int, Prediction] = {}
-    for width in sorted(set(widths)):
-        places = [place for place, w in enumerate(widths) if w == width]
-        for start in range(0, len(places), size):
-            chosen = places[start : start + size]
-            rows = [sources[place] for place in chosen]
-            found |= zip(
-                chosen, _predict_batch(trained, rows, chosen, size, width), strict=True
+    first, *others = (
+        open_trained(path, which, strategy=strategy, seed=seed, say=say)
+        for path in workdirs
+    )
+    config = first.config
+    if combine is not None:
+        config = with_decode(config, ensemble=combine)
+    for other in others:
+        _check_same_symbols(first, other)
+    models = tuple(run.system.models[0] for run in (first, *others))
+    params = tuple(run.params for run in (first, *others))
+    return first._replace(config=config, system=System(models, config, params))
+
+
+def with_decode(config: Config, **changes: Any) -> Config:
+    """The config with other fields of `decode`."""
+    decode = dataclasses.replace(config.decode, **changes)
+    return dataclasses.replace(config, decode=decode)
+
+
+def _check_same_symbols(first: Trained, other: Trained) -> None:
+    for side in ("source", "target"):
+        ours = getattr(first.task, f"{side}_vocabulary")
+        theirs = getattr(other.task, f"{side}_vocabulary")
+        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+            raise UsageError(
+                f"--ensemble: {other.path} has another {side} vocabulary "
+                f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
+                f"members must write the same symbols"
             )
-    return [found[place] for place in range(len(sources))]
+    if first.task.reverse_source != other.task.reverse_source:
+        raise UsageError(
+            f"--ensemble: {other.path} and {first.path} do not both read their "
+            f"sources in the same direction (task.reverse_source)"
+        )
 
 
 def longest_trained(task: Task) -> int:
     """Symbols in the longest source that training, or else validation, holds."""
     split = "train" if "train" in task.buckets else "valid"
     return max(bucket.source_width for bucket in task.buckets[split])
-
-
-def _predict_batch(
-    trained: Trained,
-    rows: Sequence[Sequence[int]],
-    places: Sequence[int],
-    size: int,
-    width: int,
-) -> list[Prediction]:
-    source = np.full((size, width), PAD, np.int32)
-    lengths = np.zeros(size, np.int32)
-    ids = np.zeros(size, np.int32)
-    for row, (symbols, place) in enumerate(zip(rows, places, strict=True)):
-        source[row, : len(symbols)] = symbols
-        lengths[row], ids[row] = len(symbols), place
-    hypotheses, encoded = jax.tree.map(
-        np.asarray,
-        decode(trained.model, trained.config, trained.params, source, lengths, ids),
-    )
-    written = np.asarray(symbol_lengths(hypotheses))
-    attention = hypotheses.aux.get("attention")
-    return [
-        Prediction(
-            hypotheses.tokens[row, 0, : written[row, 0]].tolist(),
-            float(hypotheses.scores[row, 0]),
-            bool(hypotheses.truncated[row, 0]),
-            None
-            if attention is None
-            else attention[row, 0, : hypotheses.lengths[row, 0], : lengths[row]],
-            encoded.memory[row, : lengths[row]],
-            [
-                [[part[row] for part in state] for state in directions]
-                for directions in encoded.states
-            ],
-        )
-        for row in range(len(rows))
-    ]
-
-
-def _power_of_two(number: int) -> int:
-    return 1 << max(number - 1, 0).bit_length()
 
 
 def check_length(trained: Trained, longest: int) -> str:

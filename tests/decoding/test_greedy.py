@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.strategies import strategy
+from s2sjax.decoding.request import Request
+from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.types import EOS, PAD, StepOutput
 from tests import oracles
@@ -39,14 +40,14 @@ def scripted_step(carry, x):
     return (time + 1, script), StepOutput(logits, {"time": time})
 
 
-decode = jax.jit(lambda carry, limits: greedy(random_step, carry, limits, None, WIDTH))
+decode = jax.jit(
+    lambda carry, limits: greedy(random_step, carry, Request(WIDTH, limits, None))
+)
 decode_script = jax.jit(
     lambda script, limits: greedy(
         scripted_step,
         (jnp.zeros(len(limits), jnp.int32), script),
-        limits,
-        None,
-        script.shape[1],
+        Request(script.shape[1], limits, None),
     )
 )
 
@@ -156,7 +157,7 @@ def test_the_loop_ends_with_the_last_live_row():
     start = (np.zeros(2, np.int32), script)
     limits = np.array([8, 8], np.int32)
     jax.block_until_ready(
-        jax.jit(lambda carry: greedy(counting, carry, limits, None, 8))(start)
+        jax.jit(lambda carry: greedy(counting, carry, Request(8, limits, None)))(start)
     )
     jax.effects_barrier()
     assert len(calls) == 2
@@ -179,7 +180,7 @@ def test_scores_are_float32_whatever_the_logits():
 
 
 def test_a_strategy_is_found_by_its_spec():
-    assert strategy("greedy") is greedy
+    assert decoding("greedy").strategy is greedy
 
 
 @pytest.mark.parametrize(
@@ -188,5 +189,5 @@ def test_a_strategy_is_found_by_its_spec():
 )
 def test_an_unknown_strategy_or_argument_is_refused(spec, said):
     with pytest.raises(UsageError, match=said) as caught:
-        strategy(spec)
+        decoding(spec)
     assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ from s2sjax import metrics
 from s2sjax.models.seq2seq import initialise
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.evaluate import outcomes
-from s2sjax.training.predictor import decode, force
+from s2sjax.training.predictor import System, decode, force
 from s2sjax.training.state import build_model
 from s2sjax.types import BOS, EOS
 from tests import oracles
@@ -40,11 +40,10 @@ def split():
         for size, half in zip((7, 3), halves, strict=True)
     ]
     before = len(copying.traces)
-    found, sources = outcomes(model, config, params, buckets)
+    system = System.of(model, config, params)
+    found, sources = outcomes(system, buckets)
     return types.SimpleNamespace(
-        config=config,
-        model=model,
-        params=params,
+        system=system,
         store=store,
         buckets=buckets,
         outcomes=found,
@@ -112,9 +111,7 @@ def test_a_summary_of_a_split_is_that_of_its_examples(split):
 
 @pytest.mark.parametrize("examples", [1, 4, 7, 8, 10])
 def test_the_first_examples_of_a_split(split, examples):
-    found, sources = outcomes(
-        split.model, split.config, split.params, split.buckets, examples
-    )
+    found, sources = outcomes(split.system, split.buckets, examples)
     assert len(sources) == examples
     for a, b in zip(found, split.outcomes, strict=True):
         np.testing.assert_array_equal(a, b[:examples])
@@ -124,15 +121,13 @@ def test_an_empty_bucket_is_passed_over(split):
     nothing = {name: column[:0] for name, column in split.store.items()}
     bucket = Bucket(0, copying.WIDTH, copying.WIDTH + 1, nothing, fetch)
     for examples in (None, 10):
-        found, _ = outcomes(
-            split.model, split.config, split.params, [bucket, *split.buckets], examples
-        )
+        found, _ = outcomes(split.system, [bucket, *split.buckets], examples)
         np.testing.assert_array_equal(found.edits, split.outcomes.edits)
 
 
 def test_an_endless_split_gives_as_many_as_asked_for(split):
     endless = Bucket(None, copying.WIDTH, copying.WIDTH + 1, split.store, fetch)
-    found, sources = outcomes(split.model, split.config, split.params, [endless], 6)
+    found, sources = outcomes(split.system, [endless], 6)
     assert len(sources) == 6
     np.testing.assert_array_equal(found.edits, split.outcomes.edits[:6])
 
@@ -141,14 +136,14 @@ def test_one_width_is_compiled_once(split):
     # The buckets differ in size, so that `fetch` sees two shapes of the store.
     assert split.traced == 2
     sizes = decode._cache_size(), force._cache_size()
-    outcomes(split.model, split.config, split.params, split.buckets)
+    outcomes(split.system, split.buckets)
     assert (decode._cache_size(), force._cache_size()) == sizes
     wide = {
         name: jnp.pad(column, ((0, 0), (0, 2))) if column.ndim == 2 else column
         for name, column in split.store.items()
     }
     bucket = Bucket(10, copying.WIDTH + 2, copying.WIDTH + 3, wide, fetch)
-    found, _ = outcomes(split.model, split.config, split.params, [bucket])
+    found, _ = outcomes(split.system, [bucket])
     assert (decode._cache_size(), force._cache_size()) == (sizes[0] + 1, sizes[1] + 1)
     np.testing.assert_array_equal(found.edits, split.outcomes.edits)
     np.testing.assert_array_equal(found.output_lengths, split.outcomes.output_lengths)

@@ -4,7 +4,6 @@ import types
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,12 +12,13 @@ from hypothesis import strategies as st
 from s2sjax.config import DecodeConfig
 from s2sjax.models.seq2seq import initialise
 from s2sjax.training.predictor import (
+    System,
     decode,
     edits,
+    encode,
     force,
-    limit,
+    output_lengths,
     symbol_lengths,
-    widest,
 )
 from s2sjax.training.state import build_model
 from s2sjax.types import EOS, PAD, SYMBOLS, Batch, Hypotheses
@@ -52,7 +52,8 @@ def read_out(request):
     size = (len(LENGTHS), WIDTH)
     source = random.integers(SYMBOLS, copying.VOCABULARY, size, np.int32)
     ids = np.arange(len(LENGTHS), dtype=np.int32)
-    hypotheses, encoded = decode(model, config, params, source, LENGTHS, ids)
+    system = System.of(model, config, params)
+    hypotheses = decode(system, source, LENGTHS, ids, per_token=True)
     return types.SimpleNamespace(
         config=config,
         model=model,
@@ -60,7 +61,8 @@ def read_out(request):
         source=source,
         ids=ids,
         hypotheses=jax.tree.map(np.asarray, hypotheses),
-        encoded=encoded,
+        encoded=encode(system, source, LENGTHS),
+        system=system,
     )
 
 
@@ -82,7 +84,7 @@ def test_a_prediction_is_greedy_decoding_by_a_loop(read_out):
     assert found.tokens.shape == (
         len(LENGTHS),
         1,
-        widest(read_out.config.decode, WIDTH),
+        max(output_lengths(read_out.config.decode, WIDTH).most),
     )
 
 
@@ -96,8 +98,9 @@ def test_the_score_is_that_of_forcing_the_same_tokens(read_out):
         read_out.ids,
         np.ones(len(LENGTHS), np.float32),
     )
-    forced = force(read_out.model, read_out.params, batch)
-    np.testing.assert_allclose(-forced.nll, found.scores[:, 0], rtol=1e-5, atol=1e-5)
+    forced = force(read_out.system, batch)
+    total = np.sum(forced.log_probs, axis=1)
+    np.testing.assert_allclose(total, found.scores[:, 0], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(forced.correct, found.lengths[:, 0])
 
 
@@ -108,14 +111,14 @@ def test_forced_scores_are_those_of_numpy(read_out):
     target = random.integers(EOS, copying.VOCABULARY, (len(lengths), width), np.int32)
     weights = np.ones(len(lengths), np.float32)
     batch = Batch(read_out.source, LENGTHS, target, lengths, read_out.ids, weights)
-    forced = force(read_out.model, read_out.params, batch)
+    forced = force(read_out.system, batch)
     oracle = oracles.Model(read_out.config.model, read_out.params)
     for row, length in enumerate(lengths):
         wanted = target[row, :length]
         source = read_out.source[row, : LENGTHS[row]]
         logits, _ = oracle.forced(source, [oracles.BOS, *wanted[:-1]])
         expected = oracles.nll(logits, wanted)
-        np.testing.assert_allclose(forced.nll[row], expected, rtol=1e-5)
+        np.testing.assert_allclose(-forced.log_probs[row].sum(), expected, rtol=1e-5)
         assert forced.correct[row] == (logits.argmax(axis=1) == wanted).sum()
 
 
@@ -124,13 +127,12 @@ def test_a_row_does_not_depend_on_padding_or_neighbours(read_out):
     source = read_out.source.copy()
     padding = np.arange(WIDTH)[None] >= LENGTHS[:, None]
     source[padding] = SYMBOLS
-    again, _ = decode(
-        read_out.model,
-        read_out.config,
-        read_out.params,
+    again = decode(
+        read_out.system,
         source[order],
         LENGTHS[order],
         read_out.ids[order],
+        per_token=True,
     )
     expected = jax.tree.map(lambda leaf: leaf[order], read_out.hypotheses)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(expected), strict=True):
@@ -156,13 +158,11 @@ def test_attention_comes_with_the_tokens_alone(read_out):
     st.sampled_from([0, 40, 300]),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_widest_limit_is_that_of_the_longest_source(ratio, extra, width):
+def test_a_limit_follows_from_its_source_alone(ratio, extra, width):
     config = DecodeConfig(length_ratio=ratio, length_extra=extra)
-    limits = np.asarray(limit(config, jnp.arange(width + 1), width))
-    assert limits.max() == limits[-1] == widest(config, width)
+    limits = np.array(output_lengths(config, width).most)
     assert (np.diff(limits) >= 0).all() and limits[0] == extra
-    wider = np.asarray(limit(config, jnp.arange(width + 1), width + 7))
-    np.testing.assert_array_equal(limits, wider)
+    assert output_lengths(config, width + 7).most[: width + 1] == limits.tolist()
     exact = np.ceil(np.round(ratio * np.arange(width + 1), 6)) + extra
     assert (limits >= exact).all() and (limits <= exact + 1).all()
 
@@ -170,7 +170,8 @@ def test_the_widest_limit_is_that_of_the_longest_source(ratio, extra, width):
 def test_a_limit_done_by_hand():
     config = DecodeConfig(length_ratio=0.15, length_extra=2)
     # In float32, 0.15 * 100 is above 15.
-    assert limit(config, jnp.array([0, 1, 20, 100]), 100).tolist() == [2, 3, 5, 17]
+    most = output_lengths(config, 100).most
+    assert [most[length] for length in (0, 1, 20, 100)] == [2, 3, 5, 17]
 
 
 def test_lengths_in_symbols_leave_out_an_eos_that_is_there():

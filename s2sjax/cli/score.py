@@ -1,0 +1,85 @@
+"""`s2sjax score`: how probable given outputs are to trained models."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s2sjax.cli import inputs, members, start
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2sjax.cli.inputs import Item
+    from s2sjax.tasks import Task
+
+COMMAND = Command(
+    "score",
+    "Scores given outputs: log-probabilities in nats, per token and in total.\n"
+    'FILE has one JSON object a line: {"input": .., "output": ..}. The end of an\n'
+    "output is a token of its own, and counted.",
+    flags=(
+        *members.FLAGS,
+        Flag("from_file", "inputs with outputs", value="FILE", required=True),
+        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        Flag("json", "one JSON object a line", False, type=bool),
+    ),
+    examples=("s2sjax score --workdir=runs/reversed --from_file=pairs.jsonl",),
+)
+END = "<eos>"  # how the end of an output is shown
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    values = parsed.values
+    paths = members.paths(values)
+    start.reading(paths[0])
+
+    from s2sjax.training.prediction import score
+    from s2sjax.training.trained import check_length
+
+    trained = members.open_all(values, paths)
+    task = trained.task
+    items = inputs.from_file(Path(values.from_file), task)
+    pairs = [
+        (inputs.encoded_source(item, task), _encoded_output(item, task))
+        for item in items
+    ]
+    if not pairs:
+        return 0
+    longer = check_length(trained, max(len(source) for source, _ in pairs))
+    if longer:
+        start.warn([longer])
+    for item, tokens in zip(items, score(trained.system, pairs), strict=True):
+        assert item.output is not None
+        line: dict[str, Any] = {
+            "input": item.input,
+            "output": item.output,
+            "logprob": float(tokens.sum()),
+            "token_logprobs": tokens.tolist(),
+        }
+        if values.json:
+            print(json.dumps(line, ensure_ascii=False))
+            continue
+        print(f"input    {task.source_vocabulary.join(item.input)}")
+        print(f"output   {task.target_vocabulary.join(item.output)}")
+        print(f"logprob  {line['logprob']:.4f}")
+        named = zip([*item.output, END], line["token_logprobs"], strict=True)
+        print("tokens   " + "  ".join(f"{s!s} {each:.4f}" for s, each in named) + "\n")
+    return 0
+
+
+def _encoded_output(item: "Item", task: "Task") -> list[int]:
+    if item.output is None:
+        raise UsageError(f"{item.where} has no field 'output' to score")
+    vocabulary = task.target_vocabulary
+    ids, strange = vocabulary.encode(item.output)
+    if strange and vocabulary.kind == "integer":
+        raise UsageError(
+            f"{item.where}: 'output' holds {', '.join(map(str, strange))}; symbols "
+            f"are {vocabulary.described()}"
+        )
+    if strange:
+        listed = ", ".join(repr(symbol) for symbol in strange)
+        start.warn([f"not in the vocabulary, scored as unknown: {listed}"])
+    return ids
