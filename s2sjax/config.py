@@ -31,6 +31,7 @@ __all__ = [
     "TrainConfig",
     "base_config",
     "canonical_json",
+    "checked",
     "coerced",
     "config_hash",
     "difference",

@@ -2,7 +2,9 @@
 
 `FILE[:variant]` names a Python file whose `get_config(variant)` returns a config;
 dotted overrides edit it through ml_collections' `config_flags`, which knows the type
-of every field. What goes wrong in the file is told in one line. Imports no jax.
+of every field. The file may describe sweeps beside it: `sweep(config)`, and
+`sweep_NAME(config)` for as many more as it likes. What goes wrong in the file is told
+in one line. Imports no jax.
 """
 
 import ast
@@ -14,7 +16,7 @@ import pathlib
 import re
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -22,7 +24,9 @@ from ml_collections import ConfigDict, config_flags
 
 from s2sjax import config
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, unknown
+
+SWEEP = "sweep"  # the function that a sweep without a name is
 
 
 def load_config(text: str, overrides: Mapping[str, str] | None = None) -> Config:
@@ -82,6 +86,36 @@ def load(text: str) -> ConfigDict:
             raise UsageError(f"{path}: {config.unknown_field(name)}")
         _assign(edited, name, config.coerced(known[name], value), f"{path}: ")
     return edited
+
+
+def sweeps(
+    text: str, names: Sequence[str], base: Config
+) -> dict[str, list[dict[str, Any]]]:
+    """What the sweeps of `FILE[:variant]` yield for a config, by name.
+
+    Args:
+      text: what `--config` names.
+      names: of sweeps, `NAME` for the function `sweep_NAME`; none: `sweep` itself.
+      base: the resolved config, which each function receives.
+
+    Raises:
+      UsageError: no such sweep, or whatever goes wrong in it.
+    """
+    path, _ = locate(text)
+    functions = _sweep_functions(path, _execute(path))
+    if not functions:
+        raise UsageError(f"{path} has no sweep; write a function sweep(config)")
+    if not names and SWEEP not in functions:
+        raise UsageError(
+            f"{path} has several sweeps; choose with --sweep=NAME,... "
+            f"(one of: {', '.join(functions)})"
+        )
+    found = {}
+    for name in names or [SWEEP]:
+        if name not in functions:
+            raise unknown(f"sweep of {path}", name, functions)
+        found[name] = _yielded(path, functions[name], base)
+    return found
 
 
 def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
@@ -204,6 +238,36 @@ def _get_config(
         return function(*[variant][:takes])
     except (Exception, SystemExit) as error:
         raise _told(path, error) from None
+
+
+def _sweep_functions(
+    path: pathlib.Path, module: types.ModuleType
+) -> dict[str, Callable[[Config], Any]]:
+    """The sweeps of a file by name; an imported function is none."""
+    found = {}
+    for name, function in vars(module).items():
+        own = inspect.isfunction(function) and (
+            function.__code__.co_filename == str(path)
+        )
+        if own and (name == SWEEP or name.startswith(f"{SWEEP}_")):
+            found[name.removeprefix(f"{SWEEP}_")] = function
+    return found
+
+
+def _yielded(
+    path: pathlib.Path, function: Callable[[Config], Any], base: Config
+) -> list[dict[str, Any]]:
+    try:
+        yielded = list(function(base))
+    except (Exception, SystemExit) as error:
+        raise _told(path, error) from None
+    for number, item in enumerate(yielded):
+        if not isinstance(item, dict):
+            raise UsageError(
+                f"{path}: {function.__name__} yields {item!r} as trial {number}, not "
+                'a dict such as {"task.length": 8, "seed": 1}'
+            )
+    return yielded
 
 
 def _told(path: pathlib.Path, error: BaseException) -> UsageError:

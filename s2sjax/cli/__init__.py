@@ -6,7 +6,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from s2sjax import __version__
-from s2sjax.cli import decode, doctor, evaluate, export, flags, inspection, tasks, train
+from s2sjax.cli import (
+    decode,
+    doctor,
+    evaluate,
+    export,
+    flags,
+    inspection,
+    sweep,
+    tasks,
+    train,
+)
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import RunError, UsageError
 
@@ -16,6 +26,7 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "eval": evaluate.main,
     "decode": decode.main,
     "export": export.main,
+    "sweep": sweep.main,
     "tasks": tasks.main,
     "config show": inspection.show,
     "config diff": inspection.diff,
@@ -26,6 +37,7 @@ COMMANDS = (
     evaluate.COMMAND,
     decode.COMMAND,
     export.COMMAND,
+    sweep.COMMAND,
     tasks.COMMAND,
     inspection.SHOW,
     inspection.DIFF,

@@ -34,6 +34,7 @@ class Parsed:
     positional: tuple[str, ...] = ()
     config: Config | None = None  # resolved, overrides applied
     overrides: dict[str, str] = field(default_factory=dict)  # by dotted field, as text
+    config_file: str = ""  # what --config named
 
 
 def read(doc: str, commands: Sequence[Command], argv: Sequence[str]) -> Parsed | str:
@@ -114,7 +115,14 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
         if "config" in given
         else None
     )
-    return Parsed(command.name, values, tuple(positional), config, overrides)
+    return Parsed(
+        command.name,
+        values,
+        tuple(positional),
+        config,
+        overrides,
+        given.get("config", ""),
+    )
 
 
 def _tokens(command: Command, argv: Sequence[str]) -> Iterator[tuple[str | None, str]]:

@@ -1,0 +1,185 @@
+"""How a sweep goes, for the person who waits for it."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from s2sjax.reporting.formats import cut, duration, number, percent, printable
+from s2sjax.reporting.screen import Screen
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.scheduler import Watcher
+from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial_files import Result
+from s2sjax.training.progress import LOWER
+
+REFRESH_SECONDS = 0.5
+FAILURES = 5  # shown at the end
+_SHARES = ("exact", "token_accuracy")
+
+
+class SweepConsole(Watcher):
+    """On a terminal one table that is redrawn; elsewhere a line for each trial.
+
+    Args:
+      trials: of the sweep.
+      ledger: how they stand.
+      quiet: show nothing, for those who read the JSON.
+      screen: where; None: standard output.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        ledger: Ledger,
+        *,
+        quiet: bool = False,
+        screen: Screen | None = None,
+    ):
+        self._trials, self._ledger, self._quiet = trials, ledger, quiet
+        self._screen = Screen() if screen is None else screen
+        self._metric = trials[0].config.train.metric if trials else "exact"
+        self._ended = 0  # trials in this launch
+        self._begun = self._drawn = time.monotonic()
+        self._live: Live | None = None
+
+    def said(self, line: str) -> None:
+        """The line, as it is."""
+        if not self._quiet:
+            self._screen.line(Text(printable(line)))
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        """A line, where there is no table."""
+        self._ended += 1
+        if self._screen.terminal and result.status != "failed":
+            return
+        what = result.error if result.status == "failed" else self._value(result)
+        parts = [
+            f"{self._over():,} of {len(self._trials):,}",
+            f"{result.status} {trial.name}",
+            cut(what, 200),
+            f"took {duration(result.seconds)}",
+            self._left(),
+        ]
+        self.said("  ".join(filter(None, parts)))
+
+    def passed(self) -> None:
+        """Draws the table again, a few times a second."""
+        now = time.monotonic()
+        if self._live is not None and now - self._drawn >= REFRESH_SECONDS:
+            self._drawn = now
+            self._live.update(self._table(), refresh=True)
+
+    def summarise(self, sweep: SweepDirectory, *, stopped: bool) -> None:
+        """How the sweep ended, what failed, what is best, and what to do next."""
+        if self._quiet:
+            return
+        counts = self._counts()
+        self.said(f"{sweep.path}: {', '.join(f'{n:,} {s}' for s, n in counts.items())}")
+        failed = [t for t in self._trials if self._ledger.status(t) == "failed"]
+        for trial in failed[:FAILURES]:
+            error = cut(self._ledger.results[trial.name].error, 300)
+            self.said(f"  failed: {trial.name}: {error}")
+        if len(failed) > FAILURES:
+            self.said(f"  and {len(failed) - FAILURES} more")
+        best = self._best()
+        if best is not None:
+            value = self._value(self._ledger.results[best.name])
+            self.said(f"best: {value}")
+            self.said(f"  {sweep.commands[best.name]}")
+        self.said("stopped; to go on:" if stopped else "next:")
+        if stopped:
+            self.said(f"  s2sjax sweep --workdir={sweep.path}")
+            return
+        self.said(f"  s2sjax report --workdir={sweep.path}")
+        if failed:
+            self.said(f"  s2sjax sweep  --workdir={sweep.path} --retry_failed")
+
+    def __enter__(self) -> "SweepConsole":
+        waiting = self._ledger.count("pending", self._trials)
+        over = self._over()
+        self.said(
+            f"{len(self._trials):,} trials"
+            + f", {over:,} of them ended before" * bool(over)
+            + f"; {waiting:,} to go"
+        )
+        if self._screen.terminal and not self._quiet:
+            self._live = Live(
+                self._table(),
+                console=self._screen.console,
+                auto_refresh=False,  # no thread beside the launcher
+                transient=True,
+            )
+            self._live.start()
+            # A process that is killed cannot give a hidden cursor back.
+            self._screen.console.show_cursor(True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _counts(self) -> dict[str, int]:
+        statuses = [self._ledger.status(trial) for trial in self._trials]
+        known = ("done", "running", "pending", "failed", "pruned")
+        return {s: statuses.count(s) for s in known if s == "done" or s in statuses}
+
+    def _over(self) -> int:
+        return sum(trial.name in self._ledger.results for trial in self._trials)
+
+    def _rate(self) -> float:
+        """Trials a second in this launch."""
+        return self._ended / max(time.monotonic() - self._begun, 1e-9)
+
+    def _left(self) -> str:
+        waiting = len(self._trials) - self._over()
+        if not waiting or not self._ended:
+            return ""
+        return f"left {duration(waiting / self._rate())}"
+
+    def _value(self, result: Result) -> str:
+        if self._metric not in result.metrics:
+            return ""
+        value = result.metrics[self._metric]
+        shown = percent(value) if self._metric in _SHARES else number(value)
+        return f"{self._metric} {shown}"
+
+    def _best(self) -> Trial | None:
+        found = {
+            trial.name: self._ledger.results[trial.name].metrics.get(self._metric)
+            for trial in self._trials
+            if self._ledger.status(trial) == "done"
+        }
+        known = {name: value for name, value in found.items() if value is not None}
+        if not known:
+            return None
+        choose = min if self._metric in LOWER else max
+        best = choose(known, key=known.__getitem__)
+        return next(trial for trial in self._trials if trial.name == best)
+
+    def _table(self) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="dim")
+        table.add_column(overflow="ellipsis", no_wrap=True)
+        counts = self._counts()
+        table.add_row("trials", "  ".join(f"{n:,} {s}" for s, n in counts.items()))
+        pace = f"{self._rate() * 3600:,.0f} an hour" if self._ended else "not known yet"
+        table.add_row("rate", "  ".join(filter(None, (pace, self._left()))))
+        running = [t.name for t in self._trials if t.name in self._ledger.running]
+        for name in running[:8]:
+            table.add_row("running", Text(name))
+        best = self._best()
+        if best is not None:
+            value = self._value(self._ledger.results[best.name])
+            table.add_row("best", Text(f"{value}  {best.name}"))
+        return table

@@ -1,0 +1,99 @@
+"""What `s2sjax sweep --dry_run` shows: trials, commands, groups and their costs."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from s2sjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2sjax.sweeps.cost import Cost
+    from s2sjax.sweeps.groups import Group
+    from s2sjax.sweeps.trial import Trial
+
+
+def show(
+    trials: "Sequence[Trial]", commands: Sequence[str], *, as_json: bool = False
+) -> None:
+    """Prints the plan of a sweep.
+
+    Raises:
+      UsageError: a trial that cannot be.
+    """
+    import jax
+
+    # Shapes alone are computed here; a device is for the trials.
+    jax.config.update("jax_platforms", "cpu")
+
+    from s2sjax.reporting import table
+    from s2sjax.reporting.screen import Screen
+    from s2sjax.sweeps import checks
+    from s2sjax.sweeps.groups import group
+
+    checks.check(trials)
+    groups = group(trials)
+    costs = [_cost(each) for each in groups]
+    if as_json:
+        pairs = zip(groups, costs, strict=True)
+        described = [_described(each, cost) for each, cost in pairs]
+        plan = {"trials": len(trials), "groups": described, "commands": list(commands)}
+        print(json.dumps(plan))
+        return
+    screen = Screen()
+    rows = [
+        (f"{trial.index:04d}", trial.config_hash, command)
+        for trial, command in zip(trials, commands, strict=True)
+    ]
+    title = f"{len(trials):,} trials"
+    table.show(table.Table(title, ("trial", "config", "command"), rows), screen)
+    table.show(_groups(groups, costs), screen)
+
+
+def _cost(group: "Group") -> "Cost":
+    from s2sjax.sweeps import cost
+
+    try:
+        return cost.estimate(group.widest)
+    except UsageError as error:
+        raise UsageError(f"trial {group.trials[0].index}: {error}") from None
+
+
+def _groups(groups: "Sequence[Group]", costs: "Sequence[Cost]") -> Any:
+    from s2sjax.reporting import table
+    from s2sjax.reporting.formats import number
+
+    header = ("group", "trials", "parameters", "GFLOP/step", "GFLOP", "MiB", "varying")
+    rows = []
+    for place, (group, cost) in enumerate(zip(groups, costs, strict=True)):
+        size = len(group.trials)
+        flops = cost.step_flops * size
+        rows.append(
+            (
+                str(place),
+                f"{size:,}",
+                f"{cost.parameters:,}",
+                number(flops / 1e9, 3),
+                number(flops * cost.steps / 1e9, 3),
+                f"{cost.memory * size / 2**20:,.1f}",
+                ", ".join(group.varying()) or "nothing",
+            )
+        )
+    return table.Table(
+        f"{len(groups):,} programs, if trials that differ in numbers alone share one",
+        header,
+        rows,
+        header[:-1],
+        "Parameters are of one trial, FLOPs (of matrix products) and memory of all "
+        "trials of a group, each padded to the largest.",
+    )
+
+
+def _described(group: "Group", cost: "Cost") -> dict[str, Any]:
+    return {
+        "trials": [trial.index for trial in group.trials],
+        "varying": group.varying(),
+        "parameters": cost.parameters,
+        "steps": cost.steps,
+        "step_flops": cost.step_flops,
+        "memory": cost.memory,
+    }

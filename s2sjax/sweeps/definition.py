@@ -1,0 +1,96 @@
+"""From the sweeps of a config file to trials whose every field is checked."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from s2sjax import config as configs
+from s2sjax import experiment
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.sweeps.algebra import Overrides, product
+from s2sjax.sweeps.trial import Trial, make
+
+
+def define(
+    text: str, base: Config, names: Sequence[str] = (), most: int | None = None
+) -> list[Trial]:
+    """The trials of a config file: the cross product of its sweeps `names`.
+
+    Args:
+      text: `FILE[:variant]`.
+      base: its config, with what the command line overrides.
+      names: of sweeps; none: the one that is called `sweep`.
+      most: how many trials are kept, the first ones; None: all.
+
+    Raises:
+      UsageError: an unknown or empty sweep, two that set the same field, or a trial
+        that `resolve` refuses.
+    """
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"--sweep={','.join(names)}: {twice[0]} is chosen twice")
+    yielded = experiment.sweeps(text, names, base)
+    for name, trials in yielded.items():
+        if not trials:
+            raise UsageError(f"{text}: the sweep '{name}' yields no trial")
+    try:
+        overrides = product(*yielded.values())
+    except UsageError as error:
+        raise UsageError(f"--sweep={','.join(names)}: {error}") from None
+    return resolve(base, itertools.islice(overrides, most))
+
+
+def resolve(base: Config, sweep: Iterable[Mapping[str, Any]]) -> list[Trial]:
+    """The trials of a list of overrides, each checked against the schema.
+
+    Raises:
+      UsageError: an unknown field (with the nearest one), an impossible value, or a
+        trial that is the same run as an earlier one; it names the trial.
+
+    >>> base = configs.resolve({"train": {"steps": 5}})
+    >>> [trial.config.seed for trial in resolve(base, [{"seed": 3}, {"seed": 4}])]
+    [3, 4]
+    """
+    values = configs.flatten(base)
+    trials: list[Trial] = []
+    first: dict[Config, int] = {}
+    for index, given in enumerate(sweep):
+        try:
+            trial = make(index, *_resolved(values, given))
+        except UsageError as error:
+            raise UsageError(f"trial {index}: {error}") from None
+        same = first.setdefault(trial.config, index)
+        if same != index:
+            raise UsageError(
+                f"trial {index} is the same run as trial {same}: {dict(given)}"
+            )
+        trials.append(trial)
+    if not trials:
+        raise UsageError("the sweep yields no trial")
+    return trials
+
+
+def _resolved(
+    base: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Overrides, Config]:
+    known = configs.fields()
+    overrides = {}
+    for field, value in given.items():
+        if field not in known:
+            raise configs.unknown_field(str(field))
+        # A number of numpy's, out of np.logspace, is a number.
+        plain = value.item() if hasattr(value, "item") else value
+        overrides[field] = configs.checked(known[field], plain)
+    return overrides, configs.resolve(_nested({**base, **overrides}))
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, last = path.split(".")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return nested

@@ -1,0 +1,114 @@
+"""`trials.jsonl`: a row per trial, derived from the trials' directories.
+
+It is for people and for `s2sjax report`, and never read to decide what to do: a row
+that is lost or half written comes back whole with the next launch.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from s2sjax.errors import RunError
+from s2sjax.sweeps import trial_files
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial_files import Result
+from s2sjax.training import atomic
+
+NAME = "trials.jsonl"
+SECONDS = 1.0  # between two writings of it
+
+
+class Ledger:
+    """How all trials of a sweep stand; written at most once a second, and at the end.
+
+    `results` holds how each trial ended, by name; those that have not are missing.
+    """
+
+    def __init__(self, sweep: SweepDirectory):
+        self._sweep = sweep
+        self.results: dict[str, Result] = {}
+        self.running: set[str] = set()
+        self._written = -SECONDS
+        self._lines: dict[str, str] = {}
+        for trial in sweep.trials:
+            result = trial_files.read_result(sweep.of(trial))
+            if result is not None:
+                self.results[trial.name] = result
+
+    def status(self, trial: Trial) -> str:
+        """done, failed, pruned, running or pending."""
+        if trial.name in self.results:
+            return self.results[trial.name].status
+        return "running" if trial.name in self.running else "pending"
+
+    def count(self, status: str, trials: Sequence[Trial]) -> int:
+        """How many of some trials have a status."""
+        return sum(self.status(trial) == status for trial in trials)
+
+    def begin(self, trial: Trial) -> None:
+        """A trial runs, again perhaps: how it ended before counts no more."""
+        if self.results.pop(trial.name, None) is not None:
+            (self._sweep.of(trial) / trial_files.RESULT).unlink(missing_ok=True)
+        self.running.add(trial.name)
+        self._changed(trial)
+
+    def pause(self, trial: Trial) -> None:
+        """A trial stopped before its end, and waits for another turn."""
+        self.running.discard(trial.name)
+        self._changed(trial)
+
+    def end(self, trial: Trial, result: Result) -> None:
+        """A trial ended: written to its directory first, then to the table.
+
+        Raises:
+          RunError: the disk is full; the trial is run again by the next launch.
+        """
+        directory = self._sweep.of(trial)
+        try:
+            trial_files.restore_config(directory, trial)
+            trial_files.write_result(directory, result)
+        except OSError as error:
+            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
+        self.running.discard(trial.name)
+        self.results[trial.name] = result
+        self._changed(trial)
+
+    def write(self) -> None:
+        """Writes the table.
+
+        Raises:
+          RunError: it could not be written.
+        """
+        for trial in self._sweep.trials:
+            if trial.name not in self._lines:
+                self._lines[trial.name] = json.dumps(self.row(trial))
+        lines = (self._lines[trial.name] for trial in self._sweep.trials)
+        try:
+            text = "".join(f"{line}\n" for line in lines)
+            atomic.write_text(self._sweep.path / NAME, text)
+        except OSError as error:
+            path = self._sweep.path / NAME
+            raise RunError(f"cannot write {path}: {error.strerror}") from None
+        self._written = time.monotonic()
+
+    def row(self, trial: Trial) -> dict[str, Any]:
+        """What the table says of a trial."""
+        empty = Result("pending", attempts=0)
+        result = dataclasses.asdict(self.results.get(trial.name, empty))
+        return {
+            "index": trial.index,
+            "name": trial.name,
+            "overrides": trial.overrides,
+            **result,
+            "status": self.status(trial),
+            "config_hash": trial.config_hash,
+            "command": self._sweep.commands[trial.name],
+        }
+
+    def _changed(self, trial: Trial) -> None:
+        self._lines.pop(trial.name, None)
+        if time.monotonic() - self._written >= SECONDS:
+            self.write()

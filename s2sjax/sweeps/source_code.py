@@ -1,0 +1,57 @@
+"""Which code a sweep was launched with: the commit, and what differs from it."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import s2sjax
+
+
+class SourceCode(NamedTuple):
+    """The state of a git repository."""
+
+    version: str  # of s2sjax
+    commit: str  # empty where there is no repository
+    difference: str  # `git diff HEAD`, and the names of files git does not know
+
+    @property
+    def difference_hash(self) -> str:
+        """The hash of the difference; empty where there is none."""
+        digest = hashlib.sha256(self.difference.encode()).hexdigest()[:16]
+        return digest if self.difference else ""
+
+    def record(self) -> dict[str, str]:
+        """What a launch keeps of it, beside the text of the difference."""
+        return {
+            "s2sjax": self.version,
+            "commit": self.commit,
+            "difference": self.difference_hash,
+        }
+
+
+def describe(folder: Path) -> SourceCode:
+    """The repository that holds `folder`; without one, or without git, no commit."""
+    commit = _git(folder, "rev-parse", "HEAD").strip()
+    difference = ""
+    if commit:
+        # The whole repository, wherever in it the folder is.
+        root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
+        unknown = _git(root, "ls-files", "--others", "--exclude-standard")
+        difference = _git(root, "diff", "HEAD")
+        difference += "".join(f"untracked: {line}\n" for line in unknown.splitlines())
+    return SourceCode(s2sjax.__version__, commit, difference)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    text = done.stdout.decode(errors="replace")
+    return text if done.returncode == 0 else ""

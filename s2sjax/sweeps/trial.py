@@ -1,0 +1,56 @@
+"""A trial: one run of a sweep, by its number, its overrides and its whole config."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s2sjax import config as configs
+from s2sjax.config import Config
+from s2sjax.sweeps.algebra import Overrides
+
+LONGEST_SLUG = 100
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep."""
+
+    index: int
+    overrides: Overrides
+    config: Config  # resolved
+    name: str  # of its directory
+
+    @property
+    def config_hash(self) -> str:
+        """The hash of every field."""
+        return configs.config_hash(self.config)
+
+
+def make(index: int, overrides: Overrides, config: Config) -> Trial:
+    """A trial that has no directory yet, named by index, overrides and config.
+
+    >>> from s2sjax.config import resolve
+    >>> trial = make(7, {"seed": 1}, resolve({"seed": 1, "train": {"steps": 5}}))
+    >>> trial.name.rpartition("-")[0]
+    '0007-seed=1'
+    """
+    words = [f"{index:04d}", slug(overrides), configs.config_hash(config)]
+    return Trial(index, overrides, config, "-".join(filter(None, words)))
+
+
+def slug(overrides: Overrides) -> str:
+    """Overrides as part of a file's name that needs no quoting in a shell.
+
+    >>> slug({"task.length": 8, "train.optimizer": "adam:b2=0.98"})
+    'task.length=8-train.optimizer=adam_b2=0.98'
+    """
+    text = "-".join(f"{field}={value}" for field, value in overrides.items())
+    return re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:LONGEST_SLUG].rstrip("-.")
+
+
+def renumbered(trials: Sequence[Trial], first: int) -> list[Trial]:
+    """The trials in order, counted from `first`."""
+    return [
+        make(first + place, trial.overrides, trial.config)
+        for place, trial in enumerate(trials)
+    ]

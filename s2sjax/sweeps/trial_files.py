@@ -1,0 +1,132 @@
+"""What the directory of a trial keeps beside its run, and how it is read back.
+
+    trial.json    index, overrides, command line and config, as they were launched
+    config.json   the config, from which `s2sjax train` starts and continues the run
+    result.json   how the trial ended, written once it has; see `Result`
+    log           what its workers said
+    test.json     its evaluation on test data, written by the run
+
+Imports no jax.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from s2sjax import config as configs
+from s2sjax.errors import UsageError
+from s2sjax.sweeps.trial import Trial
+from s2sjax.training import atomic, run_files
+
+TRIAL, RESULT, TEST, LOG = "trial.json", "result.json", "test.json", "log"
+ENDINGS = ("done", "failed", "pruned")
+# Numbers of an evaluation that say what was evaluated, and are no metric.
+_ABOUT = ("seed",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a trial ended."""
+
+    status: str  # one of ENDINGS
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0  # that its workers took
+    device: str = ""
+    error: str = ""
+    attempts: int = 1
+
+
+def create(folder: Path, trial: Trial, command: str) -> Path:
+    """Makes the directory of a trial in one step: it is there whole, or not at all.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    made, half = folder / trial.name, folder / f".{trial.name}"
+    shutil.rmtree(half, ignore_errors=True)  # of a launcher that was killed
+    half.mkdir()
+    config = configs.canonical_json(trial.config)
+    kept = {
+        "index": trial.index,
+        "overrides": trial.overrides,
+        "command": command,
+        "config": json.loads(config),
+    }
+    (half / run_files.CONFIG).write_text(config + "\n", encoding="utf-8")
+    (half / TRIAL).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    os.replace(half, made)
+    return made
+
+
+def read(directory: Path) -> tuple[Trial, str]:
+    """A trial and its command line, from its directory.
+
+    Raises:
+      UsageError: it is damaged, or not that of a trial.
+    """
+    path = directory / TRIAL
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        config = configs.resolve(kept["config"])
+        trial = Trial(int(kept["index"]), kept["overrides"], config, directory.name)
+        return trial, str(kept.get("command", ""))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+
+
+def restore_config(directory: Path, trial: Trial) -> None:
+    """Puts `config.json` back where a run that could not begin took it away."""
+    if not (directory / run_files.CONFIG).is_file():
+        directory.mkdir(parents=True, exist_ok=True)
+        text = configs.canonical_json(trial.config) + "\n"
+        atomic.write_text(directory / run_files.CONFIG, text)
+
+
+def write_result(directory: Path, result: Result) -> None:
+    """Says how a trial ended, whole or not at all."""
+    text = json.dumps(dataclasses.asdict(result), indent=1) + "\n"
+    atomic.write_text(directory / RESULT, text)
+
+
+def read_result(directory: Path) -> Result | None:
+    """How a trial ended; None where it has not, or where the file is damaged."""
+    kept = _object(directory / RESULT)
+    try:
+        result = Result(**kept)
+    except TypeError:
+        return None
+    said = result.status in ENDINGS and isinstance(result.metrics, dict)
+    return result if said and (result.metrics or result.status != "done") else None
+
+
+def test_metrics(directory: Path) -> dict[str, float]:
+    """The numbers of `test.json`; empty where there is none, or half of one."""
+    return {
+        name: value
+        for name, value in _object(directory / TEST).items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and name not in _ABOUT
+    }
+
+
+def device(directory: Path) -> str:
+    """What the run of a trial was begun on; empty where it has not begun."""
+    return str(_object(directory / run_files.RECORD).get("device", ""))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,151 @@
+"""Whatever becomes of a worker, its trial is not lost and the others do not notice."""
+
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import pytest
+
+from s2sjax.sweeps import trial_files
+from s2sjax.training.lock import Lock
+
+DONE = """echo '{"exact": 0.5, "step": 4, "seed": 9}' > $1/test.json"""
+
+
+def of_one(script):
+    """The trial of seed 2 does this first; the others are done."""
+    return f"case $1 in *-seed=2-*) {script} ;; esac\n{DONE}"
+
+
+def log(ran, seed):
+    trial = next(t for t in ran.trials if t.config.seed == seed)
+    path = ran.path / "trials" / trial.name / "log"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_every_trial_runs_once_and_its_row_says_so(launch, rows):
+    ran = launch(f"echo once; {DONE}")
+    table = rows(ran.path)
+    assert [row["index"] for row in table] == [0, 1, 2, 3]
+    for row, trial in zip(table, ran.trials, strict=True):
+        assert row["status"] == "done" and row["name"] == trial.name
+        assert row["metrics"] == {"exact": 0.5, "step": 4}
+        assert row["overrides"] == {"seed": trial.config.seed}
+        assert row["config_hash"] == trial.config_hash and row["attempts"] == 1
+        assert row["seconds"] > 0 and row["error"] == ""
+        assert log(ran, trial.config.seed) == ["once"]
+    # What is done is not run again, and what is new is.
+    again = launch(f"echo twice; {DONE}", count=5)
+    assert set(again.status.values()) == {"done"}
+    assert [log(again, seed) for seed in range(5)] == [["once"]] * 4 + [["twice"]]
+
+
+def test_a_trial_that_fails_is_tried_again_and_the_sweep_goes_on(launch, rows):
+    ran = launch(of_one("echo try; echo 's2sjax: out of luck'; exit 1"), failed=2)
+    assert ran.status == {0: "done", 1: "done", 2: "failed", 3: "done"}
+    row = rows(ran.path)[2]
+    assert row["error"] == "exit code 1: out of luck" and row["attempts"] == 3
+    assert log(ran, 2).count("try") == 3 and row["metrics"] == {}
+    # A failure is final, until somebody asks.
+    assert launch(DONE).status[2] == "failed"
+
+
+def test_misuse_is_not_tried_again(launch, rows):
+    ran = launch(of_one("echo 's2sjax: no such file'; exit 2"), failed=5)
+    assert rows(ran.path)[2]["attempts"] == 1 and ran.status[2] == "failed"
+
+
+def test_an_end_without_an_evaluation_is_a_failure(launch, rows):
+    ran = launch(of_one("exit 0"), failed=0)
+    assert ran.status == {0: "done", 1: "done", 2: "failed", 3: "done"}
+    ran = launch(f"{DONE}; echo '{{\"exact\": 0.' > $1/test.json", count=5, failed=0)
+    assert ran.status[4] == "failed"
+
+
+@pytest.mark.parametrize("end", ["kill -KILL $$", "kill -TERM $$", "exit 143"])
+def test_a_worker_that_is_killed_is_no_failure(launch, rows, end):
+    killed = f"[ -e $1/was ] || {{ touch $1/was; {end}; }}"
+    ran = launch(of_one(killed), failed=0)
+    assert set(ran.status.values()) == {"done"}
+    assert rows(ran.path)[2]["attempts"] == 2
+    assert any("was preempted" in line for line in ran.said)
+
+
+def test_a_worker_that_is_always_killed_is_given_up(launch, rows):
+    ran = launch(of_one("kill -KILL $$"), failed=0, preempted=2)
+    row = rows(ran.path)[2]
+    assert (ran.status[2], row["attempts"]) == ("failed", 3)
+    assert row["error"] == "preempted 3 times, signal 9"
+
+
+def test_a_silent_worker_is_ended_with_what_it_started(launch, rows):
+    ran = launch(of_one("sleep 60 & echo $! > $1/child; wait"), failed=0, silence=1)
+    assert ran.status == {0: "done", 1: "done", 2: "failed", 3: "done"}
+    assert rows(ran.path)[2]["error"] == "no sign of life for 1 s"
+    child = ran.path / "trials" / ran.trials[2].name / "child"
+    time.sleep(0.1)
+    state = pathlib.Path(f"/proc/{child.read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_worker_that_speaks_is_not_silent(launch):
+    speaks = "for i in 1 2 3 4 5 6 7 8; do echo x >> $1/metrics.jsonl; sleep 0.2; done"
+    ran = launch(of_one(speaks), failed=0, silence=1)
+    assert set(ran.status.values()) == {"done"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_handed_on_once_and_the_trials_wait(launch, rows, tmp_path, number):
+    script = (
+        "trap 'echo saved; exit 143' TERM; trap 'echo wrong' INT\n"
+        f"touch $1/began; sleep 60 & wait; {DONE}"
+    )
+    sent = []
+
+    def stop_when_two_run():
+        if len(list(tmp_path.glob("sweep/trials/*/began"))) == 2 and not sent:
+            sent.append(os.kill(os.getpid(), number))
+
+    ran = launch(script, meanwhile=stop_when_two_run)
+    assert set(ran.status.values()) == {"pending"}
+    assert [log(ran, seed) for seed in range(4)] == [["saved"], ["saved"], [], []]
+    assert [row["status"] for row in rows(ran.path)] == ["pending"] * 4
+    assert set(launch(DONE).status.values()) == {"done"}
+
+
+def test_a_trial_that_another_launchers_worker_trains_is_waited_for(launch):
+    ran = launch("exit 1", count=2, failed=0)
+    orphan = ran.path / "trials" / ran.trials[1].name
+    (orphan / trial_files.RESULT).unlink()
+    lock = Lock(orphan)
+    threading.Timer(0.5, lock.close).start()
+    begun = time.monotonic()
+    again = launch(DONE, count=3)
+    assert again.status == {0: "failed", 1: "done", 2: "done"}
+    assert time.monotonic() - begun > 0.4
+    assert any("is being trained already" in line for line in again.said)
+
+
+def test_a_half_written_result_is_run_again(launch, rows):
+    ran = launch(f"echo once; {DONE}")
+    for seed, text in ((1, '{"status": "done", "met'), (3, "[]"), (0, "")):
+        path = ran.path / "trials" / ran.trials[seed].name / trial_files.RESULT
+        path.write_text(text)
+    table = ran.path / "trials.jsonl"
+    table.write_bytes(table.read_bytes()[:-40])
+    ran = launch(f"echo twice; {DONE}")
+    assert set(ran.status.values()) == {"done"}
+    assert [row["status"] for row in rows(ran.path)] == ["done"] * 4
+    assert log(ran, 2) == ["once"] and log(ran, 3) == ["once", "twice"]
+
+
+def test_workers_are_pinned_to_their_share(launch):
+    cores = sorted(os.sched_getaffinity(0))
+    show = "grep Cpus_allowed_list /proc/self/status | cut -f 2"
+    ran = launch(f"sleep 0.2; {show}; {DONE}", workers=min(2, len(cores)))
+    found = {log(ran, seed)[0] for seed in range(4)}
+    assert len(found) == min(2, len(cores))
+    if len(cores) == 2:
+        assert found == {str(core) for core in cores}
