@@ -1,0 +1,85 @@
+"""`s2sjax report`: the answer of a sweep, as tables, pictures and one page."""
+
+import json
+from pathlib import Path
+
+from s2sjax.cli import start
+from s2sjax.cli.command import Command, Flag
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError, cannot_write
+
+COMMAND = Command(
+    "report",
+    "Shows what a sweep says, also while it runs.\n"
+    "Prints means over seeds, the sensitivity to each factor and the best trial;\n"
+    "writes pictures, CSV files and a page to open in a browser to DIR/report.",
+    flags=(
+        Flag("workdir", "the sweep", value="DIR", required=True),
+        Flag(
+            "group_by",
+            "the fields whose values are told apart; unset: all that vary, but the "
+            "seed",
+            value="FIELD,...",
+        ),
+        Flag("metric", "what is compared", "exact", value="NAME"),
+        Flag("html", "write the page here too", value="FILE"),
+        Flag("json", "one JSON object instead of tables", False, type=bool),
+    ),
+    examples=(
+        "s2sjax report --workdir=sweeps/lengths",
+        "s2sjax report --workdir=sweeps/lengths --group_by=task.length --metric=nll",
+    ),
+)
+
+
+def main(parsed: Parsed) -> int:
+    """Runs the command; returns the exit code."""
+    from s2sjax.reporting import sweep_table
+    from s2sjax.reporting.findings import as_json, find
+    from s2sjax.reporting.screen import Screen
+    from s2sjax.reporting.sweep_report import show_findings
+
+    values = parsed.values
+
+    def say(line: str) -> None:
+        start.warn([line])
+
+    table = sweep_table.read(values.workdir, say)
+    by = None if values.group_by is None else table.check_fields(values.group_by)
+    found = find(table, values.metric, by)
+    page = None if values.html is None else _page_path(values.html)
+    if values.json:
+        print(json.dumps(as_json(found)))
+    else:
+        show_findings(found, Screen())
+    folder = table.directory / "report"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(str(folder), error) from None
+
+    # After the tables, since matplotlib takes its time to start.
+    from s2sjax.reporting.page import write_page
+    from s2sjax.reporting.sweep_pictures import draw_pictures
+    from s2sjax.reporting.sweep_report import write_csv
+    from s2sjax.reporting.trial_files import read_all
+
+    files = read_all(table, say)
+    write_csv(found, folder)
+    pages = [folder / "index.html", *([page] if page else [])]
+    for path in pages:
+        write_page(found, files, path)
+    draw_pictures(found, files, folder, say)
+    if not values.json:
+        print(f"\npictures and CSV files: {folder}\npage: {pages[-1]}")
+    return 0
+
+
+def _page_path(text: str) -> Path:
+    """`--html=FILE`, checked before anything is written."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise UsageError(f"--html={text} is a folder; it takes a FILE")
+    if not path.parent.is_dir():
+        raise UsageError(f"--html={text}: there is no folder '{path.parent}'")
+    return path

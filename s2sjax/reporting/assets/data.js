@@ -1,0 +1,94 @@
+"use strict";
+// What the page is about, and the arithmetic on it. The data is text that others wrote:
+// it reaches the document by textContent alone.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const {trials, factors, metrics} = data;
+
+function put(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child != null));
+  return node;
+}
+
+const element = (tag, attributes = {}, ...children) =>
+  put(document.createElement(tag), attributes, children);
+
+const drawn = (tag, attributes = {}, ...children) =>
+  put(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+const at = (id) => document.getElementById(id);
+
+const metricOf = (name) => metrics.find((metric) => metric.name === name);
+
+const significant = (value, digits) =>
+  value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e6)
+    ? value.toExponential(digits - 1)
+    : String(Number(value.toPrecision(digits)));
+
+/** A value in few characters; of a share only 1 is 100 and only 0 is 0. */
+function written(value, metric) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  if (!metric.share) return significant(value, 3);
+  if (value >= 0.995 && value < 1) return ">99";
+  if (value > 0 && value < 0.005) return "<1";
+  return String(Math.floor(100 * value + 0.5));
+}
+
+function exactly(value, metric) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  return metric.share ? `${(100 * value).toFixed(2)} %` : significant(value, 4);
+}
+
+/** Mean and half of Student's 95 % interval: t s / sqrt(n). */
+function estimate(values) {
+  const n = values.length;
+  if (n === 0) return {n, mean: NaN, half: NaN};
+  const mean = values.reduce((sum, value) => sum + value, 0) / n;
+  if (n === 1) return {n, mean, half: NaN};
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const t = data.t[Math.min(n - 1, data.t.length) - 1];
+  return {n, mean, half: t * Math.sqrt(squares / (n - 1) / n)};
+}
+
+const valueOf = (trial, metric) =>
+  trial.status === "done" ? trial.metrics[metric.name] : undefined;
+
+function estimateOf(members, metric) {
+  const values = members.map((trial) => valueOf(trial, metric));
+  return estimate(values.filter((value) => value !== undefined));
+}
+
+/** Groups of trials by a text for each, in the order of first appearance. */
+function grouped(members, key) {
+  const groups = new Map();
+  for (const trial of members) {
+    const name = key(trial);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(trial);
+  }
+  return groups;
+}
+
+const levelOf = (trial, factor) => factors[factor].levels[trial.codes[factor]];
+
+function counted(members) {
+  const groups = [...grouped(members, (trial) => trial.status)];
+  return groups.map(([status, some]) => `${some.length} ${status}`).join(", ");
+}
+
+/** Of the trials that are done, the first with the best value. */
+function bestTrial(metric) {
+  const sign = metric.lower ? -1 : 1;
+  let best;
+  for (const trial of trials) {
+    const value = valueOf(trial, metric);
+    if (value === undefined) continue;
+    if (!best || sign * value > sign * best.metrics[metric.name]) best = trial;
+  }
+  return best;
+}

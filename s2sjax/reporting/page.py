@@ -1,0 +1,184 @@
+"""One page that holds a whole sweep: opens from disk, needs no network."""
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from s2sjax.errors import cannot_write
+from s2sjax.reporting import sensitivity
+from s2sjax.reporting.arrangement import arrange
+from s2sjax.reporting.factor import Factor, factors, level_label
+from s2sjax.reporting.findings import Findings, compared
+from s2sjax.reporting.formats import cut
+from s2sjax.reporting.groups import t_quantile
+from s2sjax.reporting.measure import measure
+from s2sjax.reporting.trial_files import TrialFiles, command_line
+from s2sjax.training import atomic, journal
+
+SCRIPTS = ("data.js", "heatmap.js", "trial.js", "page.js")
+# What keeps the page of a thousand trials at a few megabytes.
+_POINTS = 40_000  # of all curves, and at least _FEWEST of each
+_FEWEST, _MOST = 20, 200
+_SAMPLES, _SAMPLE_WIDTH = 6, 300
+
+
+def write_page(found: Findings, files: Sequence[TrialFiles], path: Path) -> None:
+    """Writes the page; data that looks like markup stays data.
+
+    Args:
+      files: of each trial of the table.
+
+    Raises:
+      UsageError, RunError: the file cannot be written.
+    """
+    folder = resources.files("s2sjax.reporting") / "assets"
+    parts = {
+        "title": html.escape(f"{found.table.directory.name}: a sweep"),
+        "style": (folder / "page.css").read_text(encoding="utf-8"),
+        "data": script_json(page_data(found, files)),
+        "script": "\n".join(
+            (folder / name).read_text(encoding="utf-8") for name in SCRIPTS
+        ),
+    }
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    # In one pass, so that braces in the data are not replaced again.
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise cannot_write(str(path), error) from None
+
+
+def script_json(value: Any) -> str:
+    r"""JSON that can stand in a `<script>`: ASCII, and nothing that ends it.
+
+    >>> script_json({"a": "</script>", "b": float("nan")})
+    '{"a": "\\u003c/script\\u003e", "b": null}'
+    """
+    text = json.dumps(journal.plain(value), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
+    """What the page knows; positions and levels are by index."""
+    table = found.table
+    shown = [*found.by, *factors(table, found.averaged)]
+    arrangement = arrange(found.by)
+    logged = dict.fromkeys(name for one in files for name in one.metrics())
+    names = list(dict.fromkeys([*table.metrics(), *logged, found.measure.name]))
+    steps: dict[tuple[int, ...], int] = {}
+    curves = [_curve(one, names, len(files), steps) for one in files]
+    return {
+        "metric": found.measure.name,
+        "metrics": [
+            {
+                "name": one.name,
+                "label": one.label,
+                "unit": one.unit,
+                "share": one.share,
+                "lower": one.lower,
+            }
+            for one in map(measure, names)
+        ],
+        "factors": [
+            {
+                "field": one.field,
+                "name": one.name,
+                "levels": one.labels,
+                "averaged": one.field in found.averaged,
+            }
+            for one in shown
+        ],
+        "across": _place(arrangement.across, shown),
+        "down": _place(arrangement.down, shown),
+        "trials": [
+            _trial(found, place, shown, files[place], curves[place])
+            for place in range(len(table.trials))
+        ],
+        "steps": list(steps),
+        "effects": {name: _effects(found, name) for name in table.metrics()},
+        "formula": sensitivity.FORMULA,
+        "t": [round(t_quantile(freedom), 4) for freedom in range(1, 200)],
+    }
+
+
+def _place(axis: Factor | None, shown: Sequence[Factor]) -> int:
+    return -1 if axis is None else list(shown).index(axis)
+
+
+def _trial(
+    found: Findings,
+    place: int,
+    shown: Sequence[Factor],
+    files: TrialFiles,
+    curve: dict[str, Any] | None,
+) -> dict[str, Any]:
+    trial = found.table.trials[place]
+    return {
+        "index": trial.index,
+        "name": trial.name,
+        "status": trial.status,
+        "codes": [one.codes[place] for one in shown],
+        "values": [level_label(trial.overrides.get(one.field)) for one in shown],
+        "overrides": [[f, level_label(v)] for f, v in trial.overrides.items()],
+        "metrics": trial.metrics,
+        "seconds": trial.seconds,
+        "device": trial.device,
+        "error": trial.error,
+        "command": command_line(found.table, trial),
+        "curve": curve,
+        "samples": [
+            [cut(text, _SAMPLE_WIDTH) for text in sample]
+            for sample in files.samples[:_SAMPLES]
+        ],
+    }
+
+
+def _curve(
+    files: TrialFiles,
+    names: Sequence[str],
+    trials: int,
+    steps: dict[tuple[int, ...], int],
+) -> dict[str, Any] | None:
+    """The evaluations, thinned where they are many; `steps` are kept once for all."""
+    most = min(max(_POINTS // max(trials, 1), _FEWEST), _MOST)
+    count = len(files.valid)
+    if not count:
+        return None
+    kept = sorted({round(i * (count - 1) / max(most - 1, 1)) for i in range(most)})
+    entries = [files.valid[i] for i in kept if i < count]
+    key = tuple(entry["step"] for entry in entries)
+    logged = set(files.metrics())
+    return {
+        "at": steps.setdefault(key, len(steps)),
+        "values": {
+            name: [_rounded(entry.get(name)) for entry in entries]
+            for name in names
+            if name in logged
+        },
+    }
+
+
+def _rounded(value: Any) -> float | None:
+    return float(f"{value:.4g}") if isinstance(value, int | float) else None
+
+
+def _effects(found: Findings, metric: str) -> list[dict[str, Any]]:
+    by = factors(found.table, compared(found.table))
+    return [
+        {
+            "field": effect.field,
+            "share": effect.share,
+            "chance": effect.chance,
+            "range": effect.span,
+            "lowest": effect.lowest,
+            "highest": effect.highest,
+        }
+        for effect in sensitivity.effects(found.table, by, metric)
+    ]

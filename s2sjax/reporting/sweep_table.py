@@ -1,0 +1,208 @@
+"""The trials of a sweep, as its directory has them."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from s2sjax.errors import UsageError, unknown
+from s2sjax.training import run_files
+
+TRIALS = "trials.jsonl"
+STATUSES = ("done", "running", "pending", "failed", "pruned")
+SEED = "seed"  # a replicate: averaged over unless it is asked for
+_USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
+# Numbers of an evaluation that are not a result.
+_NO_METRICS = ("step", "examples", "seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A row of `trials.jsonl`, checked."""
+
+    index: int
+    name: str  # of its directory in `trials`
+    overrides: Mapping[str, Any]  # by dotted field
+    status: str  # one of STATUSES
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # finite
+    seconds: float | None = None
+    device: str = ""
+    error: str = ""
+    command: str = ""
+
+    def value(self, metric: str) -> float | None:
+        """The metric, of a trial that is done: earlier numbers do not compare."""
+        return self.metrics.get(metric) if self.status == "done" else None
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepTable:
+    """The trials in the order of their indices."""
+
+    directory: Path
+    trials: tuple[Trial, ...]
+
+    def fields(self) -> list[str]:
+        """Every overridden field, in the order in which they first appear."""
+        return list(dict.fromkeys(f for trial in self.trials for f in trial.overrides))
+
+    def varying(self) -> list[str]:
+        """The factors: overridden fields with several values; not the seed."""
+        return [f for f in self.fields() if f != SEED and len(self.values(f)) > 1]
+
+    def values(self, field: str) -> set[str]:
+        """The values of a field, as JSON; unset is one of them."""
+        return {json.dumps(trial.overrides.get(field)) for trial in self.trials}
+
+    def metrics(self) -> list[str]:
+        """The metrics that some trial has, the usual ones first."""
+        found = dict.fromkeys(name for t in self.trials for name in t.metrics)
+        return [m for m in _USUAL if m in found] + [m for m in found if m not in _USUAL]
+
+    def counts(self) -> dict[str, int]:
+        """How many trials have each status, without those that none has."""
+        statuses = [trial.status for trial in self.trials]
+        return {s: statuses.count(s) for s in STATUSES if s in statuses}
+
+    def check_metric(self, name: str) -> None:
+        """Raises UsageError for a metric that no trial has, with the nearest one."""
+        known = self.metrics() or list(_USUAL)
+        if name not in known:
+            raise unknown("metric", name, known)
+
+    def check_fields(self, text: str) -> list[str]:
+        """The fields of `--group_by=FIELD,...`.
+
+        Raises:
+          UsageError: a field that no trial overrides, with the nearest one.
+        """
+        names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+        known = self.fields()
+        for name in names:
+            if name not in known and not known:
+                raise UsageError(f"--group_by={text}: no trial overrides any field")
+            if name not in known:
+                raise unknown("field of --group_by", name, known)
+        return names
+
+
+def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepTable:
+    """Reads the sweep in a directory, also while it runs.
+
+    An override that only some trials have is filled in from the other trials' own
+    configs, so that a chain of grids has a value for every field.
+
+    Args:
+      say: takes a line for every row that is left out.
+
+    Raises:
+      UsageError: it is not a sweep, or has no readable trial.
+    """
+    directory = run_files.checked_path(workdir)
+    path = directory / TRIALS
+    if not path.is_file():
+        what = (
+            f"is not a sweep: it has no {TRIALS}"
+            if directory.is_dir()
+            else ("is not a directory" if directory.exists() else "does not exist")
+        )
+        raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    rows: dict[str, Trial] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            trial = _trial(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            say(f"{path}:{number} is left out: {_reason(error)}")
+            continue
+        if trial.name in rows:
+            say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
+        rows[trial.name] = trial
+    if not rows:
+        raise UsageError(f"{path} has no trial that can be read")
+    trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
+    return _filled(SweepTable(directory, tuple(trials)))
+
+
+def _trial(row: Any) -> Trial:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    name, overrides = row.get("name"), row.get("overrides")
+    # It becomes a path, which must stay below the sweep.
+    if not isinstance(name, str) or not name or name.startswith(".") or "/" in name:
+        raise ValueError(f"name {name!r} is not that of a trial")
+    if "\0" in name or not isinstance(overrides, dict):
+        raise ValueError("it has no name, or no overrides")
+    if row.get("status") not in STATUSES:
+        raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
+    index = row.get("index")
+    metrics = row.get("metrics")
+    numbers = {
+        str(key): float(value)
+        for key, value in (metrics.items() if isinstance(metrics, dict) else ())
+        if _finite(value) and key not in _NO_METRICS
+    }
+    seconds: Any = row.get("seconds")
+    return Trial(
+        index=index if isinstance(index, int) else 0,
+        name=name,
+        overrides=overrides,
+        status=row["status"],
+        metrics=numbers,
+        seconds=float(seconds) if _finite(seconds) else None,
+        device=str(row.get("device") or ""),
+        error=str(row.get("error") or ""),
+        command=str(row.get("command") or ""),
+    )
+
+
+def _finite(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def _reason(error: Exception) -> str:
+    is_json = isinstance(error, json.JSONDecodeError | RecursionError)
+    is_text = isinstance(error, UnicodeDecodeError)
+    return "not a line of JSON" if is_json or is_text else str(error)
+
+
+def _filled(table: SweepTable) -> SweepTable:
+    fields = table.fields()
+    if all(len(trial.overrides) == len(fields) for trial in table.trials):
+        return table
+    return dataclasses.replace(
+        table,
+        trials=tuple(
+            dataclasses.replace(trial, overrides=_overrides(table, trial, fields))
+            for trial in table.trials
+        ),
+    )
+
+
+def _overrides(table: SweepTable, trial: Trial, fields: list[str]) -> dict[str, Any]:
+    missing = [field for field in fields if field not in trial.overrides]
+    if not missing:
+        return dict(trial.overrides)
+    path = table.directory / "trials" / trial.name / run_files.CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return dict(trial.overrides)
+    found = {field: _at(config, field) for field in missing}
+    known = {field: value for field, value in found.items() if value is not None}
+    return {**trial.overrides, **known}
+
+
+def _at(config: Any, field: str) -> Any:
+    for part in field.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config

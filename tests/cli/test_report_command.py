@@ -1,0 +1,114 @@
+"""`s2sjax report`: what it prints, what it writes, and what it refuses."""
+
+import csv
+import json
+
+import pytest
+
+from tests.reporting import fake_sweep
+from tests.reporting.fake_sweep import grid
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    overrides = fake_sweep.LENGTHS_AND_CARDINALITIES
+    return fake_sweep.sweep(tmp_path / "sweep", overrides, {0: "failed"})
+
+
+def test_tables_and_files(command, sweep):
+    done = command("report", f"--workdir={sweep}")
+    assert (done.code, done.err) == (0, "")
+    assert "18 trials (17 done, 1 failed)" in done.out
+    lines = done.out.splitlines()
+    header = next(line for line in lines if line.startswith("task.length "))
+    assert header.split() == [
+        "task.length",
+        "task.cardinality",
+        *("exact", "match,", "%", "±", "n"),
+    ]
+    assert "over n trials (seed)" in done.out and "variance explained" in done.out
+    assert "  s2sjax train --workdir=" in done.out
+    names = sorted(path.name for path in (sweep / "report").iterdir())
+    pictures = ["curves.png", "groups.csv", "heatmap.png", "index.html"]
+    assert names == [*pictures, "sensitivity.png", "trials.csv"]
+
+
+def test_json_is_one_object(command, sweep):
+    done = command("report", f"--workdir={sweep}", "--json", "--metric=nll")
+    found = json.loads(done.out)
+    assert found["metric"] == "nll" and found["status"] == {"done": 17, "failed": 1}
+    assert len(found["groups"]) == 6 and found["groups"][0]["n"] == 2
+    assert found["groups"][0]["levels"] == {
+        "task.length": "5",
+        "task.cardinality": "10",
+    }
+    assert found["sensitivity"][0]["field"] == "task.length"
+    best = max(fake_sweep.LENGTHS_AND_CARDINALITIES[1:], key=fake_sweep.exact_of)
+    assert found["best"]["overrides"] == best  # the lowest nll
+
+
+def test_group_by_and_a_page_elsewhere(command, sweep, tmp_path):
+    page = tmp_path / "page.html"
+    arguments = (f"--workdir={sweep}", "--group_by=task.length", f"--html={page}")
+    done = command("report", *arguments)
+    assert done.code == 0 and f"page: {page}" in done.out
+    assert "(task.cardinality, seed)" in done.out
+    assert page.read_bytes() == (sweep / "report" / "index.html").read_bytes()
+    with open(sweep / "report" / "groups.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["task.length"] for row in rows] == ["5", "10", "20"]
+
+
+def test_again_gives_the_same_bytes(command, sweep):
+    def written():
+        assert command("report", f"--workdir={sweep}").code == 0
+        return {p.name: p.read_bytes() for p in (sweep / "report").iterdir()}
+
+    assert written() == written()
+
+
+def test_a_row_that_cannot_be_read_is_a_warning(command, sweep):
+    with open(sweep / "trials.jsonl", "a") as file:
+        file.write('{"index": 9, "na')
+    done = command("report", f"--workdir={sweep}", "--json")
+    assert done.code == 0 and json.loads(done.out)["trials"] == 18
+    assert done.err.count("\n") == 1 and "trials.jsonl:19 is left out" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--metric=exat"], "unknown metric 'exat'; did you mean 'exact'?"),
+        (["--group_by=task.lenth"], "did you mean 'task.length'?"),
+        (["--group_by=,"], "unknown field of --group_by ''"),
+        (["--html=nowhere/page.html"], "there is no folder 'nowhere'"),
+        (["--html=."], "is a folder"),
+        (["--config=x"], "takes no config"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(command, sweep, arguments, reason):
+    done = command("report", f"--workdir={sweep}", *arguments)
+    assert done.code == 2 and reason in done.err and done.err.count("\n") == 1
+    assert not (sweep / "report").exists() and done.out == ""
+
+
+def test_what_is_not_a_sweep_is_refused(command, tmp_path, integers):
+    for path in (tmp_path / "nowhere", tmp_path, integers):
+        done = command("report", f"--workdir={path}")
+        assert done.code == 2 and "s2sjax sweep" in done.err
+    assert not (tmp_path / "nowhere").exists() and not (integers / "report").exists()
+
+
+def test_a_report_that_cannot_be_written(command, sweep):
+    (sweep / "report").write_text("in the way")
+    done = command("report", f"--workdir={sweep}")
+    assert done.code == 2 and "report: File exists" in done.err
+    assert "Best trial" in done.out  # the tables need no disk
+
+
+def test_a_sweep_that_has_just_begun(command, tmp_path):
+    overrides = grid(task__length=[5, 10])
+    path = fake_sweep.sweep(tmp_path / "s", overrides, {0: "running", 1: "pending"})
+    done = command("report", f"--workdir={path}")
+    assert (done.code, done.err) == (0, "")
+    assert "No trial with exact match is done yet." in done.out
