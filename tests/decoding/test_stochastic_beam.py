@@ -1,0 +1,215 @@
+"""Stochastic beam search against the enumeration of a small model's outputs."""
+
+import itertools
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax.decoding.driver import every_step
+from s2sjax.decoding.filters import Filters
+from s2sjax.decoding.gumbel import conditioned
+from s2sjax.decoding.stochastic_beam import stochastic_beam
+from s2sjax.types import EOS
+from tests import oracles
+from tests.decoding import table_model
+from tests.decoding.table_model import Oracle, listed
+
+MODELS, V, WIDTH = 200, 6, 5
+TABLES = table_model.random_tables(MODELS, V, seed=11)
+ROWS = np.arange(MODELS)
+LIMITS = np.random.default_rng(12).integers(1, WIDTH + 1, MODELS).astype(np.int32)
+
+DRAWS, SMALL, SHORT = 20_000, 5, 3
+TABLE = table_model.random_tables(1, SMALL, seed=13, scale=1.0)
+
+
+@cache
+def decoder(size, width=WIDTH, **arguments):
+    strategy = partial(stochastic_beam, size=size, **arguments)
+    return table_model.decoder(strategy, width)
+
+
+@cache
+def draws(size, **arguments):
+    """One small model under many keys."""
+    tables = np.broadcast_to(TABLE, (DRAWS, *TABLE.shape[1:]))
+    limits = np.full(DRAWS, SHORT, np.int32)
+    return decoder(size, SHORT, **arguments)(tables, np.arange(DRAWS), limits)
+
+
+def leaves(oracle, limit, temperature=1.0, prefix=()):
+    """Every output with its probability: it ends with EOS or is cut at the limit."""
+    if len(prefix) == limit or (prefix and prefix[-1] == EOS):
+        return {prefix: 1.0}
+    tempered = oracles.softmax(np.array(oracle.next(prefix)) / temperature)
+    return {
+        tokens: probability * below
+        for token, probability in enumerate(tempered)
+        if probability > 0
+        for tokens, below in leaves(
+            oracle, limit, temperature, (*prefix, token)
+        ).items()
+    }
+
+
+def without_replacement(probabilities, size):
+    """How probable it is that each is among `size` drawn one after the other."""
+    inclusion = dict.fromkeys(probabilities, 0.0)
+    for drawn in itertools.permutations(probabilities, size):
+        probability, left = 1.0, 1.0
+        for each in drawn:
+            probability *= probabilities[each] / left
+            left -= probabilities[each]
+        for each in drawn:
+            inclusion[each] += probability
+    return inclusion
+
+
+def test_samples_are_included_as_often_as_they_should_be():
+    found = draws(3)
+    table_model.assert_sound(
+        found,
+        np.broadcast_to(TABLE, (DRAWS, *TABLE.shape[1:])),
+        np.full(DRAWS, SHORT),
+    )
+    exact = without_replacement(leaves(Oracle(TABLE[0]), SHORT), 3)
+    counts = dict.fromkeys(exact, 0)
+    for row in range(DRAWS):
+        for tokens in listed(found, row):
+            counts[tokens] += 1
+    for tokens, probability in exact.items():
+        assert oracles.is_binomial(counts[tokens], DRAWS, probability), tokens
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_the_first_is_a_sample(temperature):
+    tempered = {"filters": Filters(temperature=temperature)}
+    found = draws(3) if temperature == 1 else draws(1, **tempered)
+    exact = leaves(Oracle(TABLE[0]), SHORT, temperature)
+    counts = dict.fromkeys(exact, 0)
+    for row in range(DRAWS):
+        counts[listed(found, row)[0]] += 1
+    expected = np.array([DRAWS * probability for probability in exact.values()])
+    observed = np.array(list(counts.values()))
+    freedom = len(exact) - 1
+    distance = np.sum((observed - expected) ** 2 / expected)
+    assert distance < freedom + 5 * np.sqrt(2 * freedom)  # mean and deviation
+
+
+def test_weighted_by_inclusion_the_estimate_is_unbiased():
+    found = draws(3)
+    exact = leaves(Oracle(TABLE[0]), SHORT)
+    worth = {tokens: len(tokens) ** 2 + 3.0 * tokens.count(4) for tokens in exact}
+    expected = sum(exact[tokens] * worth[tokens] for tokens in exact)
+    values = np.array(
+        [[worth[tokens] for tokens in listed(found, row)] for row in range(DRAWS)]
+    )
+    weights = np.exp(found.aux["logq"]) / found.aux["inclusion"]
+    for estimates, truth in (
+        (np.sum(weights * values, axis=1), expected),
+        (np.sum(weights, axis=1), 1.0),
+    ):
+        error = np.std(estimates) / np.sqrt(DRAWS)
+        assert abs(np.mean(estimates) - truth) < 5 * error
+    # Unweighted, and with the weights of a sample with replacement, they are biased.
+    wrong = np.mean(values, axis=1)
+    assert abs(np.mean(wrong) - expected) > 10 * np.std(wrong) / np.sqrt(DRAWS)
+
+
+def test_a_smaller_sample_begins_a_larger_one():
+    small = decoder(3)(TABLES, ROWS, LIMITS)
+    large = decoder(24)(TABLES, ROWS, LIMITS)
+    for one, other in zip(small[:-1], large[:-1], strict=True):
+        np.testing.assert_array_equal(one, other[:, :3])
+    # The threshold of the smaller is the score that comes next in the larger.
+    np.testing.assert_array_equal(small.aux["kappa"][:, 0], large.scores[:, 3])
+    for found in (small, large):
+        table_model.assert_sound(found, TABLES, LIMITS)
+        aux, valid = found.aux, found.valid
+        above = aux["logq"][valid].astype(np.float64) - aux["kappa"][valid]
+        with np.errstate(over="ignore"):
+            inclusion = 1 - np.exp(-np.exp(above))
+        np.testing.assert_allclose(aux["inclusion"][valid], inclusion, rtol=1e-4)
+
+
+def test_when_there_are_few_outputs_all_are_found():
+    limits = np.full(MODELS, 2, np.int32)
+    found = decoder(24)(TABLES, ROWS, limits)
+    table_model.assert_sound(found, TABLES, limits)
+    for row in range(MODELS):
+        exact = leaves(Oracle(TABLES[row]), 2)
+        assert set(listed(found, row)) == set(exact)
+        valid = found.valid[row]
+        assert (found.aux["inclusion"][row, valid] == 1).all()
+        assert np.exp(found.aux["logq"][row, valid]).sum() == pytest.approx(1, abs=1e-5)
+    assert (~found.valid).any() and found.truncated.any()
+
+
+def test_nothing_else_changes_the_result():
+    found = decoder(3)(TABLES, ROWS, LIMITS)
+    table_model.assert_same(decoder(3, drive=every_step)(TABLES, ROWS, LIMITS), found)
+    order = np.random.default_rng(0).permutation(MODELS)
+    shuffled = decoder(3)(TABLES, ROWS[order], LIMITS[order])
+    table_model.assert_same(shuffled, found, order)
+    for row in range(3):
+        only = np.full(MODELS, row)
+        table_model.assert_same(decoder(3)(TABLES, only, LIMITS[only]), found, only)
+    other = decoder(3)(TABLES, ROWS, LIMITS, 1)  # another key
+    assert np.mean(other.scores == found.scores) < 0.01
+
+
+def test_constraints_are_obeyed_and_dead_ends_are_cut():
+    prefixes = np.zeros((MODELS, 1), np.int32)
+    prefixes[::2] = 3
+    banned = np.zeros((MODELS, V), bool)
+    banned[:, 4:] = True
+    minimums = np.full(MODELS, 4, np.int32)
+    limits = np.full(MODELS, WIDTH, np.int32)
+    decode = table_model.decoder(partial(stochastic_beam, size=3), WIDTH, no_repeat=2)
+    found = decode(
+        TABLES, ROWS, limits, prefixes=prefixes, banned=banned, minimums=minimums
+    )
+    table_model.assert_sound(found, TABLES, limits)
+    # With the symbol 3 alone, 3 3 stands once: then nothing may follow.
+    assert all(listed(found, row) == [(3, 3)] for row in range(MODELS))
+    assert found.truncated[:, 0].all()
+    np.testing.assert_allclose(found.aux["logq"][:, 0], 0, atol=1e-6)
+    np.testing.assert_array_equal(found.aux["inclusion"][:, 0], 1)
+
+
+def test_a_row_that_may_write_nothing_has_one_empty_output():
+    found = decoder(3)(TABLES, ROWS, np.zeros(MODELS, np.int32))
+    assert found.valid[:, 0].all() and not found.valid[:, 1:].any()
+    assert (found.lengths == 0).all() and found.truncated[:, 0].all()
+    assert (found.aux["logprob"][:, 0] == 0).all()
+
+
+def test_conditioned_noise_is_the_equation():
+    random = np.random.default_rng(1)
+    log_probs = oracles.log_softmax(random.normal(0, 2, (100, 7)))
+    log_probs[:, 0] = -np.inf
+    noise = random.gumbel(size=(100, 7))
+    largest = random.gumbel(size=100)
+    plain = log_probs + noise
+    expected = -np.log(
+        np.exp(-largest[:, None])
+        - np.exp(-plain.max(axis=1, keepdims=True))
+        + np.exp(-plain)
+    )
+    found = conditioned(
+        *(jnp.asarray(each, jnp.float32) for each in (log_probs, noise, largest))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.max(axis=1), largest.astype(np.float32))
+
+
+def test_conditioned_noise_stays_finite_where_the_equation_overflows():
+    log_probs = jnp.array([-0.1, -300.0, -jnp.inf, -2.0])
+    noise = jnp.array([0.5, -2.0, 1.0, 2.4999998])
+    for largest in (-200.0, 0.0, 200.0):
+        found = np.asarray(jax.jit(conditioned)(log_probs, noise, largest))
+        assert found[0] <= largest and found.max() == largest
+        assert found[2] == -np.inf and np.isfinite(found[[0, 1, 3]]).all()
