@@ -242,6 +242,33 @@ def greedy(step, carry, limit):
     return tokens, score, token != EOS
 
 
+def beam(next_log_probs, size, limit, count, normalise=lambda log_prob, n: log_prob):
+    """Beam search of one example by the rule: of all candidates an EOS among the best
+    `size` completes, and the best `size` others of the best `2 size` live on.
+
+    `next_log_probs(tokens) -> [V]`. Returns [(score, tokens)] and whether it is cut.
+    """
+    live, complete, cut = [(0.0, ())], [], (0.0, ())
+    for _ in range(limit):
+        candidates = [
+            (log_prob + step, (*tokens, token))
+            for log_prob, tokens in live
+            for token, step in enumerate(next_log_probs(tokens))
+            if step > -np.inf
+        ]
+        candidates.sort(key=lambda candidate: -candidate[0])
+        complete += [each for each in candidates[:size] if each[1][-1] == EOS]
+        live = [each for each in candidates[: 2 * size] if each[1][-1] != EOS][:size]
+        if not live:
+            break
+        cut = live[0]
+    scored = [(normalise(p, len(tokens)), tokens) for p, tokens in complete]
+    scored.sort(key=lambda hypothesis: -hypothesis[0])
+    if scored:
+        return scored[:count], False
+    return [(normalise(cut[0], max(len(cut[1]), 1)), cut[1])], True
+
+
 def nll(logits, target):
     """-log p(target), in nats, of one example: logits [T, V], target [T]."""
     log_probs = log_softmax(np.asarray(logits, np.float64))

@@ -212,11 +212,16 @@ def search(
 def expand(live: Array, log_probs: Array) -> Candidates:
     """The best continuations of live prefixes.
 
-    Shapes: live [B, K], log_probs [B, K, V].
+    Shapes: live [B, K], log_probs [B, K, V]. A NaN makes all of its row NaN.
     """
     batch, size, vocabulary = log_probs.shape
-    totals = (live[:, :, None] + log_probs).reshape(batch, size * vocabulary)
+    totals = jnp.where(
+        live[:, :, None] == -jnp.inf, -jnp.inf, live[:, :, None] + log_probs
+    ).reshape(batch, size * vocabulary)
     best, places = lax.top_k(totals, min(2 * size, size * vocabulary))  # -> [B, 2 K]
+    # Where a NaN would be sorted is not defined: one spoils its row, and so is seen.
+    spoilt = jnp.any(jnp.isnan(totals), axis=1, keepdims=True)
+    best = jnp.where(spoilt, jnp.nan, best)
     slots, tokens = places // vocabulary, places % vocabulary
     is_end = tokens == EOS
     going_on, order = lax.top_k(jnp.where(is_end, -jnp.inf, best), size)

@@ -25,6 +25,7 @@ def penalty(coverage: Array, source_lengths: Array, beta: float) -> Array:
 
     Shapes: coverage [B, K, S], source_lengths [B] -> [B, K].
     """
-    real = jnp.arange(coverage.shape[-1]) < source_lengths[:, None, None]
+    places = jnp.arange(coverage.shape[-1])[None, None]
+    real = places < source_lengths[:, None, None]
     missing = jnp.log(jnp.clip(coverage, _TINY, 1))
     return beta * jnp.sum(jnp.where(real, missing, 0), axis=-1)
