@@ -20,23 +20,27 @@ def symmetric(bound: float) -> Callable[..., Array]:
 
 
 @jax.custom_vjp
-def add_bias(x: Array, bias: Array) -> Array:
-    """x + bias along the last axis: [..., D] + [D].
+def affine(x: Array, kernel: Array, bias: Array) -> Array:
+    """x kernel + bias along the last axis: [..., I], [I, O], [O] -> [..., O].
 
-    The bias's gradient, a sum over all other axes, is taken as a product with ones:
-    XLA's CPU backend reduces the leading axes of a large array slowly (measured for
-    [20, 128, 1024]: 15 ms, and 0.9 ms as a product).
+    Its gradients are products of matrices [rows, I] and [rows, O] as they lie, the
+    bias's one with ones: XLA's CPU backend reduces the leading axes of a large array
+    slowly (measured for [20, 128, 1024]: 15 ms, and 0.9 ms as a product), and turns
+    round whole arrays for the transposed products of autodiff.
     """
-    return x + jnp.expand_dims(bias, range(x.ndim - 1))
+    rows = x.reshape(-1, x.shape[-1]) @ kernel + bias[None]
+    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def _add_bias_forward(x: Array, bias: Array) -> tuple[Array, None]:
-    return add_bias(x, bias), None
+def _affine_forward(x: Array, kernel: Array, bias: Array) -> Any:
+    return affine(x, kernel, bias), (x, kernel)
 
 
-def _add_bias_backward(kept: None, d: Array) -> tuple[Array, Array]:
-    rows = d.reshape(-1, d.shape[-1])
-    return d, jnp.ones(rows.shape[0], d.dtype) @ rows
+def _affine_backward(kept: Any, d: Array) -> tuple[Array, Array, Array]:
+    x, kernel = kept
+    d_rows, rows = d.reshape(-1, d.shape[-1]), x.reshape(-1, x.shape[-1])
+    d_x = (d_rows @ kernel.T).reshape(x.shape)
+    return d_x, rows.T @ d_rows, jnp.ones(d_rows.shape[0], d.dtype) @ d_rows
 
 
-add_bias.defvjp(_add_bias_forward, _add_bias_backward)
+affine.defvjp(_affine_forward, _affine_backward)

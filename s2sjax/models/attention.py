@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models.affine import add_bias, symmetric
+from s2sjax.models.affine import affine, symmetric
 
 
 class Memory(NamedTuple):
@@ -95,7 +95,7 @@ class BahdanauAttention(nn.Module):
 
     def memory(self, values: Array, mask: Array) -> Memory:
         """Projects the keys, once per source. values [B, S, C], mask [B, S]."""
-        keys = add_bias(values @ self.key_kernel, self.bias)
+        keys = affine(values, self.key_kernel, self.bias)
         return Memory(values, keys, mask, self.score)
 
     def __call__(self, state: Array, memory: Memory) -> tuple[Array, Array]:

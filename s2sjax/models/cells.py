@@ -21,9 +21,9 @@ from jax.nn import initializers
 
 Parameters = dict[str, Array]
 State = tuple[Array, ...]  # each [B, D]; the first part is the output
-Weights = dict[str, Array]  # matrices [I, O] by name
+Weights = dict[str, tuple[Array, ...]]  # matrices [I, O] by name
 Inputs = dict[str, Array]  # what is added to the products, [..., O] by name
-Dot = Callable[[str, Array], Array]  # dot(name, x) = x @ weights[name] + inputs[name]
+Dot = Callable[..., Array]  # dot(name, *xs) = sum_i xs_i @ weights_i + inputs, of name
 
 
 class Cell(Protocol):
@@ -60,18 +60,16 @@ class _Additive:
         return {"bias": jnp.zeros(self.gates * self.units)}
 
     def weights(self, params: Parameters) -> Weights:
-        kernels = [params["recurrent_kernel"]]
-        if "context_kernel" in params:
-            kernels.append(params["context_kernel"])
-        return {"recurrent": jnp.concatenate(kernels)}
+        if "context_kernel" not in params:
+            return {"recurrent": (params["recurrent_kernel"],)}
+        return {"recurrent": (params["recurrent_kernel"], params["context_kernel"])}
 
     def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:
         return {"recurrent": z}, ()
 
     def step(self, dot: Dot, rest: Any, state: State, context: Array | None) -> State:
-        h = state[0]
-        read = h if context is None else jnp.concatenate([h, context], axis=-1)
-        return self.activate(dot("recurrent", read), state)
+        read = (state[0],) if context is None else (state[0], context)
+        return self.activate(dot("recurrent", *read), state)
 
     def activate(self, a: Array, state: State) -> State:
         raise NotImplementedError
@@ -130,9 +128,9 @@ class GRU:
         }
 
     def weights(self, params: Parameters) -> Weights:
-        weights = {"recurrent": params["recurrent_kernel"]}
+        weights: Weights = {"recurrent": (params["recurrent_kernel"],)}
         if "context_kernel" in params:
-            weights["context"] = params["context_kernel"]
+            weights["context"] = (params["context_kernel"],)
         return weights
 
     def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:

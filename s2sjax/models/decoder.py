@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models.affine import add_bias, symmetric
+from s2sjax.models.affine import affine, symmetric
 from s2sjax.models.attention import BahdanauAttention, Memory, attention_weights
 from s2sjax.models.bridge import Bridge
 from s2sjax.models.cells import Cell, Dot, State, Weights
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.encoder import Encoded
-from s2sjax.models.layer import Embedding, Layer
+from s2sjax.models.layer import Embedding, Layer, project_tokens
 from s2sjax.models.recurrence import Step, layer_step, run_layer, run_step, scan
 from s2sjax.types import EOS, StepOutput
 
@@ -140,7 +140,7 @@ class Decoder(nn.Module):
                 weights |= self._looks(memory)
                 step = partial(_attention_step, self.cell)
                 state, (below, context, aux["attention"]) = run_step(
-                    step, weights, inputs, state, rest, memory
+                    step, weights, inputs, state, rest, _looked_at(memory)
                 )
             else:
                 step = partial(layer_step, self.cell)
@@ -169,45 +169,51 @@ class Decoder(nn.Module):
           Logits [B, T, V]; attention [B, T, S].
         """
         aux, context = {}, None
-        below = self.embed(inputs.T)  # -> [T, B, E]
+        below = inputs.T
         scale = None if noise is None else noise.embedding.swapaxes(0, 1)
         for depth, (layer, state) in enumerate(zip(self.stack, states, strict=True)):
             params = layer.parameters()
-            z = layer.project(below, scale)
+            if depth:
+                z = layer.project(below)
+            else:
+                z = project_tokens(self.embed, layer, inputs.T, scale)
             if depth == 0 and memory is not None:
                 weights = self.cell.weights(params) | self._looks(memory)
                 added, rest = self.cell.inputs(params, z)
                 step = partial(_attention_step, self.cell)
                 _, (below, context, attention) = scan(
-                    step, weights, added, state, rest, memory
+                    step, weights, added, state, rest, _looked_at(memory)
                 )
                 aux["attention"] = attention.swapaxes(0, 1)
             else:
                 _, below = run_layer(self.cell, params, z, None, state)
             if noise is not None:
                 below = below * noise.outputs[:, :, depth].swapaxes(0, 1)
-            scale = None
         return StepOutput(self._logits(below, context).swapaxes(0, 1), aux)
 
     def _looks(self, memory: Memory) -> Weights:
         """The matrices of attention; the values are one for each example."""
-        return {"query": self.attention.query_kernel, "values": memory.values}
+        return {"query": (self.attention.query_kernel,), "values": (memory.values,)}
 
     def _logits(self, h: Array, context: Array | None) -> Array:
         if context is not None:
-            read = jnp.concatenate([h, context], axis=-1) @ self.readout_kernel
-            h = jnp.tanh(add_bias(read, self.readout_bias))
-        logits = add_bias(h @ self.output_kernel.T, self.output_bias)
+            read = jnp.concatenate([h, context], axis=-1)
+            h = jnp.tanh(affine(read, self.readout_kernel, self.readout_bias))
+        logits = affine(h, self.output_kernel.T, self.output_bias)
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return jnp.where(emitted, logits, -jnp.inf)
 
 
+def _looked_at(memory: Memory) -> tuple[Array, Array, Array]:
+    return memory.keys, memory.mask, memory.score
+
+
 def _attention_step(
-    cell: Cell, dot: Dot, state: State, rest: Any, memory: Memory
+    cell: Cell, dot: Dot, state: State, rest: Any, looked_at: tuple[Array, ...]
 ) -> tuple[State, tuple[Array, Array, Array]]:
     query = dot("query", state[0])
-    weights = attention_weights(query, memory.keys, memory.mask, memory.score)
+    weights = attention_weights(query, *looked_at)
     context = dot("values", weights)
     state = cell.step(dot, rest, state, context)
     return state, (state[0], context, weights)

@@ -9,7 +9,7 @@ from jax import Array
 from s2sjax.models import cells
 from s2sjax.models.cells import Cell, State
 from s2sjax.models.dropout import Dropout, scales
-from s2sjax.models.layer import Embedding, Layer
+from s2sjax.models.layer import Embedding, Layer, project_tokens
 from s2sjax.models.recurrence import run_layer
 
 
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         """Encodes token ids [B, S] of the given lengths [B]."""
         batch, time = source.shape
         mask = jnp.arange(time)[None] < lengths[:, None]
-        x = self.embed(source.T)  # -> [S, B, E]
+        x = source.T  # -> [S, B]; above the first layer [S, B, C]
         scale = None
         if dropout is not None:
             scale = _time_major(
@@ -78,10 +78,14 @@ class Encoder(nn.Module):
         for depth, directions in enumerate(self.stack):
             final, outputs = [], []
             for backward, layer in enumerate(directions):
+                if depth:
+                    z = layer.project(x)
+                else:
+                    z = project_tokens(self.embed, layer, x, scale)
                 state, h = run_layer(
                     self.cell,
                     layer.parameters(),
-                    layer.project(x, scale),
+                    z,
                     mask.T,
                     cells.initial_state(self.cell, batch),
                     reverse=bool(backward),
@@ -89,7 +93,7 @@ class Encoder(nn.Module):
                 final.append(state)
                 outputs.append(h)
             states.append(tuple(final))
-            x, scale = jnp.concatenate(outputs, axis=-1), None
+            x = jnp.concatenate(outputs, axis=-1)
             if dropout is not None:
                 x = x * _time_major(
                     dropout, f"encoder_{depth}", dropout.output, time, self.width

@@ -6,7 +6,7 @@ from jax import Array
 from jax.nn import initializers
 
 from s2sjax.models import cells
-from s2sjax.models.affine import add_bias, symmetric
+from s2sjax.models.affine import affine, symmetric
 from s2sjax.models.cells import Cell, Parameters
 
 
@@ -55,12 +55,11 @@ class Layer(nn.Module):
         `scale` multiplies x (dropout); for ids it is [..., 1], on the one-hot vector.
         """
         kernel, bias = self.params["input_kernel"], self.params["bias"]
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            rows = kernel[x]
-            z = rows if scale is None else rows * scale
-        else:
-            z = (x if scale is None else x * scale) @ kernel
-        return add_bias(z, bias)
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            return affine(x if scale is None else x * scale, kernel, bias)
+        if scale is None:
+            return (kernel + bias[None])[x]
+        return kernel[x] * scale + jnp.expand_dims(bias, range(x.ndim))
 
 
 class Embedding(nn.Module):
@@ -91,3 +90,16 @@ class Embedding(nn.Module):
         if jnp.issubdtype(x.dtype, jnp.integer):
             return self.table[x]
         return x @ self.table
+
+
+def project_tokens(
+    embed: Embedding, layer: Layer, ids: Array, scale: Array | None
+) -> Array:
+    """`layer.project(embed(ids), scale)`: ids [...] -> [..., G].
+
+    Where dropout does not come between, the table is projected instead, which is
+    smaller than a batch, and rows of the result are gathered.
+    """
+    if embed.size and scale is None and embed.vocabulary <= ids.size:
+        return layer.project(embed.table)[ids]
+    return layer.project(embed(ids), scale)

@@ -30,15 +30,16 @@ def scan(
 ) -> tuple[Any, Any]:
     """`lax.scan` of `step(dot, carry, x, operands) -> (carry, y)` over time.
 
-    `dot(name, lhs)` is `lhs @ weights[name] + inputs[name][t]`, with lhs [B, I]; a
-    name without inputs is the product alone. A weight is a matrix [I, O], or one for
-    each example, [B, I, O]. A step takes each product once. `operands` is whatever
-    else it reads at every step: it must not close over traced arrays.
+    `dot(name, *lhs)` is `sum_i lhs_i @ weights[name][i] + inputs[name][t]`, with lhs_i
+    [B, I]; a name without inputs is the products alone. A weight is a matrix [I, O],
+    or one for each example, [B, I, O]. A step takes each name once. `operands` is
+    whatever else it reads at every step: it must not close over traced arrays.
 
+    What is kept of a step is its state and its products; the rest is computed again
+    in the backward scan, which is elementwise and cheaper than memory.
     The gradient of a weight W is sum_t lhs_t^T d_t, where d_t, [B, O], is the
     gradient of the loss with respect to the product at step t. It is also the
-    gradient of inputs[t], so the backward scan yields it anyway; one product
-    [I, T B] [T B, O] sums it up.
+    gradient of inputs[t]; one product [I, T B] [T B, O] sums it up.
     """
 
     def body(carry: Any, x: Any) -> tuple[Any, Any]:
@@ -57,45 +58,120 @@ def _forward(
     operands: Any,
     reverse: bool,
 ) -> tuple[Any, Any]:
-    time, batch = jax.tree.leaves((inputs, xs))[0].shape[:2]
-    shifts = dict(inputs)
-    for name in weights.keys() - inputs.keys():
-        columns = weights[name].shape[-1]
-        shifts[name] = jnp.zeros((time, batch, columns), weights[name].dtype)
+    layout: Any = None
 
-    def without_weights(shifts: Inputs, carry: Any, xs: Any, operands: Any) -> Any:
-        def body(carry: Any, x: Any) -> tuple[Any, Any]:
-            x, shift = x
-            seen: dict[str, Array] = {}
+    def body(carry: Any, x: Any) -> tuple[Any, Any]:
+        nonlocal layout
+        x, now = x
+        taken: dict[str, Any] = {}
 
-            def dot(name: str, lhs: Array) -> Array:
-                seen[name] = lhs
-                return _product(lhs, weights[name]) + shift[name]
+        def dot(name: str, *lhs: Array) -> Array:
+            product = _product(lhs, weights[name], now.get(name))
+            taken[name] = lhs, product
+            return product
 
-            carry, y = step(dot, carry, x, operands)
-            return carry, (y, seen)
+        new, y = step(dot, carry, x, operands)
+        leaves, tree = jax.tree.flatten((y, carry, taken))
+        # An array that is several of these is stacked once.
+        kept = {id(leaf): leaf for leaf in leaves}
+        layout = tree, [list(kept).index(id(leaf)) for leaf in leaves]
+        return new, tuple(kept.values())
 
-        carry, (ys, seen) = lax.scan(body, carry, (xs, shifts), reverse=reverse)
-        return (carry, ys), seen
-
-    result, pull_back, seen = jax.vjp(
-        without_weights, shifts, carry, xs, operands, has_aux=True
-    )
-    given = {name: None for name in inputs}
-    return result, (pull_back, seen, given, weights)
+    last, kept = lax.scan(body, carry, (xs, inputs), reverse=reverse)
+    tree, places = layout
+    ys, carries, taken = jax.tree.unflatten(tree, [kept[place] for place in places])
+    given = dict.fromkeys(inputs)
+    return (last, ys), (carries, taken, given, weights, xs, operands)
 
 
 def _backward(step: Step, reverse: bool, residuals: Any, cotangents: Any) -> Any:
-    pull_back, seen, given, weights = residuals
-    shifts, carry, xs, operands = pull_back(cotangents)
-    gradients = {
-        name: _summed_outer(lhs, shifts[name], weights[name].ndim)
-        for name, lhs in seen.items()
+    carries, taken, given, weights, xs, operands = residuals
+    products = {name: product for name, (_, product) in taken.items()}
+    join_xs = _floats(xs)[1]
+    float_operands, join_operands = _floats(operands)
+
+    def body(total: Any, now: Any) -> Any:
+        d_carry, d_operands = total
+        d_y, carry, x, products = now
+
+        def again(taps: Any, carry: Any, float_x: Any, float_operands: Any) -> Any:
+            def dot(name: str, *lhs: Array) -> Array:
+                return _known(lhs, weights[name], products[name], taps[name])
+
+            whole = join_xs(float_x, x), join_operands(float_operands, operands)
+            return step(dot, carry, *whole)
+
+        taps = jax.tree.map(jnp.zeros_like, products)
+        pull_back = jax.vjp(again, taps, carry, _floats(x)[0], float_operands)[1]
+        d_taps, d_carry, d_x, more = pull_back((d_carry, d_y))
+        return (d_carry, jax.tree.map(jnp.add, d_operands, more)), (d_taps, d_x)
+
+    d_last, d_ys = cotangents
+    start = d_last, jax.tree.map(jnp.zeros_like, float_operands)
+    (d_first, d_operands), (d_products, d_xs) = lax.scan(
+        body, start, (d_ys, carries, xs, products), reverse=not reverse
+    )
+    d_weights = {
+        name: tuple(
+            _summed_outer(each, d_products[name], weight.ndim)
+            for each, weight in zip(lhs, weights[name], strict=True)
+        )
+        for name, (lhs, _) in taken.items()
     }
-    return gradients, {name: shifts[name] for name in given}, carry, xs, operands
+    return (
+        d_weights,
+        {name: d_products[name] for name in given},
+        d_first,
+        join_xs(d_xs, None),
+        join_operands(d_operands, None),
+    )
 
 
 scan.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def _known(lhs: Any, weights: Any, product: Array, tap: Array) -> Array:
+    """The product, taken before; its gradients are those of the product and `tap`."""
+    return product
+
+
+def _known_forward(lhs: Any, weights: Any, product: Array, tap: Array) -> Any:
+    return product, weights
+
+
+def _known_backward(weights: Any, d: Array) -> Any:
+    return tuple(_product_back(d, each) for each in weights), None, None, d
+
+
+_known.defvjp(_known_forward, _known_backward)
+
+
+def _product_back(d: Array, weight: Array) -> Array:
+    if weight.ndim == 2:
+        return d @ weight.T
+    return jnp.einsum("bo,bio->bi", d, weight)
+
+
+def _floats(tree: Any) -> tuple[list[Array], Callable[[list[Any], Any], Any]]:
+    """The leaves that have gradients; and how to put others in their place.
+
+    `join(values, rest)` takes the leaves without gradients from `rest`, None: None.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    differentiable = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
+
+    def join(values: list[Any], rest: Any) -> Any:
+        filler = [None] * len(leaves) if rest is None else jax.tree.leaves(rest)
+        rows = iter(values)
+        chosen = [
+            next(rows) if yes else other
+            for yes, other in zip(differentiable, filler, strict=True)
+        ]
+        return jax.tree.unflatten(structure, chosen)
+
+    pairs = zip(leaves, differentiable, strict=True)
+    return [leaf for leaf, yes in pairs if yes], join
 
 
 def run_step(
@@ -103,9 +179,8 @@ def run_step(
 ) -> tuple[Any, Any]:
     """One step of what `scan` scans; inputs and x are without a time axis."""
 
-    def dot(name: str, lhs: Array) -> Array:
-        product = _product(lhs, weights[name])
-        return product + inputs[name] if name in inputs else product
+    def dot(name: str, *lhs: Array) -> Array:
+        return _product(lhs, weights[name], inputs.get(name))
 
     return step(dot, carry, x, operands)
 
@@ -117,10 +192,16 @@ def _summed_outer(lhs: Array, d: Array, axes: int) -> Array:
     return lhs.reshape(-1, lhs.shape[-1]).T @ d.reshape(-1, d.shape[-1])
 
 
-def _product(lhs: Array, weight: Array) -> Array:
-    if weight.ndim == 2:
-        return lhs @ weight
-    return jnp.einsum("bi,bio->bo", lhs, weight)
+def _product(lhs: Any, weights: Any, added: Array | None) -> Array:
+    total = added
+    for each, weight in zip(lhs, weights, strict=True):
+        if weight.ndim == 2:
+            product = each @ weight
+        else:
+            product = jnp.einsum("bi,bio->bo", each, weight)
+        total = product if total is None else total + product
+    assert total is not None
+    return total
 
 
 def run_layer(

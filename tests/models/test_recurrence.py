@@ -63,18 +63,22 @@ def looking_step(dot, carry, x, operands):
     gain, mask = x
     weights = jax.nn.softmax(dot("query", carry) * operands["scale"])
     context = dot("values", weights)
-    new = jnp.tanh(dot("recurrent", jnp.concatenate([carry, context], axis=-1)) * gain)
+    new = jnp.tanh(dot("recurrent", carry, context) * gain)
     new = jnp.where(mask, new, carry)
     return new, (new, context)
 
 
 @pytest.fixture(scope="module")
 def arguments():
-    query, values, recurrent, added, carry, gain, scale = random_arrays(
-        0, (D, S), (B, S, C), (D + C, D), (T, B, D), (B, D), (T, B, D), (B, S)
+    query, values, recurrent, context, added, carry, gain, scale = random_arrays(
+        0, (D, S), (B, S, C), (D, D), (C, D), (T, B, D), (B, D), (T, B, D), (B, S)
     )
     mask = np.array([[1, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]], bool)[:, :, None]
-    weights = {"query": query, "values": values, "recurrent": recurrent}
+    weights = {
+        "query": (query,),
+        "values": (values,),
+        "recurrent": (recurrent, context),
+    }
     return weights, {"recurrent": added}, carry, gain, mask, {"scale": scale}
 
 
