@@ -3,8 +3,8 @@
 `FILE[:variant]` names a Python file whose `get_config(variant)` returns a config;
 dotted overrides edit it through ml_collections' `config_flags`, which knows the type
 of every field. The file may describe sweeps beside it: `sweep(config)`, and
-`sweep_NAME(config)` for as many more as it likes. What goes wrong in the file is told
-in one line. Imports no jax.
+`sweep_NAME(config)` for as many more as it likes; and a space to search in,
+`search(config)`. What goes wrong in the file is told in one line. Imports no jax.
 """
 
 import ast
@@ -16,7 +16,7 @@ import pathlib
 import re
 import traceback
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -27,6 +27,7 @@ from s2sjax.config import Config
 from s2sjax.errors import UsageError, unknown
 
 SWEEP = "sweep"  # the function that a sweep without a name is
+SEARCH = "search"
 
 
 def load_config(text: str, overrides: Mapping[str, str] | None = None) -> Config:
@@ -114,8 +115,28 @@ def sweeps(
     for name in names or [SWEEP]:
         if name not in functions:
             raise unknown(f"sweep of {path}", name, functions)
-        found[name] = _yielded(path, functions[name], base)
+        yielded = _called(path, functions[name], base)
+        found[name] = _trials(path, functions[name].__name__, yielded)
     return found
+
+
+def search(text: str, base: Config) -> dict[str, Any]:
+    """The space that `search(config)` of `FILE[:variant]` returns, by dotted field.
+
+    Raises:
+      UsageError: there is no such function, or whatever goes wrong in it.
+    """
+    path, _ = locate(text)
+    function = vars(_execute(path)).get(SEARCH)
+    if not inspect.isfunction(function):
+        raise UsageError(f"{path} has no search; write a function search(config)")
+    space = _called(path, function, base)
+    if not isinstance(space, dict) or not space:
+        raise UsageError(
+            f"{path}: search returns {space!r}, not a dict such as "
+            '{"train.learning_rate": log_uniform(1e-4, 1e-1)}'
+        )
+    return space
 
 
 def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
@@ -254,20 +275,26 @@ def _sweep_functions(
     return found
 
 
-def _yielded(
-    path: pathlib.Path, function: Callable[[Config], Any], base: Config
-) -> list[dict[str, Any]]:
+def _called(path: pathlib.Path, function: Callable[[Config], Any], base: Config) -> Any:
+    """What a function of the file returns, a generator as a list."""
     try:
-        yielded = list(function(base))
+        returned = function(base)
+        return list(returned) if inspect.isgenerator(returned) else returned
     except (Exception, SystemExit) as error:
         raise _told(path, error) from None
-    for number, item in enumerate(yielded):
-        if not isinstance(item, dict):
+
+
+def _trials(path: pathlib.Path, name: str, yielded: Any) -> list[dict[str, Any]]:
+    if not isinstance(yielded, Iterable) or isinstance(yielded, Mapping):
+        raise UsageError(f"{path}: {name} returns {yielded!r}, not a list of trials")
+    trials = list(yielded)
+    for number, trial in enumerate(trials):
+        if not isinstance(trial, dict):
             raise UsageError(
-                f"{path}: {function.__name__} yields {item!r} as trial {number}, not "
-                'a dict such as {"task.length": 8, "seed": 1}'
+                f"{path}: {name} yields {trial!r} as trial {number}, not a dict such "
+                'as {"task.length": 8, "seed": 1}'
             )
-    return yielded
+    return trials
 
 
 def _told(path: pathlib.Path, error: BaseException) -> UsageError:

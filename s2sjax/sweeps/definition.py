@@ -9,6 +9,7 @@ from s2sjax import experiment
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.sweeps.algebra import Overrides, product
+from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.trial import Trial, make
 
 
@@ -69,6 +70,31 @@ def resolve(base: Config, sweep: Iterable[Mapping[str, Any]]) -> list[Trial]:
     if not trials:
         raise UsageError("the sweep yields no trial")
     return trials
+
+
+def space(text: str, base: Config) -> dict[str, Distribution]:
+    """The space that a config file's `search(config)` describes.
+
+    Raises:
+      UsageError: none, an unknown field, or a value that the field does not take.
+    """
+    found = experiment.search(text, base)
+    known = configs.fields()
+    for field, distribution in found.items():
+        try:
+            if field not in known:
+                raise configs.unknown_field(str(field))
+            if not isinstance(distribution, Distribution):
+                raise UsageError(
+                    f"{field}={distribution!r} is not uniform(...), log_uniform(...) "
+                    "or choice(...)"
+                )
+            ends = (distribution.low, distribution.high)
+            for value in distribution.values or ends:
+                configs.checked(known[field], value)
+        except UsageError as error:
+            raise UsageError(f"{text}: search: {error}") from None
+    return found
 
 
 def _resolved(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s2sjax import config as configs
 from s2sjax.config import Config
@@ -16,7 +16,7 @@ class Trial:
     """One run of a sweep."""
 
     index: int
-    overrides: Overrides
+    overrides: Overrides = field(hash=False)
     config: Config  # resolved
     name: str  # of its directory
 

@@ -1,0 +1,156 @@
+"""The launcher of a sweep: opens its directory, runs what is left, says what came."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from s2sjax.cli import start
+from s2sjax.cli.flags import Parsed
+from s2sjax.cli.sweep import command, config_words
+from s2sjax.cli.sweep_console import SweepConsole
+from s2sjax.sweeps import backends, batched, definition, scheduler, source_code
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.pool import Pool
+from s2sjax.sweeps.search import Search
+from s2sjax.sweeps.trial import Trial
+from s2sjax.training import interruption
+
+
+def launch(parsed: Parsed, defined: Sequence[Trial] | None) -> int:
+    """Runs a sweep's trials, or without a definition those of its directory."""
+    values = parsed.values
+    with SweepDirectory(values.workdir) as sweep, _pool(parsed, sweep.path) as pool:
+        _record(parsed, sweep)
+        trials = sweep.trials[: values.max_trials]
+        if defined is not None:
+            trials, added = sweep.add(defined, _commander(parsed))
+            _warn(_told(sweep, trials, added))
+        ledger = Ledger(sweep)
+        left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
+        if pool is None:
+            with _watched(parsed, trials, ledger) as (signals, console):
+                batched.run(sweep, ledger, left, signals, console)
+            return _ended(parsed, sweep, ledger, trials, signals, console)
+        return _run(parsed, sweep, ledger, scheduler.Listed(left), trials, pool)
+
+
+def search(parsed: Parsed) -> int:
+    """Runs the trials that Optuna proposes."""
+    values = parsed.values
+    assert parsed.config is not None
+    space = definition.space(parsed.config_file, parsed.config)
+    with SweepDirectory(values.workdir) as sweep, _pool(parsed, sweep.path) as pool:
+        assert pool is not None
+        _record(parsed, sweep)
+        ledger = Ledger(sweep)
+        source = Search(
+            sweep,
+            ledger,
+            parsed.config,
+            space,
+            values.search,
+            values.pruner or "none",
+            values.max_trials,
+            _commander(parsed),
+        )
+        return _run(parsed, sweep, ledger, source, source.trials, pool)
+
+
+def _run(
+    parsed: Parsed,
+    sweep: SweepDirectory,
+    ledger: Ledger,
+    source: scheduler.Source,
+    trials: Sequence[Trial],
+    pool: Pool,
+) -> int:
+    values = parsed.values
+    budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
+    with _watched(parsed, trials, ledger) as (signals, console):
+        scheduler.run(sweep, ledger, source, pool, _train, signals, budgets, console)
+    return _ended(parsed, sweep, ledger, trials, signals, console)
+
+
+@contextlib.contextmanager
+def _pool(parsed: Parsed, sweep: Path) -> Iterator[Pool | None]:
+    """Where trials run; None for the backend that runs them in this process."""
+    values = parsed.values
+    if backends.name(values.backend) == backends.BATCHED:
+        yield None
+        return
+    address = values.ray_address or ""
+    pool = backends.make_pool(values.backend, sweep, values.workers, address)
+    with contextlib.closing(pool):
+        yield pool
+
+
+@contextlib.contextmanager
+def _watched(
+    parsed: Parsed, trials: Sequence[Trial], ledger: Ledger
+) -> Iterator[tuple[interruption.Signals, SweepConsole]]:
+    console = SweepConsole(trials, ledger, quiet=parsed.values.json)
+    with interruption.watch() as signals, console:
+        yield signals, console
+
+
+def _ended(
+    parsed: Parsed,
+    sweep: SweepDirectory,
+    ledger: Ledger,
+    trials: Sequence[Trial],
+    signals: interruption.Signals,
+    console: SweepConsole,
+) -> int:
+    """Says how the sweep ended; the exit code."""
+    console.summarise(sweep, stopped=bool(signals.received))
+    if parsed.values.json:
+        statuses = ("done", "failed", "pruned", "pending")
+        counts = {status: ledger.count(status, trials) for status in statuses}
+        print(json.dumps({"trials": len(trials), **counts}))
+    if signals.received:
+        return signals.exit_code
+    return int(ledger.count("failed", trials) > 0)
+
+
+def _record(parsed: Parsed, sweep: SweepDirectory) -> None:
+    """Notes this launch, and says where its code differs from the first one's."""
+    folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
+    words = ["s2sjax", *sys.argv[1:]]
+    code = source_code.describe(folder)
+    _warn(sweep.record_launch(words, code, config_words(parsed)))
+
+
+def _warn(line: str) -> None:
+    start.warn([line] if line else [])
+
+
+def _train(directory: Path) -> list[str]:
+    return [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+
+
+def _commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
+    return lambda trial, path: command(parsed, trial, path)
+
+
+def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
+    status = ledger.status(trial)
+    return status == "pending" or (retry_failed and status == "failed")
+
+
+def _told(
+    sweep: SweepDirectory, trials: Sequence[Trial], added: Sequence[Trial]
+) -> str:
+    """What a changed definition adds to a sweep, and what it has no more."""
+    gone = len(sweep.trials) - len(trials)
+    if len(trials) == len(added) and not gone:
+        return ""  # a new sweep
+    parts = []
+    if added:
+        span = f"{added[0].name} to {added[-1].name}" if added[1:] else added[0].name
+        parts.append(f"trials were added: {len(added)} ({span})")
+    if gone:
+        parts.append(f"trials that the definition lacks now, and that stay: {gone}")
+    return f"{sweep.path}: {'; '.join(parts)}" if parts else ""

@@ -1,0 +1,247 @@
+"""Search beyond grids: Optuna proposes trials and ends hopeless ones, by ask and tell.
+
+The launcher alone talks to Optuna, whose journal stands beside the sweep; trials know
+nothing of it. What is optimised is the best value of `train.metric` on the validation
+examples, so that the test examples choose nothing. Needs the extra `search`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from s2sjax import spec
+from s2sjax.config import Config
+from s2sjax.errors import RunError, UsageError
+from s2sjax.sweeps import definition
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.draws import Distribution
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial_files import Result
+from s2sjax.training import journal
+from s2sjax.training.progress import LOWER
+
+Makers = dict[str, Callable[..., Any]]
+
+NAME = "search.journal"
+_OVERRIDES = "overrides"  # of an Optuna trial: what it became, number for number
+
+
+class Search:
+    """Trials that Optuna proposes; a `Source` for the scheduler.
+
+    A search that was killed goes on: a proposal without an end is taken up again.
+
+    Args:
+      sweep: where the trials are added.
+      ledger: how they stand.
+      base: the config that a proposal overrides.
+      space: what may be proposed.
+      sampler: the spec of a sampler, e.g. "tpe:seed=1".
+      pruner: the spec of a pruner, e.g. "asha", or "none".
+      most: proposals in all, of earlier launches too.
+      command: the command line of a trial.
+
+    Raises:
+      UsageError: Optuna is not installed, or a spec that cannot be.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        ledger: Ledger,
+        base: Config,
+        space: Mapping[str, Distribution],
+        sampler: str,
+        pruner: str,
+        most: int,
+        command: Callable[[Trial, Path], str],
+    ):
+        optuna = _optuna()
+        self._optuna, self._sweep, self._ledger = optuna, sweep, ledger
+        self._base, self._most, self._command = base, most, command
+        self._metric = base.train.metric
+        self._space = {name: _distribution(optuna, d) for name, d in space.items()}
+        self.trials: list[Trial] = []  # proposed so far
+        self._proposals: dict[str, Any] = {}  # Optuna's trials by our names
+        self._reported: dict[str, tuple[int, int]] = {}  # size of a journal, last step
+        storage = optuna.storages
+        backend = storage.journal.JournalFileBackend(str(sweep.path / NAME))
+        self._study = optuna.create_study(
+            storage=storage.JournalStorage(backend),
+            study_name="sweep",
+            direction="minimize" if self._metric in LOWER else "maximize",
+            load_if_exists=True,
+            pruner=make_pruner(pruner),
+        )
+        # The same seed would propose the same again.
+        self._study.sampler = make_sampler(sampler, len(self._study.trials))
+        self._unended = [
+            optuna.trial.Trial(self._study, each._trial_id)
+            for each in self._study.trials
+            if not each.state.is_finished()
+        ]
+        for each in self._study.trials:
+            if each.state.is_finished() and _OVERRIDES in each.user_attrs:
+                self.trials.append(self._trial(each.user_attrs[_OVERRIDES]))
+
+    def next(self) -> Trial | None:
+        """See `Source`."""
+        while self._unended or len(self._study.trials) < self._most:
+            if self._unended:
+                proposal = self._unended.pop(0)
+            else:
+                proposal = self._study.ask(self._space)
+            overrides = proposal.user_attrs.get(_OVERRIDES, proposal.params)
+            if set(overrides) != set(self._space):  # killed while it was proposed
+                self._study.tell(proposal, state=self._optuna.trial.TrialState.FAIL)
+                continue
+            proposal.set_user_attr(_OVERRIDES, overrides)
+            trial = self._trial(overrides)
+            self._proposals[trial.name] = proposal
+            if trial not in self.trials:
+                self.trials.append(trial)
+            result = self._ledger.results.get(trial.name)
+            if result is None:
+                return trial
+            self.ended(trial, result)  # proposed before, or its end was not told
+        return None
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        """Tells Optuna the best validation value, or that there is none."""
+        state = self._optuna.trial.TrialState
+        proposal = self._proposals.pop(trial.name, None)
+        if proposal is None:
+            return
+        values = [value for _, value in self._evaluations(self._sweep.of(trial))]
+        if result.status == "pruned":
+            self._study.tell(proposal, state=state.PRUNED)
+        elif result.status == "done" and values:
+            best = min(values) if self._metric in LOWER else max(values)
+            self._study.tell(proposal, best)
+        else:
+            self._study.tell(proposal, state=state.FAIL)
+
+    def prunes(self, trial: Trial, directory: Path) -> bool:
+        """Whether the pruner gives up a trial, asked at each new evaluation."""
+        path = directory / "metrics.jsonl"
+        size = path.stat().st_size if path.exists() else 0
+        seen, last = self._reported.get(trial.name, (0, -1))
+        if size == seen or trial.name not in self._proposals:
+            return False
+        proposal = self._proposals[trial.name]
+        hopeless = False
+        for step, value in self._evaluations(directory):
+            if step > last:
+                proposal.report(value, step)
+                hopeless = hopeless or proposal.should_prune()
+                last = step
+        self._reported[trial.name] = size, last
+        return hopeless
+
+    def _trial(self, overrides: Mapping[str, Any]) -> Trial:
+        """The trial of a proposal, in the sweep."""
+        defined = definition.resolve(self._base, [overrides])
+        (trial,), _ = self._sweep.add(defined, self._command)
+        return trial
+
+    def _evaluations(self, directory: Path) -> list[tuple[int, float]]:
+        """Step and value of each evaluation on validation examples."""
+        try:
+            entries = journal.read(directory / "metrics.jsonl")
+        except RunError:  # damaged: the run says so when it goes on
+            return []
+        valid = [entry for entry in entries if entry.get("kind") == "valid"]
+        return [
+            (entry["step"], entry[self._metric])
+            for entry in valid
+            if isinstance(entry.get(self._metric), int | float)
+        ]
+
+
+def make_sampler(text: str, already: int = 0) -> Any:
+    """The sampler of a spec: `tpe`, `random`, `gp` or `cmaes`, with a seed.
+
+    Args:
+      text: the spec.
+      already: proposals so far, which the seed is moved by.
+
+    Raises:
+      UsageError: an unknown name or argument.
+    """
+    samplers = _optuna().samplers
+
+    def tpe(*, seed: int = 0, startup: int = 10) -> Any:
+        return samplers.TPESampler(seed=seed + already, n_startup_trials=startup)
+
+    def random(*, seed: int = 0) -> Any:
+        return samplers.RandomSampler(seed=seed + already)
+
+    def cmaes(*, seed: int = 0) -> Any:
+        return samplers.CmaEsSampler(seed=seed + already)
+
+    def gp(*, seed: int = 0) -> Any:
+        return samplers.GPSampler(seed=seed + already)
+
+    table: Makers = {"tpe": tpe, "random": random, "cmaes": cmaes, "gp": gp}
+    return _made("sampler", text, table)
+
+
+def make_pruner(text: str) -> Any:
+    """The pruner of a spec: `asha`, `hyperband`, `median` or `none`.
+
+    Resources are training steps.
+
+    Raises:
+      UsageError: an unknown name or argument.
+    """
+    pruners = _optuna().pruners
+
+    def asha(*, first: int = 1, factor: int = 4) -> Any:
+        return pruners.SuccessiveHalvingPruner(
+            min_resource=first, reduction_factor=factor
+        )
+
+    def hyperband(*, first: int = 1, factor: int = 3) -> Any:
+        return pruners.HyperbandPruner(min_resource=first, reduction_factor=factor)
+
+    def median(*, startup: int = 5, first: int = 0) -> Any:
+        return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=first)
+
+    none = pruners.NopPruner
+    table: Makers = {
+        "asha": asha,
+        "hyperband": hyperband,
+        "median": median,
+        "none": none,
+    }
+    return _made("pruner", text, table)
+
+
+def _made(kind: str, text: str, table: Makers) -> Any:
+    try:
+        return spec.call(kind, text, table)
+    except UsageError:
+        raise
+    except (ValueError, ImportError) as error:  # whatever Optuna says of its arguments
+        raise UsageError(f"{kind} '{text}': {error}") from None
+
+
+def _distribution(optuna: ModuleType, given: Distribution) -> Any:
+    kinds = optuna.distributions
+    if given.values:
+        return kinds.CategoricalDistribution(given.values)
+    kind = kinds.IntDistribution if given.whole else kinds.FloatDistribution
+    return kind(given.low, given.high, log=given.log)
+
+
+def _optuna() -> ModuleType:
+    try:
+        import optuna
+    except ImportError:
+        raise UsageError(
+            "a search needs Optuna; pip install 's2sjax[search]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

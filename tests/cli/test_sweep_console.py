@@ -1,0 +1,70 @@
+"""What a person sees of a sweep: a table on a terminal, lines elsewhere."""
+
+import io
+import re
+
+from s2sjax import config as configs
+from s2sjax.cli.sweep_console import SweepConsole
+from s2sjax.reporting.screen import Screen
+from s2sjax.sweeps import definition, seeds
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.trial_files import Result
+
+
+def show(tmp_path, *, terminal, metric="exact"):
+    """A sweep of four: done, failed, better, and one that never ran."""
+    base = configs.resolve({"train": {"steps": 4, "metric": metric}})
+    file = io.StringIO()
+    screen = Screen(file, terminal=terminal, width=100)
+    with SweepDirectory(tmp_path) as sweep:
+        trials, _ = sweep.add(
+            definition.resolve(base, seeds(4)),
+            lambda trial, path: f"s2sjax train --config.seed={trial.config.seed}",
+        )
+        ledger = Ledger(sweep)
+        console = SweepConsole(trials, ledger, screen=screen)
+        with console:
+            for trial, result in zip(
+                trials,
+                (
+                    Result("done", {"exact": 0.25, "nll": 2.0}, 3.0),
+                    Result("failed", {}, 1.0, error="exit code 1: no luck"),
+                    Result("done", {"exact": 0.75, "nll": 3.0}, 2.0),
+                ),
+                strict=False,
+            ):
+                ledger.begin(trial)
+                console._drawn = 0
+                console.passed()
+                ledger.end(trial, result)
+                console.ended(trial, result)
+            console._drawn = 0
+            console.passed()
+        console.summarise(sweep, stopped=False)
+    return file.getvalue()
+
+
+def test_lines_without_control_characters(tmp_path):
+    said = show(tmp_path, terminal=False)
+    assert "\x1b" not in said and "\r" not in said
+    lines = said.splitlines()
+    assert lines[0] == "4 trials; 4 to go"
+    assert re.match(
+        r"1 of 4  done 0000-seed=0-\w+  exact 25.00 %  took 3.0 s", lines[1]
+    )
+    assert "2 of 4  failed 0001-seed=1" in said and "exit code 1: no luck" in said
+    assert "2 done, 1 pending, 1 failed" in said and "best: exact 75.00 %" in said
+    assert "  s2sjax train --config.seed=2" in lines
+    assert lines[-1].endswith("--retry_failed")
+
+
+def test_less_is_better_where_it_is(tmp_path):
+    assert "best: nll 2" in show(tmp_path, terminal=False, metric="nll")
+
+
+def test_a_table_that_is_redrawn(tmp_path):
+    said = show(tmp_path, terminal=True)
+    assert "1 running" in said and "an hour" in said and "running" in said
+    assert "best" in said and "75.00 %" in said
+    assert "?25h" in said.rpartition("?25l")[2]  # the cursor is given back

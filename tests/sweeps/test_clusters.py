@@ -1,0 +1,106 @@
+"""Clusters run the same commands: submitit on this machine, and Ray where it is."""
+
+import os
+import pathlib
+import time
+
+import pytest
+
+from s2sjax.errors import UsageError
+from s2sjax.sweeps import backends
+from s2sjax.sweeps.remote import Control, Remote
+
+
+def finish(job, seconds=60):
+    until = time.monotonic() + seconds
+    while (code := job.poll()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return code
+
+
+def wait_for(path, seconds=60):
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+SAVES = "trap 'echo saved; exit 143' TERM; touch {}; sleep 60 & wait"
+
+
+def check(pool, folder):
+    """What the scheduler asks of every pool."""
+    codes = {}
+    for name, script in (("ok", "exit 0"), ("bad", "exit 3"), ("gone", "kill -9 $$")):
+        (folder / name).mkdir()
+        log = folder / name / "log"
+        codes[name] = finish(pool.start(["sh", "-c", f"echo x; {script}"], log, 0))
+        assert log.read_text() == "x\n"
+    assert codes == {"ok": 0, "bad": 3, "gone": -9}
+    for name, end, wanted in (("term", "stop", 143), ("kill", "kill", -9)):
+        (folder / name).mkdir()
+        log, began = folder / name / "log", folder / name / "began"
+        job = pool.start(["sh", "-c", SAVES.format(began)], log, 0)
+        wait_for(began)
+        getattr(job, end)()
+        assert finish(job) == wanted
+        assert log.read_text() == ("saved\n" if end == "stop" else "")
+
+
+class Immediate:
+    """A cluster of one thread: what the others pickle, it calls."""
+
+    def start(self, command, log, slot):
+        import threading
+        from types import SimpleNamespace
+
+        control = Control(log)
+        codes = []
+        remote = Remote(list(command), str(log), os.getcwd())
+        threading.Thread(target=lambda: codes.append(remote()), daemon=True).start()
+        return SimpleNamespace(
+            poll=lambda: codes[0] if codes else None,
+            stop=control.stop,
+            kill=control.kill,
+        )
+
+
+def test_the_command_on_another_machine(tmp_path):
+    check(Immediate(), tmp_path)
+
+
+def test_slurm_through_submitit(tmp_path):
+    pytest.importorskip("submitit")
+    pool = backends.make_pool("slurm:cluster=local", tmp_path / "sweep", 2, "")
+    check(pool, tmp_path)
+    pool.close()
+
+
+def test_a_ray_task(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    # The tasks import this package from where this process has it.
+    root = pathlib.Path(backends.__file__).parents[2]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    with pytest.raises(UsageError, match=r"=127\.0\.0\.1:9 does not answer"):
+        backends.make_pool("ray", tmp_path, None, "127.0.0.1:9")
+    pool = backends.make_pool("ray:cpus=1", tmp_path, None, "")
+    assert pool.size == len(os.sched_getaffinity(0))
+    check(pool, tmp_path)
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rya", "did you mean 'ray'?"),
+        ("slurm:partitoin=gpu", "did you mean 'partition'?"),
+        ("processes:workers=3", "unknown argument of backend 'processes'"),
+    ],
+)
+def test_specs_that_cannot_be(tmp_path, text, said):
+    with pytest.raises(UsageError) as told:
+        backends.name(text)
+        backends.make_pool(text, tmp_path, None, "")
+    assert said in str(told.value) and "\n" not in str(told.value)

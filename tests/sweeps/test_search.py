@@ -1,0 +1,162 @@
+"""Search with Optuna: it proposes, it prunes, and it goes on where it was killed."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from s2sjax import config as configs
+from s2sjax.errors import UsageError
+from s2sjax.sweeps import choice, definition, log_uniform, scheduler, uniform
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.processes import Processes
+from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.training import interruption
+
+optuna = pytest.importorskip("optuna")
+
+from s2sjax.sweeps.search import NAME, Search, make_pruner, make_sampler  # noqa: E402
+
+SPACE = {
+    "train.learning_rate": log_uniform(1e-4, 1e-1),
+    "model.units": uniform(4, 8),
+    "model.cell": choice("gru", "lstm"),
+}
+# The value is the rate's exponent, so that larger rates are better; every trial says
+# one value at step 10 and, unless it is pruned, one at step 20.
+TRAIN = """
+import json, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+rate = json.loads((folder / "config.json").read_text())["train"]["learning_rate"]
+with open(folder / "metrics.jsonl", "a") as journal:
+    for step in (10, 20):
+        line = {"step": step, "kind": "valid", "exact": rate}
+        print(json.dumps(line), file=journal, flush=True)
+        time.sleep(float(sys.argv[2]))
+(folder / "test.json").write_text(json.dumps({"exact": rate, "step": 20}))
+"""
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Runs a search in a sweep that stays from call to call."""
+    import sys
+
+    def run(most, *, sampler="random", pruner="none", command=None, pause="0"):
+        base = configs.resolve({"train": {"steps": 20}})
+        train = ["-S", "-c", TRAIN]
+        with SweepDirectory(tmp_path / "sweep") as sweep:
+            sweep.launches or sweep.record_launch(["test"], SourceCode("0", "", ""), [])
+            ledger = Ledger(sweep)
+            source = Search(
+                *(sweep, ledger, base, SPACE, sampler, pruner, most),
+                lambda trial, path: "command",
+            )
+            with interruption.watch() as signals:
+                scheduler.run(
+                    sweep,
+                    ledger,
+                    source,
+                    Processes(1, tmp_path / "compiled"),
+                    command or (lambda p: [sys.executable, *train, str(p), pause]),
+                    signals,
+                    scheduler.Budgets(failed=0),
+                )
+            return SimpleNamespace(
+                path=sweep.path,
+                trials=list(source.trials),
+                status=[ledger.status(trial) for trial in source.trials],
+                study=source._study,
+            )
+
+    return run
+
+
+def test_it_proposes_from_the_space_and_is_told_validation_values(search):
+    ran = search(6)
+    assert ran.status == ["done"] * 6
+    for trial, proposal in zip(ran.trials, ran.study.trials, strict=True):
+        assert set(trial.overrides) == set(SPACE)
+        assert trial.overrides == proposal.params
+        assert proposal.value == trial.config.train.learning_rate
+    assert len({trial.config for trial in ran.trials}) == 6
+
+
+def test_it_goes_on_and_proposes_nothing_twice(search):
+    first = search(3)
+    ran = search(5)
+    assert ran.trials[:3] == first.trials and len(set(t.name for t in ran.trials)) == 5
+    assert [trial.number for trial in ran.study.trials] == [0, 1, 2, 3, 4]
+    assert search(5).trials == ran.trials
+
+
+def test_a_proposal_without_an_end_is_taken_up_again(search, tmp_path):
+    first = search(2)
+    journal = tmp_path / "sweep" / NAME
+    lines = journal.read_text().splitlines(keepends=True)
+    # What Optuna was told of the last end is lost: the launcher was killed before.
+    told = max(i for i, line in enumerate(lines) if '"state"' in line)
+    journal.write_text("".join(lines[:told]))
+    ran = search(3)
+    assert ran.status == ["done"] * 3 and set(ran.trials) >= set(first.trials)
+    assert all(trial.state.name == "COMPLETE" for trial in ran.study.trials)
+    assert len(list((tmp_path / "sweep" / "trials").iterdir())) == 3
+
+
+def test_a_hopeless_trial_is_stopped(search):
+    # The median of those before ends whatever is worse at step 10.
+    ran = search(6, pruner="median:startup=1", pause="0.3")
+    rates = [trial.config.train.learning_rate for trial in ran.trials]
+    worse = [rate < max(rates[: i + 1]) for i, rate in enumerate(rates)]
+    assert "pruned" in ran.status and ran.status[0] == "done"
+    for place, status in enumerate(ran.status):
+        if status == "pruned":
+            assert worse[place]
+    states = {
+        t.user_attrs["overrides"]["train.learning_rate"]: t.state.name
+        for t in ran.study.trials
+    }
+    assert [states[rate] == "PRUNED" for rate in rates] == [
+        status == "pruned" for status in ran.status
+    ]
+
+
+def test_failures_are_told_too(search):
+    ran = search(2, command=lambda path: ["sh", "-c", "exit 1"])
+    assert ran.status == ["failed"] * 2
+    assert [trial.state.name for trial in ran.study.trials] == ["FAIL"] * 2
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "said"),
+    [
+        (make_sampler, "tpee", "did you mean 'tpe'?"),
+        (make_sampler, "tpe:seeds=1", "did you mean 'seed'?"),
+        (make_pruner, "asha:factor=1", "asha:factor=1"),
+        (make_pruner, "media", "did you mean 'median'?"),
+    ],
+)
+def test_specs_that_cannot_be_are_one_line(make, text, said):
+    with pytest.raises(UsageError) as told:
+        make(text)
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{'model.unit': uniform(1, 2)}", "did you mean 'model.units'?"),
+        ("{'model.units': uniform(0.5, 2)}", "search: model.units=0.5"),
+        ("{'model.units': 3}", "model.units=3 is not uniform"),
+        ("{}", "search returns {}, not a dict such as"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_space_that_cannot_be_is_one_line(tmp_path, base, body, said):
+    path = tmp_path / "file.py"
+    path.write_text(
+        f"from s2sjax.sweeps import *\ndef search(config):\n    return {body}\n"
+    )
+    with pytest.raises(UsageError) as told:
+        definition.space(str(path), base)
+    assert said in str(told.value) and "\n" not in str(told.value)
