@@ -6,11 +6,11 @@ _LABELS = {
     "exact": "exact match",
     "token_accuracy": "token accuracy",
     "forced_token_accuracy": "forced token accuracy",
-    "edit_distance": "edit distance per token",
-    "nll": "nll, nats per token",
+    "edit_distance": "edit distance",
     "bleu": "BLEU",
     "chrf": "chrF",
 }
+_UNITS = {"edit_distance": "edits per token", "nll": "nats per token"}
 _SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
 _LOWER = ("nll", "edit_distance", "truncated", "loss", "seconds", "grad_norm")
 
@@ -44,8 +44,13 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        """The label with the unit of `text`."""
-        return f"{self.label}, %" if self.share else self.label
+        """The label with the unit of `text`.
+
+        >>> measure("exact").unit, measure("nll").unit, measure("chrf").unit
+        ('exact match, %', 'nll, nats per token', 'chrF')
+        """
+        unit = "%" if self.share else _UNITS.get(self.name)
+        return f"{self.label}, {unit}" if unit else self.label
 
 
 def measure(name: str) -> Measure:

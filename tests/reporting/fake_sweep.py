@@ -73,7 +73,9 @@ def sweep(directory, overrides, statuses=()):
     rows, journals = [], {}
     for index, one in enumerate(overrides):
         status, exact = statuses.get(index, "done"), exact_of(one)
-        numbers = {"exact": exact, "nll": 3.0 - exact} if status == "done" else {}
+        numbers = (
+            {"exact": exact, "nll": 3.0 - exact} if status in ("done", "pruned") else {}
+        )
         rows.append(row(index, one, status, **numbers))
         if status != "pending":
             journals[index] = journal(exact)
