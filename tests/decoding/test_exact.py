@@ -17,7 +17,7 @@ from s2sjax.decoding.normaliser import Normaliser
 from s2sjax.decoding.request import Request
 from s2sjax.types import BOS, EOS, StepOutput
 
-V, WIDTH, MODELS, N = 6, 5, 240, 5
+V, WIDTH, MODELS, N = 7, 5, 240, 3  # at most 341 prefixes
 SYMBOLS = range(3, V)
 random = np.random.default_rng(17)
 
@@ -58,21 +58,24 @@ def request(rows, limits, **asked):
     return Request(WIDTH, limits, keys, **asked)
 
 
-def search(rows=ROWS, limits=LIMITS, asked=(), no_repeat=0, **arguments):
-    @jax.jit
-    def run(rows, limits, asked):
-        start = (rows, jnp.zeros_like(rows))
-        wanted = request(rows, limits, no_repeat=no_repeat, **asked)
-        return exact(step, start, wanted, **arguments)
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def compiled(rows, limits, asked, no_repeat, arguments):
+    start = (rows, jnp.zeros_like(rows))
+    wanted = request(rows, limits, no_repeat=no_repeat, **asked)
+    return exact(step, start, wanted, **dict(arguments))
 
-    found = run(jnp.asarray(rows, jnp.int32), limits, dict(asked))
+
+def search(rows=ROWS, limits=LIMITS, asked=(), no_repeat=0, **arguments):
+    rows = jnp.asarray(rows, jnp.int32)
+    given = tuple(arguments.items())
+    found = compiled(rows, limits, dict(asked), no_repeat, given)
     return jax.tree.map(np.asarray, found)
 
 
 @pytest.fixture(scope="module")
 def ample():
     """A search with room and time enough, without a normaliser."""
-    return search(count=N, budget=130, capacity=130)
+    return search(count=N, budget=350, capacity=350, size=2)
 
 
 def divisor(normaliser, length):
@@ -132,7 +135,7 @@ def assert_is_n_best(found, row, every, count):
 @pytest.mark.parametrize("normaliser", NORMALISERS, ids=names)
 def test_all_n_best_are_those_of_enumeration(normaliser, ample):
     plain = normaliser == Normaliser()
-    arguments = {"count": N, "budget": 130, "capacity": 130}
+    arguments = {"count": N, "budget": 350, "capacity": 350, "size": 2}
     found = ample if plain else search(normaliser=normaliser, **arguments)
     every = truth(normaliser)
     for row in ROWS:
@@ -222,8 +225,8 @@ def test_constraints_hold_and_nothing_better_obeys_them():
             and len(set(pairs)) == len(pairs)
         )
 
-    normaliser = Normaliser("average", 1.0)
-    arguments = {"count": 3, "normaliser": normaliser, "budget": 130}
+    normaliser = Normaliser("average", -0.5)
+    arguments = {"count": 3, "size": 2, "normaliser": normaliser, "budget": 350}
     found = search(asked=asked, no_repeat=2, **arguments)
     every = truth(normaliser, fits)
     for row in ROWS:
