@@ -29,7 +29,10 @@ class Leaves(NamedTuple):
             )
         )
         _, largest = lax.top_k(every.perturbed, self.perturbed.shape[1])
-        return pick_all(every, largest)
+        found = pick_all(every, largest)
+        # Where a NaN would be sorted is not defined: one spoils the row, and is seen.
+        spoilt = jnp.any(jnp.isnan(every.perturbed), axis=1, keepdims=True)
+        return found._replace(perturbed=jnp.where(spoilt, jnp.nan, found.perturbed))
 
 
 def no_leaves(batch: int, slots: int) -> Leaves:

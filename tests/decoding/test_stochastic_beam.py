@@ -22,7 +22,8 @@ TABLES = table_model.random_tables(MODELS, V, seed=11)
 ROWS = np.arange(MODELS)
 LIMITS = np.random.default_rng(12).integers(1, WIDTH + 1, MODELS).astype(np.int32)
 
-DRAWS, SMALL, SHORT = 20_000, 5, 3
+# Wide enough that prefixes are pruned: 9 of two symbols, 40 outputs.
+DRAWS, SMALL, SHORT = 20_000, 6, 3
 TABLE = table_model.random_tables(1, SMALL, seed=13, scale=1.0)
 
 
@@ -159,6 +160,16 @@ def test_nothing_else_changes_the_result():
         table_model.assert_same(decoder(3)(TABLES, only, LIMITS[only]), found, only)
     other = decoder(3)(TABLES, ROWS, LIMITS, 1)  # another key
     assert np.mean(other.scores == found.scores) < 0.01
+
+
+def test_a_nan_is_seen_and_stays_in_its_row():
+    found = decoder(3)(TABLES, ROWS, LIMITS)
+    broken = TABLES.copy()
+    broken[0, :, EOS:] = np.nan
+    other = decoder(3)(broken, ROWS, LIMITS)
+    assert np.isnan(other.scores[0]).all()
+    np.testing.assert_array_equal(other.scores[1:], found.scores[1:])
+    np.testing.assert_array_equal(other.tokens[1:], found.tokens[1:])
 
 
 def test_constraints_are_obeyed_and_dead_ends_are_cut():
