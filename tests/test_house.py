@@ -19,6 +19,7 @@ BASE = {
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
 SWEEPS = {"sweeps"}
+BENCHMARK = {"benchmark"}
 REPORTING = {"reporting"}
 COMMAND_LINE = {"cli", "__main__"}
 ALLOWED = (
@@ -26,7 +27,8 @@ ALLOWED = (
     | {room: BASE | {room} for room in ROOMS}
     | {"training": BASE | {*ROOMS} | TRAINING}
     | {"sweeps": BASE | {*ROOMS} | TRAINING | SWEEPS}
-    | {"reporting": BASE | {*ROOMS} | TRAINING | REPORTING}
+    | {"benchmark": BASE | {*ROOMS} | TRAINING | BENCHMARK}
+    | {"reporting": BASE | {*ROOMS} | TRAINING | BENCHMARK | REPORTING}
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {

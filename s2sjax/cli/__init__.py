@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from s2sjax import __version__
 from s2sjax.cli import (
+    bench,
     decode,
     doctor,
     evaluate,
@@ -14,6 +15,7 @@ from s2sjax.cli import (
     flags,
     inspection,
     report,
+    score,
     sweep,
     tasks,
     train,
@@ -26,6 +28,8 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "train": train.main,
     "eval": evaluate.main,
     "decode": decode.main,
+    "score": score.main,
+    "bench": bench.main,
     "export": export.main,
     "report": report.main,
     "sweep": sweep.main,
@@ -38,6 +42,8 @@ COMMANDS = (
     train.COMMAND,
     evaluate.COMMAND,
     decode.COMMAND,
+    score.COMMAND,
+    bench.COMMAND,
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,

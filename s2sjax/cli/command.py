@@ -19,6 +19,7 @@ class Flag:
     required: bool = False
     least: int | None = None
     most: int = 2**31 - 1  # the int32 of compiled code
+    many: bool = False  # a text that may come again; the value is a tuple, or None
 
     def written(self) -> str:
         """How the flag is written, e.g. `--workdir=DIR`."""

@@ -77,6 +77,9 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
       UsageError: one line that names the argument, what came and what is possible.
     """
     given: dict[str, str] = {}
+    repeated: dict[str, tuple[str, ...]] = {
+        flag.name: () for flag in command.flags if flag.many
+    }
     overrides: dict[str, str] = {}
     positional: list[str] = []
     for name, text in _tokens(command, argv):
@@ -96,12 +99,18 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
             )
         else:
             given[name] = text
+            if name in repeated:
+                repeated[name] += (text,)
     if positional and not command.positional:
         raise UsageError(
             f"unexpected argument '{positional[0]}' for {command.name}; it takes flags "
             "only, written --NAME=VALUE"
         )
     values = _typed(command, given)
+    for name, texts in repeated.items():
+        if "" in texts:
+            raise UsageError(f"--{name} is empty once; each time it takes a value")
+        setattr(values, name, texts or None)
     for flag in command.flags:
         if flag.required and flag.name not in given:
             raise UsageError(

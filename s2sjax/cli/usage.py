@@ -48,6 +48,8 @@ def of_command(command: Command) -> str:
 def _told(flag: Flag) -> str:
     if flag.required:
         return f"{flag.doc} (needed)"
+    if flag.many:
+        return f"{flag.doc} (as often as needed)"
     plain = flag.default is None or flag.default is False or flag.default == ""
     return flag.doc if plain else f"{flag.doc} (default: {flag.default})"
 

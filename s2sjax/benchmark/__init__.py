@@ -1,0 +1,1 @@
+"""Decoding strategies measured against one another: quality, speed and memory."""

@@ -1,0 +1,63 @@
+"""What is timed: something that decodes batches, and our own way to."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+
+from s2sjax.benchmark.compilations import counted
+from s2sjax.benchmark.examples import Chunk
+from s2sjax.training.predictor import System, decode
+from s2sjax.types import Hypotheses
+
+
+class Contender(Protocol):
+    """What decodes a batch, with everything that is read of it on the host."""
+
+    def decode(self, chunk: Chunk) -> Any:
+        """The outputs of a batch; when it returns, there is nothing left to wait for.
+
+        A chunk is one of those that the contender was made for.
+        """
+
+
+class Ours:
+    """A strategy compiled ahead: one program for each shape, which cannot recompile.
+
+    Attributes:
+      programs: the compiled programs by the shape of the sources.
+      compilations: how often the compiler was asked for them.
+      compile_seconds: tracing and compiling all of them.
+      temporary_mib: the largest program's memory beside arguments and outputs; None
+        where the compiler does not tell.
+    """
+
+    def __init__(self, system: System, chunks: Sequence[Chunk]):
+        self._system = system
+        self.programs: dict[tuple[int, ...], Any] = {}
+        begin = time.perf_counter()
+        with counted() as compilations:
+            for chunk in chunks:
+                shape = chunk.batch.source.shape
+                if shape not in self.programs:
+                    lowered = decode.lower(system, *_arguments(chunk))
+                    self.programs[shape] = lowered.compile()
+        self.compilations = compilations.count
+        self.compile_seconds = time.perf_counter() - begin
+        told = [program.memory_analysis() for program in self.programs.values()]
+        self.temporary_mib = (
+            None
+            if None in told
+            else max(each.temp_size_in_bytes for each in told) / 2**20
+        )
+
+    def decode(self, chunk: Chunk) -> Hypotheses:
+        """The n-best lists of a batch, arrays of numpy."""
+        program = self.programs[chunk.batch.source.shape]
+        return jax.device_get(program(self._system, *_arguments(chunk)))
+
+
+def _arguments(chunk: Chunk) -> tuple[Any, ...]:
+    batch = chunk.batch
+    return batch.source, batch.source_lengths, batch.ids

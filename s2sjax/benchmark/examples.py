@@ -1,0 +1,67 @@
+"""The examples that all strategies decode, cut into batches of one shape each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2sjax.tasks.task import Bucket
+from s2sjax.types import Batch
+
+
+class Chunk(NamedTuple):
+    """A batch on the device, and which examples its rows are."""
+
+    batch: Batch
+    places: np.ndarray  # [B] int, from 0; an example that only fills up comes twice
+    examples: int  # rows before those that only fill up
+
+
+def chosen_rows(sizes: Sequence[int], examples: int | None) -> list[np.ndarray]:
+    """Which rows of each bucket take part: all, or `examples` spread evenly.
+
+    Buckets hold similar lengths, so that the first `examples` would be the short ones.
+
+    >>> [rows.tolist() for rows in chosen_rows([4, 6], 5)]
+    [[0, 2], [0, 3, 5]]
+    """
+    total = sum(sizes)
+    examples = total if examples is None else min(examples, total)
+    chosen = np.linspace(0, total - 1, examples).round().astype(int)
+    starts = np.cumsum([0, *sizes])
+    return [
+        chosen[(chosen >= start) & (chosen < start + size)] - start
+        for start, size in zip(starts[:-1], sizes, strict=True)
+    ]
+
+
+def chunks(
+    buckets: Sequence[Bucket], examples: int | None, batch_size: int
+) -> list[Chunk]:
+    """All examples in batches of `batch_size`, bucket by bucket.
+
+    The last batch of a bucket is filled up with the bucket's first examples: real work,
+    so that what a batch costs does not depend on how full it is.
+    """
+    sizes = [bucket.size for bucket in buckets]
+    assert None not in sizes, "an endless split needs a number of examples"
+    found: list[Chunk] = []
+    before = 0
+    every = chosen_rows([size for size in sizes if size is not None], examples)
+    for bucket, rows in zip(buckets, every, strict=True):
+        fetch = jax.jit(bucket.fetch)
+        for start in range(0, len(rows), batch_size):
+            within = np.arange(start, start + batch_size) % len(rows)
+            batch = fetch(bucket.store, jnp.asarray(rows[within].astype(np.int32)))
+            count = min(batch_size, len(rows) - start)
+            found.append(Chunk(batch, before + within, count))
+        before += len(rows)
+    return found
+
+
+def evenly(chosen: Sequence[Chunk], most: int) -> list[Chunk]:
+    """At most `most` of these, spread evenly, so that every bucket has its share."""
+    places = np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round()
+    return [chosen[int(place)] for place in places]

@@ -1,0 +1,74 @@
+"""The benchmark: all strategies on the same examples, their rounds taken in turn."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from s2sjax.benchmark.judging import judge
+from s2sjax.benchmark.outputs import References
+from s2sjax.benchmark.plan import Plan, check
+from s2sjax.benchmark.quality import TextScores
+from s2sjax.benchmark.row import Row
+from s2sjax.benchmark.timing import Say
+from s2sjax.benchmark.turn import time_all
+from s2sjax.training.trained import Trained
+
+
+class Result(NamedTuple):
+    """What came out."""
+
+    rows: list[Row]
+    notes: list[str]  # what a reader must know
+    references: dict[str, References]  # of each run
+
+
+def comparable(
+    runs: Mapping[str, Trained], right: Mapping[str, References]
+) -> list[list[str]]:
+    """The runs in groups of one task: equal examples, or examples drawn alike."""
+    groups: list[list[str]] = []
+    for name, trained in runs.items():
+        for group in groups:
+            first = runs[group[0]]
+            same = trained.config.task == first.config.task or (
+                _same(right[name], right[group[0]])
+                and trained.task.target_vocabulary == first.task.target_vocabulary
+            )
+            if same:
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return groups
+
+
+def _same(one: References, other: References) -> bool:
+    return np.array_equal(one.source, other.source) and np.array_equal(
+        one.tokens, other.tokens
+    )
+
+
+def measure(
+    runs: Mapping[str, Trained], plan: Plan, text_scores: TextScores, say: Say
+) -> Result:
+    """Everything in the plan, for every run.
+
+    Outputs are judged once, from the largest batch size; every batch size is timed.
+
+    Raises:
+      UsageError: before anything is compiled, a strategy that some run cannot take.
+    """
+    check(runs, plan)
+    judged, right, notes = [], {}, []
+    for name, trained in runs.items():
+        found, right[name] = judge(name, trained, plan, text_scores, say)
+        judged += found
+    rows = []
+    for batch_size in sorted(plan.batch_sizes):
+        more, said = time_all(runs, judged, batch_size, plan, say)
+        rows += more
+        notes += said
+    order = {(each.run, each.strategy): place for place, each in enumerate(judged)}
+    rows.sort(key=lambda row: (order[row.run, row.strategy], row.batch_size))
+    return Result(rows, list(dict.fromkeys(notes)), right)

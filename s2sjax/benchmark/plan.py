@@ -1,0 +1,59 @@
+"""What a benchmark measures, and whether the runs can take it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from s2sjax.benchmark.examples import Chunk, chunks
+from s2sjax.benchmark.search_errors import goal
+from s2sjax.training.evaluate import enough
+from s2sjax.training.predictor import System, output_lengths
+from s2sjax.training.trained import Trained, with_decode
+
+
+class Plan(NamedTuple):
+    """What is measured."""
+
+    strategies: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
+    examples: int | None = None  # None: the whole split
+    split: str = "test"
+    repeats: int = 5
+    reference: str | None = None  # a strategy that search errors are told by
+    peers: bool = False
+
+
+def system_of(trained: Trained, strategy: str) -> System:
+    """The run's system with another strategy.
+
+    Raises:
+      UsageError: unknown strategy or argument, or one that leaves no possible output.
+    """
+    config = with_decode(trained.config, strategy=strategy)
+    widest = max(
+        bucket.source_width
+        for buckets in trained.task.buckets.values()
+        for bucket in buckets
+    )
+    output_lengths(config.decode, widest)
+    return System(trained.system.models, config, trained.system.params)
+
+
+def check(runs: Mapping[str, Trained], plan: Plan) -> None:
+    """Makes sure that every run can take the whole plan; compiles nothing.
+
+    Raises:
+      UsageError: a strategy, or the reference, that is not possible; an endless split.
+    """
+    for trained in runs.values():
+        enough(trained.task.buckets[plan.split], plan.examples)
+        for strategy in plan.strategies:
+            system_of(trained, strategy)
+            own = goal(strategy)
+            if plan.reference is not None and own is not None:
+                system_of(trained, own.of(plan.reference))
+
+
+def chunks_of(trained: Trained, plan: Plan, batch_size: int) -> list[Chunk]:
+    """The plan's examples of a run, in batches."""
+    buckets = enough(trained.task.buckets[plan.split], plan.examples)
+    return chunks(buckets, plan.examples, batch_size)

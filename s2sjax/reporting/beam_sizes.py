@@ -1,0 +1,87 @@
+"""What a wider beam does: to the quality, to the search, to the probability."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from s2sjax.reporting.figure import GREY, save, style
+from s2sjax.reporting.pareto import COLOURS, MARKERS
+
+
+class Widths(NamedTuple):
+    """One kind of beam at several sizes; None where there is no number."""
+
+    name: str
+    sizes: Sequence[int]
+    quality: Sequence[float]
+    search_errors: Sequence[float | None]  # shares
+    logprob: Sequence[float]  # mean of the outputs', in nats
+    target_logprob: float  # mean of the references'
+
+
+def draw_beam_sizes(
+    every: Sequence[Widths], measure: str, path: str | os.PathLike[str], title: str
+) -> None:
+    """Draws quality, search errors and mean log-probability against the beam size.
+
+    Where the quality falls while search errors vanish and the outputs become more
+    probable than the references, the model and not the search is at fault: the beam
+    search curse (Koehn and Knowles 2017; Stahlberg and Byrne 2019).
+
+    Args:
+      every: the kinds of beam; sizes in increasing order.
+      measure: what quality is.
+      path: the picture.
+      title: above it.
+
+    Raises:
+      RunError: the file cannot be written.
+    """
+    with style():
+        layout = ConstrainedLayoutEngine(wspace=0.06)
+        figure = Figure(figsize=(10.5, 3.5), layout=layout)
+        quality, errors, probability = figure.subplots(1, 3)
+        for place, widths in enumerate(every):
+            look: dict[str, Any] = {
+                "color": COLOURS[place % len(COLOURS)],
+                "marker": MARKERS[place % len(MARKERS)],
+                "markersize": 4.5,
+                "linewidth": 1.5,
+            }
+            quality.plot(widths.sizes, widths.quality, **look)
+            errors.plot(widths.sizes, _gaps(widths.search_errors), **look)
+            probability.plot(widths.sizes, widths.logprob, label=widths.name, **look)
+        for level in dict.fromkeys(widths.target_logprob for widths in every):
+            dotted: Any = (0, (1, 2))
+            line = probability.axhline(level, color=GREY, linewidth=1.2)
+            line.set_linestyle(dotted)
+        line.set_label("references")
+        _finish(quality, every, measure)
+        _finish(errors, every, "search errors, share of inputs")
+        errors.set_ylim(bottom=min(0.0, errors.get_ylim()[0]))
+        _finish(probability, every, "mean log p(output), nats")
+        figure.legend(loc="outside lower center", ncols=4)
+        figure.suptitle(title, fontsize=10.5, parse_math=False)
+        save(figure, path)
+
+
+def _gaps(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], float)
+
+
+def _finish(axes: Axes, every: Sequence[Widths], label: str) -> None:
+    sizes = sorted({size for widths in every for size in widths.sizes})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("beam size")
+    axes.set_title(label, fontsize=9, loc="left")
+    axes.grid(axis="y", color="#E4E4E4", linewidth=0.8)
+    low, high = axes.get_ylim()
+    if high - low < 1e-4:  # a flat line is no hill of rounding
+        axes.set_ylim(low - 0.01, high + 0.01)

@@ -1,0 +1,100 @@
+"""Quality in numbers, against plain Python."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2sjax.benchmark.outputs import Outputs, References
+from s2sjax.benchmark.quality import calibration_error, quality, texts
+from s2sjax.reporting.text_scores import text_scores
+from s2sjax.tasks import Vocabulary
+from s2sjax.types import EOS, UNK
+
+PAIRS = st.lists(
+    st.tuples(
+        st.one_of(st.floats(0, 1), st.integers(0, 15).map(lambda n: n / 15)),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(PAIRS)
+def test_calibration_is_that_of_a_plain_loop(pairs):
+    edges = np.linspace(0, 1, 16)
+    total = 0.0
+    for low, high in itertools.pairwise(edges):
+        inside = [
+            (confidence, right)
+            for confidence, right in pairs
+            if low < confidence <= high or (confidence == 0 == low)
+        ]
+        if inside:
+            confidence = sum(pair[0] for pair in inside) / len(inside)
+            accuracy = sum(pair[1] for pair in inside) / len(inside)
+            total += len(inside) / len(pairs) * abs(accuracy - confidence)
+    confidences, right = map(np.array, zip(*pairs, strict=True))
+    assert calibration_error(confidences, right) == pytest.approx(total, abs=1e-9)
+
+
+def test_a_calibrated_model_has_no_error():
+    confidences = np.full(10, 0.7)
+    assert calibration_error(confidences, np.arange(10) < 7) == pytest.approx(0)
+    assert calibration_error(confidences, np.arange(10) < 2) == pytest.approx(0.5)
+
+
+def rows(*texts):
+    width = max(map(len, texts))
+    return np.array([[*text, *[0] * (width - len(text))] for text in texts], np.int32)
+
+
+def written():
+    """Right; one symbol wrong; empty; right but cut at its limit."""
+    tokens = rows([4, 5, EOS], [4, 6, EOS], [EOS], [4, 5])
+    right = rows([4, 5, EOS], [4, 5, EOS], [4, 5, EOS], [4, 5, EOS])
+    truncated = np.array([False, False, False, True])
+    found = Outputs(
+        tokens[:, None],
+        np.array([3, 3, 1, 2])[:, None],
+        np.ones((4, 1), bool),
+        truncated[:, None],
+        np.log(np.array([0.5, 0.25, 0.25, 1.0], np.float32))[:, None],
+        None,
+    )
+    references = References(right, right, np.full(4, 3), np.zeros(4, np.float32))
+    return found, references
+
+
+def test_quality_counts_what_it_says():
+    measured = quality(*written())
+    assert measured.exact == 1 / 4
+    assert measured.token_accuracy == pytest.approx((2 + 1 + 0 + 2) / 8)
+    assert measured.edit_distance == pytest.approx((0 + 1 + 2 + 0) / 8)
+    assert measured.logprob == pytest.approx((math.log(0.5) + 2 * math.log(0.25)) / 4)
+    assert measured.length_ratio == pytest.approx((1 + 1 + 1 / 3 + 2 / 3) / 4)
+    assert measured.truncated == 1 / 4
+    # Bins: 0.25 twice (none right), 0.5 (right), 1.0 (cut, so not right).
+    assert measured.calibration_error == pytest.approx((0.5 + 0.5 + 1.0) / 4)
+
+
+def test_text_is_scored_and_integers_are_not():
+    found, right = written()
+    words = Vocabulary("word", ("a", "b", "c"))
+    scores = texts(found, right, words, text_scores)
+    wanted = text_scores(["a b", "a c", "", "a b"], ["a b"] * 4)
+    assert scores == wanted and 0 < scores["bleu"] < 100
+    assert texts(found, right, Vocabulary.integers(0, 3), text_scores) == {}
+
+
+def test_an_unknown_symbol_matches_nothing():
+    found, right = written()
+    same = np.where(found.tokens[:, 0] == 5, UNK, found.tokens[:, 0])
+    found = found._replace(tokens=same[:, None])
+    right = right._replace(tokens=np.where(right.tokens == 5, UNK, right.tokens))
+    scores = texts(found, right, Vocabulary("word", ("a", "b", "c")), text_scores)
+    assert scores["chrf"] < 100

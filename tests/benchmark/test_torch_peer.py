@@ -1,0 +1,107 @@
+"""The PyTorch decoder writes what ours writes, for every kind of model."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from s2sjax.benchmark import peers
+from s2sjax.benchmark.contender import Ours
+from s2sjax.benchmark.examples import Chunk
+from s2sjax.config import Config, DecodeConfig, ModelConfig
+from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.training.predictor import System
+from s2sjax.training.trained import with_decode
+from s2sjax.types import EOS, Batch
+
+SIZE, WIDTH, SOURCES, TARGETS = 24, 6, 9, 8
+# Every cell, bridge, number of directions and layers, attention and one-hot input.
+MODELS = {
+    "lstm-attention": ("lstm", "bahdanau", 5, 2, True, "dense"),
+    "gru-attention": ("gru", "bahdanau", 0, 1, False, "copy"),
+    "gru": ("gru", "none", 0, 2, True, "dense"),
+    "rnn-attention": ("rnn", "bahdanau", 5, 1, True, "zero"),
+    "lstm": ("lstm", "none", 5, 1, False, "copy"),
+}
+STRATEGIES = {
+    "greedy": MODELS,
+    "beam:size=3": ("lstm-attention", "gru"),
+    "beam:size=20,alpha=1.0": ("rnn-attention",),
+    "beam:size=4,alpha=-0.5,normaliser=gnmt": ("gru-attention",),
+}
+
+
+@pytest.fixture(scope="module")
+def chunk():
+    """Sources of 1 to 6 symbols, with noise behind their ends."""
+    draw = np.random.default_rng(0)
+    source = draw.integers(3, SOURCES, (SIZE, WIDTH)).astype(np.int32)
+    lengths = draw.integers(1, WIDTH + 1, SIZE).astype(np.int32)
+    target, ids = np.full((SIZE, 1), 2, np.int32), np.arange(SIZE, dtype=np.int32)
+    columns = (source, lengths, target, np.ones(SIZE, np.int32), ids)
+    batch = Batch(*map(jnp.asarray, columns), jnp.ones(SIZE))
+    return Chunk(batch, np.arange(SIZE), SIZE)
+
+
+def system(name):
+    cell, attention, embedding, layers, both, bridge = MODELS[name]
+    config = ModelConfig(
+        cell=cell,
+        units=6,
+        layers=layers,
+        embedding=embedding,
+        bidirectional=both,
+        attention=attention,
+        bridge=bridge,
+    )
+    model = Seq2Seq(config, SOURCES, TARGETS)
+    random = np.random.default_rng(1)
+    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    params = jax.tree.map(
+        lambda leaf: random.normal(0, 0.9 if leaf.ndim > 1 else 0.2, leaf.shape).astype(
+            np.float32
+        ),
+        shapes,
+    )
+    params["decoder"]["output_bias"][EOS] = -3.0  # outputs of some length
+    decode = DecodeConfig(length_ratio=1.0, length_extra=4)
+    config = dataclasses.replace(Config(), model=config, decode=decode)
+    return System.of(model, config, params)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [(strategy, name) for strategy, names in STRATEGIES.items() for name in names],
+)
+def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
+    chosen = system(name)
+    config = with_decode(chosen.config, strategy=strategy)
+    chosen = System(chosen.models, config, chosen.params)
+    ours = Ours(chosen, [chunk]).decode(chunk)
+    (theirs,) = peers.contenders(chosen, strategy, [chunk], [1])
+    tokens = theirs.decode(chunk)
+    width = ours.tokens.shape[-1]
+    tokens = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])))
+    np.testing.assert_array_equal(tokens, ours.tokens[:, 0])
+    # Outputs differ between sources, so that a mistake would be seen.
+    assert len(np.unique(tokens, axis=0)) > SIZE / 4
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["sample", "beam:no_repeat=2", "beam:coverage=0.2", "greedy:min_extra=2"],
+)
+def test_what_has_no_counterpart_is_left_out(chunk, strategy):
+    assert peers.counterpart(strategy) is None
+    assert peers.contenders(system("lstm"), strategy, [chunk], [1]) == []
+
+
+def test_an_empty_source_is_left_out(chunk):
+    batch = chunk.batch._replace(source_lengths=jnp.zeros(SIZE, jnp.int32))
+    empty = chunk._replace(batch=batch)
+    assert peers.contenders(system("lstm"), "greedy", [empty], [1]) == []
