@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2sjax import spec
 from s2sjax.cli import inputs, members, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -16,6 +17,7 @@ from s2sjax.errors import UsageError, cannot_write
 if TYPE_CHECKING:
     from s2sjax.tasks import Symbol, Task
     from s2sjax.training.prediction import EncodedSource, Hypothesis
+    from s2sjax.training.trained import Trained
 
 COMMAND = Command(
     "decode",
@@ -79,7 +81,10 @@ def main(parsed: Parsed) -> int:
         start.warn([longer])
     found = predict(trained.system, wishes, attention=bool(values.attention))
     for item, nbest in zip(items, found, strict=True):
-        _print(task, item.input, nbest, as_json=values.json)
+        if values.json:
+            print(json.dumps(_line(trained, item, nbest), ensure_ascii=False))
+        else:
+            _show(task, item, nbest)
     if values.attention:
         _draw(Path(values.attention), task, items, [nbest[0] for nbest in found])
     if values.states:
@@ -97,48 +102,48 @@ def _check_output(flag: str, path: str | None, ending: str) -> None:
         raise UsageError(f"--{flag}={path}: there is no such folder")
 
 
-def _print(
-    task: "Task",
-    symbols: list["Symbol"],
-    nbest: Sequence["Hypothesis"],
-    *,
-    as_json: bool,
-) -> None:
-    try:
-        expected = task.expected(symbols)
-    except UsageError as error:  # a user's pattern that cannot take this input
-        start.warn([str(error)])
-        expected = None
-    if as_json:
-        rows = [_row(task, hypothesis) for hypothesis in nbest]
-        line: dict[str, Any] = {"input": symbols, **rows[0]}
-        if len(rows) > 1:
-            line["nbest"] = rows
-        if expected is not None:
-            line["expected"] = expected
-        print(json.dumps(line, ensure_ascii=False))
-        return
-    target = task.target_vocabulary
-    print(f"input     {task.source_vocabulary.join(symbols)}")
+def _line(
+    trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]
+) -> dict[str, Any]:
+    rows = [_row(trained.task, hypothesis) for hypothesis in nbest]
+    line: dict[str, Any] = {"input": item.input, **rows[0]}
+    if spec.parse(trained.config.decode.strategy).name != "greedy":
+        line["nbest"] = rows
+    expected = _expected(trained.task, item)
+    return line if expected is None else {**line, "expected": expected}
+
+
+def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
+    target, expected = task.target_vocabulary, _expected(task, item)
+    print(f"input     {task.source_vocabulary.join(item.input)}")
     for hypothesis in nbest:
-        output = target.decode(hypothesis.output)
         cut = "  (cut at its limit)" if hypothesis.truncated else ""
-        print(f"output    {target.join(output)}{cut}")
-        numbers = [("logprob", hypothesis.logprob)]
-        if hypothesis.score != hypothesis.logprob:
-            numbers.append(("score", hypothesis.score))
-        numbers += hypothesis.more.items()
+        print(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
         if len(nbest) > 1:
-            said = ", ".join(f"{name} {value:.4f}" for name, value in numbers)
-            print(f"          {said}")
+            print(f"          {_numbers(hypothesis)}")
     if expected is not None:
         best = target.decode(nbest[0].output)
         right = best == expected and not nbest[0].truncated
         print(f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})")
     if len(nbest) == 1:
-        for name, value in numbers:
-            print(f"{name:<8}  {value:.4f}")
+        print(f"          {_numbers(nbest[0])}")
     print()
+
+
+def _numbers(hypothesis: "Hypothesis") -> str:
+    numbers = {"logprob": hypothesis.logprob, "score": hypothesis.score}
+    if hypothesis.score == hypothesis.logprob:
+        del numbers["score"]
+    numbers |= hypothesis.more
+    return ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+
+
+def _expected(task: "Task", item: Item) -> list["Symbol"] | None:
+    try:
+        return task.expected(item.input)
+    except UsageError as error:  # a user's pattern that cannot take this input
+        start.warn([str(error)])
+        return None
 
 
 def _row(task: "Task", hypothesis: "Hypothesis") -> dict[str, Any]:

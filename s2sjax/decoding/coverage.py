@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
+from s2sjax.errors import UsageError
+
 _TINY = 1e-6  # attention below this counts as this: the penalty stays finite
 
 
@@ -10,10 +12,10 @@ def looked_at(aux: dict[str, Array]) -> Array:
     """The attention of a step.
 
     Raises:
-      ValueError: the step function gives none.
+      UsageError: the step function gives none.
     """
     if "attention" not in aux:
-        raise ValueError("coverage needs a model with attention")
+        raise UsageError("coverage needs a model with attention; this one has none")
     return aux["attention"]
 
 
