@@ -1,5 +1,6 @@
 """What a wider beam does: to the quality, to the search, to the probability."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from s2sjax.reporting.figure import GREY, save, style
-from s2sjax.reporting.pareto import COLOURS, MARKERS
+from s2sjax.reporting.pareto import COLOURS, MARKERS, set_quality_limits
 
 
 class Widths(NamedTuple):
@@ -62,16 +63,23 @@ def draw_beam_sizes(
             line.set_linestyle(dotted)
         line.set_label("references")
         _finish(quality, every, measure)
-        _finish(errors, every, "search errors, share of inputs")
-        errors.set_ylim(bottom=min(0.0, errors.get_ylim()[0]))
+        set_quality_limits(quality, [q for widths in every for q in widths.quality])
+        _finish(errors, every, "search errors, % of inputs")
+        errors.set_ylim(0.0, max(1.0, 1.05 * errors.get_ylim()[1]))
         _finish(probability, every, "mean log p(output), nats")
+        low, high = probability.get_ylim()
+        if high - low < 0.01:  # a flat line is no hill of rounding
+            probability.set_ylim(low - 0.01, high + 0.01)
         figure.legend(loc="outside lower center", ncols=4)
         figure.suptitle(title, fontsize=10.5, parse_math=False)
         save(figure, path)
 
 
 def _gaps(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], float)
+    """Percents, NaN where there is no number."""
+    return np.array(
+        [math.nan if value is None else 100 * value for value in values], float
+    )
 
 
 def _finish(axes: Axes, every: Sequence[Widths], label: str) -> None:
@@ -82,6 +90,3 @@ def _finish(axes: Axes, every: Sequence[Widths], label: str) -> None:
     axes.set_xlabel("beam size")
     axes.set_title(label, fontsize=9, loc="left")
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.8)
-    low, high = axes.get_ylim()
-    if high - low < 1e-4:  # a flat line is no hill of rounding
-        axes.set_ylim(low - 0.01, high + 0.01)

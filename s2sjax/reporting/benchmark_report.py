@@ -16,36 +16,32 @@ Column = Callable[[Row], str]
 
 _QUALITY: dict[str, Column] = {
     "exact": lambda row: percent(row.exact),
-    "tokens": lambda row: percent(row.token_accuracy),
-    "edits": lambda row: number(row.edit_distance),
     "BLEU": lambda row: "" if row.bleu is None else f"{row.bleu:.2f}",
-    "chrF": lambda row: "" if row.chrf is None else f"{row.chrf:.2f}",
-    "log p": lambda row: number(row.logprob),
+    "log p": lambda row: number(row.logprob, 3),
     "search errors": lambda row: percent(row.search_errors),
-    "compared with": lambda row: row.search_reference,
-    "length": lambda row: number(row.length_ratio),
-    "ECE": lambda row: number(row.calibration_error),
-    "truncated": lambda row: percent(row.truncated),
+    "told by": lambda row: row.search_reference,
+    "length": lambda row: number(row.length_ratio, 3),
+    "ECE": lambda row: number(row.calibration_error, 3),
+    "cut": lambda row: percent(row.truncated),
 }
 _SPEED: dict[str, Column] = {
     "batch": lambda row: str(row.batch_size),
-    "sequences/s": lambda row: f"{row.sequences_per_second:,.0f}",
+    "seq/s": lambda row: f"{row.sequences_per_second:,.0f}",
     "tokens/s": lambda row: f"{row.tokens_per_second:,.0f}",
-    "median ms": lambda row: f"{row.latency_median_ms:.2f}",
+    "ms": lambda row: f"{row.latency_median_ms:.2f}",
     "p90 ms": lambda row: f"{row.latency_p90_ms:.2f}",
     "compile s": lambda row: f"{row.compile_seconds:.1f}",
-    "programs": lambda row: str(row.programs),
-    "resident MiB": lambda row: f"{row.resident_mib:,.0f}",
-    "program MiB": lambda row: _one_decimal(row.temporary_mib),
-    "device MiB": lambda row: _one_decimal(row.device_mib),
-    "PyTorch/s": lambda row: _whole(row.torch_sequences_per_second),
+    "MiB": lambda row: f"{row.resident_mib:,.0f}",
+    "program": lambda row: _one_decimal(row.temporary_mib),
+    "device": lambda row: _one_decimal(row.device_mib),
+}
+_PEERS: dict[str, Column] = {
+    "batch": lambda row: str(row.batch_size),
+    "seq/s": lambda row: f"{row.sequences_per_second:,.0f}",
+    "PyTorch": lambda row: _whole(row.torch_sequences_per_second),
     "threads": lambda row: _whole(row.torch_threads),
-    "same": lambda row: (
-        "" if row.torch_same_outputs is None else percent(row.torch_same_outputs)
-    ),
-    "s2sjax is": lambda row: (
-        "" if row.torch_ratio is None else f"{row.torch_ratio:.2f} x"
-    ),
+    "equal outputs": lambda row: percent(row.torch_same_outputs),
+    "s2sjax is": lambda row: f"{row.torch_ratio:.2f} x",
 }
 
 
@@ -54,15 +50,21 @@ def show_benchmark(rows: Sequence[Row], notes: Sequence[str], screen: Screen) ->
     once = list({(row.run, row.strategy): row for row in rows}.values())
     title = f"Quality, {rows[0].examples:,} examples of each run"
     legend = (
-        "edits per token; log p in nats; length of output over reference; "
-        "ECE: expected calibration error over sequences"
+        "log p: mean of outputs, in nats; length: output over reference; "
+        "ECE: expected calibration error; more in bench.csv"
     )
     show(_table(title, once, _QUALITY, legend), screen)
     legend = (
-        "medians of rounds taken in turn, compilation apart; ms of a batch; "
-        "program: memory beside arguments and outputs"
+        "medians of rounds taken in turn, compilation apart; ms: of a batch; MiB: the "
+        "process's peak, and of it the program's own"
     )
     show(_table("Speed", rows, _SPEED, legend), screen)
+    both = [row for row in rows if row.torch_ratio is not None]
+    if both:
+        legend = (
+            "the same weights in eager PyTorch, the faster of its numbers of threads"
+        )
+        show(_table("Sequences per second", both, _PEERS, legend), screen)
     for note in notes:
         screen.line(note)
 
@@ -76,7 +78,7 @@ def _table(
         named = {"run": lambda row: row.run, **named}
     cells = {name: [cell(row) for row in rows] for name, cell in named.items()}
     cells = {name: column for name, column in cells.items() if any(column)}
-    right = [name for name in cells if name in columns and name != "compared with"]
+    right = [name for name in cells if name in columns and name != "told by"]
     body = list(zip(*cells.values(), strict=True))
     return Table(title, list(cells), body, right, note)
 

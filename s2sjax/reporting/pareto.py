@@ -129,7 +129,7 @@ def _draw_panel(
     axes.set_xlim(min(speeds) / 1.6, max(speeds) * 1.6)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
-    _set_quality_limits(axes, [point.quality for point in panel.points])
+    set_quality_limits(axes, [point.quality for point in panel.points])
     axes.set_xlabel("sequences per second (logarithmic)")
     axes.set_ylabel(panel.measure)
     axes.grid(color="#E4E4E4", linewidth=0.8)
@@ -137,9 +137,12 @@ def _draw_panel(
         axes.set_title(panel.title, fontsize=9.5, parse_math=False)
 
 
-def _set_quality_limits(axes: Axes, values: Sequence[float]) -> None:
+def set_quality_limits(axes: Axes, values: Sequence[float]) -> None:
+    """Room around values of at most 100; where all are one, there is no hill to see."""
     lowest, highest = min(values), max(values)
-    room = max((highest - lowest) * 0.15, abs(highest) * 0.002, 1e-6)
+    room = max((highest - lowest) * 0.15, 1.0)
+    axes.set_ylim(lowest - room, highest + room)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 100])
     axes.set_ylim(lowest - room, highest + room)
 
 
