@@ -51,7 +51,7 @@ def draw_effects(
         axes.set_yticks(range(len(names)), names, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.75)
+        axes.set_xlim(0, 1.9)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
         axes.set_xlabel(
             f"variance of {measure.label} explained by the factor alone, %   "
@@ -69,5 +69,5 @@ def _remark(effect: Effect, measure: Measure) -> str:
         return "fewer than two levels are done"
     span = f"{100 * effect.span:.3g}" if measure.share else f"{effect.span:.3g}"
     unit = " points" if measure.share else ""
-    low, high = (cut(printable(end), 12) for end in (effect.lowest, effect.highest))
+    low, high = (cut(printable(end), 18) for end in (effect.lowest, effect.highest))
     return f"{span}{unit}: {low} lowest, {high} highest"

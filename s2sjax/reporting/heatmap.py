@@ -129,7 +129,7 @@ def _draw(
 def _ticks(axes: Axes, across: Factor | None, down: Factor | None) -> None:
     for axis, factor in ((axes.xaxis, across), (axes.yaxis, down)):
         labels = (
-            [""] if factor is None else [cut(printable(t), 14) for t in factor.labels]
+            [""] if factor is None else [cut(printable(t), 18) for t in factor.labels]
         )
         axis.set_ticks(range(len(labels)), labels, parse_math=False)
         longest = max(map(len, labels))
