@@ -30,9 +30,10 @@ def right_jaxlib(monkeypatch):
 
 def test_the_guard_is_added_and_said(wrong_jaxlib):
     environ = {}
-    (line,) = environment.prepare(environ)
-    assert environ["XLA_FLAGS"] == environment.GUARD
+    line, other = environment.prepare(environ)
+    assert environ["XLA_FLAGS"] == f"{environment.GUARD} {environment.WIDE}"
     assert environment.GUARD in line and "0.10.2" in line
+    assert environment.WIDE in other
 
 
 def test_no_guard_for_a_jaxlib_not_known_to_be_wrong(right_jaxlib):
@@ -69,8 +70,8 @@ def test_what_the_user_set_stays_and_nothing_comes_twice(flags):
 
 def test_a_guard_turned_off_is_the_users_and_is_told(wrong_jaxlib):
     environ = {"XLA_FLAGS": f"{GUARD_NAME}=dot"}
-    (line,) = environment.prepare(environ)
-    assert environ["XLA_FLAGS"] == f"{GUARD_NAME}=dot"
+    line, _ = environment.prepare(environ)
+    assert environ["XLA_FLAGS"] == f"{GUARD_NAME}=dot {environment.WIDE}"
     assert "stays" in line
 
 
@@ -86,6 +87,12 @@ def test_restore_repeats_a_runs_flags(wrong_jaxlib):
     environment.prepare(recorded, threads=1, deterministic=True)
     environment.restore(environ, recorded["XLA_FLAGS"])
     assert environ["XLA_FLAGS"] == recorded["XLA_FLAGS"]
+
+
+def test_restore_adds_nothing_that_would_change_a_runs_bits(wrong_jaxlib):
+    environ = {}
+    environment.restore(environ, environment.GUARD)
+    assert environ["XLA_FLAGS"] == environment.GUARD
 
 
 def test_restore_forgets_a_guard_that_this_jaxlib_may_not_know(right_jaxlib):
