@@ -1,0 +1,231 @@
+"""`s2sjax sweep` from the outside: plans, misuse, and launchers that die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from s2sjax.sweeps.pool import is_held
+
+FILE = """
+from s2sjax.config import base_config, parse_arg
+from s2sjax.sweeps import grid, seeds
+
+def get_config(arg=None):
+    config = base_config()
+    config.task.length = 3
+    config.task.cardinality = 4
+    config.task.num_valid = config.task.num_test = 8
+    config.model.units = config.model.embedding = 4
+    config.train.batch_size = 4
+    config.train.steps = 40
+    config.train.log_every = config.train.eval_every = config.train.save_every = 10
+    return config
+
+def sweep(config):
+    return seeds(2)
+
+def sweep_units(config):
+    return grid({"model.units": (config.model.units, 2 * config.model.units)})
+
+def sweep_rate(config):
+    return grid({"train.learning_rate": (0.1, 0.01, "fast")})
+
+def sweep_optimizer(config):
+    return grid({"train.optimizer": ("adam", "adma")})
+
+def sweep_task(config):
+    return grid({"task.name": ("reversed", "reversed_prefix", "sorted")})
+
+def sweep_epochs(config):
+    return [{"train.steps": None, "train.epochs": 2}]
+
+def sweep_nothing(config):
+    return []
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file.py"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
+    command, file, tmp_path
+):
+    before = sorted(tmp_path.rglob("*"))
+    arguments = (f"--config={file}", "--config.train.steps=30", "--dry_run")
+    done = command("sweep", *arguments, "--sweep=sweep,units", "--json")
+    (line,) = done.out.splitlines()
+    plan = json.loads(line)
+    assert (done.code, done.err, plan["trials"]) == (0, "", 4)
+    assert [group["trials"] for group in plan["groups"]] == [[0, 2], [1, 3]]
+    assert all(group["varying"] == ["seed"] for group in plan["groups"])
+    small, large = plan["groups"]
+    for what in ("parameters", "step_flops", "memory"):
+        assert 0 < small[what] < large[what]
+    assert small["steps"] == 30 and len(set(plan["commands"])) == 4
+    shown = command("sweep", *arguments, "--max_trials=1", "--workdir=there")
+    assert "1 trials" in shown.out and "--config.train.steps=30 --config.seed=0" in (
+        shown.out
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sweep=rate"], "trial 2: train.learning_rate='fast' is not a number"),
+        (["--sweep=optimizer"], "trial 1: unknown train.optimizer 'adma'"),
+        (["--sweep=task"], "trial 1"),
+        (["--sweep=epochs"], "trial 0: train.epochs=2 needs a finite training set"),
+        (["--sweep=nothing"], "yields no trial"),
+        (["--sweep=unit"], "did you mean 'units'?"),
+        (["--backend=procesess"], "did you mean 'processes'?"),
+        (["--workers=1000"], "--workers=1000: this machine has"),
+        (["--config.model.unit=3"], "did you mean 'model.units'?"),
+    ],
+)
+def test_misuse_is_one_line_and_starts_nothing(
+    command, file, tmp_path, arguments, said
+):
+    if said == "trial 1":  # a prefix of three fits a length of three
+        arguments = [*arguments, "--config.task.min_length=1"]
+    workdir = tmp_path / "sweep"
+    done = command("sweep", f"--config={file}", *arguments, f"--workdir={workdir}")
+    assert done.code == 2 and said in done.err and done.err.count("\n") == 1
+    assert not list(workdir.rglob("trials/*"))
+
+
+def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    for arguments, said in (
+        ([], "sweep needs --workdir"),
+        (["--dry_run"], "--dry_run needs --config"),
+        ([f"--workdir={tmp_path / 'none'}"], "is not a sweep; give --config=FILE"),
+        ([f"--workdir={run}"], "is not a sweep and not empty"),
+        ([f"--workdir={run}", "--sweep=a"], "sweep --sweep needs --config"),
+    ):
+        done = command("sweep", *arguments)
+        assert done.code == 2 and said in done.err and done.err.count("\n") == 1
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "s2sjax", "sweep", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(true, what, seconds=120):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """Processes that start sooner: tensorboardX imports torch wherever it is."""
+    folder = tmp_path / "quick"
+    folder.mkdir()
+    (folder / "torch.py").write_text("raise ImportError")
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+
+
+@pytest.mark.slow
+def test_killed_and_continued_it_ends_where_single_runs_end(
+    command, file, tmp_path, quick
+):
+    workdir = tmp_path / "sweep"
+    folder = workdir / "trials"
+
+    def trials():
+        return sorted(folder.glob("[0-9]*")) if folder.exists() else []
+
+    def all_train():
+        found = trials()
+        return len(found) == 2 and all(
+            (trial / "run.json").exists() and is_held(trial) for trial in found
+        )
+
+    # Stopped: the workers save, and the trials wait.
+    launcher = start(f"--config={file}", f"--workdir={workdir}", "--workers=2")
+    wait_for(all_train, "the first launch")
+    launcher.send_signal(signal.SIGTERM)
+    said, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 143 and "stopped; to go on:" in said
+    assert not any(map(is_held, trials()))
+    table = lines(workdir / "trials.jsonl")
+    assert [row["status"] for row in table] == ["pending"] * 2
+    # An edited file changes nothing for trials that wait.
+    file.write_text(FILE.replace("steps = 40", "steps = 50"))
+
+    # A worker is killed, then the launcher: the other worker goes on without it.
+    launcher = start(f"--workdir={workdir}", "--workers=2")
+    wait_for(all_train, "the second launch")
+    refused = command("sweep", f"--workdir={workdir}")
+    assert refused.code == 2 and "is in use by process" in refused.err
+    os.kill(json.loads((trials()[0] / "lock").read_text())["pid"], signal.SIGKILL)
+    wait_for(lambda: not is_held(trials()[0]), "the worker's end")
+    launcher.kill()
+    launcher.communicate(timeout=120)
+
+    done = command("sweep", f"--workdir={workdir}", "--workers=2", "--json")
+    assert done.code == 0, done.err
+    outcome = {"trials": 2, "done": 2, "failed": 0, "pruned": 0, "pending": 0}
+    assert json.loads(done.out) == outcome
+    table = lines(workdir / "trials.jsonl")
+    assert [row["status"] for row in table] == ["done"] * 2
+
+    file.write_text(FILE)
+    alone = tmp_path / "alone"
+    again = f"{table[1]['command'].rpartition(' ')[0]} --workdir={alone}".split()
+    assert command(*again[1:]).code == 0
+    ours, single = (
+        (path / name).read_text()
+        for path in (trials()[1], alone)
+        for name in ("test.json",)
+    )
+    assert ours == single
+    for trial in trials():
+        journal = lines(trial / "metrics.jsonl")
+        steps = [(line["kind"], line["step"]) for line in journal]
+        assert len(steps) == len(set(steps)) == 8
+
+    # Nothing is left to do, and nothing is done.
+    logs = [(trial / "log").stat() for trial in trials()]
+    done = command("sweep", f"--config={file}", f"--workdir={workdir}")
+    assert done.code == 0 and "2 of them ended before; 0 to go" in done.out
+    assert [(trial / "log").stat() for trial in trials()] == logs
+    assert table[1]["command"].endswith(f" --workdir={trials()[1]}")
+
+
+def test_a_trial_that_diverges_is_one_of_the_sweep(command, file, tmp_path, quick):
+    file.write_text(FILE.replace("seeds(2)", 'grid({"train.learning_rate": (1e38,)})'))
+    workdir = tmp_path / "sweep"
+    done = command(
+        *("sweep", f"--config={file}", f"--workdir={workdir}", "--retries=0"),
+        "--config.train.optimizer=sgd",
+    )
+    assert done.code == 1 and "training diverged at step" in done.out
+    (row,) = lines(workdir / "trials.jsonl")
+    assert row["status"] == "failed" and "training diverged" in row["error"]
+    assert row["metrics"] == {} and row["attempts"] == 1
+    done = command("sweep", f"--workdir={workdir}")
+    assert done.code == 1 and "--retry_failed" in done.out
