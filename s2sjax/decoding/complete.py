@@ -31,7 +31,7 @@ class Complete(NamedTuple):
         )
         _, best = lax.top_k(both.scores, self.scores.shape[1])
         found = pick_all(both, best)
-        # Where a NaN would be sorted is not defined: one spoils the list, and so is seen.
+        # Where a NaN would be sorted is not defined: one spoils its list, and is seen.
         spoilt = jnp.any(jnp.isnan(both.scores), axis=1, keepdims=True)
         return found._replace(scores=jnp.where(spoilt, jnp.nan, found.scores))
 

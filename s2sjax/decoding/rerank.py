@@ -1,7 +1,6 @@
 """Reranking: the candidates of one strategy in the order of another score."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jax import Array
@@ -10,11 +9,9 @@ from s2sjax.decoding.n_best import n_best
 from s2sjax.decoding.normaliser import KINDS, Normaliser
 from s2sjax.decoding.normaliser import normaliser as a_normaliser
 from s2sjax.decoding.request import Request
+from s2sjax.decoding.strategy import Strategy
 from s2sjax.errors import UsageError, unknown
 from s2sjax.types import Carry, Hypotheses, StepFn
-
-if TYPE_CHECKING:
-    from s2sjax.decoding.strategies import Strategy
 
 Scorer = Callable[[Hypotheses, Request], Array]
 """`scorer(hypotheses, request) -> [B, N]` float32, larger for the better."""
@@ -24,7 +21,7 @@ def rerank(
     step: StepFn,
     carry: Carry,
     request: Request,
-    candidates: "Strategy",
+    candidates: Strategy,
     scorer: Scorer,
     count: int = 1,
 ) -> Hypotheses:

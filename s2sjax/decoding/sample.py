@@ -7,6 +7,7 @@ from jax import Array
 from s2sjax.decoding.driver import Driver, until_done
 from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.request import Request
+from s2sjax.decoding.scoring import log_probs as normalised
 from s2sjax.decoding.trace import follow
 from s2sjax.types import Carry, Hypotheses, StepFn
 
@@ -43,7 +44,7 @@ def sample(
     )  # -> [B, N]
 
     def draw(key: Array, time: Array, log_probs: Array) -> tuple[Array, Array]:
-        filtered = filters(log_probs)
+        filtered = filters(normalised(log_probs))  # a constraint may have masked some
         noise = jax.random.gumbel(jax.random.fold_in(key, time), filtered.shape)
         token = jnp.argmax(filtered + noise)
         return token, filtered[token]

@@ -1,85 +1,36 @@
-"""The table of decoding strategies, and a strategy from its spec."""
+"""The table of decoding strategies, and a strategy from its spec.
+
+A function of the table takes the arguments of a spec, checks them, and gives the
+strategy. `n` is always how many hypotheses are returned, `size` how many are held.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
-import jax
+from jax import Array
 
 from s2sjax import spec
 from s2sjax.decoding.beam import beam
+from s2sjax.decoding.constrained_beam import constrained_beam
+from s2sjax.decoding.diverse_beam import diverse_beam
+from s2sjax.decoding.exact import exact
 from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.greedy import greedy
+from s2sjax.decoding.mbr import WEIGHTS, expected_utility
 from s2sjax.decoding.normaliser import normaliser as a_normaliser
 from s2sjax.decoding.request import Request
+from s2sjax.decoding.rerank import rerank, scorer_named
 from s2sjax.decoding.sample import sample
-from s2sjax.errors import UsageError
-from s2sjax.types import Carry, Hypotheses, StepFn
-
-Strategy = Callable[[StepFn, Carry, Request], Hypotheses]
-"""`strategy(step, carry, request)`: the hypotheses of every row of the carry."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What every strategy takes besides its own arguments.
-
-    An output has at least `min_ratio * source length + min_extra` tokens and at most
-    `max_ratio * source length + max_extra`, EOS counted, both rounded up; what is not
-    given of the maximum is the config's `decode.length_ratio` and
-    `decode.length_extra`. No n-gram of the order `no_repeat` stands in it twice.
-    """
-
-    min_ratio: float = 0.0
-    min_extra: int = 0
-    max_ratio: float | None = None
-    max_extra: int | None = None
-    no_repeat: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                at_least(field.name, value, 1 if field.name == "max_extra" else 0)
+from s2sjax.decoding.similarity import UTILITIES
+from s2sjax.decoding.stochastic_beam import stochastic_beam
+from s2sjax.decoding.strategy import Decoding, Rules, Strategy, at_least, seeded
+from s2sjax.errors import UsageError, unknown
+from s2sjax.types import Hypotheses
 
 
-class Decoding(NamedTuple):
-    """What a spec names."""
-
-    strategy: Strategy
-    rules: Rules
-
-
-def at_least(name: str, value: float | str, least: int) -> None:
-    """Checks an argument of a spec.
-
-    Raises:
-      UsageError: it is smaller, or no number.
-    """
-    if isinstance(value, str | bool) or value < least:
-        raise UsageError(f"{name}={value} is not a number of at least {least}")
-
-
-def seeded(strategy: Strategy, seed: int | None) -> Strategy:
-    """The strategy with keys of its own, where a seed is given."""
-    if seed is None:
-        return strategy
-    at_least("seed", seed, 0)
-
-    def with_seed(step: StepFn, carry: Carry, request: Request) -> Hypotheses:
-        keys = jax.vmap(jax.random.fold_in, (0, None))(request.keys, seed)
-        return strategy(step, carry, request._replace(keys=keys))
-
-    return with_seed
-
-
-def check_beam(size: int, n: int) -> None:
-    """Checks the sizes that all beams have.
-
-    Raises:
-      UsageError: a size below 1, or more hypotheses than the beam holds.
-    """
+def _check_sizes(size: int, n: int) -> None:
     at_least("size", size, 1)
     at_least("n", n, 1)
     if n > size:
@@ -115,7 +66,7 @@ def _beam(
     coverage: float = 0.0,
     early: bool = True,
 ) -> Strategy:
-    check_beam(size, n)
+    _check_sizes(size, n)
     at_least("coverage", coverage, 0)
     return partial(
         beam,
@@ -127,10 +78,160 @@ def _beam(
     )
 
 
+def _diverse_beam(
+    *,
+    size: int = 6,
+    groups: int = 3,
+    diversity: float = 0.5,
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
+    early: bool = True,
+) -> Strategy:
+    _check_sizes(size, n)
+    at_least("groups", groups, 1)
+    at_least("diversity", diversity, 0)
+    if size % groups:
+        raise UsageError(f"size={size} cannot be shared out to groups={groups} equally")
+    return partial(
+        diverse_beam,
+        size=size,
+        groups=groups,
+        diversity=diversity,
+        count=n,
+        normaliser=a_normaliser(normaliser, alpha),
+        early=early,
+    )
+
+
+def _stochastic_beam(
+    *,
+    size: int = 5,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    typical: float = 1.0,
+    epsilon: float = 0.0,
+    seed: int | None = None,
+) -> Strategy:
+    at_least("size", size, 1)
+    filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
+    return seeded(partial(stochastic_beam, size=size, filters=filters), seed)
+
+
+def _constrained(
+    *,
+    size: int = 10,
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
+    early: bool = True,
+) -> Strategy:
+    _check_sizes(size, n)
+    return partial(
+        constrained_beam,
+        size=size,
+        count=n,
+        normaliser=a_normaliser(normaliser, alpha),
+        early=early,
+    )
+
+
+def _exact(
+    *,
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
+    budget: int = 1000,
+    capacity: int = 1000,
+    size: int = 8,
+) -> Strategy:
+    for name, value in (("n", n), ("budget", budget), ("size", size)):
+        at_least(name, value, 1)
+    if capacity < size:
+        raise UsageError(f"capacity={capacity} is less than is expanded: size={size}")
+    return partial(
+        exact,
+        count=n,
+        normaliser=a_normaliser(normaliser, alpha),
+        budget=budget,
+        capacity=capacity,
+        size=size,
+    )
+
+
+def _candidates(kind: str, size: int, n: int, drawn: dict[str, Any]) -> Strategy:
+    """`size` candidates; `drawn` holds what only samples take."""
+    at_least("size", size, 1)
+    at_least("n", n, 1)
+    if n > size:
+        raise UsageError(f"n={n} is more than there are candidates: size={size}")
+    given = {name: value for name, value in drawn.items() if value is not None}
+    if kind == "sample":
+        return _sample(n=size, **given)
+    if kind != "beam":
+        raise unknown("candidates", str(kind), ("beam", "sample"))
+    for name, value in given.items():
+        raise UsageError(f"{name}={value} has no effect with candidates=beam")
+    return _beam(size=size, n=size)
+
+
+def _mbr(
+    *,
+    n: int = 1,
+    candidates: str = "sample",
+    size: int = 32,
+    utility: str = "edit_distance",
+    weights: str | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    epsilon: float | None = None,
+    seed: int | None = None,
+) -> Strategy:
+    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    drawn |= {"epsilon": epsilon, "seed": seed}
+    if weights is None:  # a sample comes as often as it is probable, an entry once
+        weights = "uniform" if candidates == "sample" else "probability"
+    if weights not in WEIGHTS:
+        raise unknown("weights", str(weights), WEIGHTS)
+    if utility not in UTILITIES:
+        raise unknown("utility", str(utility), UTILITIES)
+
+    def expected(hypotheses: Hypotheses, request: Request) -> Array:
+        return expected_utility(hypotheses, UTILITIES[utility], weights)
+
+    found = _candidates(candidates, size, n, drawn)
+    return partial(rerank, candidates=found, scorer=expected, count=n)
+
+
+def _rerank(
+    *,
+    n: int = 1,
+    candidates: str = "beam",
+    size: int = 10,
+    by: str = "average",
+    alpha: float | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+) -> Strategy:
+    drawn = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    found = _candidates(candidates, size, n, drawn)
+    return partial(rerank, candidates=found, scorer=scorer_named(by, alpha), count=n)
+
+
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "greedy": _greedy,
     "sample": _sample,
     "beam": _beam,
+    "diverse_beam": _diverse_beam,
+    "stochastic_beam": _stochastic_beam,
+    "constrained": _constrained,
+    "exact": _exact,
+    "mbr": _mbr,
+    "rerank": _rerank,
 }
 
 

@@ -301,6 +301,8 @@ class _Loop:
         progress = progress.after_evaluation(step, metric, values[metric])
         journal.write(step, {"kind": "valid", **values})
         samples = self._samples(results, sources)
+        if samples:
+            journal.write(step, {"kind": "samples", "samples": samples})
         best = progress.best_step == step
         self.observer.evaluated(step, values, samples, best)
         return values[metric], progress

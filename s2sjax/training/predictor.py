@@ -13,7 +13,8 @@ from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.request import Request
 from s2sjax.decoding.scoring import log_probs
-from s2sjax.decoding.strategies import Rules, decoding
+from s2sjax.decoding.strategies import decoding
+from s2sjax.decoding.strategy import Rules
 from s2sjax.decoding.unroll import feed_argmax, unroll
 from s2sjax.errors import UsageError
 from s2sjax.models.encoder import Encoded
