@@ -12,9 +12,9 @@ from s2sjax.reporting.formats import cut, duration, number, percent, printable
 from s2sjax.reporting.screen import Screen
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.scheduler import Watcher
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
+from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training.progress import LOWER
 
 REFRESH_SECONDS = 0.5

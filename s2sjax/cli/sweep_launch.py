@@ -15,6 +15,7 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pool import Pool
 from s2sjax.sweeps.search import Search
+from s2sjax.sweeps.source import Listed, Source
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import interruption
 
@@ -34,7 +35,7 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None) -> int:
             with _watched(parsed, trials, ledger) as (signals, console):
                 batched.run(sweep, ledger, left, signals, console)
             return _ended(parsed, sweep, ledger, trials, signals, console)
-        return _run(parsed, sweep, ledger, scheduler.Listed(left), trials, pool)
+        return _run(parsed, sweep, ledger, Listed(left), trials, pool)
 
 
 def search(parsed: Parsed) -> int:
@@ -63,7 +64,7 @@ def _run(
     parsed: Parsed,
     sweep: SweepDirectory,
     ledger: Ledger,
-    source: scheduler.Source,
+    source: Source,
     trials: Sequence[Trial],
     pool: Pool,
 ) -> int:

@@ -79,7 +79,7 @@ def _groups(groups: "Sequence[Group]", costs: "Sequence[Cost]") -> Any:
             )
         )
     return table.Table(
-        f"{len(groups):,} programs, if trials that differ in numbers alone share one",
+        "Groups of trials that differ in numbers alone, and can share one program",
         header,
         rows,
         header[:-1],

@@ -1,22 +1,40 @@
-"""One compiled program per group of trials; not there yet."""
+"""One compiled program per group of trials, in this process; see `together`."""
 
+import sys
 from collections.abc import Sequence
 
-from s2sjax.errors import UsageError
+from s2sjax.config import Config
+from s2sjax.errors import RunError, UsageError
+from s2sjax.sweeps import groups, membership, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.member import Member
+from s2sjax.sweeps.membership import Membership
+from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.scheduler import Watcher
+from s2sjax.sweeps.together import Hooks, Together
 from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial_files import Result
+from s2sjax.tasks.patterns import PATTERNS
+from s2sjax.training import directory, provenance, slices
 from s2sjax.training.interruption import Signals
+from s2sjax.training.replicas import padded_size
 
 
 def check(trials: Sequence[Trial]) -> None:
     """Refuses what cannot be trained like this, before anything is written.
 
     Raises:
-      UsageError: a group that cannot be.
+      UsageError: a trial whose examples are not generated on the device.
     """
-    raise UsageError("--backend=batched is not there yet; use --backend=processes")
+    for trial in trials:
+        name = trial.config.task.name
+        if name not in PATTERNS:
+            raise UsageError(
+                f"trial {trial.index}: --backend=batched trains tasks whose integers "
+                f"are generated on the device ({', '.join(PATTERNS)}), and {name} is "
+                f"none of them; use --backend=processes"
+            )
 
 
 def run(
@@ -26,5 +44,126 @@ def run(
     signals: Signals,
     watcher: Watcher,
 ) -> None:
-    """Trains trials, group by group, in this process; see `scheduler.run`."""
+    """Trains trials, group by group, in this process; see `scheduler.run`.
+
+    Raises:
+      UsageError: a trial that cannot be trained like this.
+      RunError: the disk is full.
+    """
     check(trials)
+    _check_free(sweep, trials)
+    try:
+        for group in _groups(sweep, ledger, trials):
+            if signals.received:
+                return
+            _train(group, sweep, ledger, signals, watcher)
+    finally:
+        ledger.write()
+
+
+def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
+    """Refuses trials that another backend began: it has their checkpoints."""
+    for trial in trials:
+        path = sweep.of(trial)
+        checkpoints = path / "checkpoints"
+        begun = checkpoints.is_dir() and any(checkpoints.iterdir())
+        if begun or is_held(path):
+            raise UsageError(
+                f"{path} was begun by another backend; go on with --backend=processes"
+            )
+
+
+def _groups(
+    sweep: SweepDirectory, ledger: Ledger, trials: Sequence[Trial]
+) -> list[Membership]:
+    """The groups that hold what is left: those that were begun, then new ones.
+
+    A trial that failed leaves its group, which has nothing to go on from.
+    """
+    import jax
+
+    left = {trial.name for trial in trials if trial.name not in ledger.results}
+    begun = []
+    grouped: set[str] = set()
+    for group in membership.read(sweep.path, sweep.trials):
+        names = {trial.name for trial in group.trials}
+        if names & left:
+            begun.append(group)
+            grouped |= names & left
+    rest = [trial for trial in trials if trial.name not in grouped]
+    devices = len(jax.devices())
+    return begun + [
+        membership.write(
+            sweep.path, each.trials, padded_size(len(each.trials), devices)
+        )
+        for each in groups.group(rest)
+    ]
+
+
+def _train(
+    group: Membership,
+    sweep: SweepDirectory,
+    ledger: Ledger,
+    signals: Signals,
+    watcher: Watcher,
+) -> None:
+    """Trains one group, and says of each trial how it ended."""
+    environment = provenance.describe(["s2sjax", *sys.argv[1:]])
+    members = []
+    for replica, trial in enumerate(group.trials):
+        path = sweep.of(trial)
+        member = Member.of(trial, path)
+        known = ledger.results.get(trial.name)
+        if known is not None and known.status != "failed":
+            member.ended = "over"
+        else:
+            ledger.begin(trial)
+            trial_files.restore_config(path, trial)
+            with directory.open_for_training(
+                path, trial.config, environment=environment, say=watcher.said
+            ):
+                slices.write(path, group.checkpoints, replica)
+        members.append(member)
+
+    def end(member: Member, result: Result) -> None:
+        ledger.end(member.trial, result)
+        watcher.ended(member.trial, result)
+
+    def failed(member: Member, error: str) -> None:
+        end(member, _result(member, "failed", error=error))
+
+    def tested(member: Member, found: dict[str, float]) -> None:
+        if member.trial.name not in ledger.results:
+            end(member, _result(member, "done", found))
+
+    def stop() -> bool:
+        return signals.received is not None
+
+    hooks = Hooks(stop, watcher.passed, failed, tested, watcher.said)
+    try:
+        Together(group, _widest(group), members, hooks).run()
+    except OSError as error:
+        raise RunError(f"cannot write to {group.path}: {error.strerror}") from None
+    finally:
+        for trial in group.trials:
+            if trial.name in ledger.running:
+                ledger.pause(trial)
+
+
+def _widest(group: Membership) -> Config:
+    return groups.Group(group.trials).widest
+
+
+def _result(
+    member: Member,
+    status: str,
+    found: dict[str, float] | None = None,
+    error: str = "",
+) -> Result:
+    return Result(
+        status,
+        found or {},
+        seconds=round(member.progress.seconds, 3),
+        device=trial_files.device(member.directory),
+        error=error,
+    )

@@ -7,16 +7,16 @@ trial. What is known stands in files, so that a launcher that is killed loses no
 import dataclasses
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pool import FREED, Command, Job, Orphan, Pool, is_held
+from s2sjax.sweeps.source import Source
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
+from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training.interruption import Signals
 
 POLL_SECONDS = 0.05
@@ -33,50 +33,6 @@ class Budgets:
     failed: int = 1
     preempted: int = 10
     silence: float = 1800.0  # seconds
-
-
-class Source(Protocol):
-    """Which trial comes next."""
-
-    def next(self) -> Trial | None:
-        """A trial to run, or None where none is left, or none yet."""
-
-    def ended(self, trial: Trial, result: Result) -> None:
-        """A trial has ended."""
-
-    def prunes(self, trial: Trial, directory: Path) -> bool:
-        """Whether a running trial is not worth its end."""
-
-
-class Listed:
-    """Trials in order."""
-
-    def __init__(self, trials: Sequence[Trial]):
-        self._left = list(reversed(trials))
-
-    def next(self) -> Trial | None:
-        """See `Source`."""
-        return self._left.pop() if self._left else None
-
-    def ended(self, trial: Trial, result: Result) -> None:
-        """See `Source`."""
-
-    def prunes(self, trial: Trial, directory: Path) -> bool:
-        """See `Source`."""
-        return False
-
-
-class Watcher:
-    """Is told how a sweep goes; does nothing by itself."""
-
-    def said(self, line: str) -> None:
-        """A line for a person."""
-
-    def ended(self, trial: Trial, result: Result) -> None:
-        """A trial has ended."""
-
-    def passed(self) -> None:
-        """A little time has."""
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """A trial: one run of a sweep, by its number, its overrides and its whole config."""
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ class Trial:
     config: Config  # resolved
     name: str  # of its directory
 
-    @property
+    @functools.cached_property
     def config_hash(self) -> str:
         """The hash of every field."""
         return configs.config_hash(self.config)

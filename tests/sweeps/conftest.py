@@ -10,7 +10,9 @@ from s2sjax.sweeps import definition, scheduler, seeds
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
 from s2sjax.sweeps.processes import Processes
+from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training import interruption
 
 CODE = SourceCode("0", "", "")
@@ -43,7 +45,7 @@ def launch(tmp_path, trials):
 
     def run(script, count=4, *, workers=2, meanwhile=None, **budgets):
         said = []
-        watcher = scheduler.Watcher()
+        watcher = Watcher()
         watcher.said = said.append
         watcher.passed = meanwhile or (lambda: None)
         with SweepDirectory(tmp_path / "sweep") as sweep:
@@ -55,7 +57,7 @@ def launch(tmp_path, trials):
                 scheduler.run(
                     sweep,
                     ledger,
-                    scheduler.Listed(left),
+                    Listed(left),
                     Processes(workers, tmp_path / "compiled"),
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,

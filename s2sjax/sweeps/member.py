@@ -1,0 +1,141 @@
+"""One trial among those that are trained together: what the host knows of it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2sjax import metrics, tasks
+from s2sjax.config import Config
+from s2sjax.errors import RunError
+from s2sjax.metrics import Outcomes
+from s2sjax.sweeps import trial_files
+from s2sjax.sweeps.trial import Trial
+from s2sjax.tasks.task import Task
+from s2sjax.training import atomic, journal, loop
+from s2sjax.training.journal import Journal, plain
+from s2sjax.training.progress import Progress
+
+
+class Rows:
+    """The examples of each step of a run with one bucket, in order.
+
+    As `Order.chunk` gives them, but on over the end of an epoch, so that replicas with
+    training sets of different sizes take the same number of steps in a call.
+    """
+
+    def __init__(self, config: Config, task: Task):
+        self.order = loop.training_order(config, task)
+        self._first = 0  # the step of the first row that is kept
+        self._kept = np.zeros((0, config.train.batch_size), np.int32)
+
+    def take(self, step: int, count: int) -> np.ndarray:
+        """The rows of `count` steps from `step` on, [count, B]."""
+        epoch = self.order.steps_per_epoch
+        if epoch is None:
+            return self.order.chunk(step, count).rows
+        parts = []
+        while count:
+            if not self._first <= step < self._first + len(self._kept):
+                # The rest of its epoch at once: drawing one costs as much.
+                self._first, self._kept = step, self.order.chunk(step, epoch).rows
+            part = self._kept[step - self._first :][:count]
+            parts.append(part)
+            step, count = step + len(part), count - len(part)
+        return np.concatenate(parts)
+
+
+@dataclasses.dataclass
+class Member:
+    """A trial that is a replica."""
+
+    trial: Trial
+    directory: Path
+    task: Task
+    rows: Rows
+    step: int = 0
+    progress: Progress = dataclasses.field(default_factory=Progress)
+    ended: str = ""  # "", "done", "patience", "failed", or "over" where another did
+
+    @classmethod
+    def of(cls, trial: Trial, directory: Path) -> "Member":
+        """A trial before its first step."""
+        task = tasks.create(trial.config)
+        return cls(trial, directory, task, Rows(trial.config, task))
+
+    def to_json(self) -> dict[str, Any]:
+        """As the stacked checkpoint keeps it."""
+        return {"step": self.step, "ended": self.ended, **self.progress.to_json()}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """The inverse of `to_json`; lines of later steps leave the journal."""
+        names = [field.name for field in dataclasses.fields(Progress)]
+        self.progress = Progress(**{name: kept[name] for name in names})
+        self.step, self.ended = kept["step"], kept["ended"]
+        evaluated = self.progress.evaluated
+        journal.truncate_after(
+            self._journal,
+            self.step,
+            lambda line: line["kind"] != "valid" or line["step"] <= evaluated,
+        )
+
+    def begin(self) -> None:
+        """From the first step on, whatever the journal held."""
+        journal.truncate_after(self._journal, -1)
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Adds a line of training metrics, and counts anew."""
+        epoch = self.rows.order.steps_per_epoch
+        if epoch:
+            values = {**values, "epoch": self.step / epoch}
+        self._write({"kind": "train", **values})
+        self.progress = dataclasses.replace(self.progress, loss=0.0, tokens=0.0)
+
+    def evaluated(self, outcomes: Outcomes) -> bool:
+        """Adds a line of validation metrics; whether this step is the best."""
+        values = metrics.summary(outcomes)
+        metric = self.trial.config.train.metric
+        self.progress = self.progress.after_evaluation(
+            self.step, metric, values[metric]
+        )
+        self._write({"kind": "valid", **values})
+        return self.progress.best_step == self.step
+
+    def tested(self, outcomes: Outcomes, sources: list[list[int]]) -> dict[str, float]:
+        """Writes `test.json`, as `s2sjax train` does; the numbers for the table.
+
+        Raises:
+          RunError: it could not be written.
+        """
+        config, best = self.trial.config, self.progress.best_step
+        step = best if best >= 0 else self.step
+        vocabulary = self.task.target_vocabulary
+        result = metrics.summary(outcomes) | {
+            "split": "test",
+            "step": step,
+            "decode": config.decode.strategy,
+            "seed": config.seed,
+            "unseen": self.task.unseen(sources, step * config.train.batch_size),
+            "by_length": metrics.by_length(outcomes),
+            "by_symbol": {
+                str((vocabulary.decode([token]) or ["<eos>"])[0]): row
+                for token, row in metrics.by_symbol(outcomes).items()
+            },
+        }
+        path = self.directory / trial_files.TEST
+        try:
+            atomic.write_text(path, json.dumps(plain(result), indent=1) + "\n")
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror}") from None
+        return trial_files.test_metrics(self.directory)
+
+    @property
+    def _journal(self) -> Path:
+        return self.directory / "metrics.jsonl"
+
+    def _write(self, values: dict[str, Any]) -> None:
+        # Opened for a line: a thousand trials would be a thousand open files.
+        with Journal(self._journal) as journal_:
+            journal_.write(self.step, values)

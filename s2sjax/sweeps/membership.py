@@ -1,0 +1,69 @@
+"""Which trials are trained together: written when they begin, and kept.
+
+    groups/0000/group.json      the trials, in the order of their replicas
+    groups/0000/checkpoints/    the stacked checkpoint; see `training.slices`
+
+Imports no jax.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2sjax.errors import RunError, UsageError
+from s2sjax.sweeps.trial import Trial
+from s2sjax.training import atomic
+
+GROUPS, GROUP = "groups", "group.json"
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A group on the disk."""
+
+    path: Path
+    trials: tuple[Trial, ...]
+    size: int  # replicas, fillers counted
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its stacked checkpoint is."""
+        return self.path / "checkpoints"
+
+
+def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
+    """The groups of a sweep, in the order in which they were begun.
+
+    Raises:
+      UsageError: one is damaged.
+    """
+    by_name = {trial.name: trial for trial in trials}
+    found = []
+    for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            members = tuple(by_name[name] for name in kept["trials"])
+            found.append(Membership(path.parent, members, int(kept["size"])))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+    return found
+
+
+def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
+    """Begins a group.
+
+    Raises:
+      RunError: it could not be written.
+    """
+    folder = sweep / GROUPS
+    there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    path = folder / f"{1 + max(there, default=-1):04d}"
+    kept = {"trials": [trial.name for trial in trials], "size": size}
+    try:
+        path.mkdir(parents=True)
+        atomic.write_text(path / GROUP, json.dumps(kept, indent=1) + "\n")
+        atomic.sync_directory(folder)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}") from None
+    return Membership(path, tuple(trials), size)
