@@ -14,6 +14,8 @@ from s2sjax.benchmark.timing import Say
 from s2sjax.training.predictor import System
 from s2sjax.training.trained import Trained
 
+REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
+
 
 class Errors(NamedTuple):
     """The share of search errors, and what they were told by."""
@@ -55,8 +57,9 @@ def judge(
         if plan.reference is None or own.of(plan.reference) in plan.strategies:
             continue
         say(f"{name}: {own.of(plan.reference)} decodes the reference")
-        referee = Ours(system_of(trained, own.of(plan.reference)), chunks)
-        pool.append((own, outputs(referee, chunks)))
+        few = chunks_of(trained, plan, min(REFERENCE_BATCH, max(plan.batch_sizes)))
+        referee = Ours(system_of(trained, own.of(plan.reference)), few)
+        pool.append((own, outputs(referee, few)))
     judged = [
         Judged(
             name,

@@ -53,7 +53,9 @@ def goal(strategy: str) -> Goal | None:
     """
     parsed = spec.parse(strategy)
     given = dict(parsed.arguments)
-    kind = given.get("normaliser", given.get("by"))
+    if parsed.name == "rerank":
+        given["normaliser"] = given.get("by", "average")
+    kind = given.get("normaliser")
     if given.get("coverage") or kind == "length":
         return None
     kind = kind if kind in KINDS else None

@@ -57,11 +57,6 @@ def draw_beam_sizes(
             quality.plot(widths.sizes, widths.quality, **look)
             errors.plot(widths.sizes, _gaps(widths.search_errors), **look)
             probability.plot(widths.sizes, widths.logprob, label=widths.name, **look)
-        for level in dict.fromkeys(widths.target_logprob for widths in every):
-            dotted: Any = (0, (1, 2))
-            line = probability.axhline(level, color=GREY, linewidth=1.2)
-            line.set_linestyle(dotted)
-        line.set_label("references")
         _finish(quality, every, measure)
         set_quality_limits(quality, [q for widths in every for q in widths.quality])
         _finish(errors, every, "search errors, % of inputs")
@@ -70,9 +65,30 @@ def draw_beam_sizes(
         low, high = probability.get_ylim()
         if high - low < 0.01:  # a flat line is no hill of rounding
             probability.set_ylim(low - 0.01, high + 0.01)
+        _tell_references(probability, every)
         figure.legend(loc="outside lower center", ncols=4)
         figure.suptitle(title, fontsize=10.5, parse_math=False)
         save(figure, path)
+
+
+def _tell_references(axes: Axes, every: Sequence[Widths]) -> None:
+    """How probable references are: in words, and a line where it is in sight.
+
+    They can be so improbable that on one scale the beams would all look alike.
+    """
+    levels = list(dict.fromkeys(widths.target_logprob for widths in every))
+    listed = ", ".join(f"{level:.3g}" for level in levels)
+    low, high = axes.get_ylim()
+    for level in levels:
+        if low <= level <= high:
+            axes.axhline(level, color=GREY, linewidth=1.2, linestyle=":")
+    axes.set_ylim(low, high)
+    axes.text(
+        *(0.98, 0.04, f"references: {listed}"),
+        transform=axes.transAxes,
+        ha="right",
+        fontsize=8.5,
+    )
 
 
 def _gaps(values: Sequence[float | None]) -> np.ndarray:

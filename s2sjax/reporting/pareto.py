@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 from matplotlib.transforms import Bbox
 
 from s2sjax.reporting.figure import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, save, style
@@ -127,6 +127,7 @@ def _draw_panel(
     axes.set_xscale("log")
     speeds = [point.speed for point in panel.points]
     axes.set_xlim(min(speeds) / 1.6, max(speeds) * 1.6)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
     set_quality_limits(axes, [point.quality for point in panel.points])

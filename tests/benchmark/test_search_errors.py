@@ -102,6 +102,8 @@ def test_rounding_is_no_search_error():
         ("beam:size=2", "none", 0.0),
         ("beam:alpha=-0.5", "average", -0.5),
         ("beam:normaliser=gnmt", "gnmt", 0.6),
+        ("rerank", "average", 1.0),
+        ("rerank:by=logprob", "none", 0.0),
     ],
 )
 def test_a_strategy_has_its_own_normaliser(strategy, kind, alpha):

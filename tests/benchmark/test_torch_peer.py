@@ -1,6 +1,7 @@
 """The PyTorch decoder writes what ours writes, for every kind of model."""
 
 import dataclasses
+import sys
 from functools import partial
 
 import jax
@@ -14,6 +15,7 @@ from s2sjax.benchmark import peers
 from s2sjax.benchmark.contender import Ours
 from s2sjax.benchmark.examples import Chunk
 from s2sjax.config import Config, DecodeConfig, ModelConfig
+from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq, initialise
 from s2sjax.training.predictor import System
 from s2sjax.training.trained import with_decode
@@ -99,6 +101,13 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
 def test_what_has_no_counterpart_is_left_out(chunk, strategy):
     assert peers.counterpart(strategy) is None
     assert peers.contenders(system("lstm"), strategy, [chunk], [1]) == []
+
+
+def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
+    peers.check_installed()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UsageError, match=r"s2sjax\[peers\]"):
+        peers.check_installed()
 
 
 def test_an_empty_source_is_left_out(chunk):
