@@ -1,5 +1,6 @@
 """Whatever becomes of a worker, its trial is not lost and the others do not notice."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from s2sjax.errors import RunError
 from s2sjax.sweeps import trial_files
 from s2sjax.training.lock import Lock
 
@@ -149,3 +151,16 @@ def test_workers_are_pinned_to_their_share(launch):
     assert len(found) == min(2, len(cores))
     if len(cores) == 2:
         assert found == {str(core) for core in cores}
+
+
+def test_a_full_disk_ends_the_launch_and_costs_nothing(launch, rows, monkeypatch):
+    def full(directory, result):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_files, "write_result", full)
+        with pytest.raises(RunError, match="No space left on device"):
+            launch(f"echo once; {DONE}")
+    ran = launch(f"echo twice; {DONE}")
+    assert set(ran.status.values()) == {"done"}
+    assert [row["status"] for row in rows(ran.path)] == ["done"] * 4
