@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2sjax import environment
+from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inspection import written
@@ -73,6 +75,8 @@ def main(parsed: Parsed) -> int:
 
         return sweep_launch.search(parsed)
     defined = _defined(parsed)
+    if backend == backends.BATCHED and not parsed.values.dry_run:
+        _split_cpu(defined)
     if parsed.values.dry_run:
         from s2sjax.cli import sweep_plan
 
@@ -91,6 +95,16 @@ def main(parsed: Parsed) -> int:
         if backend == backends.BATCHED:
             batched.check(defined)
     return sweep_launch.launch(parsed, defined)
+
+
+def _split_cpu(defined: "list[Trial] | None") -> None:
+    """The flags of trials that share a process: a device of the CPU for each core."""
+    deterministic = any(t.config.train.deterministic for t in defined or ())
+    cores = len(os.sched_getaffinity(0))
+    lines = environment.prepare(
+        os.environ, threads=1, deterministic=deterministic, devices=cores
+    )
+    start.warn(lines)
 
 
 def _check_together(parsed: Parsed) -> None:

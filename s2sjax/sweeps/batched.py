@@ -11,10 +11,10 @@ from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
 from s2sjax.sweeps.pool import is_held
-from s2sjax.sweeps.scheduler import Watcher
 from s2sjax.sweeps.together import Hooks, Together
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
+from s2sjax.sweeps.watcher import Watcher
 from s2sjax.tasks.patterns import PATTERNS
 from s2sjax.training import directory, provenance, slices
 from s2sjax.training.interruption import Signals
@@ -53,10 +53,10 @@ def run(
     check(trials)
     _check_free(sweep, trials)
     try:
-        for group in _groups(sweep, ledger, trials):
+        for group, names in _groups(sweep, ledger, trials):
             if signals.received:
                 return
-            _train(group, sweep, ledger, signals, watcher)
+            _train(group, names, sweep, ledger, signals, watcher)
     finally:
         ledger.write()
 
@@ -75,46 +75,50 @@ def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
 
 def _groups(
     sweep: SweepDirectory, ledger: Ledger, trials: Sequence[Trial]
-) -> list[Membership]:
-    """The groups that hold what is left: those that were begun, then new ones.
+) -> list[tuple[Membership, set[str]]]:
+    """The groups that hold what is left, and which of their trials: those that were
+    begun, then new ones.
 
-    A trial that failed leaves its group, which has nothing to go on from.
+    A trial that failed leaves its group, which has nothing for it to go on from. A
+    group that was begun goes on with all of its trials, `trials` or not, since they
+    take their steps together.
     """
     import jax
 
-    left = {trial.name for trial in trials if trial.name not in ledger.results}
-    begun = []
-    grouped: set[str] = set()
-    for group in membership.read(sweep.path, sweep.trials):
-        names = {trial.name for trial in group.trials}
-        if names & left:
-            begun.append(group)
-            grouped |= names & left
-    rest = [trial for trial in trials if trial.name not in grouped]
-    devices = len(jax.devices())
-    return begun + [
-        membership.write(
-            sweep.path, each.trials, padded_size(len(each.trials), devices)
-        )
-        for each in groups.group(rest)
+    begun = membership.read(sweep.path, sweep.trials)
+    home = {trial.name: group for group in begun for trial in group.trials}
+    left = {
+        trial.name: home[trial.name]
+        for trial in sweep.trials
+        if trial.name in home and trial.name not in ledger.results
+    }
+    found = [
+        (group, {name for name, its in left.items() if its is group}) for group in begun
     ]
+    found = [(group, names) for group, names in found if names]
+    devices = len(jax.devices())
+    for new in groups.group([trial for trial in trials if trial.name not in left]):
+        size = padded_size(len(new.trials), devices)
+        group = membership.write(sweep.path, new.trials, size)
+        found.append((group, {trial.name for trial in new.trials}))
+    return found
 
 
 def _train(
     group: Membership,
+    names: set[str],
     sweep: SweepDirectory,
     ledger: Ledger,
     signals: Signals,
     watcher: Watcher,
 ) -> None:
-    """Trains one group, and says of each trial how it ended."""
+    """Trains the trials `names` of a group, and says of each how it ended."""
     environment = provenance.describe(["s2sjax", *sys.argv[1:]])
     members = []
     for replica, trial in enumerate(group.trials):
         path = sweep.of(trial)
         member = Member.of(trial, path)
-        known = ledger.results.get(trial.name)
-        if known is not None and known.status != "failed":
+        if trial.name not in names:
             member.ended = "over"
         else:
             ledger.begin(trial)

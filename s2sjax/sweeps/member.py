@@ -17,6 +17,7 @@ from s2sjax.tasks.task import Task
 from s2sjax.training import atomic, journal, loop
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
+from s2sjax.training.samples import spread
 
 
 class Rows:
@@ -78,7 +79,7 @@ class Member:
         journal.truncate_after(
             self._journal,
             self.step,
-            lambda line: line["kind"] != "valid" or line["step"] <= evaluated,
+            lambda line: line["kind"] == "train" or line["step"] <= evaluated,
         )
 
     def begin(self) -> None:
@@ -93,14 +94,18 @@ class Member:
         self._write({"kind": "train", **values})
         self.progress = dataclasses.replace(self.progress, loss=0.0, tokens=0.0)
 
-    def evaluated(self, outcomes: Outcomes) -> bool:
-        """Adds a line of validation metrics; whether this step is the best."""
+    def evaluated(self, outcomes: Outcomes, sources: list[list[int]]) -> bool:
+        """Adds lines of validation metrics and samples; whether this step is best."""
         values = metrics.summary(outcomes)
         metric = self.trial.config.train.metric
         self.progress = self.progress.after_evaluation(
             self.step, metric, values[metric]
         )
         self._write({"kind": "valid", **values})
+        count = self.trial.config.train.samples
+        samples = spread(self.task, count, outcomes, sources)
+        if samples:
+            self._write({"kind": "samples", "samples": samples})
         return self.progress.best_step == self.step
 
     def tested(self, outcomes: Outcomes, sources: list[list[int]]) -> dict[str, float]:

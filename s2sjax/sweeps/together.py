@@ -123,9 +123,9 @@ class Together:
 
     def _bucket(self, split: str) -> Bucket:
         """The buckets of all members as one; the widths are the largest."""
-        found = [member.task.buckets[split] for member in self._all]
-        widest = max((only for (only,) in found), key=lambda bucket: bucket.source_width)
-        store = self.layout.place(replicas.stack([only.store for (only,) in found]))
+        found = [member.task.buckets[split][0] for member in self._all]
+        widest = max(found, key=lambda bucket: bucket.source_width)
+        store = self.layout.place(replicas.stack([bucket.store for bucket in found]))
         return dataclasses.replace(widest, store=store)
 
     def _system(self, params: Any) -> System:
@@ -261,7 +261,7 @@ class Together:
         better = np.zeros(len(self._all), bool)
         for replica, member in enumerate(self.members):
             if not member.ended:
-                better[replica] = member.evaluated(found[replica][0])
+                better[replica] = member.evaluated(*found[replica])
         which = self.layout.place(better)
         return True, replicas.choose(self.layout, which, state.params, best)
 

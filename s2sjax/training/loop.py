@@ -7,7 +7,6 @@ a dispatch, which never changes a result.
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,17 +18,18 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
-from s2sjax.tasks.task import Task, decode_source
+from s2sjax.tasks.task import Task
 from s2sjax.training.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.interruption import Signals
 from s2sjax.training.journal import Journal, truncate_after
-from s2sjax.training.observer import Observer, Sample
+from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
 from s2sjax.training.predictor import System
 from s2sjax.training.progress import LOWER, Progress
+from s2sjax.training.samples import spread
 from s2sjax.training.state import (
     Hyper,
     StepMetrics,
@@ -184,7 +184,7 @@ class _Loop:
         truncate_after(
             self.run_directory.metrics,
             restored.step,
-            lambda line: line["kind"] != "valid" or line["step"] <= progress.evaluated,
+            lambda line: line["kind"] == "train" or line["step"] <= progress.evaluated,
         )
         return restored.state, progress
 
@@ -300,28 +300,12 @@ class _Loop:
         metric = self.config.train.metric
         progress = progress.after_evaluation(step, metric, values[metric])
         journal.write(step, {"kind": "valid", **values})
-        samples = self._samples(results, sources)
+        samples = spread(self.task, self.config.train.samples, results, sources)
         if samples:
             journal.write(step, {"kind": "samples", "samples": samples})
         best = progress.best_step == step
         self.observer.evaluated(step, values, samples, best)
         return values[metric], progress
-
-    def _samples(
-        self, results: metrics.Outcomes, sources: Sequence[list[int]]
-    ) -> list[Sample]:
-        source, target = self.task.source_vocabulary, self.task.target_vocabulary
-        # Spread over the examples, which may be sorted by length.
-        wanted = min(self.config.train.samples, len(sources))
-        places = np.linspace(0, len(sources) - 1, wanted, dtype=int)
-        return [
-            Sample(
-                source.join(decode_source(self.task, sources[i])),
-                target.join(target.decode(results.output[i].tolist())),
-                target.join(target.decode(results.target[i].tolist())),
-            )
-            for i in places
-        ]
 
     def _check_finite(
         self, step: int, reported: StepMetrics, param_norm: float

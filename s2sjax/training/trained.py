@@ -13,13 +13,15 @@ from s2sjax import tasks
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks import Task
 from s2sjax.tasks.generated import Generator
-from s2sjax.training.checkpoint_reader import CheckpointReader
-from s2sjax.training.directory import open_for_reading
+from s2sjax.training import slices
+from s2sjax.training.checkpoint_reader import CheckpointReader, Restored
+from s2sjax.training.directory import RunDirectory, open_for_reading
 from s2sjax.training.predictor import System
 from s2sjax.training.progress import LOWER
-from s2sjax.training.state import build_model
+from s2sjax.training.state import build_model, first_state
 
 Which = Literal["last", "best"] | int
 
@@ -72,18 +74,25 @@ def open_trained(
         if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
             say(f"--seed={seed}: this run's test data are kept, and stay as they are")
         task = dataclasses.replace(task, buckets=drawn.buckets)
-    reader = CheckpointReader(
-        run.checkpoints,
-        metric_better="min" if config.train.metric in LOWER else "max",
-        say=say,
-    )
-    restored = reader.restore_params(which)
     model = build_model(
         config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
+    restored = _restore(run, model, which, say)
     params = jax.tree.map(jnp.asarray, restored.state)
     system = System.of(model, config, params)
     return Trained(run.path, config, task, system, restored.step)
+
+
+def _restore(
+    run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
+) -> Restored:
+    """The parameters: from the run's own checkpoints, or from its group's."""
+    better: Literal["max", "min"] = "min" if run.config.train.metric in LOWER else "max"
+    reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
+    if (run.path / slices.NAME).is_file() and not reader.steps():
+        shapes = jax.eval_shape(lambda: first_state(run.config, model).params)
+        return slices.SliceReader(run.path, say).restore_slice(which, shapes)
+    return reader.restore_params(which)
 
 
 def open_ensemble(

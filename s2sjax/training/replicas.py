@@ -1,0 +1,166 @@
+"""Many runs of one program: everything stacked on a leading axis of replicas.
+
+Replicas differ in numbers alone. On the CPU they are spread over its devices and each
+device takes them one after another, since XLA's batched products are slower there than
+single ones; elsewhere they are batched. A replica that has no steps to take costs
+nothing on the CPU, and is masked elsewhere.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from s2sjax import rng
+from s2sjax.config import Config
+from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.training import predictor, step
+from s2sjax.training.optimizer import optimizer
+from s2sjax.training.predictor import Forced, System
+from s2sjax.training.state import Hyper, StepMetrics, TrainState
+from s2sjax.types import Batch
+
+AXIS = "replica"
+Fetch = Callable[[Any, Array], Batch]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where replicas are, and whether a device takes those it has all at once."""
+
+    mesh: Mesh
+    batched: bool
+
+    @classmethod
+    def of(cls, size: int, devices: Sequence[Any] | None = None) -> "Layout":
+        """The layout of `size` replicas: on as many devices as divide them evenly."""
+        found = jax.devices() if devices is None else list(devices)
+        count = math.gcd(size, len(found))
+        mesh = Mesh(np.array(found[:count]), (AXIS,))
+        return cls(mesh, batched=found[0].platform != "cpu")
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Of every stacked array."""
+        return NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+    def place(self, tree: Any) -> Any:
+        """Stacked arrays on their devices."""
+        return jax.device_put(tree, self.sharding)
+
+    def each(
+        self, function: Callable[..., Any], *stacked: Any, batched: bool | None = None
+    ) -> Any:
+        """`function` of every replica: arguments and results are stacked.
+
+        Args:
+          function: of one replica.
+          stacked: its arguments, trees of arrays with a leading axis.
+          batched: for a function that must not be, or must; None: as the layout has it.
+        """
+        at_once = self.batched if batched is None else batched
+
+        def local(*arguments: Any) -> Any:
+            if at_once:
+                return jax.vmap(function)(*arguments)
+            return lax.map(lambda one: function(*one), arguments)
+
+        spec = PartitionSpec(AXIS)
+        # The replicas never meet, so that there is nothing to check across devices.
+        spread = jax.shard_map(
+            local, mesh=self.mesh, in_specs=spec, out_specs=spec, check_vma=False
+        )
+        return spread(*stacked)
+
+
+def padded_size(count: int, devices: int) -> int:
+    """The smallest multiple of the devices, as many as can be used, that holds `count`.
+
+    >>> padded_size(5, 2), padded_size(1, 2)
+    (6, 1)
+    """
+    used = min(count, devices)
+    return -(-count // used) * used
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def first_states(
+    layout: Layout, model: Seq2Seq, config: Config, hyper: Hyper
+) -> TrainState:
+    """The states before the first step; see `state.first_state`."""
+
+    def make(hyper: Hyper) -> TrainState:
+        params = initialise(model, rng.stream(rng.root(hyper.seed), "parameters"))
+        transformation = optimizer(config.train, config.train.learning_rate)
+        return TrainState(jnp.int32(0), params, transformation.init(params))
+
+    # A batched QR or random draw hangs on some backends.
+    return layout.each(make, hyper, batched=False)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))
+def run_steps(
+    layout: Layout,
+    model: Seq2Seq,
+    config: Config,
+    steps: int,
+    fetch: Fetch,
+    state: TrainState,
+    hyper: Hyper,
+    store: Any,
+    rows: Array,
+    count: Array,
+) -> tuple[TrainState, StepMetrics, Array]:
+    """`step.run_steps` of every replica; `count` [R] may be 0."""
+    one = partial(step.run_steps, model, config, steps, fetch)
+    return layout.each(one, state, hyper, store, rows, count)
+
+
+@partial(jax.jit, static_argnums=0)
+def choose(layout: Layout, which: Array, new: Any, old: Any) -> Any:
+    """For each replica the new tree where `which` [R] is true, else the old."""
+
+    def one(which: Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
+
+    return layout.each(one, which, new, old)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def fetch(layout: Layout, fetch_one: Fetch, store: Any, rows: Array) -> Batch:
+    """Examples `rows` [B] of every replica."""
+    return layout.each(lambda store: fetch_one(store, rows), store)
+
+
+@partial(jax.jit, static_argnums=0)
+def decode(layout: Layout, system: System, batch: Batch) -> Any:
+    """What `predictor.decode` makes of every replica's batch."""
+
+    def one(system: System, batch: Batch) -> Any:
+        return predictor.decode(system, batch.source, batch.source_lengths, batch.ids)
+
+    return layout.each(one, system, batch)
+
+
+@partial(jax.jit, static_argnums=0)
+def force(layout: Layout, system: System, batch: Batch) -> Forced:
+    """`predictor.force` of every replica."""
+    return layout.each(predictor.force, system, batch)
+
+
+@partial(jax.jit, static_argnums=0)
+def edits(layout: Layout, *columns: Array) -> Array:
+    """`predictor.edits` of every replica."""
+    return layout.each(predictor.edits, *columns)
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of equal shapes as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -1,0 +1,93 @@
+"""Runs that are trained together keep one stacked checkpoint; each reads its slice.
+
+    replica.json    in the run: where the checkpoint is, and which replica the run is
+
+The checkpoint holds `state`, the last of every replica, and `best`, the parameters of
+each at its best step. What was padded to a size that others needed is cut off again.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from s2sjax.errors import UsageError
+from s2sjax.training import arrays, atomic
+from s2sjax.training.checkpoint_reader import (
+    CheckpointReader,
+    NoCheckpoint,
+    Restored,
+    Which,
+)
+
+NAME = "replica.json"
+
+
+def write(run: Path, checkpoints: Path, replica: int) -> None:
+    """Notes in a run where its slice is.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    where = {"checkpoints": os.path.relpath(checkpoints, run), "replica": replica}
+    atomic.write_text(run / NAME, json.dumps(where) + "\n")
+
+
+class SliceReader(CheckpointReader):
+    """The slice of one run.
+
+    Args:
+      run: its directory, which has a `replica.json`.
+      say: takes one line for a person, about a damaged checkpoint.
+
+    Raises:
+      UsageError: the file is damaged.
+    """
+
+    def __init__(self, run: Path, say: Callable[[str], None] = lambda line: None):
+        path = run / NAME
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            self._replica = int(kept["replica"])
+            directory = run / kept["checkpoints"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        # Each replica has a best step of its own: the store is asked for the last.
+        super().__init__(directory, metric_better="max", say=say)
+
+    def restore_slice(self, which: Which, shapes: Any) -> Restored:
+        """The parameters of the run.
+
+        Args:
+          which: "last", "best", or the step of one of them.
+          shapes: the tree of the run's own parameters.
+
+        Raises:
+          NoCheckpoint: there is none, or not of this step.
+          RunError: it cannot be read.
+        """
+        saved, found = self._load("last")
+        progress = saved.progress["replicas"][self._replica]
+        last, best = progress["step"], progress["best_step"]
+        newest = ("state", "params")
+        roots: dict[Which, tuple[str, ...]] = {best: ("best",), "best": ("best",)}
+        if best < 0:  # never evaluated: the last is all there is
+            roots = {"best": newest}
+        roots |= {last: newest, "last": newest}
+        if which not in roots:
+            there = ", ".join(str(step) for step in sorted({best, last} - {-1}))
+            raise NoCheckpoint(
+                f"no checkpoint {which} of this trial in {self.directory} "
+                f"(there are: {there})"
+            )
+        root = roots[which]
+        values = [
+            found[*root, *path][self._replica][tuple(map(slice, leaf.shape))]
+            for path, leaf in arrays.paths(shapes).items()
+        ]
+        step = best if root == ("best",) else last
+        params = jax.tree.unflatten(jax.tree.structure(shapes), values)
+        return Restored(step, params, progress)
