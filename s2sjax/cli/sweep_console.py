@@ -106,6 +106,8 @@ class SweepConsole(Watcher):
             f"{len(self._trials):,} trials"
             + f", {over:,} of them ended before" * bool(over)
             + f"; {waiting:,} to go"
+            if self._trials
+            else "the first search here"
         )
         if self._screen.terminal and not self._quiet:
             self._live = Live(

@@ -42,10 +42,11 @@ def make(index: int, overrides: Overrides, config: Config) -> Trial:
 def slug(overrides: Overrides) -> str:
     """Overrides as part of a file's name that needs no quoting in a shell.
 
-    >>> slug({"task.length": 8, "train.optimizer": "adam:b2=0.98"})
-    'task.length=8-train.optimizer=adam_b2=0.98'
+    >>> slug({"train.learning_rate": 0.0123456789, "train.optimizer": "adam:b2=0.98"})
+    'train.learning_rate=0.0123457-train.optimizer=adam_b2=0.98'
     """
-    text = "-".join(f"{field}={value}" for field, value in overrides.items())
+    short = {f: f"{v:g}" if isinstance(v, float) else v for f, v in overrides.items()}
+    text = "-".join(f"{field}={value}" for field, value in short.items())
     return re.sub(r"[^A-Za-z0-9._=+-]", "_", text)[:LONGEST_SLUG].rstrip("-.")
 
 
