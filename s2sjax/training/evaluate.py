@@ -11,6 +11,7 @@ from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket
+from s2sjax.training.batches import each_batch
 from s2sjax.training.predictor import System, decode, edits, force, symbol_lengths
 from s2sjax.types import Batch
 
@@ -25,19 +26,25 @@ def outcomes(
     Returns:
       The outcomes and the source rows, without padding, in the same order.
     """
-    parts, sources = [], []
+    parts: list[Outcomes] = []
+    sources: list[list[int]] = []
     left, batch_size = examples, system.config.decode.batch_size
     for bucket in buckets:
         sizes = [size for size in (bucket.size, left) if size is not None]
         assert sizes, "an endless split needs a number of examples"
         size = min(sizes)
-        for start in range(0, size, batch_size):
+
+        def of_batch(
+            start: int, bucket: Bucket = bucket, size: int = size
+        ) -> tuple[Outcomes, list[list[int]]]:
             rows = np.arange(start, start + batch_size)
             count = min(size - start, len(rows))
-            rows = np.where(rows < size, rows, -1).astype(np.int32)
-            batch = _fetch(bucket, rows)
-            parts.append(_batch_outcomes(system, batch, count))
-            sources += _rows(batch, count)
+            batch = _fetch(bucket, np.where(rows < size, rows, -1).astype(np.int32))
+            return _batch_outcomes(system, batch, count), _rows(batch, count)
+
+        for part, its_sources in each_batch(of_batch, range(0, size, batch_size)):
+            parts.append(part)
+            sources += its_sources
         if left is not None:
             left -= size
             if not left:

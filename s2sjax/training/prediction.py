@@ -1,6 +1,6 @@
 """What a trained model makes of inputs: batches in, n-best lists out, order kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.errors import UsageError
+from s2sjax.training.batches import each_batch
 from s2sjax.training.predictor import (
     Constraints,
     System,
@@ -149,7 +150,10 @@ def _in_batches(
     found: dict[int, Result] = {}
     for shape in sorted(set(shapes)):
         places = [place for place, its in enumerate(shapes) if its == shape]
-        for chosen in _chunks(places, size):
+
+        def of_chunk(
+            chosen: Sequence[int], shape: tuple[int, int] = shape
+        ) -> list[Result]:
             source, lengths = _padded([sources[i] for i in chosen], size, shape[0])
             target, target_lengths = _padded(
                 [targets[i] if targets else () for i in chosen], size, shape[1]
@@ -159,7 +163,10 @@ def _in_batches(
             weights = (np.arange(size) < len(chosen)).astype(np.float32)
             arrays = (source, lengths, target, target_lengths, ids, weights)
             batch = Batch(*map(jnp.asarray, arrays))
-            results = of_batch(batch, [items[i] for i in chosen])
+            return of_batch(batch, [items[i] for i in chosen])
+
+        chunks = [places[i : i + size] for i in range(0, len(places), size)]
+        for chosen, results in zip(chunks, each_batch(of_chunk, chunks), strict=True):
             found |= zip(chosen, results, strict=True)
     return [found[place] for place in range(len(items))]
 
@@ -258,11 +265,6 @@ def _padded(
         padded[place, : len(row)] = row
         lengths[place] = len(row)
     return padded, lengths
-
-
-def _chunks(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(places), size):
-        yield places[start : start + size]
 
 
 def _power_of_two(number: int) -> int:

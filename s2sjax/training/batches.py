@@ -1,0 +1,38 @@
+"""Several batches at once: a core each, where a batch alone leaves cores idle."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import jax
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_AT_ONCE = 8  # each holds the memory of a batch
+
+
+def at_once() -> int:
+    """How many batches are decoded at the same time.
+
+    On the CPU one for each core: the steps of a decoder are many small operations,
+    of which few are worth splitting (measured on two cores, biLSTM 64, batch 100:
+    greedy 1.9 and a beam of 5 1.6 times the sequences per second). Other devices are
+    kept busy by one.
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    return min(os.cpu_count() or 1, MOST_AT_ONCE)
+
+
+def each_batch(
+    function: Callable[[Item], Result], items: Sequence[Item]
+) -> list[Result]:
+    """`function` of each item, in order, `at_once` of them at the same time.
+
+    The first goes alone, so that a program is compiled once.
+    """
+    results = [function(item) for item in items[:1]]
+    with ThreadPoolExecutor(at_once()) as pool:
+        return results + list(pool.map(function, items[1:]))
