@@ -13,7 +13,7 @@ from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.batches import each_batch
 from s2sjax.training.predictor import System, decode, edits, force, symbol_lengths
-from s2sjax.types import Batch
+from s2sjax.types import UNK, Batch
 
 
 def outcomes(
@@ -98,5 +98,7 @@ def enough(buckets: Sequence[Bucket], examples: int | None) -> Sequence[Bucket]:
 
 
 def some_source(buckets: Sequence[Bucket]) -> list[int]:
-    """The token ids of a split's first source."""
-    return _rows(_fetch(buckets[0], np.zeros(1, np.int32)), 1)[0]
+    """The token ids of a source of a split, without unknown symbols if there is one."""
+    size = min(buckets[0].size or 100, 100)
+    rows = _rows(_fetch(buckets[0], np.arange(size, dtype=np.int32)), size)
+    return next((row for row in rows if row and UNK not in row), rows[0])

@@ -11,10 +11,10 @@ import pytest
 from s2sjax import metrics
 from s2sjax.models.seq2seq import initialise
 from s2sjax.tasks.task import Bucket
-from s2sjax.training.evaluate import outcomes
+from s2sjax.training.evaluate import outcomes, some_source
 from s2sjax.training.predictor import System, decode, force
 from s2sjax.training.state import build_model
-from s2sjax.types import BOS, EOS
+from s2sjax.types import BOS, EOS, UNK
 from tests import oracles
 from tests.training import copying
 
@@ -147,3 +147,15 @@ def test_one_width_is_compiled_once(split):
     assert (decode._cache_size(), force._cache_size()) == (sizes[0] + 1, sizes[1] + 1)
     np.testing.assert_array_equal(found.edits, split.outcomes.edits)
     np.testing.assert_array_equal(found.output_lengths, split.outcomes.output_lengths)
+
+
+def test_a_source_to_show_has_no_unknown_symbol(split):
+    rows = np.array(split.store["source"])
+    rows[:3] = UNK
+    store = {**split.store, "source": jnp.asarray(rows)}
+    bucket = Bucket(10, copying.WIDTH, copying.WIDTH + 1, store, fetch)
+    shown = some_source([bucket])
+    assert shown and UNK not in shown
+    unknown = {**store, "source": jnp.full_like(store["source"], UNK)}
+    only = Bucket(10, copying.WIDTH, copying.WIDTH + 1, unknown, fetch)
+    assert set(some_source([only])) <= {UNK}
