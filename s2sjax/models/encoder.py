@@ -87,7 +87,7 @@ class Encoder(nn.Module):
                     layer.parameters(),
                     z,
                     mask.T,
-                    cells.initial_state(self.cell, batch),
+                    cells.initial_state(self.cell, batch, z.dtype),
                     reverse=bool(backward),
                 )
                 final.append(state)

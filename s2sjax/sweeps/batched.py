@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps import groups, membership, trial_files
+from s2sjax.sweeps import groups, membership, programs, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.member import Member
@@ -25,7 +25,8 @@ def check(trials: Sequence[Trial]) -> None:
     """Refuses what cannot be trained like this, before anything is written.
 
     Raises:
-      UsageError: a trial whose examples are not generated on the device.
+      UsageError: a trial whose examples are not generated on the device, or that
+        is too large for it.
     """
     for trial in trials:
         name = trial.config.task.name
@@ -35,6 +36,7 @@ def check(trials: Sequence[Trial]) -> None:
                 f"are generated on the device ({', '.join(PATTERNS)}), and {name} is "
                 f"none of them; use --backend=processes"
             )
+    programs.fitting(trials)
 
 
 def run(
@@ -97,7 +99,7 @@ def _groups(
     ]
     found = [(group, names) for group, names in found if names]
     devices = len(jax.devices())
-    for new in groups.group([trial for trial in trials if trial.name not in left]):
+    for new in programs.fitting([t for t in trials if t.name not in left]):
         size = padded_size(len(new.trials), devices)
         group = membership.write(sweep.path, new.trials, size)
         found.append((group, {trial.name for trial in new.trials}))

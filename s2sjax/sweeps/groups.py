@@ -1,11 +1,13 @@
 """Which trials one compiled program can train: those that differ in numbers alone."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from s2sjax import config as configs
 from s2sjax.config import Config
+from s2sjax.sweeps import widths
 from s2sjax.sweeps.trial import Trial
 
 # The fields that are numbers inside compiled code, with padding where they are sizes.
@@ -24,6 +26,10 @@ BATCHABLE = (
     "task.num_train",
 )
 
+# Optimisers whose updates depend on the shape of a matrix, so that padding it with
+# rows of zeros changes the others.
+BY_SHAPE = ("adafactor", "muon")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -34,9 +40,14 @@ class Group:
     @property
     def widest(self) -> Config:
         """The config whose arrays hold those of every trial: the largest sizes."""
-        sizes = [trial.config.task for trial in self.trials]
-        found = max(sizes, key=lambda task: (task.length, task.cardinality))
-        return next(t.config for t in self.trials if t.config.task is found)
+        tasks = [trial.config.task for trial in self.trials]
+        largest = {
+            field: max(getattr(task, field) for task in tasks)
+            for field in ("length", "cardinality", "num_train")
+        }
+        first = self.trials[0].config
+        task = dataclasses.replace(first.task, **largest)
+        return dataclasses.replace(first, task=task)
 
     def varying(self) -> list[str]:
         """The fields in which its trials differ."""
@@ -47,8 +58,10 @@ class Group:
 def group(trials: Sequence[Trial]) -> list[Group]:
     """Splits trials into groups that are equal in all but `BATCHABLE`.
 
-    A training set without end and a finite one are different code, and where a run is
-    counted in epochs, the size of its training set is its number of steps.
+    Not together are: a training set without end and a finite one, and trials with
+    dropout and without, which are different code; where a run is counted in epochs,
+    sets of different sizes, which are different numbers of steps; and sizes that
+    would cost more as padding than as another program.
 
     >>> from s2sjax.sweeps.definition import resolve
     >>> base = configs.resolve({"train": {"steps": 5}})
@@ -59,11 +72,20 @@ def group(trials: Sequence[Trial]) -> list[Group]:
     groups: dict[Any, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(_key(trial.config), []).append(trial)
-    return [Group(tuple(members)) for members in groups.values()]
+    return [
+        Group(tuple(part))
+        for members in groups.values()
+        for part in widths.split(members)
+    ]
 
 
 def _key(config: Config) -> Any:
     flat = configs.flatten(config)
     size = config.task.num_train
     apart = size if config.train.epochs is not None else bool(size)
-    return apart, tuple(v for field, v in flat.items() if field not in BATCHABLE)
+    model = config.model
+    drops = (model.dropout_embedding, model.dropout_state, model.dropout_output)
+    optimizer = config.train.optimizer.partition(":")[0]
+    shape = config.task.cardinality if optimizer in BY_SHAPE else 0
+    rest = tuple(v for field, v in flat.items() if field not in BATCHABLE)
+    return apart, any(drops), shape, rest

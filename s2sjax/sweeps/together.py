@@ -66,8 +66,7 @@ class Together:
         self.steps = loop.total_steps(first.trial.config, first.rows.order)
         filler = [first] * (group.size - len(members))
         self._all = [*members, *filler]
-        numbers = [hyper(member.trial.config) for member in self._all]
-        self.hyper: Hyper = self.layout.place(replicas.stack(numbers))
+        self.hyper: Hyper = self.layout.place(self._numbers())
         self.buckets = {split: self._bucket(split) for split in first.task.buckets}
         self.checkpoints = Checkpoints(
             group.checkpoints, metric_better="max", say=hooks.said
@@ -128,8 +127,16 @@ class Together:
         store = self.layout.place(replicas.stack([bucket.store for bucket in found]))
         return dataclasses.replace(widest, store=store)
 
-    def _system(self, params: Any) -> System:
-        return System.of(self.model, self.config, params)
+    def _numbers(self) -> Hyper:
+        """Those of each member; where vocabularies differ, their sizes too."""
+        numbers = [hyper(member.trial.config) for member in self._all]
+        sizes = [len(member.task.target_vocabulary) for member in self._all]
+        if len(set(sizes)) > 1:
+            numbers = [
+                each._replace(vocabulary=jnp.int32(size))
+                for each, size in zip(numbers, sizes, strict=True)
+            ]
+        return replicas.stack(numbers)
 
     def _restore(self) -> tuple[TrainState, Any]:
         """The state and the best parameters, from the last checkpoint or the start."""
@@ -283,5 +290,8 @@ class Together:
     def _outcomes(
         self, params: Any, split: str
     ) -> list[tuple[Outcomes, list[list[int]]]] | None:
-        system, bucket = self._system(params), self.buckets[split]
+        numbers, bucket = self.hyper, self.buckets[split]
+        system = System(
+            (self.model,), self.config, (params,), numbers.vocabulary, numbers.seed
+        )
         return replica_outcomes.outcomes(self.layout, system, bucket, self.hooks.stop)

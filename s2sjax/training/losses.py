@@ -4,18 +4,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from s2sjax.types import EOS
+
 
 def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
     """-log p(target) per token, in nats; 0 beyond a row's length.
 
-    Computed in float32 whatever the logits' dtype.
+    Computed in float32, or in float64 where the logits are.
 
-    Shapes: logits [B, T, V], target [B, T], lengths [B] -> [B, T] float32.
+    Shapes: logits [B, T, V], target [B, T], lengths [B] -> [B, T] float.
     """
     real = real_tokens(target, lengths)
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    at_least = jnp.promote_types(logits.dtype, jnp.float32)
+    log_probs = jax.nn.log_softmax(logits.astype(at_least))
     # The logits of padding are -inf; a token that can be emitted stands in for it.
-    safe = jnp.where(real, target, logits.shape[-1] - 1)
+    safe = jnp.where(real, target, EOS)
     picked = jnp.take_along_axis(log_probs, safe[..., None], axis=-1)[..., 0]
     return jnp.where(real, -picked, 0.0)
 

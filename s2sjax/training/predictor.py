@@ -20,12 +20,13 @@ from s2sjax.errors import UsageError
 from s2sjax.models.encoder import Encoded
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.training.losses import decoder_inputs, real_tokens
+from s2sjax.training.padding import cut, cut_step
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params"],
+    data_fields=["params", "vocabulary", "seed"],
     meta_fields=["models", "config"],
 )
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class System:
     models: tuple[Seq2Seq, ...]
     config: Config  # of the first
     params: tuple[Any, ...]  # of each
+    vocabulary: Array | None = None  # [] int32, where the models' is padded
+    seed: Array | None = None  # [] int32, where it is not the config's
 
     @classmethod
     def of(cls, model: Seq2Seq, config: Config, params: Any) -> "System":
@@ -107,6 +110,7 @@ def decode(
     along, e.g. attention; what is not asked for is neither kept nor computed.
     """
     config = system.config
+    seed = config.seed if system.seed is None else system.seed
     step, carry = _decoder(system, source, lengths)
     tables = output_lengths(config.decode, source.shape[1])
     chosen = decoding(config.decode.strategy)
@@ -114,7 +118,7 @@ def decode(
     request = Request(
         max(tables.most),
         jnp.asarray(tables.most, jnp.int32)[lengths],
-        rng.per_example(rng.stream(rng.root(config.seed), "decoding"), ids),
+        rng.per_example(rng.stream(rng.root(seed), "decoding"), ids),
         lengths,
         least,
         *constraints,
@@ -135,7 +139,8 @@ def force(system: System, batch: Batch) -> Forced:
     inputs = decoder_inputs(batch.target, BOS)
     source = batch.source, batch.source_lengths
     if len(system.models) == 1:
-        logits = apply(system.models[0], system.params[0], *source, inputs).logits
+        output = apply(system.models[0], system.params[0], *source, inputs)
+        logits = cut(output.logits, system.vocabulary)
     else:
         step, carry = _decoder(system, *source)
         none_own = jnp.zeros(inputs.shape, bool)
@@ -175,7 +180,7 @@ def _decoder(system: System, source: Array, lengths: Array) -> tuple[StepFn, Car
     steps, carries = [], []
     for model, params in zip(system.models, system.params, strict=True):
         step, carry, _ = decoder_steps(model, params, source, lengths)
-        steps.append(step)
+        steps.append(cut_step(step, system.vocabulary))
         carries.append(carry)
     combine = COMBINATIONS[system.config.decode.ensemble]
     return ensemble(steps, combine), tuple(carries)

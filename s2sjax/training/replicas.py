@@ -23,6 +23,7 @@ from s2sjax.config import Config
 from s2sjax.models.seq2seq import Seq2Seq, initialise
 from s2sjax.training import predictor, step
 from s2sjax.training.optimizer import optimizer
+from s2sjax.training.padding import zero_rows
 from s2sjax.training.predictor import Forced, System
 from s2sjax.training.state import Hyper, StepMetrics, TrainState
 from s2sjax.types import Batch
@@ -98,11 +99,29 @@ def first_states(
 
     def make(hyper: Hyper) -> TrainState:
         params = initialise(model, rng.stream(rng.root(hyper.seed), "parameters"))
+        params = zero_rows(params, vocabulary_axes(model), hyper.vocabulary)
         transformation = optimizer(config.train, config.train.learning_rate)
         return TrainState(jnp.int32(0), params, transformation.init(params))
 
     # A batched QR or random draw hangs on some backends.
     return layout.each(make, hyper, batched=False)
+
+
+def vocabulary_axes(model: Seq2Seq) -> Any:
+    """For each parameter the axis of the vocabulary, -1 where it has none."""
+
+    def shapes(more: int) -> Any:
+        larger = model.clone(
+            source_vocabulary=model.source_vocabulary + more,
+            target_vocabulary=model.target_vocabulary + more,
+        )
+        return jax.eval_shape(lambda: initialise(larger, rng.root(0)))
+
+    def differing(one: Any, other: Any) -> int:
+        pairs = zip(one.shape, other.shape, strict=True)
+        return next((axis for axis, (a, b) in enumerate(pairs) if a != b), -1)
+
+    return jax.tree.map(differing, shapes(0), shapes(1))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))

@@ -29,6 +29,7 @@ class Hyper(NamedTuple):
     dropout_state: Array  # [] float32
     dropout_output: Array  # [] float32
     feeding_probability: Array  # [] float32
+    vocabulary: Array | None = None  # [] int32, where the model's is padded
 
 
 class StepMetrics(NamedTuple):

@@ -16,6 +16,7 @@ from s2sjax.models.dropout import Dropout
 from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.training.losses import decoder_inputs, token_losses
 from s2sjax.training.optimizer import optimizer, schedule
+from s2sjax.training.padding import cut, cut_step
 from s2sjax.training.state import Hyper, StepMetrics, TrainState
 from s2sjax.types import BOS, Batch, StepOutput
 
@@ -27,13 +28,15 @@ def train_step(
     state: TrainState,
     hyper: Hyper,
     batch: Batch,
+    axis: str | None = None,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss per real token.
 
     `model`, `config` and `steps` (of the whole run) are static, the rest is traced.
-    Draws are functions of (seed, step, example id): see `rng`.
+    Draws are functions of (seed, step, example id): see `rng`. Where each device of a
+    mesh has a part of the batch, `axis` is the mesh's.
     """
-    tokens = jnp.sum(batch.target_lengths * batch.weights)
+    tokens = _total(jnp.sum(batch.target_lengths * batch.weights), axis)
     keys = rng.stream(rng.root(hyper.seed), "step", state.step)
 
     def mean_loss(params: Any) -> tuple[Array, Array]:
@@ -42,7 +45,7 @@ def train_step(
         loss = jnp.sum(losses * batch.weights[:, None])
         return loss / jnp.maximum(tokens, 1), loss
 
-    grads, loss = jax.grad(mean_loss, has_aux=True)(state.params)
+    grads, loss = _total(jax.grad(mean_loss, has_aux=True)(state.params), axis)
     rate = hyper.learning_rate * schedule(config.train, steps)(state.step)
     updates, opt_state = optimizer(config.train, rate).update(
         grads, state.opt_state, state.params
@@ -50,6 +53,10 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     metrics = StepMetrics(loss, tokens, _norm(grads), rate)
     return TrainState(state.step + 1, params, opt_state), metrics
+
+
+def _total(tree: Any, axis: str | None) -> Any:
+    return tree if axis is None else lax.psum(tree, axis)
 
 
 def _norm(tree: Any) -> Array:
@@ -78,7 +85,8 @@ def training_logits(
     gold = decoder_inputs(batch.target, BOS)
     run = partial(apply, model, params)
     if config.train.feeding == "gold":
-        return run(batch.source, batch.source_lengths, gold, dropout).logits
+        output = run(batch.source, batch.source_lengths, gold, dropout)
+        return cut(output.logits, hyper.vocabulary)
 
     encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
     states, memory = run(encoded, dropout, method="start")
@@ -97,10 +105,11 @@ def training_logits(
 
     feedback = FEEDBACKS[config.train.feeding]
     carry = (jnp.int32(0), states)
-    return unroll(step, carry, gold, jax.vmap(draw)(keys), feedback).logits
+    own = jax.vmap(draw)(keys)
+    return unroll(cut_step(step, hyper.vocabulary), carry, gold, own, feedback).logits
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 9), donate_argnums=(4,))
 def run_steps(
     model: Seq2Seq,
     config: Config,
@@ -111,6 +120,7 @@ def run_steps(
     store: Any,
     rows: Array,
     count: Array,
+    axis: str | None = None,
 ) -> tuple[TrainState, StepMetrics, Array]:
     """`count` steps in one compiled call, so that dispatch does not bound small models.
 
@@ -122,6 +132,7 @@ def run_steps(
       rows: which examples each step takes, [N, B] int32, -1 for filler.
       count: how many of the N rows to take, traced: the split of a run into calls
         never changes its result, and never compiles anew.
+      axis: see `train_step`; `rows` are then those of one device.
 
     Returns:
       The state, the metrics of each step, [N] (those beyond `count` are 0), and the
@@ -135,8 +146,10 @@ def run_steps(
     def body(index: Array, carry: Any) -> Any:
         state, metrics = carry
         batch = fetch(store, rows[index])
-        state, now = train_step(model, config, steps, state, hyper, batch)
-        metrics = jax.tree.map(lambda all_, one: all_.at[index].set(one), metrics, now)
+        state, now = train_step(model, config, steps, state, hyper, batch, axis)
+        metrics = jax.tree.map(
+            lambda all_, one: all_.at[index].set(one.astype(all_.dtype)), metrics, now
+        )
         return state, metrics
 
     state, metrics = lax.fori_loop(0, count, body, (state, empty))

@@ -1,0 +1,86 @@
+"""Groups of trials, split until each fits the memory of the devices."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from s2sjax.errors import UsageError
+from s2sjax.sweeps import cost
+from s2sjax.sweeps.groups import Group, group
+from s2sjax.sweeps.trial import Trial
+from s2sjax.training.replicas import padded_size
+from s2sjax.training.state import build_model, first_state
+
+SHARE = 0.6  # of the memory that is there; the rest is for what nobody counted
+SAVING = 2  # copies of the state while it is saved
+
+
+def fitting(trials: Sequence[Trial], limit: int | None = None) -> list[Group]:
+    """The programs of a sweep: its groups, in parts that fit.
+
+    Args:
+      trials: all of them.
+      limit: bytes for all replicas; None: what the devices have.
+
+    Raises:
+      UsageError: a trial that does not fit by itself.
+    """
+    devices = jax.devices()
+    limit = int(SHARE * memory(devices)) if limit is None else limit
+    return [part for each in group(trials) for part in _parts(each, devices, limit)]
+
+
+def memory(devices: Sequence[Any]) -> int:
+    """Bytes that the devices have, together; of the CPU those of the machine."""
+    if devices[0].platform != "cpu":
+        stats = [device.memory_stats() or {} for device in devices]
+        return sum(each.get("bytes_limit", 16 << 30) for each in stats)
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no limit, or not Linux
+        return machine
+
+
+def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
+    kept, working = _needs(whole)
+    at_once = min(len(devices), len(whole.trials))
+    if devices[0].platform == "cpu":
+        # A device of the CPU takes its replicas one after another.
+        most = (limit - at_once * working) // kept
+    else:
+        most = limit // (kept + working)
+    if most < 1:
+        needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
+        raise UsageError(
+            f"trial {whole.trials[0].index}: --backend=batched needs {needed} for one "
+            f"trial of this size, and may take {room} here; make it smaller "
+            f"(model.units, task.length, train.batch_size)"
+        )
+    if most >= padded_size(len(whole.trials), len(devices)):
+        return [whole]
+    most = max(most // len(devices) * len(devices), 1)
+    count = -(-len(whole.trials) // most)
+    size = -(-len(whole.trials) // count)  # evenly, so that they compile once
+    return [
+        Group(whole.trials[start : start + size])
+        for start in range(0, len(whole.trials), size)
+    ]
+
+
+def _needs(whole: Group) -> tuple[int, int]:
+    """Bytes that a replica keeps, and what a step of one needs besides."""
+    config = whole.widest
+    total = cost.estimate(config).memory
+    vocabulary = config.task.cardinality + 4
+    model = build_model(config, vocabulary, vocabulary)
+    state = jax.eval_shape(lambda: first_state(config, model))
+    held = _bytes(state)
+    return SAVING * (held + _bytes(state.params)), max(total - held, 0)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

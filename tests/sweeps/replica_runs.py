@@ -1,0 +1,121 @@
+"""Small runs as replicas of one program, and each of them alone."""
+
+import dataclasses
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s2sjax import config as configs
+from s2sjax import tasks
+from s2sjax.training import loop, replicas, step
+from s2sjax.training.replicas import Layout
+from s2sjax.training.state import build_model, first_state, hyper
+
+
+def config(length=5, cardinality=6, *, seed=0, model=None, **train):
+    """A small run that reverses integers."""
+    return configs.resolve(
+        {
+            "seed": seed,
+            "task": {"length": length, "min_length": 1, "cardinality": cardinality},
+            "model": {"units": 8, "embedding": 4, **(model or {})},
+            "train": {"steps": 1000, "batch_size": 8, **train},
+        }
+    )
+
+
+def alone(run, steps, dtype=np.float32):
+    """The state and the losses of a run by itself."""
+    task = tasks.create(run)
+    model = build_model(run, len(task.source_vocabulary), len(task.target_vocabulary))
+    (bucket,) = task.buckets["train"]
+    rows = loop.training_order(run, task).chunk(0, steps).rows
+    state, reported, _ = step.run_steps(
+        model,
+        run,
+        1000,
+        bucket.fetch,
+        _floats(first_state(run, model), dtype),
+        hyper(run),
+        bucket.store,
+        jnp.asarray(rows),
+        jnp.int32(steps),
+    )
+    return state, np.asarray(reported.loss)
+
+
+def together(runs, counts, *, batched=False, dtype=np.float32):
+    """The stacked state and the losses [R, N] of runs in one program."""
+    made = [tasks.create(run) for run in runs]
+    sizes = [len(task.target_vocabulary) for task in made]
+    widest = max(runs, key=lambda run: run.task.length)
+    model = build_model(widest, max(sizes), max(sizes))
+    buckets = [task.buckets["train"][0] for task in made]
+    numbers = [hyper(run) for run in runs]
+    if len(set(sizes)) > 1:
+        numbers = [
+            n._replace(vocabulary=jnp.int32(v))
+            for n, v in zip(numbers, sizes, strict=True)
+        ]
+    layout = dataclasses.replace(Layout.of(len(runs)), batched=batched)
+    stacked = replicas.stack(numbers)
+    most = max(counts)
+    rows = [
+        loop.training_order(r, t).chunk(0, most).rows
+        for r, t in zip(runs, made, strict=True)
+    ]
+    state, reported, _ = replicas.run_steps(
+        layout,
+        model,
+        dataclasses.replace(widest, seed=0),
+        1000,
+        max(buckets, key=lambda bucket: bucket.source_width).fetch,
+        _floats(replicas.first_states(layout, model, widest, stacked), dtype),
+        stacked,
+        replicas.stack([bucket.store for bucket in buckets]),
+        jnp.asarray(np.stack(rows)),
+        jnp.asarray(counts, jnp.int32),
+    )
+    return state, np.asarray(reported.loss)
+
+
+def cut_to(stacked, replica, own):
+    """A replica's parameters, without the padding that its own do not have."""
+    return jax.tree.map(
+        lambda leaf, shape: np.asarray(leaf)[replica][tuple(map(slice, shape.shape))],
+        stacked,
+        own,
+    )
+
+
+def distance(one, other):
+    """The largest difference between two trees."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(np.max(np.abs(np.asarray(a) - np.asarray(b)))) for a, b in pairs)
+
+
+def _floats(tree, dtype):
+    return jax.tree.map(
+        lambda leaf: (
+            leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        ),
+        tree,
+    )
+
+
+def main() -> None:
+    """Prints how far padded float64 replicas are from their runs after 200 steps."""
+    attention = {"attention": "bahdanau"}
+    runs = [config(3, 4, model=attention), config(6, 9, seed=1, model=attention)]
+    for batched in (False, True):
+        state, _ = together(runs, [200, 200], batched=batched, dtype=np.float64)
+        for replica, run in enumerate(runs):
+            own = alone(run, 200, np.float64)[0].params
+            assert jax.tree.leaves(own)[0].dtype == np.float64
+            print(distance(cut_to(state.params, replica, own), own))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

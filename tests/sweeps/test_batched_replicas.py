@@ -1,0 +1,90 @@
+"""A replica is the run alone: the same bits, or as near as padding and vmap allow."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from s2sjax import environment
+from s2sjax.training.replicas import padded_size
+from tests.sweeps.replica_runs import alone, config, cut_to, distance, together
+
+HERE = pathlib.Path(__file__)
+ATTENTION = {"attention": "bahdanau"}
+DROPOUT = {"dropout_embedding": 0.2, "dropout_state": 0.1, "dropout_output": 0.3}
+ARGMAX = {"feeding": "argmax", "feeding_probability": 0.5}
+
+
+def test_seeds_and_rates_one_after_another_give_the_same_bits():
+    runs = [
+        config(seed=seed, model=ATTENTION | DROPOUT, learning_rate=rate, **ARGMAX)
+        for seed, rate in ((0, 1e-2), (1, 3e-2), (2**31 - 1, 1e-3))
+    ]
+    counts = [20, 7, 20]
+    state, losses = together(runs, counts)
+    for replica, (run, count) in enumerate(zip(runs, counts, strict=True)):
+        own, its = alone(run, count)
+        for ours, theirs in zip(
+            jax.tree.leaves(state), jax.tree.leaves(own), strict=True
+        ):
+            np.testing.assert_array_equal(ours[replica], theirs)
+        np.testing.assert_array_equal(losses[replica, :count], its)
+        assert not losses[replica, count:].any()
+
+
+@pytest.mark.parametrize(
+    ("batched", "model", "train"),
+    [
+        (True, ATTENTION, {"optimizer": "adamw"}),
+        (False, {"embedding": 0, "cell": "rnn", **DROPOUT}, ARGMAX),
+    ],
+)
+def test_padding_and_vmap_change_rounding_alone(batched, model, train):
+    train = {"learning_rate": 1e-2, "clip_norm": 1.0, **train}
+    runs = [
+        config(3, 4, model=model, **train),
+        config(6, 9, model=model, seed=1, **train),
+        config(6, 5, model=model, seed=2, **train),
+    ]
+    state, losses = together(runs, [20, 20, 0], batched=batched)
+    assert state.step.tolist() == [20, 20, 0]
+    for replica, run in enumerate(runs[:2]):
+        own, its = alone(run, 20)
+        np.testing.assert_allclose(losses[replica], its, rtol=1e-4)
+        assert distance(cut_to(state.params, replica, own.params), own.params) < 1e-4
+
+
+def test_in_float64_two_hundred_steps_are_equal_to_1e_9():
+    environ = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment.prepare(environ, threads=1)
+    done = subprocess.run(
+        [sys.executable, str(HERE.with_name("replica_runs.py"))],
+        env=environ | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(HERE.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    distances = [float(line) for line in done.stdout.split()]
+    assert len(distances) == 4
+    assert max(distances) < 1e-9
+
+
+def test_padding_has_no_parameters_and_no_gradient():
+    runs = [config(3, 4), config(3, 9, seed=1)]
+    state, _ = together(runs, [10, 10])
+    own = 4 + 4  # symbols, and the tokens before them
+    kernel = np.asarray(state.params["decoder"]["output_kernel"])
+    assert kernel.shape[1] == 4 + 9
+    assert not kernel[0, own:].any()
+    assert kernel[1, own:].all()
+
+
+def test_the_size_fills_the_devices():
+    assert padded_size(5, 2) == 6
+    assert padded_size(1, 8) == 1
+    assert padded_size(7, 1) == 7
