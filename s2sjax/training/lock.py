@@ -5,12 +5,15 @@ import fcntl
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from s2sjax.errors import RunError, UsageError
 
 NAME = "lock"
+CHILD_SECONDS = 5.0  # a fork that has not yet become its own program
 
 
 class Lock:
@@ -33,7 +36,7 @@ class Lock:
                 f"--workdir={directory}: {NAME}: {error.strerror}"
             ) from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._descriptor, path)
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, _owner(), 0)
         except OSError as error:
@@ -56,6 +59,38 @@ class Lock:
             self._descriptor = -1
 
 
+def _take(descriptor: int, path: Path) -> None:
+    """Locks, or raises an OSError where a living process holds the lock.
+
+    A child that its owner had just forked shares the lock until it executes its own
+    program: an owner that was killed at that moment is waited for.
+    """
+    end = time.monotonic() + CHILD_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not _is_dead(path) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether the owner that a lock names is a process of this machine that ended."""
+    owner = _read(path)
+    if owner is None or owner["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def is_lock(path: Path) -> bool:
     """Whether a file was made by `Lock`, perhaps killed before it named its owner."""
     try:
@@ -72,8 +107,20 @@ def _owner() -> bytes:
 
 
 def _holder(path: Path) -> str:
+    owner = _read(path)
+    if owner is None:
+        return "another process"
+    return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a lock says of its owner; None where it says nothing."""
     try:
         owner = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        return {
+            "pid": int(owner["pid"]),
+            "host": owner["host"],
+            "since": owner["since"],
+        }
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return "another process"
+        return None

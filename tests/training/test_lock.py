@@ -9,6 +9,7 @@ import pytest
 
 from s2sjax.errors import RunError
 from s2sjax.training.directory import open_for_reading, open_for_training
+from s2sjax.training.lock import Lock
 
 OWNER = """
 import sys, time
@@ -38,6 +39,34 @@ def test_a_second_process_is_refused_and_a_dead_owner_never_blocks(runs, tmp_pat
             assert run.config == runs.resolved()
             runs.refused(f"process {os.getpid()}", tmp_path, None)
         open_for_training(tmp_path, None).close()
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from s2sjax.training.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+if os.fork() == 0:  # a child that has yet to execute its own program
+    time.sleep(0.5)
+    os._exit(0)
+print("forked", flush=True)
+time.sleep(20)
+"""
+
+
+def test_a_child_of_a_dead_owner_is_waited_for(tmp_path):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout.readline() == "forked\n"
+    owner.kill()
+    owner.wait(timeout=10)
+    begin = time.monotonic()
+    Lock(tmp_path).close()
+    assert 0.1 < time.monotonic() - begin
+    owner.stdout.close()
 
 
 def test_two_that_start_at_once_make_one_run(tmp_path):
