@@ -39,8 +39,8 @@ with np.errstate(invalid="ignore"):
     LOG_PROBS = np.where(_total > 0, _shifted - np.log(np.maximum(_total, 1)), -np.inf)
 
 NORMALISERS = [
-    *(Normaliser("average", alpha) for alpha in (-0.5, 0.6, 1.0, 2.0)),
-    *(Normaliser("gnmt", alpha) for alpha in (-0.5, 2.0)),
+    *(Normaliser("average", alpha) for alpha in (-0.5, 1.0)),
+    Normaliser("gnmt", 2.0),
     Normaliser(),
 ]
 names = [f"{each.kind}{each.alpha}" for each in NORMALISERS]
