@@ -4,15 +4,19 @@
 
 Decodes 1,000 sources of 20 symbols with the attention model of benchmark_training.py
 at random weights. EOS is lowered out of reach, so that each output has exactly 20
-tokens. With `--peers` a PyTorch greedy loop does the same with the same weights; it
-is timed only if every token agrees. See docs/benchmarks.md.
+tokens; on a CPU a batch for each core at the same time. With `--peers` a PyTorch greedy
+loop does the same with the same weights, with its own choice of threads, with one, and
+with one for each of several batches at the same time; it is timed only if every token
+agrees. See docs/benchmarks.md.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from benchmark_workload import SPECIALS, Workload, workload
 
 SEQUENCES = 1000
 BATCHES = (100, 256)
-TORCH = ("torch", "torch_one_thread")
+TORCH = ("torch", "torch_one_thread", "torch_batches")
 LIMIT = 20  # tokens of every output
 EOS = 2
 OUT_OF_REACH = -1e9  # the logit of EOS on both sides
@@ -65,7 +69,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 class OurDecoding(JaxDevice):
-    """`predictor.decode`, what `eval` and `decode` call: tokens, scores, attention."""
+    """`predictor.decode`, what `eval` and `decode` call, on as many batches at once."""
 
     def __init__(self, chosen: Workload, batch: int, folder: Path):
         import jax
@@ -108,14 +112,17 @@ class OurDecoding(JaxDevice):
         return {"seconds": time.perf_counter() - begin}
 
     def _decode(self, batches: int) -> np.ndarray:
+        from s2sjax.training.batches import at_once
         from s2sjax.training.predictor import decode
 
-        tokens = []
-        for index in range(batches):
+        def of_batch(index: int) -> np.ndarray:
             hypotheses = decode(
                 self.system, self.batches[index], self.lengths, self.ids
             )
-            tokens.append(np.asarray(hypotheses.tokens[:, 0]))
+            return np.asarray(hypotheses.tokens[:, 0])
+
+        with ThreadPoolExecutor(at_once()) as pool:
+            tokens = list(pool.map(of_batch, range(batches)))
         return np.concatenate(tokens)[:SEQUENCES]
 
 
@@ -130,6 +137,8 @@ def _torch(
 
         def __init__(self) -> None:
             super().__init__(device)
+            if name == "torch_batches":
+                torch.set_num_threads(1)
             model = Attention(chosen)
             load(model, _load(folder / "params.npz"))
             self.model = model.to(self.device).eval()
@@ -156,12 +165,16 @@ def _torch(
             return {"seconds": time.perf_counter() - begin}
 
         def _decode(self, batches: int) -> np.ndarray:
+            if name != "torch_batches":
+                return np.concatenate(list(map(self._of_batch, self.batches[:batches])))
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return np.concatenate(
+                    list(pool.map(self._of_batch, self.batches[:batches]))
+                )
+
+        def _of_batch(self, batch: torch.Tensor) -> np.ndarray:
             with torch.inference_mode():
-                tokens = [
-                    self.model.greedy(each, LIMIT).T.cpu().numpy()
-                    for each in self.batches[:batches]
-                ]
-            return np.concatenate(tokens)
+                return self.model.greedy(batch, LIMIT).T.cpu().numpy()
 
     return TorchDecoding()
 

@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
 
 from s2sjax.benchmark.compilations import counted
 from s2sjax.benchmark.examples import Chunk
+from s2sjax.training.batches import at_once
 from s2sjax.training.predictor import System, decode
 from s2sjax.types import Hypotheses
 
 
 class Contender(Protocol):
     """What decodes a batch, with everything that is read of it on the host."""
+
+    @property
+    def at_once(self) -> int:
+        """How many batches it decodes at the same time, from as many threads."""
 
     def decode(self, chunk: Chunk) -> Any:
         """The outputs of a batch; when it returns, there is nothing left to wait for.
@@ -22,10 +28,19 @@ class Contender(Protocol):
         """
 
 
+def together(contender: Contender, chunks: Sequence[Chunk]) -> list[Any]:
+    """What a contender decodes, as many batches at the same time as it takes."""
+    if contender.at_once == 1:
+        return [contender.decode(chunk) for chunk in chunks]
+    with ThreadPoolExecutor(contender.at_once) as pool:
+        return list(pool.map(contender.decode, chunks))
+
+
 class Ours:
     """A strategy compiled ahead: one program for each shape, which cannot recompile.
 
     Attributes:
+      at_once: how many batches `s2sjax eval` decodes at the same time.
       programs: the compiled programs by the shape of the sources.
       compilations: how often the compiler was asked for them.
       compile_seconds: tracing and compiling all of them.
@@ -35,6 +50,7 @@ class Ours:
 
     def __init__(self, system: System, chunks: Sequence[Chunk]):
         self._system = system
+        self.at_once = at_once()
         self.programs: dict[tuple[int, ...], Any] = {}
         begin = time.perf_counter()
         with counted() as compilations:

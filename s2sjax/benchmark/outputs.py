@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s2sjax.benchmark.contender import Contender
+from s2sjax.benchmark.contender import Contender, together
 from s2sjax.benchmark.examples import Chunk
 from s2sjax.training.predictor import System, force
 from s2sjax.types import Hypotheses
@@ -44,7 +44,7 @@ class References(NamedTuple):
 
 def outputs(contender: Contender, chunks: Sequence[Chunk]) -> Outputs:
     """Decodes all examples, once."""
-    found: list[Hypotheses] = [contender.decode(chunk) for chunk in chunks]
+    found: list[Hypotheses] = together(contender, chunks)
 
     def column(pick: Any) -> np.ndarray:
         return _in_order([pick(each) for each in found], chunks)

@@ -7,14 +7,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from s2sjax.benchmark import torch_loop, torch_search
 from s2sjax.benchmark.examples import Chunk
+from s2sjax.benchmark.torch_contender import Search, TorchContender, Way
 from s2sjax.benchmark.torch_model import TorchModel
-from s2sjax.benchmark.torch_search import TorchContender
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.greedy import greedy
 from s2sjax.decoding.normaliser import Normaliser
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
+from s2sjax.training.batches import at_once
 from s2sjax.training.predictor import System, output_lengths
 
 
@@ -59,32 +61,49 @@ def check_installed() -> None:
         raise UsageError("--peers needs PyTorch: pip install 's2sjax[peers]'") from None
 
 
-def thread_counts() -> tuple[int, ...]:
-    """How many threads to try: PyTorch's own choice, and one, which may be faster."""
+def ways() -> tuple[Way, ...]:
+    """How PyTorch is tried, of which the fastest counts.
+
+    On a CPU with its own choice of threads, with one, and with one for each of several
+    batches that are decoded at the same time, as many as ours.
+    """
     import torch
 
     usual = torch.get_num_threads()
-    return (usual, 1) if usual > 1 and _device() == "cpu" else (usual,)
+    found = [Way(usual, 1)]
+    if _device() == "cpu":
+        found += [Way(1, 1), Way(1, at_once())]
+    return tuple(dict.fromkeys(found))
 
 
 def contenders(
-    system: System, strategy: str, chunks: Sequence[Chunk], threads: Sequence[int]
-) -> list[TorchContender]:
-    """The counterparts of a strategy, one for each number of threads.
+    system: System, strategy: str, chunks: Sequence[Chunk], tried: Sequence[Way]
+) -> dict[str, list[TorchContender]]:
+    """The counterparts of a strategy by name, each in all ways that are tried.
 
     None where PyTorch has none, or cannot take an empty source.
     """
     found = counterpart(strategy)
     empty = any(np.asarray(chunk.batch.source_lengths).min() < 1 for chunk in chunks)
     if found is None or empty:
-        return []
+        return {}
     model = TorchModel(system.models[0], system.params[0], _device())
     widest = max(chunk.batch.source.shape[1] for chunk in chunks)
     most = output_lengths(system.config.decode, widest).most
-    return [
-        TorchContender(model, chunks, most, found.size, found.normaliser, count)
-        for count in threads
-    ]
+    return {
+        name: [TorchContender(model, search, chunks, most, way) for way in tried]
+        for name, search in _searches(found).items()
+    }
+
+
+def _searches(found: Counterpart) -> dict[str, Search]:
+    size, normaliser = found
+    if size is None:
+        return {"torch": torch_search.greedy}
+    return {
+        "torch": partial(torch_search.beam, size=size, normaliser=normaliser),
+        "torch_loop": partial(torch_loop.beam, size=size, normaliser=normaliser),
+    }
 
 
 def _device() -> str:

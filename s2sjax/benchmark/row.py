@@ -33,7 +33,7 @@ class Row:
     truncated: float  # share of outputs cut at their limit
     sequences_per_second: float  # of the median round
     tokens_per_second: float
-    latency_median_ms: float  # of a batch
+    latency_median_ms: float  # of a batch alone
     latency_p90_ms: float
     timed_batches: int  # in a round
     compile_seconds: float  # of all programs; not in the other times
@@ -43,10 +43,18 @@ class Row:
     temporary_mib: float | None  # the largest program's, as compiled
     device_mib: float | None  # an accelerator's peak so far
     same_outputs: float  # share of timed outputs equal to those of the largest batch
-    torch_sequences_per_second: float | None = None  # of the faster number of threads
-    torch_threads: int | None = None
+    batches_at_once: int  # decoded at the same time, but for the latency
+    # PyTorch, the fastest of its ways: the beam that is vectorised, and the plain one.
+    torch_sequences_per_second: float | None = None
+    torch_threads: int | None = None  # of an operation
+    torch_at_once: int | None = None  # batches
     torch_same_outputs: float | None = None  # share equal to ours
     torch_ratio: float | None = None  # our sequences per second over PyTorch's
+    torch_loop_sequences_per_second: float | None = None
+    torch_loop_threads: int | None = None
+    torch_loop_at_once: int | None = None
+    torch_loop_same_outputs: float | None = None
+    torch_loop_ratio: float | None = None
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Row))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2sjax.benchmark.contender import Contender
+from s2sjax.benchmark.contender import Contender, together
 from s2sjax.benchmark.examples import Chunk
 
 Say = Callable[[str], None]
@@ -18,22 +18,37 @@ class Entry(NamedTuple):
 
     contender: Contender
     chunks: Sequence[Chunk]
+    alone: Sequence[Chunk] = ()  # decoded one at a time afterwards, for the latency
 
 
-def rounds(entries: Sequence[Entry], repeats: int) -> list[np.ndarray]:
-    """Seconds of every batch, [repeats, batches] for each entry.
+class Seconds(NamedTuple):
+    """What a contender took."""
+
+    rounds: np.ndarray  # [repeats], by the clock on the wall
+    batches: np.ndarray  # [repeats, alone], of each batch that was decoded alone
+
+
+def rounds(entries: Sequence[Entry], repeats: int) -> list[Seconds]:
+    """Times every entry `repeats` times.
 
     A B C A B C .., and each has decoded a batch, not timed, before its turn counts:
-    caches are its own again, and another framework's threads have gone to sleep.
+    caches are its own again, and another framework's threads have gone to sleep. A
+    round decodes all batches, as many at the same time as the contender takes.
     """
-    seconds = [np.zeros((repeats, len(entry.chunks))) for entry in entries]
+    seconds = [
+        Seconds(np.zeros(repeats), np.zeros((repeats, len(entry.alone))))
+        for entry in entries
+    ]
     for turn in range(repeats):
-        for entry, row in zip(entries, seconds, strict=True):
+        for entry, taken in zip(entries, seconds, strict=True):
             entry.contender.decode(entry.chunks[0])
-            for place, chunk in enumerate(entry.chunks):
+            begin = time.perf_counter()
+            together(entry.contender, entry.chunks)
+            taken.rounds[turn] = time.perf_counter() - begin
+            for place, chunk in enumerate(entry.alone):
                 begin = time.perf_counter()
                 entry.contender.decode(chunk)
-                row[turn, place] = time.perf_counter() - begin
+                taken.batches[turn, place] = time.perf_counter() - begin
     return seconds
 
 
@@ -42,23 +57,21 @@ class Speed(NamedTuple):
 
     sequences_per_second: float
     tokens_per_second: float  # of the best hypotheses, EOS counted
-    latency_median_ms: float  # of a batch, which is how long each of its rows waits
+    latency_median_ms: float  # of a batch alone, which is how long its rows wait
     latency_p90_ms: float
 
 
-def speed(seconds: np.ndarray, sequences: int, tokens: int) -> Speed:
-    """From the seconds of every batch [repeats, batches].
+def speed(seconds: Seconds, sequences: int, tokens: int) -> Speed:
+    """Throughput of the median round; latencies over all batches decoded alone.
 
-    Throughput is that of the median round, latencies are over all batches of all
-    rounds.
-
-    >>> speed(np.array([[0.1, 0.3], [0.1, 0.3]]), sequences=8, tokens=20)[:2]
+    >>> taken = Seconds(np.array([0.4, 0.4]), np.array([[0.1, 0.3], [0.1, 0.3]]))
+    >>> speed(taken, sequences=8, tokens=20)[:2]
     (20.0, 50.0)
     """
-    middle = float(np.median(seconds.sum(axis=1)))
+    middle = float(np.median(seconds.rounds))
     return Speed(
         sequences / middle,
         tokens / middle,
-        float(np.median(seconds)) * 1e3,
-        float(np.quantile(seconds, 0.9)) * 1e3,
+        float(np.median(seconds.batches)) * 1e3,
+        float(np.quantile(seconds.batches, 0.9)) * 1e3,
     )

@@ -1,11 +1,10 @@
-"""Greedy decoding and the textbook beam in eager PyTorch, as people write them."""
+"""Greedy decoding and beam search in eager PyTorch, written for speed.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+What is looked up and compared stays in tensors; `torch_loop` has the plain beam.
+"""
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from s2sjax.benchmark.examples import Chunk
 from s2sjax.benchmark.torch_model import State, TorchModel
 from s2sjax.decoding.normaliser import Normaliser
 from s2sjax.types import BOS, EOS, PAD
@@ -15,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def greedy(
-    model: TorchModel, source: "Tensor", lengths: "Tensor", limits: "Tensor"
+    model: TorchModel,
+    source: "Tensor",
+    lengths: "Tensor",
+    limits: "Tensor",
+    width: int,
 ) -> "Tensor":
     """The most probable token at every step until EOS or the limit, [B, T]."""
     import torch
@@ -24,7 +27,7 @@ def greedy(
     token = torch.full((len(source),), BOS, device=model.device)
     ended = limits <= 0
     tokens = []
-    for time in range(int(limits.max())):
+    for time in range(width):
         scores, states = model.step(token, states, memory)
         token = scores.argmax(dim=-1)
         tokens.append(token.masked_fill(ended, PAD))
@@ -39,9 +42,10 @@ def beam(
     source: "Tensor",
     lengths: "Tensor",
     limits: "Tensor",
+    width: int,
+    *,
     size: int,
     normaliser: Normaliser,
-    width: int,
 ) -> "Tensor":
     """The best hypothesis of a beam of K prefixes, [B, T].
 
@@ -55,7 +59,7 @@ def beam(
     divisors = torch.from_numpy(normaliser.divisors(width)).to(device)
     states, memory = model.encode(source, lengths)
     order = torch.arange(batch, device=device).repeat_interleave(size)
-    states = [_pick(state, order) for state in states]
+    states = [pick(state, order) for state in states]
     memory = tuple(leaf[order] for leaf in memory)
     first = (torch.arange(batch, device=device) * size)[:, None]
     live = torch.full((batch, size), -torch.inf, device=device)
@@ -87,7 +91,7 @@ def beam(
         rows = (first + parents.gather(1, chosen)).view(-1)
         token = tokens.gather(1, chosen).view(-1)
         prefixes = torch.cat([prefixes[rows], token[:, None]], dim=1)
-        states = [_pick(state, rows) for state in states]
+        states = [pick(state, rows) for state in states]
         alive = live[:, 0] != -torch.inf
         cut = torch.full_like(written, PAD)
         cut[:, :time] = prefixes[first[:, 0]]
@@ -101,62 +105,8 @@ def beam(
     return torch.where((best == -torch.inf)[:, None], fallback, written)
 
 
-def _pick(state: State, rows: "Tensor") -> State:
+def pick(state: State, rows: "Tensor") -> State:
     """The states of these rows."""
     if isinstance(state, tuple):
         return tuple(part.index_select(0, rows) for part in state)
     return state.index_select(0, rows)
-
-
-class TorchContender:
-    """A search of PyTorch's on batches that are on its device before the clock starts.
-
-    Attributes:
-      threads: that one operation uses, on a CPU.
-    """
-
-    def __init__(
-        self,
-        model: TorchModel,
-        chunks: Sequence[Chunk],
-        most: Sequence[int],
-        size: int | None,
-        normaliser: Normaliser,
-        threads: int,
-    ):
-        """For `chunks`; `most` tokens for a source of 0, 1, .. symbols.
-
-        A `size` of None is greedy decoding.
-        """
-        self.threads = threads
-        self._model, self._size, self._normaliser = model, size, normaliser
-        self._inputs = {id(chunk): self._moved(chunk, most) for chunk in chunks}
-
-    def decode(self, chunk: Chunk) -> np.ndarray:
-        """The tokens of each row, [B, T]."""
-        import torch
-
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        source, lengths, limits, width = self._inputs[id(chunk)]
-        given = self._model, source, lengths, limits
-        with torch.inference_mode():
-            if self._size is None:
-                found = greedy(*given)
-            else:
-                found = beam(*given, self._size, self._normaliser, width)
-            return found.cpu().numpy()
-
-    def _moved(self, chunk: Chunk, most: Sequence[int]) -> tuple[Any, ...]:
-        import torch
-
-        lengths = np.asarray(chunk.batch.source_lengths)
-        device = self._model.device
-        return (
-            torch.from_numpy(np.asarray(chunk.batch.source).astype(np.int64)).to(
-                device
-            ),
-            torch.from_numpy(lengths.astype(np.int64)),
-            torch.from_numpy(np.asarray(most)[lengths]).to(device),
-            most[chunk.batch.source.shape[1]],
-        )

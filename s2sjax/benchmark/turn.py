@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s2sjax.benchmark import peers
 from s2sjax.benchmark.compilations import counted
-from s2sjax.benchmark.contender import Contender, Ours
+from s2sjax.benchmark.contender import Ours, together
 from s2sjax.benchmark.examples import Chunk, evenly
 from s2sjax.benchmark.judging import Judged
 from s2sjax.benchmark.memory import Peak, device_peak_mib
@@ -16,10 +16,11 @@ from s2sjax.benchmark.outputs import Outputs
 from s2sjax.benchmark.plan import Plan, chunks_of
 from s2sjax.benchmark.row import Row
 from s2sjax.benchmark.timing import Entry, Say, Speed, rounds, speed
-from s2sjax.benchmark.torch_search import TorchContender
+from s2sjax.benchmark.torch_contender import TorchContender, Way
 from s2sjax.training.trained import Trained
 
 MOST_BATCHES = 64  # in a round of timing
+MOST_ALONE = 16  # batches of a round that are timed one at a time
 
 
 class Turn(NamedTuple):
@@ -28,7 +29,7 @@ class Turn(NamedTuple):
     judged: Judged
     ours: Ours
     chunks: list[Chunk]
-    peers: list[TorchContender]
+    peers: dict[str, list[TorchContender]]  # by name, in all ways tried
     tokens: int  # in the best outputs of a round
     same_outputs: float
     resident_mib: float
@@ -46,7 +47,7 @@ def time_all(
         name: evenly(chunks_of(trained, plan, batch_size), MOST_BATCHES)
         for name, trained in runs.items()
     }
-    threads = peers.thread_counts() if plan.peers else ()
+    ways = peers.ways() if plan.peers else ()
     largest = batch_size == max(plan.batch_sizes)
     turns = []
     for each in judged:
@@ -56,11 +57,12 @@ def time_all(
         else:
             say(f"{each.run}: {each.strategy}, batch {batch_size}: compiling")
             ours = Ours(each.system, chunks)
-        turns.append(_prepare(each, ours, chunks, threads))
+        turns.append(_prepare(each, ours, chunks, ways))
     entries: list[Entry] = []
     for turn in turns:
-        contenders: list[Contender] = [turn.ours, *turn.peers]
-        entries += [Entry(contender, turn.chunks) for contender in contenders]
+        entries.append(Entry(turn.ours, turn.chunks, evenly(turn.chunks, MOST_ALONE)))
+        for contenders in turn.peers.values():
+            entries += [Entry(contender, turn.chunks) for contender in contenders]
     say(f"batch {batch_size}: timing {plan.repeats} rounds")
     with counted() as compilations:
         seconds = iter(rounds(entries, plan.repeats))
@@ -77,25 +79,30 @@ def time_all(
     for turn in turns:
         sequences = batch_size * len(turn.chunks)
         own = speed(next(seconds), sequences, turn.tokens)
-        others = [
-            speed(next(seconds), sequences, turn.tokens).sequences_per_second
-            for _ in turn.peers
-        ]
-        rows.append(_row(turn, batch_size, own, others))
+        row = _row(turn, batch_size, own)
+        for name, contenders in turn.peers.items():
+            speeds = [sequences / np.median(next(seconds).rounds) for _ in contenders]
+            place = int(np.argmax(speeds))
+            row = _compared(row, turn, name, contenders[place], float(speeds[place]))
+            told = [
+                f"{peer.way.threads} x {peer.way.at_once} {its:,.0f}"
+                for peer, its in zip(contenders, speeds, strict=True)
+            ]
+            what = f"{turn.judged.run}, {turn.judged.strategy}, batch {batch_size}"
+            notes.append(f"{what}: {name} a second: {', '.join(told)}")
+        rows.append(row)
     return rows, notes
 
 
 def _prepare(
-    judged: Judged, ours: Ours, chunks: list[Chunk], threads: Sequence[int]
+    judged: Judged, ours: Ours, chunks: list[Chunk], ways: Sequence[Way]
 ) -> Turn:
     """Decodes once what will be timed."""
     peak = Peak()
     with peak.watched():
-        found = [ours.decode(chunk) for chunk in chunks]
+        found = together(ours, chunks)
     theirs = (
-        peers.contenders(judged.system, judged.strategy, chunks, threads)
-        if threads
-        else []
+        peers.contenders(judged.system, judged.strategy, chunks, ways) if ways else {}
     )
     return Turn(
         judged,
@@ -122,9 +129,9 @@ def _share_same(
     return float(np.mean(same))
 
 
-def _row(turn: Turn, batch_size: int, own: Speed, others: Sequence[float]) -> Row:
+def _row(turn: Turn, batch_size: int, own: Speed) -> Row:
     judged = turn.judged
-    row = Row(
+    return Row(
         run=judged.run,
         strategy=judged.strategy,
         batch_size=batch_size,
@@ -143,18 +150,23 @@ def _row(turn: Turn, batch_size: int, own: Speed, others: Sequence[float]) -> Ro
         temporary_mib=turn.ours.temporary_mib,
         device_mib=device_peak_mib(),
         same_outputs=turn.same_outputs,
+        batches_at_once=turn.ours.at_once,
         **judged.quality._asdict(),
         **own._asdict(),
     )
-    if not others:
-        return row
-    place = int(np.argmax(others))
-    fastest = turn.peers[place]
-    tokens = [fastest.decode(chunk) for chunk in turn.chunks]
-    return dataclasses.replace(
-        row,
-        torch_sequences_per_second=others[place],
-        torch_threads=fastest.threads,
-        torch_same_outputs=_share_same(judged.outputs, turn.chunks, tokens),
-        torch_ratio=own.sequences_per_second / others[place],
-    )
+
+
+def _compared(
+    row: Row, turn: Turn, name: str, fastest: TorchContender, its_speed: float
+) -> Row:
+    """The row with the numbers of a peer."""
+    tokens = together(fastest, turn.chunks)
+    numbers: dict[str, Any] = {
+        "sequences_per_second": its_speed,
+        "threads": fastest.way.threads,
+        "at_once": fastest.at_once,
+        "same_outputs": _share_same(turn.judged.outputs, turn.chunks, tokens),
+        "ratio": row.sequences_per_second / its_speed,
+    }
+    named = {f"{name}_{key}": value for key, value in numbers.items()}
+    return dataclasses.replace(row, **named)

@@ -38,10 +38,15 @@ _SPEED: dict[str, Column] = {
 _PEERS: dict[str, Column] = {
     "batch": lambda row: str(row.batch_size),
     "seq/s": lambda row: f"{row.sequences_per_second:,.0f}",
+    "at once": lambda row: str(row.batches_at_once),
     "PyTorch": lambda row: _whole(row.torch_sequences_per_second),
-    "threads": lambda row: _whole(row.torch_threads),
-    "equal outputs": lambda row: percent(row.torch_same_outputs),
-    "s2sjax is": lambda row: f"{row.torch_ratio:.2f} x",
+    "its way": lambda row: _way(row.torch_threads, row.torch_at_once),
+    "equal": lambda row: _share(row.torch_same_outputs),
+    "s2sjax is": lambda row: _times(row.torch_ratio),
+    "plain": lambda row: _whole(row.torch_loop_sequences_per_second),
+    "plain way": lambda row: _way(row.torch_loop_threads, row.torch_loop_at_once),
+    "plain equal": lambda row: _share(row.torch_loop_same_outputs),
+    "and": lambda row: _times(row.torch_loop_ratio),
 }
 
 
@@ -62,7 +67,8 @@ def show_benchmark(rows: Sequence[Row], notes: Sequence[str], screen: Screen) ->
     both = [row for row in rows if row.torch_ratio is not None]
     if both:
         legend = (
-            "the same weights in eager PyTorch, the faster of its numbers of threads"
+            "the same weights in eager PyTorch, vectorised, and plain: a loop over "
+            "sentences; way: threads of an operation x batches at once, the fastest"
         )
         show(_table("Sequences per second", both, _PEERS, legend), screen)
     for note in notes:
@@ -184,3 +190,15 @@ def _one_decimal(value: float | None) -> str:
 
 def _whole(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
+
+
+def _way(threads: int | None, at_once: int | None) -> str:
+    return "" if threads is None else f"{threads} x {at_once}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} x"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else percent(value)

@@ -1,39 +1,57 @@
 """Rounds in turn, and what they come to; counting compilations; memory."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from s2sjax.benchmark.compilations import counted
+from s2sjax.benchmark.contender import together
 from s2sjax.benchmark.memory import Peak
-from s2sjax.benchmark.timing import Entry, rounds, speed
+from s2sjax.benchmark.timing import Entry, Seconds, rounds, speed
 
 
 class Recorder:
-    def __init__(self, name, calls):
-        self.name, self.calls = name, calls
+    def __init__(self, name, calls, at_once=1):
+        self.name, self.calls, self.at_once = name, calls, at_once
 
     def decode(self, chunk):
         self.calls.append((self.name, chunk))
+        return chunk
 
 
 def test_contenders_take_turns():
     calls = []
-    entries = [Entry(Recorder(name, calls), [1, 2]) for name in "ab"]
+    entries = [Entry(Recorder(name, calls), [1, 2], [2]) for name in "ab"]
     seconds = rounds(entries, 3)
-    assert calls == [(name, chunk) for name in "ab" for chunk in (1, 1, 2)] * 3
-    assert [each.shape for each in seconds] == [(3, 2), (3, 2)]
-    assert all((each > 0).all() for each in seconds)
+    assert calls == [(name, chunk) for name in "ab" for chunk in (1, 1, 2, 2)] * 3
+    for each in seconds:
+        assert each.rounds.shape == (3,) and each.batches.shape == (3, 1)
+        assert (each.rounds > 0).all() and (each.batches > 0).all()
+
+
+def test_batches_are_decoded_at_the_same_time_and_come_in_order():
+    class Meeting(Recorder):
+        """Each decodes only while another does."""
+
+        barrier = threading.Barrier(2, timeout=20)
+
+        def decode(self, chunk):
+            self.barrier.wait()
+            return super().decode(chunk)
+
+    assert together(Meeting("a", [], at_once=2), [1, 2, 3, 4]) == [1, 2, 3, 4]
 
 
 def test_speed_is_of_the_median_round():
-    seconds = np.array([[0.1, 0.1], [0.2, 0.2], [9.0, 0.1]])
-    measured = speed(seconds, sequences=8, tokens=40)
+    batches = np.array([[0.1, 0.1], [0.2, 0.2], [9.0, 0.1]])
+    measured = speed(Seconds(np.array([0.3, 9.0, 0.4]), batches), 8, tokens=40)
     assert measured.sequences_per_second == pytest.approx(8 / 0.4)
     assert measured.tokens_per_second == pytest.approx(40 / 0.4)
     assert measured.latency_median_ms == pytest.approx(150)
-    assert measured.latency_p90_ms == pytest.approx(np.quantile(seconds, 0.9) * 1e3)
+    assert measured.latency_p90_ms == pytest.approx(np.quantile(batches, 0.9) * 1e3)
 
 
 def test_compilations_are_counted_and_calls_are_not():

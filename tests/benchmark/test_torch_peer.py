@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("torch")
 
 from s2sjax.benchmark import peers
-from s2sjax.benchmark.contender import Ours
+from s2sjax.benchmark.contender import Ours, together
 from s2sjax.benchmark.examples import Chunk
+from s2sjax.benchmark.torch_contender import Way
 from s2sjax.config import Config, DecodeConfig, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq, initialise
@@ -22,6 +23,7 @@ from s2sjax.training.trained import with_decode
 from s2sjax.types import EOS, Batch
 
 SIZE, WIDTH, SOURCES, TARGETS = 24, 6, 9, 8
+ONE = Way(threads=1, at_once=1)
 # Every cell, bridge, number of directions and layers, attention and one-hot input.
 MODELS = {
     "lstm-attention": ("lstm", "bahdanau", 5, 2, True, "dense"),
@@ -85,13 +87,24 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
     config = with_decode(chosen.config, strategy=strategy)
     chosen = System(chosen.models, config, chosen.params)
     ours = Ours(chosen, [chunk]).decode(chunk)
-    (theirs,) = peers.contenders(chosen, strategy, [chunk], [1])
-    tokens = theirs.decode(chunk)
-    width = ours.tokens.shape[-1]
-    tokens = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])))
-    np.testing.assert_array_equal(tokens, ours.tokens[:, 0])
-    # Outputs differ between sources, so that a mistake would be seen.
-    assert len(np.unique(tokens, axis=0)) > SIZE / 4
+    theirs = peers.contenders(chosen, strategy, [chunk], [ONE])
+    assert set(theirs) == {"torch"} | ({"torch_loop"} if "beam" in strategy else set())
+    for (contender,) in theirs.values():
+        tokens = contender.decode(chunk)
+        width = ours.tokens.shape[-1]
+        tokens = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])))
+        np.testing.assert_array_equal(tokens, ours.tokens[:, 0])
+        # Outputs differ between sources, so that a mistake would be seen.
+        assert len(np.unique(tokens, axis=0)) > SIZE / 4
+
+
+def test_pytorch_may_decode_several_batches_at_once(chunk):
+    (theirs,) = peers.contenders(
+        system("lstm"), "greedy", [chunk], [Way(1, 2)]
+    ).values()
+    one, other = together(theirs[0], [chunk, chunk])
+    np.testing.assert_array_equal(one, other)
+    assert peers.ways()[0].at_once == 1
 
 
 @pytest.mark.parametrize(
@@ -100,7 +113,7 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
 )
 def test_what_has_no_counterpart_is_left_out(chunk, strategy):
     assert peers.counterpart(strategy) is None
-    assert peers.contenders(system("lstm"), strategy, [chunk], [1]) == []
+    assert peers.contenders(system("lstm"), strategy, [chunk], [ONE]) == {}
 
 
 def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
@@ -113,4 +126,4 @@ def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
 def test_an_empty_source_is_left_out(chunk):
     batch = chunk.batch._replace(source_lengths=jnp.zeros(SIZE, jnp.int32))
     empty = chunk._replace(batch=batch)
-    assert peers.contenders(system("lstm"), "greedy", [empty], [1]) == []
+    assert peers.contenders(system("lstm"), "greedy", [empty], [ONE]) == {}

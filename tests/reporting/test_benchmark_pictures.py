@@ -47,10 +47,7 @@ def row(strategy, batch_size, speed, exact, **changes):
         "bleu": None,
         "chrf": None,
         "search_reference": "best known",
-        "torch_threads": None,
-        "torch_sequences_per_second": None,
-        "torch_ratio": None,
-        "torch_same_outputs": None,
+        **{name: None for name in COLUMNS if name.startswith("torch_")},
     }
     return Row(**(given | changes))
 
