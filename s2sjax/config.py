@@ -55,6 +55,11 @@ MAY_DIFFER = (
 )
 
 
+# Fields that came after the first runs. Unset they change no hash, so that a run with
+# the same values is the same run, whichever version began it.
+ADDED = ("task.test_length",)
+
+
 def base_config() -> ConfigDict:
     """The defaults as a locked ConfigDict, for an experiment file to edit.
 
@@ -139,8 +144,16 @@ def read(path: str | pathlib.Path) -> Config:
 
 
 def canonical_json(config: Config) -> str:
-    """The config as JSON with sorted keys: what a run keeps and what is hashed."""
-    return json.dumps(dataclasses.asdict(config), sort_keys=True, indent=1)
+    """The config as JSON with sorted keys: what a run keeps and what is hashed.
+
+    Fields that are `ADDED` are left out where they are unset.
+    """
+    values = dataclasses.asdict(config)
+    for path in ADDED:
+        group, _, name = path.rpartition(".")
+        if values[group][name] is None:
+            del values[group][name]
+    return json.dumps(values, sort_keys=True, indent=1)
 
 
 def config_hash(config: Config) -> str:

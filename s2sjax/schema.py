@@ -31,6 +31,9 @@ class TaskConfig:
     min_length: int | None = option(
         None, "symbols in the shortest source; unset: length", least=0
     )
+    test_length: int | None = option(
+        None, "symbols in the longest source of the test split; unset: length", least=1
+    )
     cardinality: int = option(10, "how many symbols there are", least=1)
     first_symbol: int = option(0, "the smallest integer")
     prefix: int = option(3, "reversed_prefix: symbols in the target", least=1)

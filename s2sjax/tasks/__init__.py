@@ -54,48 +54,49 @@ LARGEST = 2**31 - 1  # what an id can be
 
 _SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
 _INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
+_TESTED = _INTEGERS | {"test_length"}  # whose test split can be longer
 
 TASKS: dict[str, Entry] = {
     "reversed_prefix": Entry(
         "the first task.prefix integers, in reverse",
         (13, 28, 18, 7, 9, 5),
         (18, 28, 13),
-        _INTEGERS | {"prefix"},
+        _TESTED | {"prefix"},
         **_generated(synthetic.integers),
     ),
     "reversed": Entry(
         "integers in reverse",
         (2, 5, 9, 1),
         (1, 9, 5, 2),
-        _INTEGERS,
+        _TESTED,
         **_generated(synthetic.integers),
     ),
     "sorted": Entry(
         "integers in ascending order",
         (2, 5, 9, 1),
         (1, 2, 5, 9),
-        _INTEGERS,
+        _TESTED,
         **_generated(synthetic.integers),
     ),
     "maxmin_dup": Entry(
         "the largest, the smallest, then the integers from the third on",
         (2, 5, 9, 1),
         (9, 1, 9, 1),
-        _INTEGERS,
+        _TESTED,
         **_generated(synthetic.integers),
     ),
     "copy": Entry(
         "the same integers",
         (2, 5, 9, 1),
         (2, 5, 9, 1),
-        _INTEGERS,
+        _TESTED,
         **_generated(synthetic.integers),
     ),
     "addition": Entry(
         "the sum of two numbers of up to task.length digits, in characters",
         tuple("535+61"),
         tuple("596"),
-        _SIZES | {"length"},
+        _SIZES | {"length", "test_length"},
         **_generated(synthetic.sums),
     ),
     "digits_to_words": Entry(

@@ -23,19 +23,27 @@ def integers(config: Config) -> Task:
             f"task.length where that is unset); it takes at least "
             f"{pattern.least_length}"
         )
+    if longest_tested(config) < shortest:
+        raise UsageError(
+            f"task.test_length={task.test_length} is below the shortest source of "
+            f"{task.name}, {shortest} (task.min_length, or task.length where that is "
+            f"unset)"
+        )
     by_prefix = task.name == "reversed_prefix"
     if by_prefix and task.prefix > shortest:
         raise UsageError(
             f"task.prefix={task.prefix} is longer than the shortest source, {shortest}"
         )
     vocabulary = integer_vocabulary(config)
-    generator = generated.Generator(
-        draw=generated.draw_integers,
-        transform=pattern.transform,
-        width=task.length,
-        target_width=(task.prefix if by_prefix else task.length) + 1,
-        reverse_source=task.reverse_source,
-    )
+
+    def generator(length: int) -> generated.Generator:
+        return generated.Generator(
+            draw=generated.draw_integers,
+            transform=pattern.transform,
+            width=length,
+            target_width=(task.prefix if by_prefix else length) + 1,
+            reverse_source=task.reverse_source,
+        )
 
     def expected(source: Sequence[Symbol]) -> list[Symbol] | None:
         values = [symbol for symbol in source if isinstance(symbol, int)]
@@ -49,14 +57,17 @@ def integers(config: Config) -> Task:
 
 def sums(config: Config) -> Task:
     """The addition of numbers of up to `task.length` digits."""
-    generator = generated.Generator(
-        draw=addition.draw,
-        transform=addition.transform,
-        width=addition.source_width(config.task.length),
-        target_width=config.task.length + 2,
-        reverse_source=config.task.reverse_source,
-        always_split=True,
-    )
+
+    def generator(digits: int) -> generated.Generator:
+        return generated.Generator(
+            draw=addition.draw,
+            transform=addition.transform,
+            width=addition.source_width(digits),
+            target_width=digits + 2,
+            reverse_source=config.task.reverse_source,
+            always_split=True,
+        )
+
     return _task(config, addition.VOCABULARY, generator, addition.expected)
 
 
@@ -76,10 +87,16 @@ def least_length(config: Config) -> int:
     return config.task.length if shortest is None else shortest
 
 
+def longest_tested(config: Config) -> int:
+    """The length of the longest source of the test split."""
+    longest = config.task.test_length
+    return config.task.length if longest is None else longest
+
+
 def _task(
     config: Config,
     vocabulary: Vocabulary,
-    generator: generated.Generator,
+    generator: Callable[[int], generated.Generator],
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None],
 ) -> Task:
     task = config.task
@@ -88,15 +105,18 @@ def _task(
         "valid": task.num_valid,
         "test": task.num_test,
     }
+    # Each split has the width of its own longest source, so that a long test makes
+    # no step of training longer.
+    lengths = dict.fromkeys(SPLITS, task.length) | {"test": longest_tested(config)}
     buckets: dict[str, tuple[Bucket, ...]] = {
         split: (
             generated.bucket(
-                generator,
+                generator(lengths[split]),
                 split=split,
                 size=sizes[split],
                 seed=config.seed,
                 min_length=least_length(config),
-                length=task.length,
+                length=lengths[split],
                 cardinality=task.cardinality,
                 prefix=task.prefix,
             ),

@@ -108,12 +108,12 @@ def open_for_training(
             run_files.write_changes(directory / CONFIG, asked)
             _say_changes(directory, record, environment or {}, say)
         else:
+            text = configs.canonical_json(asked) + "\n"
             record = {
                 **(environment or {}),
                 "format_version": configs.FORMAT_VERSION,
-                "identity": run_files.identity(dataclasses.asdict(asked)),
+                "identity": run_files.identity(json.loads(text)),
             }
-            text = configs.canonical_json(asked) + "\n"
             atomic.write_text(directory / CONFIG, text)
             text = json.dumps(record, sort_keys=True, indent=1) + "\n"
             atomic.write_text(directory / RECORD, text)
