@@ -60,12 +60,12 @@ def main(parsed: Parsed) -> int:
 
     # After the tables, since matplotlib takes its time to start.
     from s2sjax.reporting.page import write_page
+    from s2sjax.reporting.sweep_csv import write_csv
     from s2sjax.reporting.sweep_pictures import draw_pictures
-    from s2sjax.reporting.sweep_report import write_csv
     from s2sjax.reporting.trial_files import read_all
 
     files = read_all(table, say)
-    write_csv(found, folder)
+    write_csv(found, folder, files)
     pages = [folder / "index.html", *([page] if page else [])]
     for path in pages:
         write_page(found, files, path)

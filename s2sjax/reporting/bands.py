@@ -1,4 +1,4 @@
-"""Learning curves of a sweep: a line per group, with a band over its trials."""
+"""Curves of a sweep: a line per group, with a band over its trials."""
 
 import math
 import os
@@ -20,6 +20,17 @@ from s2sjax.reporting.measure import Measure
 
 PANELS = 12
 _KINDS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", DARK)
+
+
+class Axis(NamedTuple):
+    """What the curves are over."""
+
+    label: str
+    of: str  # of what the values are
+    mark: float | None = None  # where a broken line stands
+
+
+STEPS = Axis("step", "validation")
 
 
 class Curve(NamedTuple):
@@ -88,6 +99,7 @@ def draw_bands(
     measure: Measure,
     path: str | os.PathLike[str],
     title: str = "",
+    axis: Axis = STEPS,
 ) -> None:
     """Draws the panels of one picture: means as lines, least to largest as bands.
 
@@ -106,11 +118,13 @@ def draw_bands(
                 axes.set_axis_off()
                 continue
             _draw(axes, panels[index], colours, measure)
+            if axis.mark is not None:
+                axes.axvline(axis.mark, color=GREY, linewidth=0.9, linestyle="--")
             if index + columns >= len(panels):
-                axes.set_xlabel("step")
+                axes.set_xlabel(axis.label)
                 axes.tick_params(labelbottom=True)
             if index % columns == 0:
-                axes.set_ylabel(f"validation {measure.unit}")
+                axes.set_ylabel(f"{axis.of} {measure.unit}")
         if _ranges_widely(panels) and not measure.share:
             grid[0, 0].set_yscale("log")  # and so for all, which share it
         if colour is not None:

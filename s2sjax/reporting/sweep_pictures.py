@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from s2sjax.reporting import bands, heatmap
+from s2sjax.reporting import bands, by_length, heatmap
 from s2sjax.reporting.arrangement import arrange, panel_title, panels
-from s2sjax.reporting.bands import Curve, CurvePanel, draw_bands
+from s2sjax.reporting.bands import Axis, Curve, CurvePanel, draw_bands
 from s2sjax.reporting.effect_bars import draw_effects
 from s2sjax.reporting.findings import Findings
 from s2sjax.reporting.groups import groups
 from s2sjax.reporting.heatmap import draw_heat_maps, scale_of
+from s2sjax.reporting.measure import measure
 from s2sjax.reporting.trial_files import TrialFiles
 
 PAGES = 6  # of one kind; the page in HTML has every panel
@@ -25,7 +26,7 @@ def draw_pictures(
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Draws heat maps, learning curves and sensitivity; returns what was written.
+    """Draws heat maps, learning curves, lengths and sensitivity; returns the files.
 
     A kind of which there is nothing to see has no picture, and its older files go.
 
@@ -36,7 +37,7 @@ def draw_pictures(
     Raises:
       RunError: a file cannot be written.
     """
-    for kind in ("heatmap", "curves", "sensitivity"):
+    for kind in ("heatmap", "curves", "by_length", "sensitivity"):
         for old in folder.glob(f"{kind}*.png"):
             old.unlink(missing_ok=True)
     arrangement = arrange(found.by)
@@ -55,6 +56,16 @@ def draw_pictures(
         for path, page in _pages(curves, bands.PANELS, folder, "curves", say):
             draw_bands(page, arrangement.across, found.measure, path, title)
             written.append(path)
+    tests = [each.by_length for each in files]
+    if by_length.tell(tests):
+        mark = by_length.trained(tests)
+        beside = "" if mark is None else f" (to {mark} in training)"
+        axis = Axis(f"symbols{beside}", "test", mark)
+        title_ = f"{found.table.directory.name}: exact match by length"
+        lengths = length_panels(found, files)
+        for path, page in _pages(lengths, bands.PANELS, folder, "by_length", say):
+            draw_bands(page, arrangement.across, measure("exact"), path, title_, axis)
+            written.append(path)
     if any(math.isfinite(effect.span) for effect in found.effects):
         draw_effects(found.effects, found.measure, folder / "sensitivity.png", title)
         written.append(folder / "sensitivity.png")
@@ -62,7 +73,30 @@ def draw_pictures(
 
 
 def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
-    """Bands by level of the factor across, a panel per combination of the others."""
+    """Bands over the steps; see `_panels`."""
+
+    def curve(place: int) -> Curve:
+        over = found.table.trials[place].status == "done"
+        return Curve(*files[place].curve(found.measure.name), over)
+
+    return _panels(found, curve)
+
+
+def length_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
+    """Bands over the lengths of the test; see `_panels`."""
+
+    def curve(place: int) -> Curve:
+        test = files[place].by_length
+        return Curve(test.lengths, test.exact, over=False)
+
+    return _panels(found, curve)
+
+
+def _panels(found: Findings, curve: Callable[[int], Curve]) -> list[CurvePanel]:
+    """Bands by level of the factor across, a panel per combination of the others.
+
+    `curve` is that of a trial, by its place in the table.
+    """
     across, down, rest = arrange(found.by)
     others = [*rest, *([down] if down is not None else [])]
     by = [*others, *([across] if across is not None else [])]
@@ -70,14 +104,7 @@ def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePane
     for group in groups(found.table, by, found.measure.name):
         key = group.levels[: len(others)]
         panel = joined.setdefault(key, CurvePanel(panel_title(others, key), {}))
-        curves = [
-            Curve(
-                *files[place].curve(found.measure.name),
-                over=found.table.trials[place].status == "done",
-            )
-            for place in group.trials
-        ]
-        joint = bands.band(curves)
+        joint = bands.band([curve(place) for place in group.trials])
         if len(joint.steps):
             panel.bands[group.levels[-1] if across is not None else 0] = joint
     return list(joined.values())

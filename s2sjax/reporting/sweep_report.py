@@ -1,23 +1,15 @@
-"""The answer of a sweep as tables for a person, and as CSV files."""
+"""The answer of a sweep as tables for a person."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from s2sjax.errors import RunError
 from s2sjax.reporting import sensitivity
 from s2sjax.reporting.findings import Findings, levels
 from s2sjax.reporting.formats import cut, duration, number
 from s2sjax.reporting.groups import Group
 from s2sjax.reporting.screen import Screen
-from s2sjax.reporting.sweep_table import SweepTable
 from s2sjax.reporting.table import Table, show
 from s2sjax.reporting.trial_files import command_line
-from s2sjax.training import atomic
 
 ROWS = 30  # of the table of groups; with more, the best ones are shown
 FAILURES = 5
@@ -120,58 +112,3 @@ def _show_best(found: Findings, screen: Screen) -> None:
     took = "" if best.seconds is None else f", {duration(best.seconds)}"
     screen.line(f"Best trial: {best.name} ({value}{took}{ties})")
     screen.line(f"  {command_line(found.table, best)}")
-
-
-def write_csv(found: Findings, folder: Path) -> list[Path]:
-    """Writes `trials.csv`, a row per trial, and `groups.csv`, a row per group.
-
-    Raises:
-      RunError: a file cannot be written.
-    """
-    files = {
-        "trials.csv": _trial_rows(found.table),
-        "groups.csv": _group_rows(found),
-    }
-    for name, rows in files.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        try:
-            atomic.write_text(folder / name, text.getvalue())
-        except OSError as error:
-            raise RunError(f"cannot write {folder / name}: {error.strerror}") from None
-    return [folder / name for name in files]
-
-
-def _trial_rows(table: SweepTable) -> list[list[Any]]:
-    fields, metrics = table.fields(), table.metrics()
-    last = ("seconds", "device", "error")
-    rows: list[list[Any]] = [["index", "name", "status", *fields, *metrics, *last]]
-    rows += [
-        [
-            *(trial.index, trial.name, trial.status),
-            *(_csv_value(trial.overrides.get(field)) for field in fields),
-            *(trial.metrics.get(metric) for metric in metrics),
-            *(trial.seconds, trial.device, trial.error),
-        ]
-        for trial in table.trials
-    ]
-    return rows
-
-
-def _group_rows(found: Findings) -> list[list[Any]]:
-    fields = [factor.field for factor in found.by]
-    name = found.measure.name
-    statistics = ("n", "trials", name, f"{name}_low", f"{name}_high")
-    rows: list[list[Any]] = [[*fields, *statistics]]
-    for group in found.groups:
-        mean, half, count = group.estimate
-        numbers = (mean, mean - half, mean + half)
-        told = [number if math.isfinite(number) else None for number in numbers]
-        of = levels(found, group).values()
-        rows.append([*of, count, len(group.trials), *told])
-    return rows
-
-
-def _csv_value(value: Any) -> Any:
-    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return value if plain or value is None else json.dumps(value)

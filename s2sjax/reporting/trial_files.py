@@ -1,4 +1,4 @@
-"""What the directory of a trial adds to its row: learning curves and samples."""
+"""What the directory of a trial adds to its row: learning curves, samples, lengths."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s2sjax.errors import RunError, UsageError
+from s2sjax.reporting import by_length
+from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.sweep_table import SweepTable, Trial
 from s2sjax.training import journal, run_files
 from s2sjax.training.observer import Sample
 
 
 class TrialFiles(NamedTuple):
-    """The evaluations of a trial, in order, and its last predictions."""
+    """The evaluations of a trial, in order, its last predictions, and its test."""
 
     valid: Sequence[Mapping[str, Any]]
     samples: Sequence[Sample]
+    by_length: ByLength = by_length.NOTHING
 
     def metrics(self) -> list[str]:
         """The numbers that its evaluations have."""
@@ -84,7 +87,7 @@ def _read(directory: Path, say: Callable[[str], None]) -> TrialFiles:
         entries = []
     valid = [entry for entry in entries if entry.get("kind") == "valid"]
     shown = next((e["samples"] for e in reversed(entries) if e.get("samples")), None)
-    return TrialFiles(valid, _samples(shown))
+    return TrialFiles(valid, _samples(shown), by_length.read(directory))
 
 
 def _samples(shown: Any) -> list[Sample]:

@@ -13,8 +13,9 @@ from s2sjax.reporting.bands import Curve, band
 from s2sjax.reporting.findings import find
 from s2sjax.reporting.heatmap import COLOURS
 from s2sjax.reporting.measure import measure
+from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import curve_panels, draw_pictures
-from s2sjax.reporting.sweep_report import show_findings, write_csv
+from s2sjax.reporting.sweep_report import show_findings
 from s2sjax.reporting.trial_files import read_all
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid, row, write

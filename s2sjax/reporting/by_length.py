@@ -1,0 +1,66 @@
+"""Exact match of a trial by the length of the target."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s2sjax.training import run_files
+
+TEST = "test.json"
+# Tasks whose targets are not as long as task.length counts their sources.
+_OTHERWISE_COUNTED = ("addition", "reversed_prefix")
+
+
+class ByLength(NamedTuple):
+    """The test of a trial, length by length."""
+
+    lengths: np.ndarray  # [L] ascending, symbols in the target
+    exact: np.ndarray  # [L] share of outputs all right
+    trained: int | None = None  # the longest of training, where the test is longer
+
+
+NOTHING = ByLength(np.zeros(0), np.zeros(0))
+
+
+def read(directory: Path) -> ByLength:
+    """What `test.json` says by length; `NOTHING` where it is missing or damaged."""
+    rows = _inside(_object(directory / TEST), "by_length")
+    try:
+        found = {int(length): float(row["exact"]) for length, row in rows.items()}
+    except (TypeError, KeyError, ValueError):
+        return NOTHING
+    task = _inside(_object(directory / run_files.CONFIG), "task")
+    marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED
+    lengths = sorted(found)
+    return ByLength(
+        np.array(lengths, float),
+        np.array([found[length] for length in lengths], float),
+        task.get("length") if marked else None,
+    )
+
+
+def tell(tests: Sequence[ByLength]) -> bool:
+    """Whether there is something to see: a trial with several lengths."""
+    return any(len(test.lengths) > 1 for test in tests)
+
+
+def trained(tests: Sequence[ByLength]) -> int | None:
+    """The longest source of training, where all trials share it."""
+    found = {test.trained for test in tests if len(test.lengths)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _inside(value: dict[str, Any], name: str) -> dict[str, Any]:
+    inner = value.get(name)
+    return inner if isinstance(inner, dict) else {}
