@@ -6,6 +6,8 @@
 Lengths to 40 and cardinalities to 200, `reversed` and `sorted`, with and without
 attention, 3 seeds: 144 trials of one LSTM 64. The config holds the largest length and
 cardinality, and the sweep goes up to them, so that `:smoke` has the smallest ones.
+`:small` is what `docs/sweeps.md` shows: an LSTM 32, 1,500 steps instead of 2,000,
+lengths to 20 and cardinalities to 50: 72 trials.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +17,7 @@ from s2sjax.sweeps import Overrides, grid, product, seeds
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    variant = parse_arg(arg, smoke=False)
+    variant = parse_arg(arg, smoke=False, small=False)
 
     config = base_config()
     config.task.name = "reversed"
@@ -36,6 +38,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train.eval_every = config.train.save_every = 500
     config.train.threads = 1
 
+    if variant.small:
+        config.task.length = 20
+        config.task.cardinality = 50
+        config.model.units = 32
+        config.train.steps = 1500
     if variant.smoke:
         config.task.length = 5
         config.task.cardinality = 10

@@ -7,7 +7,9 @@ import shlex
 import numpy as np
 import pytest
 
+from s2sjax import experiment
 from s2sjax.cli import main
+from s2sjax.sweeps import definition
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
@@ -15,6 +17,16 @@ PAIRS = [
     (f"{greeting} {name}.", f"{bonjour} {name} !")
     for greeting, bonjour in [("Hi", "Salut"), ("Go", "Va"), ("See", "Vois")]
     for name in ["Tom", "Ann", "Jim", "Eve", "Bob", "Sue", "Max", "Kim", "Leo", "Ida"]
+]
+SWEEPS = [
+    ("length_cardinality", "", [], 144),
+    ("length_cardinality", "small", [], 72),
+    ("length_cardinality", "smoke", [], 12),
+    ("length_generalisation", "", [], 18),
+    ("length_generalisation", "small", [], 18),
+    ("data_size", "", [], 36),
+    ("data_size", "small", [], 36),
+    ("data_size", "smoke", ["sweep", "units"], 45),
 ]
 KEYS = {
     *("examples", "exact", "token_accuracy", "edit_distance", "nll", "unseen"),
@@ -65,16 +77,17 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
     code, out, err = run(capsys, "eval", workdir, "--json", "--confusion")
     assert code == 0, err
-    assert (
-        json.loads((tmp_path / "run" / "test.json").read_text()).items()
-        <= (result := json.loads(out)).items()
-    )
+    result = json.loads(out)
+    tested = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert tested.items() <= result.items()
     assert result.keys() >= KEYS | {"confusion"}
     assert 0 <= result["exact"] <= result["token_accuracy"] <= 1
     assert (
         sum(row["count"] for row in result["by_length"].values())
         == (result["examples"])
     )
+    if name == "length_generalisation":  # trained to 10
+        assert max(map(int, result["by_length"])) > 20
     assert (
         ("bleu" in result)
         == ("chrf" in result)
@@ -93,3 +106,12 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
 def _last_command(out):
     return shlex.split(out.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(("name", "variant", "sweeps", "count"), SWEEPS)
+def test_sweeps_have_the_trials_that_their_file_states(name, variant, sweeps, count):
+    file = f"{ROOT / 'experiments' / name}.py:{variant}"
+    trials = definition.define(file, experiment.load_config(file), sweeps)
+    assert len(trials) == count  # and define refuses two that are the same
+    text = (ROOT / "experiments" / f"{name}.py").read_text()
+    assert variant or f"{count} trials" in text
