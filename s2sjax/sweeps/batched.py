@@ -28,6 +28,11 @@ def check(trials: Sequence[Trial]) -> None:
       UsageError: a trial whose examples are not generated on the device, or that
         is too large for it.
     """
+    _check_tasks(trials)
+    programs.fitting(trials)
+
+
+def _check_tasks(trials: Sequence[Trial]) -> None:
     for trial in trials:
         name = trial.config.task.name
         if name not in PATTERNS:
@@ -36,7 +41,6 @@ def check(trials: Sequence[Trial]) -> None:
                 f"are generated on the device ({', '.join(PATTERNS)}), and {name} is "
                 f"none of them; use --backend=processes"
             )
-    programs.fitting(trials)
 
 
 def run(
@@ -52,7 +56,7 @@ def run(
       UsageError: a trial that cannot be trained like this.
       RunError: the disk is full.
     """
-    check(trials)
+    _check_tasks(trials)
     _check_free(sweep, trials)
     try:
         for group, names in _groups(sweep, ledger, trials):

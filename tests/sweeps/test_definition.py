@@ -166,6 +166,6 @@ def test_groups_differ_in_numbers_alone(base):
     trials = definition.resolve(base, sweep)
     found = groups.group(trials)
     indices = [[each.index for each in group.trials] for group in found]
-    assert indices == [[0, 1, 3, 8], [2], [4, 5], [6, 7], [9], [10, 11]]
+    assert indices == [[0, 1, 3], [2], [4, 5], [6, 7], [8], [9], [10, 11]]
     assert found[2].varying() == ["task.num_train"]
     assert found[0].widest.task.length == 10

@@ -1,0 +1,180 @@
+"""Trials in one program: who stops when, what is written, and what shares a program."""
+
+import itertools
+import json
+
+import pytest
+
+from s2sjax import config as configs
+from s2sjax import tasks
+from s2sjax.errors import UsageError
+from s2sjax.sweeps import (
+    batched,
+    definition,
+    grid,
+    product,
+    programs,
+    seeds,
+    widths,
+)
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.groups import group
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.watcher import Watcher
+from s2sjax.training import journal, loop
+from s2sjax.training.directory import open_for_training
+from s2sjax.training.evaluate import outcomes
+from s2sjax.training.interruption import Signals
+from s2sjax.training.observer import Observer
+from s2sjax.training.trained import open_trained
+
+BASE = {
+    "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
+    "model": {"units": 4, "embedding": 3},
+    "train": {"steps": 20, "batch_size": 4, "eval_every": 5, "save_every": 10},
+    "decode": {"batch_size": 16},
+}
+
+
+def base(**train):
+    return configs.resolve({**BASE, "train": {**BASE["train"], **train}})
+
+
+def launch(path, config, overrides, retry=False):
+    """Runs a sweep in this process; statuses, results and directories by number."""
+    with SweepDirectory(path) as sweep:
+        defined, _ = sweep.add(
+            definition.resolve(config, overrides), lambda trial, path: ""
+        )
+        sweep.launches or sweep.record_launch(["test"], SourceCode("0", "", ""), [])
+        ledger = Ledger(sweep)
+        wanted = ("pending", "failed") if retry else ("pending",)
+        left = [trial for trial in defined if ledger.status(trial) in wanted]
+        batched.run(sweep, ledger, left, Signals(), Watcher())
+        return [
+            (ledger.status(trial), ledger.results[trial.name], sweep.of(trial))
+            for trial in defined
+        ]
+
+
+def lines(path):
+    """A journal without the clock."""
+    found = journal.read(path / "metrics.jsonl")
+    for line in found:
+        line.pop("seconds", None)
+    return found
+
+
+def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
+    config = base(patience=1, metric="nll", log_every=5, optimizer="sgd")
+    rates = [{"train.learning_rate": rate} for rate in (0.1, 0.0, 1e38)]
+    (going, done, path), still, diverged = launch(tmp_path / "sweep", config, rates)
+    assert (going, still[0], diverged[0]) == ("done", "done", "failed")
+    assert [line["step"] for line in lines(path)][-1] == 20
+    # A rate of 0 never improves on its first evaluation.
+    assert [line["step"] for line in lines(still[2])][-1] == 10
+    assert "diverged at step" in diverged[1].error
+    assert done.metrics["examples"] == 20 and done.metrics["step"] == 20
+
+    trial = configs.resolve(json.loads((path / "config.json").read_text()))
+    with open_for_training(tmp_path / "alone", trial) as run:
+        loop.train(run, tasks.create(trial), Observer(), Signals())
+    assert lines(path) == lines(tmp_path / "alone")
+
+    # Only what failed is tried again, in a group of its own.
+    again = launch(tmp_path / "sweep", config, rates, retry=True)
+    assert [status for status, *_ in again] == ["done", "done", "failed"]
+    assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
+    assert lines(again[0][2]) == lines(path)
+
+
+def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
+    sizes = [(2, 4), (5, 7)]
+    found = launch(
+        tmp_path / "sweep",
+        base(),
+        [{"task.length": n, "task.cardinality": v} for n, v in sizes],
+    )
+    assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 1
+    for (status, result, path), (_, symbols) in zip(found, sizes, strict=True):
+        assert status == "done"
+        trained = open_trained(path, "best")
+        assert trained.params["decoder"]["output_kernel"].shape == (4 + symbols, 4)
+        results, _ = outcomes(trained.system, trained.task.buckets["test"])
+        assert results.nll.sum() == pytest.approx(
+            result.metrics["nll"] * (results.target_lengths.sum() + 20), rel=1e-5
+        )
+        assert open_trained(path, "last").step == 20
+        with pytest.raises(UsageError, match="no checkpoint 7 of this trial"):
+            open_trained(path, 7)
+
+
+def test_only_tasks_that_are_generated(tmp_path):
+    trials = definition.resolve(
+        configs.resolve({"task": {"name": "digits_to_words"}, "train": {"steps": 5}}),
+        [{"seed": 1}],
+    )
+    with pytest.raises(UsageError, match=r"trial 0: .*digits_to_words.*processes"):
+        batched.check(trials)
+
+
+def test_a_group_is_split_until_it_fits_or_refused():
+    trials = definition.resolve(base(), [{"seed": seed} for seed in range(6)])
+    (whole,) = programs.fitting(trials, 2**30)
+    kept, working = programs._needs(whole)
+    # Room for four, so that two programs of three compile once.
+    parts = programs.fitting(trials, 4 * kept + working)
+    assert [[t.index for t in part.trials] for part in parts] == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(UsageError, match=r"trial 0: .*GiB for one trial.*GiB here"):
+        programs.fitting(trials, working)
+
+
+@pytest.mark.parametrize("steps", [10, 300, 1000, 10**7])
+def test_sizes_are_split_at_the_least_cost(steps):
+    config = configs.resolve({"train": {"steps": steps}})
+    lengths = (3, 5, 10, 20, 40)
+    sizes = product(grid({"task.length": lengths}), seeds(2))
+    trials = definition.resolve(config, sizes)
+
+    def cost(parts):
+        return sum(
+            widths.COMPILE_SECONDS
+            + 2
+            * len(part)
+            * steps
+            * widths.step_flops(config, max(part), 10)
+            / widths.FLOPS_PER_SECOND
+            for part in parts
+        )
+
+    def partitions(places):
+        for cuts in itertools.product((False, True), repeat=len(places) - 1):
+            parts = [[places[0]]]
+            for place, cut in zip(places[1:], cuts, strict=True):
+                if cut:
+                    parts.append([])
+                parts[-1].append(place)
+            yield parts
+
+    found = [
+        sorted({trial.config.task.length for trial in part})
+        for part in widths.split(trials)
+    ]
+    assert sorted(n for part in found for n in part) == list(lengths)
+    assert cost(found) == min(map(cost, partitions(lengths)))
+
+
+def test_code_that_differs_shares_no_program():
+    fields = [
+        {"model.dropout_state": 0.1},
+        {"model.dropout_state": 0.2},
+        {"train.feeding": "argmax"},
+        {"train.optimizer": "adafactor", "task.cardinality": 5},
+        {"train.optimizer": "adafactor", "task.cardinality": 6},
+        {"task.num_train": 50},
+        {"task.num_train": 60},
+    ]
+    found = group(definition.resolve(base(), fields))
+    numbers = [[trial.index for trial in each.trials] for each in found]
+    assert numbers == [[0, 1], [2], [3], [4], [5, 6]]
