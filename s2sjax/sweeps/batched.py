@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from jax.errors import JaxRuntimeError
+
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps import groups, membership, programs, trial_files
@@ -154,6 +156,11 @@ def _train(
         Together(group, _widest(group), members, hooks).run()
     except OSError as error:
         raise RunError(f"cannot write to {group.path}: {error.strerror}") from None
+    except JaxRuntimeError as error:  # out of memory, in spite of the estimate
+        reason = str(error).partition("\n")[0]
+        for member in members:
+            if member.trial.name in ledger.running:
+                failed(member, reason)
     finally:
         for trial in group.trials:
             if trial.name in ledger.running:

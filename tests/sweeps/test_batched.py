@@ -1,9 +1,12 @@
 """Trials in one program: who stops when, what is written, and what shares a program."""
 
+import dataclasses
 import itertools
 import json
 
+import numpy as np
 import pytest
+from jax.errors import JaxRuntimeError
 
 from s2sjax import config as configs
 from s2sjax import tasks
@@ -21,12 +24,17 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.groups import group
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.together import Together
 from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import journal, loop
+from s2sjax.training import journal, loop, replicas
 from s2sjax.training.directory import open_for_training
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
+from s2sjax.training.predictor import System
+from s2sjax.training.replica_outcomes import outcomes as replica_outcomes
+from s2sjax.training.replicas import Layout
+from s2sjax.training.state import build_model, hyper
 from s2sjax.training.trained import open_trained
 
 BASE = {
@@ -108,6 +116,42 @@ def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
         assert open_trained(path, "last").step == 20
         with pytest.raises(UsageError, match="no checkpoint 7 of this trial"):
             open_trained(path, 7)
+
+
+def test_on_a_gpu_all_are_evaluated_at_once():
+    runs = [base(), dataclasses.replace(base(), seed=1)]
+    made = [tasks.create(run) for run in runs]
+    model = build_model(runs[0], 14, 14)
+    one_by_one = Layout.of(2)
+    at_once = dataclasses.replace(one_by_one, batched=True)
+    numbers = replicas.stack([hyper(run) for run in runs])
+    params = replicas.first_states(one_by_one, model, runs[0], numbers).params
+    system = System((model,), runs[0], (params,), None, numbers.seed)
+    bucket = made[0].buckets["valid"][0]
+    stores = replicas.stack([task.buckets["valid"][0].store for task in made])
+    bucket = dataclasses.replace(bucket, store=stores)
+    pairs = zip(
+        replica_outcomes(one_by_one, system, bucket),
+        replica_outcomes(at_once, system, bucket),
+        strict=True,
+    )
+    for (slow, sources), (fast, same) in pairs:
+        assert sources == same
+        for name, ours, theirs in zip(slow._fields, slow, fast, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, err_msg=name)
+
+
+def test_out_of_memory_is_a_failure_of_its_trials_alone(tmp_path, monkeypatch):
+    def out_of_memory(self):
+        if self.members[0].trial.config.model.units == 5:
+            raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
+        for member in self.members:
+            self.hooks.tested(member, {"exact": 1.0})
+
+    monkeypatch.setattr(Together, "run", out_of_memory)
+    found = launch(tmp_path, base(), [{"model.units": 5}, {"model.units": 6}])
+    assert [status for status, *_ in found] == ["failed", "done"]
+    assert found[0][1].error == "RESOURCE_EXHAUSTED: out of memory"
 
 
 def test_only_tasks_that_are_generated(tmp_path):
