@@ -3,10 +3,11 @@
 import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import start
+from s2sjax.cli import multihost, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import RunError, UsageError
@@ -14,6 +15,7 @@ from s2sjax.errors import RunError, UsageError
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
     from s2sjax.training.directory import RunDirectory
+    from s2sjax.training.hosts import Hosts
 
 COMMAND = Command(
     "train",
@@ -26,6 +28,7 @@ COMMAND = Command(
             "begin with the parameters of a run or of an exported file",
             value="DIR|FILE.safetensors",
         ),
+        *multihost.FLAGS,
     ),
     config="optional",
     examples=(
@@ -51,22 +54,44 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.training import directory
 
+    multihost.check(parsed.values)
     path, init_from = parsed.values.workdir, parsed.values.init_from
     config, record = directory.agreed_config(path, parsed.config)
     if record:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.training import loop, provenance
+    from s2sjax.training import loop
 
-    loop.check(config)
+    with contextlib.ExitStack() as stack:
+        with multihost.joined(parsed.values) as hosts, hosts.together():
+            loop.check(config)
+            run = stack.enter_context(_opened(parsed, hosts))
+            task, ended = _train(run, init_from, hosts, is_new=not record)
+        if hosts.leads and not hosts.signal:
+            _conclude(run, task, ended)
+        return hosts.exit_code
+
+
+@contextlib.contextmanager
+def _opened(parsed: Parsed, hosts: "Hosts") -> Iterator["RunDirectory"]:
+    """The run; process 0 makes it or continues it, the others read it."""
+    from s2sjax.training import directory, provenance
+
+    # Of all hosts: each waits here until the others are there.
+    environment = provenance.describe(["s2sjax", *sys.argv[1:]])
+    path = parsed.values.workdir
+    if not hosts.leads:
+        hosts.of_first(0)
+        yield directory.open_for_reading(path)
+        return
     with directory.open_for_training(
         path,
         parsed.config,
-        environment=provenance.describe(["s2sjax", *sys.argv[1:]]),
+        environment=environment,
         say=lambda line: start.warn([line]),
     ) as run:
-        return _train(run, init_from, is_new=not record)
+        yield run
 
 
 def _same_beginning(
@@ -82,36 +107,52 @@ def _same_beginning(
     return began
 
 
-def _train(run: "RunDirectory", init_from: str | None, *, is_new: bool) -> int:
+def _train(
+    run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
+) -> tuple["Task", Any]:
     from s2sjax import tasks
-    from s2sjax.reporting.console import Console
-    from s2sjax.reporting.tensorboard import TensorBoard
     from s2sjax.training import directory, interruption, loop
-    from s2sjax.training.observer import Observers
 
     try:
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
         params = _first_params(run, task, init_from)
     except UsageError:
-        if is_new:
+        if is_new and hosts.leads:
             directory.discard_unless_begun(run)
         raise
-    start.warn(task.notes)
+    if hosts.leads:
+        start.warn(task.notes)
+        hosts.of_first(0)  # the run and its data are there to be read
+    with contextlib.ExitStack() as stack:
+        observers = stack.enter_context(_observers(run, hosts))
+        signals = stack.enter_context(interruption.watch())
+        ended = loop.train(run, task, observers, signals, params, hosts)
+    if hosts.signal and hosts.leads:
+        print(f"  s2sjax train --workdir={run.path}")
+    return task, ended
+
+
+@contextlib.contextmanager
+def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
+    from s2sjax.reporting.console import Console
+    from s2sjax.reporting.tensorboard import TensorBoard
+    from s2sjax.training.observer import Observer, Observers
+
+    if not hosts.leads:
+        yield Observer()
+        return
     with contextlib.ExitStack() as stack:
         console = stack.enter_context(Console())
         board = TensorBoard(run.path / "tensorboard", console.said)
         stack.enter_context(contextlib.closing(board))
-        signals = stack.enter_context(interruption.watch())
-        observers = Observers([console, board])
-        ended = loop.train(run, task, observers, signals, params)
-        if signals.received:
-            print(f"  s2sjax train --workdir={run.path}")
-            return signals.exit_code
+        yield Observers([console, board])
+
+
+def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
     if ended.trained or not (run.path / "curves.png").is_file():
         _draw(run, ended.progress.best_step)
     _summarise(run, task, ended)
-    return 0
 
 
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:

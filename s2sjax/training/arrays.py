@@ -32,7 +32,7 @@ def write(directory: Path, arrays: list[np.ndarray]) -> None:
     # The store refuses arrays without elements; the manifest alone describes those.
     stored = {_key(i): array for i, array in enumerate(arrays) if array.size}
     if stored:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             checkpointer.save(directory, stored)
             checkpointer.wait_until_finished()
 
@@ -51,7 +51,10 @@ def read(
     if stored:
         kinds = {_key(i): ocp.RestoreArgs(restore_type=np.ndarray) for i in stored}
         try:
-            with ocp.PyTreeCheckpointer() as checkpointer:
+            handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+            with ocp.Checkpointer(
+                handler, multiprocessing_options=_alone()
+            ) as checkpointer:
                 found = checkpointer.restore(
                     directory, args=ocp.args.PyTreeRestore(restore_args=kinds)
                 )
@@ -82,6 +85,14 @@ def place(array: np.ndarray, target: Any, name: str) -> jax.Array:
     value = jnp.array(array)
     sharding = getattr(target, "sharding", None)
     return value if sharding is None else jax.device_put(value, sharding)
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Of several processes one writes, and each reads when it likes."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}
+    )
 
 
 def _key(index: int) -> str:

@@ -6,7 +6,9 @@ a dispatch, which never changes a result.
 
 import dataclasses
 import math
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,11 +21,18 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
 from s2sjax.tasks.task import Task
-from s2sjax.training.checkpoint import Checkpoints, NoCheckpoint
+from s2sjax.training.checkpoint import (
+    CheckpointReader,
+    Checkpoints,
+    NoCheckpoint,
+    Restored,
+)
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.evaluate import outcomes
+from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.journal import Journal, truncate_after
+from s2sjax.training.mesh import Placement
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
@@ -38,7 +47,6 @@ from s2sjax.training.state import (
     first_state,
     hyper,
 )
-from s2sjax.training.step import run_steps
 
 DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
 
@@ -106,6 +114,7 @@ def train(
     observer: Observer,
     signals: Signals,
     params: Any = None,
+    hosts: Hosts | None = None,
 ) -> Ended:
     """Trains a run to its end, or until a signal; starts or continues it.
 
@@ -115,32 +124,41 @@ def train(
       observer: is told how it goes.
       signals: the first one makes the loop save and stop.
       params: the parameters to begin with, for a run that has no checkpoint yet.
+      hosts: the processes that train it together; None: this one alone.
 
     Raises:
       RunError: the loss is not finite, or the disk is full.
     """
-    loop = _Loop(run, task, observer)
+    loop = _Loop(run, task, observer, hosts or Hosts())
     # Restoring cuts the journal back to the checkpoint, so it is opened after.
     state, progress = loop.restore(params)
-    with Journal(run.metrics) as journal:
-        return loop.run(state, progress, journal, signals)
+    with Journal(run.metrics if loop.hosts.leads else Path(os.devnull)) as journal:
+        ended = loop.run(state, progress, journal, signals)
+    loop.hosts.of_first(0)  # what process 0 wrote last is written
+    return ended
 
 
 class _Loop:
-    def __init__(self, run: RunDirectory, task: Task, observer: Observer):
+    def __init__(self, run: RunDirectory, task: Task, observer: Observer, hosts: Hosts):
         self.config = run.config
         self.task = task
         self.observer = observer
+        self.hosts = hosts
+        self.placement = Placement.of()
         self.model: Seq2Seq = build_model(
             self.config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.order = training_order(self.config, task)
         self.steps = total_steps(self.config, self.order)
-        self.hyper: Hyper = hyper(self.config)
+        self.hyper: Hyper = self.placement.whole(hyper(self.config))
+        self.stores = [
+            self.placement.whole(bucket.store) for bucket in task.buckets["train"]
+        ]
         self.seconds_per_step: dict[int, float] = {}
         self.compiled: set[int] = set()
         self.run_directory = run
-        self.checkpoints = Checkpoints(
+        kind = Checkpoints if hosts.leads else CheckpointReader
+        self.checkpoints: CheckpointReader = kind(
             run.checkpoints,
             metric_better="min" if self.config.train.metric in LOWER else "max",
             say=observer.said,
@@ -150,56 +168,83 @@ class _Loop:
         self, state: TrainState, progress: Progress, journal: Journal, signals: Signals
     ) -> Ended:
         step = begun = int(state.step)
-        if not self._reason(step, progress, signals):
+        stop = self.hosts.heard(signals)
+        if not self._reason(step, progress, stop):
             self.observer.started(step, self.steps, self._about(state))
         # The order matters: evaluate, save, stop, train. A run that is continued
         # enters here with what was saved, and does next what it would have done.
+        state = self.placement.whole(state)
         while True:
             value = None
-            if self._evaluation_is_due(step, progress) and not signals.received:
+            if self._evaluation_is_due(step, progress) and not stop:
                 value, progress = self._evaluate(step, state, progress, journal)
-            reason = self._reason(step, progress, signals)
+                stop = self.hosts.heard(signals)
+            reason = self._reason(step, progress, stop)
             if reason or value is not None or self._save_is_due(step, progress):
-                self.checkpoints.save(step, state, progress.to_json(), value)
+                self._save(step, state, progress, value)
             if reason:
                 if step > begun:
                     self.observer.ended(step, reason)
                 return Ended(step, progress, reason, step > begun)
             state, step, progress = self._dispatch(step, state, progress, journal)
+            stop = self.hosts.heard(signals)
 
     def restore(self, params: Any) -> tuple[TrainState, Progress]:
-        target = jax.eval_shape(lambda: first_state(self.config, self.model))
-        try:
-            restored = self.checkpoints.restore(target, "last")
-        except NoCheckpoint:
+        restored = self._restored()
+        if restored is None:
             if self.run_directory.metrics.exists():
                 self.observer.said("no checkpoint is left; training begins at step 0")
-            truncate_after(self.run_directory.metrics, -1)
+            self._truncate(-1)
             state = first_state(self.config, self.model)
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
             return state, Progress()
         progress = Progress(**restored.progress)
         # An evaluation that was written but not saved is done, and written, again.
-        truncate_after(
-            self.run_directory.metrics,
-            restored.step,
-            lambda line: line["kind"] == "train" or line["step"] <= progress.evaluated,
-        )
+        self._truncate(restored.step, progress.evaluated)
         return restored.state, progress
+
+    def _restored(self) -> Restored | None:
+        """The last checkpoint; for every process the one that process 0 has."""
+        target = jax.eval_shape(lambda: first_state(self.config, self.model))
+        if not self.hosts.leads:
+            step = int(self.hosts.of_first(-1))
+            return self.checkpoints.restore(target, step) if step >= 0 else None
+        try:
+            restored = self.checkpoints.restore(target, "last")
+        except NoCheckpoint:
+            restored = None
+        self.hosts.of_first(-1 if restored is None else restored.step)
+        return restored
+
+    def _truncate(self, step: int, evaluated: int = -1) -> None:
+        if self.hosts.leads:
+            truncate_after(
+                self.run_directory.metrics,
+                step,
+                lambda line: line["kind"] == "train" or line["step"] <= evaluated,
+            )
+
+    def _save(
+        self, step: int, state: TrainState, progress: Progress, value: float | None
+    ) -> None:
+        if isinstance(self.checkpoints, Checkpoints):
+            arrays = self.placement.local(state)
+            self.checkpoints.save(step, arrays, progress.to_json(), value)
 
     def _about(self, state: TrainState) -> str:
         numbers = f"{parameter_count(state.params):,} parameters"
         device = jax.devices()[0]
-        return f"{numbers} on {device.platform} ({device.device_kind})"
+        count = f"{self.placement.size} x " if self.placement.size > 1 else ""
+        return f"{numbers} on {count}{device.platform} ({device.device_kind})"
 
-    def _reason(self, step: int, progress: Progress, signals: Signals) -> str:
+    def _reason(self, step: int, progress: Progress, stop: bool) -> str:
         patience = self.config.train.patience
         if patience and progress.waited >= patience:
             return "patience"
         if step >= self.steps and progress.evaluated == step:
             return "done"
-        return "signal" if signals.received else ""
+        return "signal" if stop else ""
 
     def _evaluation_is_due(self, step: int, progress: Progress) -> bool:
         due = step > 0 and step % self.config.train.eval_every == 0
@@ -214,6 +259,7 @@ class _Loop:
         chunk = self.order.chunk(step, self.config.train.steps_per_dispatch)
         bucket = self.task.buckets["train"][chunk.bucket]
         count = self._count(step, chunk.bucket, len(chunk.rows))
+        count = int(self.hosts.of_first(count))  # it depends on the clock
         rows = np.full(
             (self.config.train.steps_per_dispatch, self.config.train.batch_size),
             -1,
@@ -221,17 +267,18 @@ class _Loop:
         )
         rows[:count] = chunk.rows[:count]
         start = time.perf_counter()
-        state, reported, param_norm = run_steps(
+        state, reported, param_norm = self.placement.run_steps(
             self.model,
             self._static(),
             self.steps,
             bucket.fetch,
             state,
             self.hyper,
-            bucket.store,
-            jnp.asarray(rows),
-            jnp.int32(count),
+            self.stores[chunk.bucket],
+            self.placement.rows(rows),
+            self.placement.whole(jnp.int32(count)),
         )
+        reported, param_norm = self.placement.local((reported, param_norm))
         jax.block_until_ready(reported)
         seconds = time.perf_counter() - start
         if chunk.bucket in self.compiled:
@@ -294,10 +341,13 @@ class _Loop:
     def _evaluate(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
     ) -> tuple[float, Progress]:
-        system = System.of(self.model, self.config, state.params)
+        params = self.placement.local(state.params)
+        system = System.of(self.model, self.config, params)
         results, sources = outcomes(system, self.task.buckets["valid"])
         values = metrics.summary(results)
         metric = self.config.train.metric
+        # On other hosts the last bit may differ, and patience must not.
+        values[metric] = self.hosts.of_first(values[metric])
         progress = progress.after_evaluation(step, metric, values[metric])
         journal.write(step, {"kind": "valid", **values})
         samples = spread(self.task, self.config.train.samples, results, sources)

@@ -43,6 +43,7 @@ def describe(
         },
         "device": devices[0].device_kind,
         "device_count": len(devices),
+        "process_count": jax.process_count(),
     }
 
 
