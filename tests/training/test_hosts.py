@@ -91,6 +91,7 @@ def alone(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(alone, tmp_path):
     workdir = tmp_path / "two"
     with two(workdir, *START) as processes:
@@ -108,6 +109,7 @@ def test_two_processes_train_as_one_does(alone, tmp_path):
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     workdir = tmp_path / "stopped"
     endless = (*START, "--config.train.steps=1000000", "--config.train.eval_every=1000")
@@ -125,10 +127,9 @@ def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     assert max(steps) == training(workdir)[-1]["step"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_process_0_ends_both(tmp_path):
-    with two(
-        tmp_path / "full", *START, failpoint="journal.write:full:3"
-    ) as processes:
+    with two(tmp_path / "full", *START, failpoint="journal.write:full:3") as processes:
         codes, said = ended(processes)
     assert codes == [1, 1], said
     assert "No space left" in said[0]
