@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from s2sjax.benchmark import peers
 from s2sjax.benchmark.judging import judge
 from s2sjax.benchmark.outputs import References
 from s2sjax.benchmark.plan import Plan, check
@@ -64,9 +65,11 @@ def measure(
     for name, trained in runs.items():
         found, right[name] = judge(name, trained, plan, text_scores, say)
         judged += found
+    # Now, because PyTorch's own number of threads is forgotten once another is set.
+    ways = peers.ways() if plan.peers else ()
     rows = []
     for batch_size in sorted(plan.batch_sizes):
-        more, said = time_all(runs, judged, batch_size, plan, say)
+        more, said = time_all(runs, judged, batch_size, plan, ways, say)
         rows += more
         notes += said
     order = {(each.run, each.strategy): place for place, each in enumerate(judged)}

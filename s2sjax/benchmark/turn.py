@@ -40,14 +40,17 @@ def time_all(
     judged: Sequence[Judged],
     batch_size: int,
     plan: Plan,
+    ways: Sequence[Way],
     say: Say,
 ) -> tuple[list[Row], list[str]]:
-    """Times all strategies of all runs at one batch size: rows, and notes on them."""
+    """Times all strategies of all runs at one batch size: rows, and notes on them.
+
+    `ways` are those in which PyTorch is tried; none: without it.
+    """
     timed = {
         name: evenly(chunks_of(trained, plan, batch_size), MOST_BATCHES)
         for name, trained in runs.items()
     }
-    ways = peers.ways() if plan.peers else ()
     largest = batch_size == max(plan.batch_sizes)
     turns = []
     for each in judged:

@@ -1,6 +1,7 @@
 """`s2sjax bench`, from runs to files, and what a person can get wrong."""
 
 import csv
+import errno
 import json
 import math
 
@@ -83,9 +84,9 @@ def test_the_numbers_are_those_of_eval(command, integers, benchmark):
 def test_different_tasks_and_text(command, integers, text, tmp_path):
     pytest.importorskip("torch")
     result = command(
-        *("bench", f"--workdir={integers},{text}", "--strategy=greedy", "--peers"),
+        *("bench", f"--workdir={integers},{text}", "--strategy=beam:size=2"),
         *("--strategy=sample", "--examples=3", "--repeats=1", "--batch_sizes=2"),
-        *(f"--out={tmp_path}", "--json"),
+        *("--peers", f"--out={tmp_path}", "--json"),
     )
     assert result.code == 0, result.err
     found = json.loads(result.out)
@@ -93,9 +94,11 @@ def test_different_tasks_and_text(command, integers, text, tmp_path):
     assert found == whole
     integer, sampled, words, _ = found["rows"]
     assert integer["bleu"] is None and 0 <= words["bleu"] <= 100
-    assert integer["torch_ratio"] > 0 and integer["torch_same_outputs"] == 1
-    assert sampled["torch_ratio"] is None
+    for name in ("torch", "torch_loop"):
+        assert integer[f"{name}_ratio"] > 0 and integer[f"{name}_same_outputs"] == 1
+        assert sampled[f"{name}_ratio"] is None
     notes = "\n".join(found["notes"])
+    assert "torch a second: " in notes and "torch_loop a second: " in notes
     assert "different tasks" in notes and "no counterpart of sample" in notes
 
 
@@ -136,18 +139,23 @@ def test_directories_that_cannot_be(command, integers, tmp_path):
     assert taken.code == 2 and f"--out={tmp_path / 'file'}" in taken.err
 
 
-def test_a_full_disk_is_said_in_one_line(command, integers, tmp_path, monkeypatch):
-    import errno
-
+def test_a_full_disk_is_said_in_one_line(
+    command, integers, benchmark, tmp_path, monkeypatch
+):
+    from s2sjax.benchmark import measure
+    from s2sjax.benchmark.row import Row
     from s2sjax.training import atomic
+
+    rows = [Row(**row) for row in read(benchmark)["rows"]]
+    found = measure.Result(rows, [], {})
+    monkeypatch.setattr(measure, "measure", lambda *_: found)
 
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(atomic, "write_text", full)
     result = command(
-        *("bench", f"--workdir={integers}", "--strategy=greedy", "--examples=2"),
-        *("--repeats=1", "--batch_sizes=8", f"--out={tmp_path}"),
+        "bench", f"--workdir={integers}", "--strategy=greedy", f"--out={tmp_path}"
     )
     assert result.code == 1
     assert (

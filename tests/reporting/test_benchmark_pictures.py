@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 
 from s2sjax.benchmark.row import COLUMNS, Row, as_csv
 from s2sjax.errors import RunError
-from s2sjax.reporting import pareto
+from s2sjax.reporting import beam_sizes, pareto
 from s2sjax.reporting.benchmark_report import draw_benchmark, show_benchmark
 from s2sjax.reporting.pareto import Panel, Point, draw_quality_speed, pareto_front
 from s2sjax.reporting.screen import Screen
@@ -68,9 +68,16 @@ def rows():
     ]
 
 
-def test_names_of_the_front_cover_nothing(tmp_path, monkeypatch):
-    kept = []
-    monkeypatch.setattr(pareto, "save", lambda figure, path: kept.append(figure))
+@pytest.fixture
+def kept(monkeypatch):
+    """The figures that would have been saved."""
+    figures = []
+    for module in (pareto, beam_sizes):
+        monkeypatch.setattr(module, "save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def test_names_of_the_front_cover_nothing(tmp_path, kept):
     points = [
         Point(each.strategy, f"batch {each.batch_size}", each.sequences_per_second, q)
         for each, q in zip(rows(), np.linspace(1, 0.98, 15), strict=True)
@@ -90,24 +97,26 @@ def test_names_of_the_front_cover_nothing(tmp_path, monkeypatch):
 
 
 def test_pictures_are_drawn_where_there_is_something_to_see(tmp_path):
-    drawn = draw_benchmark(rows(), [["run"]], tmp_path, "title")
+    drawn = draw_benchmark(rows()[:6], [["run"]], tmp_path, "title")
     assert [path.name for path in drawn] == ["quality_speed.png", "beam_size.png"]
     assert all(imread(path).std() > 0.05 for path in drawn)
+
+
+def test_one_size_of_beam_is_no_curve(tmp_path, kept):
     alone = [each for each in rows() if each.strategy == "beam:size=5"]
     assert len(draw_benchmark(alone, [["run"]], tmp_path, "title")) == 1
+    assert len(kept) == 1
 
 
-def test_runs_of_different_tasks_have_panels_of_their_own(tmp_path):
+def test_runs_of_different_tasks_have_panels_of_their_own(tmp_path, kept):
     other = [dataclasses.replace(each, run="other", bleu=50.0) for each in rows()]
     draw_benchmark([*rows(), *other], [["run"], ["other"]], tmp_path, "title")
-    wide = imread(tmp_path / "quality_speed.png").shape[1]
-    draw_benchmark(rows(), [["run"]], tmp_path, "title")
-    assert wide > 1.5 * imread(tmp_path / "quality_speed.png").shape[1]
+    assert len(kept[0].axes) == 2
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(RunError, match="cannot write"):
-        draw_benchmark(rows(), [["run"]], tmp_path / "missing", "title")
+        draw_benchmark(rows()[:1], [["run"]], tmp_path / "missing", "title")
 
 
 def test_the_tables_say_quality_once_and_speed_each_time(capsys):
