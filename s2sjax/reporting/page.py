@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from s2sjax.errors import cannot_write
 from s2sjax.reporting import sensitivity
 from s2sjax.reporting.arrangement import arrange
@@ -133,6 +135,7 @@ def _trial(
         "error": trial.error,
         "command": command_line(found.table, trial),
         "curve": curve,
+        "lengths": list(zip(*map(_list, files.by_length[:2]), strict=True)),
         "samples": [
             [cut(text, _SAMPLE_WIDTH) for text in sample]
             for sample in files.samples[:_SAMPLES]
@@ -163,6 +166,10 @@ def _curve(
             if name in logged
         },
     }
+
+
+def _list(column: np.ndarray) -> list[float | None]:
+    return [_rounded(value) for value in column.tolist()]
 
 
 def _rounded(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from matplotlib.image import imread
 
 from s2sjax.reporting import by_length, sweep_table
 from s2sjax.reporting.findings import find
+from s2sjax.reporting.page import page_data
 from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import draw_pictures, length_panels
 from s2sjax.reporting.trial_files import read_all
@@ -85,6 +86,9 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
     drawn = draw_pictures(found, files, tmp_path / "report")
     assert "by_length.png" in [path.name for path in drawn]
     assert imread(tmp_path / "report" / "by_length.png").std() > 0.01
+
+    lengths = [trial["lengths"] for trial in page_data(found, files)["trials"]]
+    assert lengths[1] == [(2, 1), (5, 0.75), (10, 0.25)]
 
     write_csv(found, tmp_path / "report", files)
     with open(tmp_path / "report" / "by_length.csv", newline="") as file:

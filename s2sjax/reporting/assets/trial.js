@@ -3,6 +3,11 @@
 const SIZE = {width: 460, height: 240, left: 46, right: 20, top: 10, bottom: 36};
 let opener = null;
 
+// What a curve is over, and of what its values are.
+const STEPS = {across: "step", of: "validation", points: curveOf};
+const LENGTHS = {across: "symbols", of: "test", points: (trial) => trial.lengths};
+const EXACT = {name: "exact", label: "exact match", unit: "exact match, %", share: true};
+
 function curveOf(trial, metric) {
   const values = trial.curve && trial.curve.values[metric.name];
   if (!values) return [];
@@ -22,8 +27,8 @@ function ticks(low, high) {
   return found;
 }
 
-function drawCurves(members, trial, metric) {
-  const lines = members.map((member) => [member, curveOf(member, metric)])
+function drawCurves(members, trial, metric, chart) {
+  const lines = members.map((member) => [member, chart.points(member, metric)])
     .filter(([, points]) => points.length);
   if (!lines.length) {
     return element("p", {class: "soft"}, `No curve of ${metric.label} was logged.`);
@@ -43,7 +48,7 @@ function drawCurves(members, trial, metric) {
   const path = (line) => line.map(([s, v], i) =>
     `${i ? "L" : "M"}${x(s).toFixed(1)} ${y(v).toFixed(1)}`).join("");
   const figure = drawn("svg", {viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img",
-    "aria-label": `${metric.label} over the steps, of this trial and its group`});
+    "aria-label": `${metric.label} by ${chart.across}, of this trial and its group`});
   for (const tick of ticks(low, high)) {
     figure.append(
       drawn("line", {class: "grid", x1: SIZE.left, x2: SIZE.width - SIZE.right,
@@ -58,21 +63,21 @@ function drawCurves(members, trial, metric) {
   const middle = (SIZE.height - SIZE.bottom + SIZE.top) / 2;
   figure.append(
     drawn("text", {x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 4,
-      "text-anchor": "middle"}, "step"),
+      "text-anchor": "middle"}, chart.across),
     drawn("text", {x: 11, y: middle, "text-anchor": "middle",
-      transform: `rotate(-90 11 ${middle})`}, `validation ${metric.unit}`));
+      transform: `rotate(-90 11 ${middle})`}, `${chart.of} ${metric.unit}`));
   if (lines.length > 1) figure.append(drawBand(lines, x, y));
   for (const [member, line] of lines) {
     if (member !== trial) figure.append(drawn("path", {class: "other", d: path(line)}));
   }
-  const own = curveOf(trial, metric);
+  const own = chart.points(trial, metric);
   if (own.length) {
     figure.append(drawn("path", {class: "this", d: path(own)}));
     if (own.length < 3) {
       figure.append(...own.map(([s, v]) =>
         drawn("circle", {cx: x(s), cy: y(v), r: 3, fill: "currentColor"})));
     }
-    addCursor(figure, own, metric, x, y);
+    addCursor(figure, own, metric, x, chart);
   }
   return figure;
 }
@@ -88,7 +93,7 @@ function drawBand(lines, x, y) {
   return drawn("path", {class: "band", d: outline.length ? `M${outline.join("L")}Z` : ""});
 }
 
-function addCursor(figure, line, metric, x, y) {
+function addCursor(figure, line, metric, x, chart) {
   const mark = drawn("line", {class: "cursor", y1: SIZE.top,
     y2: SIZE.height - SIZE.bottom, visibility: "hidden"});
   figure.append(mark);
@@ -98,8 +103,8 @@ function addCursor(figure, line, metric, x, y) {
     const near = line.reduce((a, b) =>
       Math.abs(x(b[0]) - place) < Math.abs(x(a[0]) - place) ? b : a);
     put(mark, {x1: x(near[0]), x2: x(near[0]), visibility: "visible"}, []);
-    showTip(`step ${near[0].toLocaleString("en")}: ${exactly(near[1], metric)}`,
-      event.clientX, event.clientY);
+    const where = `${chart.across} ${near[0].toLocaleString("en")}`;
+    showTip(`${where}: ${exactly(near[1], metric)}`, event.clientX, event.clientY);
   };
   figure.onpointerleave = () => {
     mark.setAttribute("visibility", "hidden");
@@ -164,7 +169,12 @@ function openTrials(members, trial, from) {
       element("div", {class: "choice", role: "group", "aria-label": "trials of the group"},
         choices));
   }
-  detail.append(drawCurves(members, trial, metric),
+  detail.append(drawCurves(members, trial, metric, STEPS));
+  if (trial.lengths.length > 1) {
+    detail.append(element("h3", {}, "By length"),
+      drawCurves(members, trial, EXACT, LENGTHS));
+  }
+  detail.append(
     element("h3", {}, "Predictions"), drawSamples(trial.samples),
     element("h3", {}, "Numbers"), facts(trial),
     element("h3", {}, "Command"), element("code", {}, trial.command));
