@@ -1,8 +1,10 @@
 """One compiled program per group of trials, in this process; see `together`."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
+import jax
 from jax.errors import JaxRuntimeError
 
 from s2sjax.config import Config
@@ -91,8 +93,6 @@ def _groups(
     group that was begun goes on with all of its trials, `trials` or not, since they
     take their steps together.
     """
-    import jax
-
     begun = membership.read(sweep.path, sweep.trials)
     home = {trial.name: group for group in begun for trial in group.trials}
     left = {
@@ -151,9 +151,11 @@ def _train(
     def stop() -> bool:
         return signals.received is not None
 
+    widest = groups.Group(group.trials).widest
     hooks = Hooks(stop, watcher.passed, failed, tested, watcher.said)
     try:
-        Together(group, _widest(group), members, hooks).run()
+        with _precision(widest):
+            Together(group, widest, members, hooks).run()
     except OSError as error:
         raise RunError(f"cannot write to {group.path}: {error.strerror}") from None
     except JaxRuntimeError as error:  # out of memory, in spite of the estimate
@@ -167,8 +169,11 @@ def _train(
                 ledger.pause(trial)
 
 
-def _widest(group: Membership) -> Config:
-    return groups.Group(group.trials).widest
+def _precision(config: Config) -> contextlib.AbstractContextManager[None]:
+    """That of the matrix products, as `s2sjax train` sets it for the whole process."""
+    if config.train.precision == "default":
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision(config.train.precision)
 
 
 def _result(

@@ -206,7 +206,7 @@ class Together:
         if self.dispatches:  # the first one compiles
             self.seconds_per_step = seconds / count
         self.dispatches += 1
-        columns = jax.tree.map(np.asarray, reported)
+        columns, norms = jax.tree.map(np.asarray, (reported, norms))
         for replica, member in enumerate(self.members):
             if not member.ended:
                 its = jax.tree.map(lambda leaf, r=replica: leaf[r, :count], columns)

@@ -26,7 +26,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.training import atomic, run_files
 from s2sjax.training.lock import NAME as LOCK
 from s2sjax.training.lock import Lock, is_lock
-from s2sjax.training.run_files import CONFIG, RECORD
+from s2sjax.training.run_files import CONFIG, RECORD, REPLICA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +134,17 @@ def agreed_config(
     """The config that `open_for_training` would train with, and the run's record.
 
     For what must be known before jax is imported; writes nothing. Raises as
-    `open_for_training` does.
+    `open_for_training` does, and for a run that ended as one replica of many, which
+    has no checkpoint of its own to go on from.
     """
     directory = run_files.checked_path(path)
-    return _agreed(directory, config), run_files.read_record(directory)
+    agreed = _agreed(directory, config)
+    if all((directory / name).is_file() for name in (REPLICA, run_files.TEST)):
+        raise UsageError(
+            f"--workdir={path} is finished: it was trained together with other trials "
+            f"of its sweep; train it again in a new --workdir"
+        )
+    return agreed, run_files.read_record(directory)
 
 
 def discard_unless_begun(run: RunDirectory) -> None:

@@ -16,6 +16,8 @@ from s2sjax.errors import UsageError
 from s2sjax.training import atomic
 
 CONFIG, RECORD = "config.json", "run.json"
+REPLICA = "replica.json"  # of a run that is trained together with others
+TEST = "test.json"  # its evaluation on test data, once it has ended
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:

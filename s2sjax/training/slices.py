@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from s2sjax.errors import UsageError
-from s2sjax.training import arrays, atomic
+from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
     NoCheckpoint,
@@ -23,7 +23,7 @@ from s2sjax.training.checkpoint_reader import (
     Which,
 )
 
-NAME = "replica.json"
+NAME = run_files.REPLICA
 
 
 def write(run: Path, checkpoints: Path, replica: int) -> None:

@@ -27,7 +27,7 @@ from s2sjax.sweeps.source_code import SourceCode
 from s2sjax.sweeps.together import Together
 from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training import journal, loop, replicas
-from s2sjax.training.directory import open_for_training
+from s2sjax.training.directory import agreed_config, open_for_training
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
@@ -116,6 +116,9 @@ def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
         assert open_trained(path, "last").step == 20
         with pytest.raises(UsageError, match="no checkpoint 7 of this trial"):
             open_trained(path, 7)
+        # It has no checkpoint to go on from, and must not begin again in its place.
+        with pytest.raises(UsageError, match="trained together"):
+            agreed_config(path, None)
 
 
 def test_on_a_gpu_all_are_evaluated_at_once():
