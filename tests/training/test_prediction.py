@@ -17,12 +17,7 @@ from s2sjax.types import EOS, SYMBOLS
 from tests import oracles
 from tests.training import copying
 
-SPECS = (
-    "greedy",
-    "beam:size=4,n=4,alpha=1.0",
-    "beam:size=3,n=2,coverage=0.3",
-    "sample:n=3,top_p=0.9",
-)
+SPECS = ("beam:size=3,n=2,alpha=1.0,coverage=0.3", "sample:n=3,top_p=0.9")
 
 
 @pytest.fixture(scope="module")
