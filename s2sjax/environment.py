@@ -7,6 +7,7 @@ of jax. Nothing happens on import: the command line, the test suite and scripts 
 """
 
 import importlib.metadata
+import os
 from collections.abc import MutableMapping
 
 from s2sjax.errors import UsageError
@@ -134,3 +135,10 @@ def _name(flag: str) -> str:
 def _why(flag: str) -> str:
     why = _WHY.get(flag, "").format(jaxlib=jaxlib_version())
     return f" ({why})" if why else ""
+
+
+def cores() -> set[int]:
+    """The cores that this process may use: those it is pinned to, else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))

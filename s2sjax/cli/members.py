@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from s2sjax import field
 from s2sjax.cli import start
 from s2sjax.cli.command import Flag
 from s2sjax.errors import UsageError, unknown
@@ -10,11 +11,11 @@ from s2sjax.errors import UsageError, unknown
 if TYPE_CHECKING:
     from s2sjax.training.trained import Trained, Which
 
-COMBINE = ("probability", "logprob")
+COMBINE = field.fields()["decode.ensemble"].metadata["choices"]
 FLAGS = (
     Flag("workdir", "the run", value="DIR"),
     Flag("ensemble", "runs read out together (with the run)", value="DIR,DIR2"),
-    Flag("combine", "mean of an ensemble", value="probability|logprob"),
+    Flag("combine", "mean of an ensemble", value="|".join(COMBINE)),
 )
 
 

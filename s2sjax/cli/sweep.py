@@ -100,7 +100,7 @@ def main(parsed: Parsed) -> int:
 def _split_cpu(defined: "list[Trial] | None") -> None:
     """The flags of trials that share a process: a device of the CPU for each core."""
     deterministic = any(t.config.train.deterministic for t in defined or ())
-    cores = len(os.sched_getaffinity(0))
+    cores = len(environment.cores())
     lines = environment.prepare(
         os.environ, threads=1, deterministic=deterministic, devices=cores
     )

@@ -1,6 +1,5 @@
 """Exact match of a trial by the length of the target."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,12 +26,12 @@ NOTHING = ByLength(np.zeros(0), np.zeros(0))
 
 def read(directory: Path) -> ByLength:
     """What `test.json` says by length; `NOTHING` where it is missing or damaged."""
-    rows = _inside(_object(directory / TEST), "by_length")
+    rows = _inside(run_files.read_object(directory / TEST), "by_length")
     try:
         found = {int(length): float(row["exact"]) for length, row in rows.items()}
     except (TypeError, KeyError, ValueError):
         return NOTHING
-    task = _inside(_object(directory / run_files.CONFIG), "task")
+    task = _inside(run_files.read_object(directory / run_files.CONFIG), "task")
     marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED
     lengths = sorted(found)
     return ByLength(
@@ -51,14 +50,6 @@ def trained(tests: Sequence[ByLength]) -> int | None:
     """The longest source of training, where all trials share it."""
     found = {test.trained for test in tests if len(test.lengths)}
     return found.pop() if len(found) == 1 else None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _inside(value: dict[str, Any], name: str) -> dict[str, Any]:

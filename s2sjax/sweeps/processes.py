@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from s2sjax import environment
 from s2sjax.errors import RunError, UsageError
 
 
@@ -30,7 +31,7 @@ class Processes:
     queues = False
 
     def __init__(self, workers: int | None, cache: Path):
-        self._cores = sorted(_cores())
+        self._cores = sorted(environment.cores())
         self._gpus = gpus(os.environ)
         self.size = workers or len(self._gpus) or len(self._cores)
         if self.size > max(len(self._cores), len(self._gpus)):
@@ -152,9 +153,3 @@ def gpus(environ: Mapping[str, str]) -> list[str]:
         found = [line for line in listed if line.startswith("GPU ")]
         return [str(number) for number in range(len(found))]
     return []
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))

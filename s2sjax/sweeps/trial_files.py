@@ -15,7 +15,6 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
@@ -98,7 +97,7 @@ def write_result(directory: Path, result: Result) -> None:
 
 def read_result(directory: Path) -> Result | None:
     """How a trial ended; None where it has not, or where the file is damaged."""
-    kept = _object(directory / RESULT)
+    kept = run_files.read_object(directory / RESULT)
     try:
         result = Result(**kept)
     except TypeError:
@@ -111,7 +110,7 @@ def test_metrics(directory: Path) -> dict[str, float]:
     """The numbers of `test.json`; empty where there is none, or half of one."""
     return {
         name: value
-        for name, value in _object(directory / TEST).items()
+        for name, value in run_files.read_object(directory / TEST).items()
         if isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
@@ -121,12 +120,4 @@ def test_metrics(directory: Path) -> dict[str, float]:
 
 def device(directory: Path) -> str:
     """What the run of a trial was begun on; empty where it has not begun."""
-    return str(_object(directory / run_files.RECORD).get("device", ""))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return str(run_files.read_object(directory / run_files.RECORD).get("device", ""))

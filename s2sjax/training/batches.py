@@ -1,11 +1,12 @@
 """Several batches at once: a core each, where a batch alone leaves cores idle."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import jax
+
+from s2sjax import environment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +24,7 @@ def at_once() -> int:
     """
     if jax.default_backend() != "cpu":
         return 1
-    return min(os.cpu_count() or 1, MOST_AT_ONCE)
+    return min(len(environment.cores()), MOST_AT_ONCE)
 
 
 def each_batch(

@@ -12,14 +12,13 @@ from s2sjax import metrics, rng
 from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import log_probs
 from s2sjax.decoding.strategies import decoding
 from s2sjax.decoding.strategy import Rules
 from s2sjax.decoding.unroll import feed_argmax, unroll
 from s2sjax.errors import UsageError
 from s2sjax.models.encoder import Encoded
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
-from s2sjax.training.losses import decoder_inputs, real_tokens
+from s2sjax.training.losses import decoder_inputs, real_tokens, token_losses
 from s2sjax.training.padding import cut, cut_step
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn
 
@@ -145,11 +144,10 @@ def force(system: System, batch: Batch) -> Forced:
         step, carry = _decoder(system, *source)
         none_own = jnp.zeros(inputs.shape, bool)
         logits = unroll(step, carry, inputs, none_own, feed_argmax).logits
-    target = batch.target
-    real = real_tokens(target, batch.target_lengths)
-    picked = jnp.take_along_axis(log_probs(logits), target[..., None], axis=-1)[..., 0]
-    chosen = jnp.argmax(logits, axis=-1) == target
-    return Forced(jnp.where(real, picked, 0), jnp.sum(chosen & real, axis=1))
+    losses = token_losses(logits, batch.target, batch.target_lengths)
+    real = real_tokens(batch.target, batch.target_lengths)
+    chosen = jnp.argmax(logits, axis=-1) == batch.target
+    return Forced(-losses, jnp.sum(chosen & real, axis=1))
 
 
 @jax.jit

@@ -144,3 +144,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; empty where there is none, or no such file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
