@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2sjax import environment
-from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inspection import written
@@ -27,9 +25,8 @@ COMMAND = Command(
         Flag("sweep", "sweeps of the file; of several, their product", value="NAME,.."),
         Flag(
             "backend",
-            "how trials run: processes, ray:cpus=1,gpus=0, "
-            "slurm:partition=NAME,gpus=1,minutes=60 or batched",
-            "processes",
+            "how trials run: batched, processes, ray:cpus=1,gpus=0 or "
+            "slurm:partition=NAME,gpus=1,minutes=60; unset: batched or processes",
             value="SPEC",
         ),
         Flag("workers", "trials at a time; unset: what fits", type=int, least=1),
@@ -63,48 +60,34 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.sweeps import backends
 
-    backend = backends.name(parsed.values.backend)
+    if parsed.values.backend is not None:
+        backends.name(parsed.values.backend)
     _check_together(parsed)
-    if backend != backends.BATCHED or parsed.values.dry_run:
-        import jax
+    from s2sjax.cli import sweep_backend
 
-        # Devices are for the trials; here only shapes are computed.
-        jax.config.update("jax_platforms", "cpu")
     if parsed.values.search:
+        sweep_backend.leave_devices()
         from s2sjax.cli import sweep_launch
 
         return sweep_launch.search(parsed)
-    defined = _defined(parsed)
-    if backend == backends.BATCHED and not parsed.values.dry_run:
-        _split_cpu(defined)
+    from s2sjax.training import run_files
+
+    workdir = parsed.values.workdir
+    path = None if workdir is None else run_files.checked_path(workdir)
+    defined = None if parsed.config is None else _defined(parsed)
+    trials = _kept(path) if defined is None else defined
+    choice = sweep_backend.prepare(parsed, trials, path)
     if parsed.values.dry_run:
         from s2sjax.cli import sweep_plan
 
-        assert defined is not None
-        folder = Path(parsed.values.workdir or "DIR") / "trials"
-        lines = [command(parsed, trial, folder / trial.name) for trial in defined]
-        sweep_plan.show(defined, lines, as_json=parsed.values.json)
+        folder = Path(workdir or "DIR") / "trials"
+        lines = [command(parsed, trial, folder / trial.name) for trial in trials]
+        sweep_plan.show(trials, lines, choice, as_json=parsed.values.json)
         return 0
 
     from s2sjax.cli import sweep_launch
 
-    if defined is not None:
-        from s2sjax.sweeps import batched, checks
-
-        checks.check(defined)
-        if backend == backends.BATCHED:
-            batched.check(defined)
-    return sweep_launch.launch(parsed, defined)
-
-
-def _split_cpu(defined: "list[Trial] | None") -> None:
-    """The flags of trials that share a process: a device of the CPU for each core."""
-    deterministic = any(t.config.train.deterministic for t in defined or ())
-    cores = len(environment.cores())
-    lines = environment.prepare(
-        os.environ, threads=1, deterministic=deterministic, devices=cores
-    )
-    start.warn(lines)
+    return sweep_launch.launch(parsed, defined, choice)
 
 
 def _check_together(parsed: Parsed) -> None:
@@ -129,23 +112,28 @@ def _check_together(parsed: Parsed) -> None:
             raise UsageError("--search needs --backend=processes, ray or slurm")
 
 
-def _defined(parsed: Parsed) -> "list[Trial] | None":
-    """The trials of the config file; None to continue with those of the directory."""
-    from s2sjax.sweeps import definition, directory
-    from s2sjax.training import run_files
+def _defined(parsed: Parsed) -> "list[Trial]":
+    """The trials of the config file."""
+    from s2sjax.sweeps import definition
 
     values = parsed.values
-    if parsed.config is None:
-        path = run_files.checked_path(values.workdir)
-        if not directory.check(path):
-            raise UsageError(
-                f"--workdir={path} is not a sweep; give --config=FILE to start one"
-            )
-        return None
+    assert parsed.config is not None
     names = [] if values.sweep is None else values.sweep.split(",")
     return definition.define(
         parsed.config_file, parsed.config, names, values.max_trials
     )
+
+
+def _kept(path: Path | None) -> "list[Trial]":
+    """The trials of a directory, to continue with."""
+    from s2sjax.sweeps import directory
+
+    assert path is not None
+    if not directory.check(path):
+        raise UsageError(
+            f"--workdir={path} is not a sweep; give --config=FILE to start one"
+        )
+    return directory.read_trials(path)
 
 
 def command(parsed: Parsed, trial: "Trial", workdir: str | os.PathLike[str]) -> str:

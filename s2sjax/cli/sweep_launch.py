@@ -10,21 +10,28 @@ from s2sjax.cli import start
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.sweep import command, config_words
 from s2sjax.cli.sweep_console import SweepConsole
-from s2sjax.sweeps import backends, batched, definition, scheduler, source_code
+from s2sjax.sweeps import (
+    backends,
+    batched,
+    definition,
+    directory,
+    scheduler,
+    source_code,
+)
+from s2sjax.sweeps.backend_choice import Choice
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pool import Pool
 from s2sjax.sweeps.search import Search
 from s2sjax.sweeps.source import Listed, Source
 from s2sjax.sweeps.trial import Trial
-from s2sjax.training import interruption
+from s2sjax.training import interruption, run_files
 
 
-def launch(parsed: Parsed, defined: Sequence[Trial] | None) -> int:
+def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
     """Runs a sweep's trials, or without a definition those of its directory."""
     values = parsed.values
-    with SweepDirectory(values.workdir) as sweep, _pool(parsed, sweep.path) as pool:
-        _record(parsed, sweep)
+    with _opened(parsed, choice) as (sweep, pool):
         trials = sweep.trials[: values.max_trials]
         if defined is not None:
             trials, added = sweep.add(defined, _commander(parsed))
@@ -43,9 +50,8 @@ def search(parsed: Parsed) -> int:
     values = parsed.values
     assert parsed.config is not None
     space = definition.space(parsed.config_file, parsed.config)
-    with SweepDirectory(values.workdir) as sweep, _pool(parsed, sweep.path) as pool:
+    with _opened(parsed, Choice(values.backend or "processes")) as (sweep, pool):
         assert pool is not None
-        _record(parsed, sweep)
         ledger = Ledger(sweep)
         source = Search(
             sweep,
@@ -76,16 +82,25 @@ def _run(
 
 
 @contextlib.contextmanager
-def _pool(parsed: Parsed, sweep: Path) -> Iterator[Pool | None]:
-    """Where trials run; None for the backend that runs them in this process."""
+def _opened(
+    parsed: Parsed, choice: Choice
+) -> Iterator[tuple[SweepDirectory, Pool | None]]:
+    """The directory, with this launch noted, and where trials run: in the pool, or,
+    where there is none, in this process. Nothing is made where the pool cannot be.
+    """
     values = parsed.values
-    if backends.name(values.backend) == backends.BATCHED:
-        yield None
-        return
-    address = values.ray_address or ""
-    pool = backends.make_pool(values.backend, sweep, values.workers, address)
-    with contextlib.closing(pool):
-        yield pool
+    path = run_files.checked_path(values.workdir)
+    directory.check(path)
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if not choice.is_batched:
+            address = values.ray_address or ""
+            pool = backends.make_pool(choice.backend, path, values.workers, address)
+            stack.callback(pool.close)
+        sweep = stack.enter_context(SweepDirectory(path))
+        _warn(choice.line)
+        _record(parsed, sweep, choice.backend)
+        yield sweep, pool
 
 
 @contextlib.contextmanager
@@ -116,12 +131,12 @@ def _ended(
     return int(ledger.count("failed", trials) > 0)
 
 
-def _record(parsed: Parsed, sweep: SweepDirectory) -> None:
+def _record(parsed: Parsed, sweep: SweepDirectory, backend: str) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
-    _warn(sweep.record_launch(words, code, config_words(parsed)))
+    _warn(sweep.record_launch(words, code, config_words(parsed), backend))
 
 
 def _warn(line: str) -> None:

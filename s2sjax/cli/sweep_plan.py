@@ -7,36 +7,39 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
+    from s2sjax.sweeps.backend_choice import Choice
     from s2sjax.sweeps.cost import Cost
     from s2sjax.sweeps.groups import Group
     from s2sjax.sweeps.trial import Trial
 
 
 def show(
-    trials: "Sequence[Trial]", commands: Sequence[str], *, as_json: bool = False
+    trials: "Sequence[Trial]",
+    commands: Sequence[str],
+    choice: "Choice",
+    *,
+    as_json: bool = False,
 ) -> None:
     """Prints the plan of a sweep.
 
     Raises:
       UsageError: a trial that cannot be.
     """
-    import jax
-
-    # Shapes alone are computed here; a device is for the trials.
-    jax.config.update("jax_platforms", "cpu")
-
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.sweeps import checks
     from s2sjax.sweeps.groups import group
 
-    checks.check(trials)
     groups = group(trials)
     costs = [_cost(each) for each in groups]
     if as_json:
         pairs = zip(groups, costs, strict=True)
         described = [_described(each, cost) for each, cost in pairs]
-        plan = {"trials": len(trials), "groups": described, "commands": list(commands)}
+        plan = {
+            "trials": len(trials),
+            "backend": choice.backend,
+            "groups": described,
+            "commands": list(commands),
+        }
         print(json.dumps(plan))
         return
     screen = Screen()
@@ -47,6 +50,7 @@ def show(
     title = f"{len(trials):,} trials"
     table.show(table.Table(title, ("trial", "config", "command"), rows), screen)
     table.show(_groups(groups, costs), screen)
+    screen.line(choice.line or f"backend: {choice.backend}")
 
 
 def _cost(group: "Group") -> "Cost":

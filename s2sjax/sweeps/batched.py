@@ -9,17 +9,15 @@ from jax.errors import JaxRuntimeError
 
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps import groups, membership, programs, trial_files
+from s2sjax.sweeps import backend_choice, groups, membership, programs, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
-from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.together import Hooks, Together
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.watcher import Watcher
-from s2sjax.tasks.patterns import PATTERNS
 from s2sjax.training import directory, provenance, slices
 from s2sjax.training.interruption import Signals
 from s2sjax.training.replicas import padded_size
@@ -37,14 +35,9 @@ def check(trials: Sequence[Trial]) -> None:
 
 
 def _check_tasks(trials: Sequence[Trial]) -> None:
-    for trial in trials:
-        name = trial.config.task.name
-        if name not in PATTERNS:
-            raise UsageError(
-                f"trial {trial.index}: --backend=batched trains tasks whose integers "
-                f"are generated on the device ({', '.join(PATTERNS)}), and {name} is "
-                f"none of them; use --backend=processes"
-            )
+    reason = backend_choice.obstacle(trials)
+    if reason:
+        raise UsageError(f"{reason}; use --backend=processes")
 
 
 def run(
@@ -75,9 +68,7 @@ def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
     """Refuses trials that another backend began: it has their checkpoints."""
     for trial in trials:
         path = sweep.of(trial)
-        checkpoints = path / "checkpoints"
-        begun = checkpoints.is_dir() and any(checkpoints.iterdir())
-        if begun or is_held(path):
+        if trial_files.has_begun(path):
             raise UsageError(
                 f"{path} was begun by another backend; go on with --backend=processes"
             )

@@ -27,6 +27,7 @@ from s2sjax.training.lock import NAME as LOCK
 from s2sjax.training.lock import Lock, is_lock
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
+EMPTY = (TRIALS, "slurm")  # what a launcher makes first
 FORMAT_VERSION = 1
 
 
@@ -48,10 +49,10 @@ class SweepDirectory:
             raise cannot_write(f"--workdir={path}", error) from None
         self._lock = Lock(self.path)
         try:
-            self.launches = _read_launches(self.path)
+            self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
                 shutil.rmtree(half, ignore_errors=True)
-            found = [trial_files.read(each) for each in _directories(self.path)]
+            found = [trial_files.read(each) for each in trial_folders(self.path)]
         except BaseException:
             self.close()
             raise
@@ -98,7 +99,11 @@ class SweepDirectory:
         return [there[trial.config] for trial in defined], added
 
     def record_launch(
-        self, command: Sequence[str], code: SourceCode, config: Sequence[str]
+        self,
+        command: Sequence[str],
+        code: SourceCode,
+        config: Sequence[str],
+        backend: str = "",
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -106,10 +111,12 @@ class SweepDirectory:
           command: the command line.
           code: what it runs.
           config: `--config` and what overrides it, to continue from; may be empty.
+          backend: its spec.
         """
         now: dict[str, Any] = {
             "command": list(command),
             "config": list(config),
+            "backend": backend,
             "code": code.record(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -158,7 +165,7 @@ def check(path: Path) -> bool:
     for entry in sorted(path.iterdir()):
         # A launcher that was killed at once leaves its lock, and no trial.
         half = entry.name == f"{SWEEP}.tmp" or (
-            entry.name == TRIALS and entry.is_dir() and not any(entry.iterdir())
+            entry.name in EMPTY and entry.is_dir() and not any(entry.iterdir())
         )
         if half or entry.name == CODE or (entry.name == LOCK and is_lock(entry)):
             continue
@@ -169,12 +176,27 @@ def check(path: Path) -> bool:
     return False
 
 
-def _directories(path: Path) -> list[Path]:
+def trial_folders(path: Path) -> list[Path]:
+    """The directories of a sweep's trials, in order."""
     entries = sorted((path / TRIALS).iterdir())
     return [entry for entry in entries if (entry / trial_files.TRIAL).is_file()]
 
 
-def _read_launches(path: Path) -> list[dict[str, Any]]:
+def read_trials(path: Path) -> list[Trial]:
+    """The trials of a sweep, whoever has it.
+
+    Raises:
+      UsageError: one is damaged.
+    """
+    return [trial_files.read(each)[0] for each in trial_folders(path)]
+
+
+def read_launches(path: Path) -> list[dict[str, Any]]:
+    """The launches of a sweep; none where it is new.
+
+    Raises:
+      UsageError: the record is damaged, or of a newer format.
+    """
     file = path / SWEEP
     if not file.is_file():
         return []

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
+from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, run_files
 
@@ -116,6 +117,12 @@ def test_metrics(directory: Path) -> dict[str, float]:
         and math.isfinite(value)
         and name not in _ABOUT
     }
+
+
+def has_begun(directory: Path) -> bool:
+    """Whether a process of its own trains a trial, or has left a checkpoint of it."""
+    checkpoints = directory / "checkpoints"
+    return (checkpoints.is_dir() and any(checkpoints.iterdir())) or is_held(directory)
 
 
 def device(directory: Path) -> str:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
+from s2sjax.sweeps import programs
 from s2sjax.sweeps.pool import is_held
 
 FILE = """
@@ -49,6 +51,13 @@ def sweep_nothing(config):
 """
 
 
+@pytest.fixture(autouse=True)
+def flags(monkeypatch):
+    """Keeps the flags of batched trials from this process, and from the next test."""
+    jax.devices()
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "file.py"
@@ -65,6 +74,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
     (line,) = done.out.splitlines()
     plan = json.loads(line)
     assert (done.code, done.err, plan["trials"]) == (0, "", 4)
+    assert plan["backend"] == "batched"
     assert [group["trials"] for group in plan["groups"]] == [[0, 2], [1, 3]]
     assert all(group["varying"] == ["seed"] for group in plan["groups"])
     small, large = plan["groups"]
@@ -88,7 +98,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--sweep=nothing"], "yields no trial"),
         (["--sweep=unit"], "did you mean 'units'?"),
         (["--backend=procesess"], "did you mean 'processes'?"),
-        (["--workers=1000"], "--workers=1000: this machine has"),
+        (["--workers=1000", "--backend=processes"], "--workers=1000: this machine has"),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),
     ],
 )
@@ -100,7 +110,7 @@ def test_misuse_is_one_line_and_starts_nothing(
     workdir = tmp_path / "sweep"
     done = command("sweep", f"--config={file}", *arguments, f"--workdir={workdir}")
     assert done.code == 2 and said in done.err and done.err.count("\n") == 1
-    assert not list(workdir.rglob("trials/*"))
+    assert not workdir.exists()
 
 
 def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
@@ -116,6 +126,23 @@ def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
     ):
         done = command("sweep", *arguments)
         assert done.code == 2 and said in done.err and done.err.count("\n") == 1
+
+
+def test_what_is_too_large_together_is_taken_apart(
+    command, file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(programs, "memory", lambda devices: 1000)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    plan = ("sweep", f"--config={file}", "--dry_run", "--json")
+    done = command(*plan)
+    assert (done.code, json.loads(done.out)["backend"]) == (0, "processes")
+    # Which then run without the flags of trials that share a process.
+    assert os.environ["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
+    shown = command(*plan[:-1])
+    assert "backend: processes, since trial 0: " in shown.out
+    workdir = tmp_path / "sweep"
+    done = command(*plan[:2], f"--workdir={workdir}", "--backend=batched")
+    assert done.code == 2 and "may take" in done.err and not workdir.exists()
 
 
 def lines(path):
@@ -165,7 +192,8 @@ def test_killed_and_continued_it_ends_where_single_runs_end(
         )
 
     # Stopped: the workers save, and the trials wait.
-    launcher = start(f"--config={file}", f"--workdir={workdir}", "--workers=2")
+    begin = ("--workers=2", "--backend=processes")
+    launcher = start(f"--config={file}", f"--workdir={workdir}", *begin)
     wait_for(all_train, "the first launch")
     launcher.send_signal(signal.SIGTERM)
     said, _ = launcher.communicate(timeout=120)
@@ -228,5 +256,8 @@ def test_a_trial_that_diverges_is_one_of_the_sweep(command, file, tmp_path, quic
     (row,) = lines(workdir / "trials.jsonl")
     assert row["status"] == "failed" and "training diverged" in row["error"]
     assert row["metrics"] == {} and row["attempts"] == 1
+    assert done.err.endswith(
+        "since it would be 1 trial in 1 program; --backend=batched trains those\n"
+    )
     done = command("sweep", f"--workdir={workdir}")
     assert done.code == 1 and "--retry_failed" in done.out

@@ -1,0 +1,93 @@
+"""The backend of `s2sjax sweep`, with the flags that it needs before jax starts."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from s2sjax import environment
+from s2sjax.cli import start
+from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError
+from s2sjax.sweeps.backend_choice import Choice, begun, choose
+from s2sjax.sweeps.processes import gpus
+from s2sjax.sweeps.trial import Trial
+
+
+def prepare(parsed: Parsed, trials: Sequence[Trial], sweep: Path | None) -> Choice:
+    """The backend that was asked for, or the one that is chosen; checks the trials.
+
+    Args:
+      parsed: the command.
+      trials: what it trains, or some that stand for it.
+      sweep: its directory; None: it has none yet.
+
+    Raises:
+      UsageError: trials that the backend cannot train.
+    """
+    choice = _choice(parsed, trials, sweep)
+    before = os.environ.get("XLA_FLAGS")
+    if choice.is_batched:
+        _split_cpu(trials, quiet=parsed.values.dry_run)
+    if not choice.is_batched or parsed.values.dry_run:
+        leave_devices()
+
+    from s2sjax.sweeps import batched, checks
+
+    if parsed.config is not None:
+        checks.check(trials)
+    if not choice.is_batched or not (choice.is_free or parsed.config):
+        return choice
+    if parsed.values.dry_run and gpus(os.environ):
+        return choice  # whose memory is known once they are taken
+    try:
+        batched.check(trials)
+    except UsageError as error:
+        if not (choice.is_free and _on_cpu()):
+            raise
+        _restore(before)  # for the processes that are started
+        return Choice("processes", f"since {error}", is_free=True)
+    return choice
+
+
+def _choice(parsed: Parsed, trials: Sequence[Trial], sweep: Path | None) -> Choice:
+    asked = parsed.values.backend
+    if asked is not None:
+        return Choice(asked)
+    there = begun(sweep) if sweep is not None else ""
+    if there:
+        return Choice(there, "as this sweep was begun")
+    return choose(trials)
+
+
+def _split_cpu(trials: Sequence[Trial], *, quiet: bool) -> None:
+    """The flags of trials that share a process: a device of the CPU for each core."""
+    deterministic = any(trial.config.train.deterministic for trial in trials)
+    cores = len(environment.cores())
+    lines = environment.prepare(
+        os.environ, threads=1, deterministic=deterministic, devices=cores
+    )
+    start.warn([] if quiet else lines)
+
+
+def leave_devices() -> None:
+    """Leaves the devices to the trials; here only shapes are computed."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _on_cpu() -> bool:
+    """Whether the launcher, which has started jax, holds no device of the trials.
+
+    What is too large for a GPU by itself is so for a process on it too.
+    """
+    import jax
+
+    return jax.devices()[0].platform == "cpu"
+
+
+def _restore(flags: str | None) -> None:
+    if flags is None:
+        os.environ.pop("XLA_FLAGS", None)
+    else:
+        os.environ["XLA_FLAGS"] = flags
