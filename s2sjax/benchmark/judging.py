@@ -8,10 +8,11 @@ import numpy as np
 from s2sjax.benchmark.contender import Ours
 from s2sjax.benchmark.outputs import Outputs, References, outputs, references
 from s2sjax.benchmark.plan import Plan, chunks_of, system_of
-from s2sjax.benchmark.quality import Quality, TextScores, quality, texts
+from s2sjax.benchmark.quality import Quality, quality
 from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
 from s2sjax.benchmark.timing import Say
 from s2sjax.training.predictor import System
+from s2sjax.training.text_scores import of_tokens
 from s2sjax.training.trained import Trained
 
 REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
@@ -40,7 +41,7 @@ class Judged(NamedTuple):
 
 
 def judge(
-    name: str, trained: Trained, plan: Plan, text_scores: TextScores, say: Say
+    name: str, trained: Trained, plan: Plan, say: Say
 ) -> tuple[list[Judged], References]:
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
@@ -60,6 +61,7 @@ def judge(
         few = chunks_of(trained, plan, min(REFERENCE_BATCH, max(plan.batch_sizes)))
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
         pool.append((own, outputs(referee, few)))
+    vocabulary = trained.task.target_vocabulary
     judged = [
         Judged(
             name,
@@ -68,7 +70,7 @@ def judge(
             compiled[strategy],
             found,
             quality(found, right),
-            texts(found, right, trained.task.target_vocabulary, text_scores),
+            of_tokens(vocabulary, found.tokens[:, 0].tolist(), right.tokens.tolist()),
             float(right.log_probs.astype(np.float64).mean()),
             _errors(goals[strategy], found, pool),
         )

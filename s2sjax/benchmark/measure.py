@@ -9,7 +9,6 @@ from s2sjax.benchmark import peers
 from s2sjax.benchmark.judging import judge
 from s2sjax.benchmark.outputs import References
 from s2sjax.benchmark.plan import Plan, check
-from s2sjax.benchmark.quality import TextScores
 from s2sjax.benchmark.row import Row
 from s2sjax.benchmark.timing import Say
 from s2sjax.benchmark.turn import time_all
@@ -50,9 +49,7 @@ def _same(one: References, other: References) -> bool:
     )
 
 
-def measure(
-    runs: Mapping[str, Trained], plan: Plan, text_scores: TextScores, say: Say
-) -> Result:
+def measure(runs: Mapping[str, Trained], plan: Plan, say: Say) -> Result:
     """Everything in the plan, for every run.
 
     Outputs are judged once, from the largest batch size; every batch size is timed.
@@ -63,7 +60,7 @@ def measure(
     check(runs, plan)
     judged, right, notes = [], {}, []
     for name, trained in runs.items():
-        found, right[name] = judge(name, trained, plan, text_scores, say)
+        found, right[name] = judge(name, trained, plan, say)
         judged += found
     # Now, because PyTorch's own number of threads is forgotten once another is set.
     ways = peers.ways() if plan.peers else ()

@@ -1,6 +1,5 @@
 """How good outputs are, and how well their probabilities tell."""
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,15 +8,10 @@ import numpy as np
 from s2sjax import metrics
 from s2sjax.benchmark.outputs import Outputs, References
 from s2sjax.metrics import Outcomes
-from s2sjax.tasks import Vocabulary
-from s2sjax.tasks.vocabulary import UNKNOWN
 from s2sjax.training.predictor import edits
 from s2sjax.types import EOS
 
 BINS = 15
-
-TextScores = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
-"""`text_scores(outputs, references)`: corpus scores by name."""
 
 
 class Quality(NamedTuple):
@@ -75,26 +69,6 @@ def calibration_error(
     places = np.digitize(confidences, edges, right=True)
     gaps = np.bincount(places, right.astype(float) - confidences, minlength=bins)
     return float(np.abs(gaps).sum()) / max(len(right), 1)
-
-
-def texts(
-    found: Outputs, right: References, vocabulary: Vocabulary, scores: TextScores
-) -> dict[str, float]:
-    """Corpus scores of text; none where symbols are integers.
-
-    An unknown symbol in a reference matches nothing that is written.
-    """
-    if vocabulary.kind == "integer":
-        return {}
-    strange = "\N{REPLACEMENT CHARACTER}"
-    written = [
-        vocabulary.join(vocabulary.decode(row)) for row in found.tokens[:, 0].tolist()
-    ]
-    wanted = [
-        vocabulary.join([strange if s == UNKNOWN else s for s in symbols])
-        for symbols in map(vocabulary.decode, right.tokens.tolist())
-    ]
-    return scores(written, wanted)
 
 
 def _outcomes(found: Outputs, right: References) -> Outcomes:

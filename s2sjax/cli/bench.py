@@ -72,7 +72,6 @@ def main(parsed: Parsed) -> int:
     from s2sjax.benchmark.plan import Plan, check
     from s2sjax.reporting.benchmark_report import show_benchmark
     from s2sjax.reporting.screen import Screen
-    from s2sjax.reporting.text_scores import text_scores
     from s2sjax.training.journal import plain
 
     plan = Plan(
@@ -89,7 +88,7 @@ def main(parsed: Parsed) -> int:
     if plan.peers:
         peers.check_installed()
     folder = _folder(values.out, paths[0])
-    result = measure(runs, plan, text_scores, lambda line: start.warn([line]))
+    result = measure(runs, plan, lambda line: start.warn([line]))
     groups = comparable(runs, result.references)
     notes = [*result.notes, *_notes(paths, groups)]
     rows = [dataclasses.asdict(row) for row in result.rows]

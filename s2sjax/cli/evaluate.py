@@ -9,7 +9,6 @@ from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from s2sjax.tasks import Vocabulary
     from s2sjax.training.trained import Trained
 
 COMMAND = Command(
@@ -68,9 +67,8 @@ def evaluate(
     confusion: bool = False,
 ) -> dict[str, Any]:
     """Everything that `s2sjax eval --json` prints; holds no times and no paths."""
-    from s2sjax import metrics
-    from s2sjax.reporting import text_scores
     from s2sjax.training.evaluate import enough, outcomes
+    from s2sjax.training.evaluation import evaluation
 
     task = trained.task
     if split == "train" and split not in task.buckets:
@@ -79,43 +77,8 @@ def evaluate(
         raise unknown("split", split, task.buckets)
     buckets = enough(task.buckets[split], examples)
     results, sources = outcomes(trained.system, buckets, examples)
-    target = task.target_vocabulary
-
-    def named(token: int) -> str:
-        return str((target.decode([token]) or ["<eos>"])[0])
-
-    result = metrics.summary(results)
-    if examples is not None and result["examples"] < examples:
-        start.warn([f"--examples={examples}: {split} has {result['examples']}"])
-    seen = trained.step * trained.config.train.batch_size
-    result |= {
-        "split": split,
-        "step": trained.step,
-        "decode": trained.config.decode.strategy,
-        "seed": trained.config.seed,
-        "unseen": task.unseen(sources, seen),
-        "by_length": metrics.by_length(results),
-        "by_symbol": {
-            named(token): row for token, row in metrics.by_symbol(results).items()
-        },
-    }
-    if target.kind != "integer":
-        written = [target.join(target.decode(row)) for row in results.output.tolist()]
-        wanted = [_reference(target, row) for row in results.target.tolist()]
-        result |= text_scores.text_scores(written, wanted)
-    if confusion:
-        result["confusion"] = {
-            named(token): {named(came): count for came, count in row.items()}
-            for token, row in metrics.confusion(results).items()
-        }
-    return result
-
-
-def _reference(target: "Vocabulary", row: list[int]) -> str:
-    """A reference as text; an unknown symbol in it matches nothing that is written."""
-    from s2sjax.tasks.vocabulary import UNKNOWN
-
-    symbols = target.decode(row)
-    return target.join(
-        ["\N{REPLACEMENT CHARACTER}" if s == UNKNOWN else s for s in symbols]
+    if examples is not None and len(sources) < examples:
+        start.warn([f"--examples={examples}: {split} has {len(sources)}"])
+    return evaluation(
+        task, trained.config, trained.step, split, results, sources, confusion=confusion
     )

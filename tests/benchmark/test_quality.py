@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2sjax.benchmark.outputs import Outputs, References
-from s2sjax.benchmark.quality import calibration_error, quality, texts
-from s2sjax.reporting.text_scores import text_scores
-from s2sjax.tasks import Vocabulary
-from s2sjax.types import EOS, UNK
+from s2sjax.benchmark.quality import calibration_error, quality
+from s2sjax.types import EOS
 
 PAIRS = st.lists(
     st.tuples(
@@ -80,21 +78,3 @@ def test_quality_counts_what_it_says():
     assert measured.truncated == 1 / 4
     # Bins: 0.25 twice (none right), 0.5 (right), 1.0 (cut, so not right).
     assert measured.calibration_error == pytest.approx((0.5 + 0.5 + 1.0) / 4)
-
-
-def test_text_is_scored_and_integers_are_not():
-    found, right = written()
-    words = Vocabulary("word", ("a", "b", "c"))
-    scores = texts(found, right, words, text_scores)
-    wanted = text_scores(["a b", "a c", "", "a b"], ["a b"] * 4)
-    assert scores == wanted and 0 < scores["bleu"] < 100
-    assert texts(found, right, Vocabulary.integers(0, 3), text_scores) == {}
-
-
-def test_an_unknown_symbol_matches_nothing():
-    found, right = written()
-    same = np.where(found.tokens[:, 0] == 5, UNK, found.tokens[:, 0])
-    found = found._replace(tokens=same[:, None])
-    right = right._replace(tokens=np.where(right.tokens == 5, UNK, right.tokens))
-    scores = texts(found, right, Vocabulary("word", ("a", "b", "c")), text_scores)
-    assert scores["chrf"] < 100

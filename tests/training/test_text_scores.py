@@ -5,7 +5,12 @@ import math
 import pytest
 import sacrebleu
 
-from s2sjax.reporting.text_scores import text_scores
+from s2sjax.tasks import Vocabulary
+from s2sjax.training.text_scores import of_tokens, text_scores
+from s2sjax.types import EOS, SYMBOLS, UNK
+
+A, B, C = range(SYMBOLS, SYMBOLS + 3)
+WORDS = Vocabulary("word", ("a", "b", "c"))
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,17 @@ def test_nothing_to_score():
     assert text_scores([""], [""])["bleu"] == 0.0
     with pytest.raises(ValueError, match="1 outputs for 2 targets"):
         text_scores(["a"], ["a", "b"])
+
+
+def test_text_is_scored_and_integers_are_not():
+    written = [[A, B, EOS, 0], [A, C, EOS, 0], [EOS, 0, 0, 0], [A, B, 0, 0]]
+    targets = [[A, B, EOS]] * 4
+    scores = of_tokens(WORDS, written, targets)
+    assert scores == text_scores(["a b", "a c", "", "a b"], ["a b"] * 4)
+    assert 0 < scores["bleu"] < 100
+    assert of_tokens(Vocabulary.integers(0, 3), written, targets) == {}
+
+
+def test_an_unknown_symbol_in_a_target_matches_nothing():
+    rows = [[A, UNK, B, EOS]] * 4
+    assert of_tokens(WORDS, rows, rows)["chrf"] < 100

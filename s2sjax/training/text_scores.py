@@ -1,8 +1,12 @@
 """BLEU and chrF of outputs, as published tables have them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
+
+from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
+
+STRANGE = "\N{REPLACEMENT CHARACTER}"  # which no output has
 
 
 def text_scores(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
@@ -35,3 +39,25 @@ def text_scores(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, flo
     )
     # sacrebleu's own 100 is 100.00000000000004.
     return {name: min(round(score.score, 8), 100.0) for name, score in scores}
+
+
+def of_tokens(
+    vocabulary: Vocabulary,
+    outputs: Iterable[Sequence[int]],
+    targets: Iterable[Sequence[int]],
+) -> dict[str, float]:
+    """`text_scores` of rows of token ids; nothing where symbols are integers.
+
+    An unknown symbol in a target matches nothing that is written.
+    """
+    if vocabulary.kind == "integer":
+        return {}
+    wanted = [
+        [STRANGE if symbol == UNKNOWN else symbol for symbol in symbols]
+        for symbols in map(vocabulary.decode, targets)
+    ]
+    written = map(vocabulary.decode, outputs)
+    return text_scores(
+        [vocabulary.join(symbols) for symbols in written],
+        [vocabulary.join(symbols) for symbols in wanted],
+    )
