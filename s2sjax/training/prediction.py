@@ -149,7 +149,11 @@ def _in_batches(
     ]
     found: dict[int, Result] = {}
     for shape in sorted(set(shapes)):
-        places = [place for place, its in enumerate(shapes) if its == shape]
+        # By length, since a batch takes as many steps as its longest output.
+        places = sorted(
+            (place for place, its in enumerate(shapes) if its == shape),
+            key=lambda place: len(sources[place]),
+        )
 
         def of_chunk(
             chosen: Sequence[int], shape: tuple[int, int] = shape

@@ -39,7 +39,7 @@ def trained():
     random = np.random.default_rng(3)
     sources = [
         random.integers(SYMBOLS, copying.VOCABULARY, length).tolist()
-        for length in (4, 0, 9, 1, 17, 8, 3, 5, 11, 2)
+        for length in (4, 0, 9, 1, 16, 8, 3, 5, 11, 2)
     ]
     return types.SimpleNamespace(
         config=config, model=model, params=params, sources=sources
