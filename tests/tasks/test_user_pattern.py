@@ -24,7 +24,8 @@ def config(name: str, **fields: Any) -> Config:
 def pairs(task: Task, split: str) -> list[tuple[list[Any], list[Any]]]:
     found = {}
     for bucket in task.buckets[split]:
-        batch = jax.device_get(bucket.fetch(bucket.store, np.arange(bucket.size or 0)))
+        rows = np.arange(bucket.size or 0)
+        batch = jax.device_get(jax.jit(bucket.fetch)(bucket.store, rows))
         for i, number in enumerate(batch.ids.tolist()):
             source = batch.source[i, : batch.source_lengths[i]].tolist()
             target = task.target_vocabulary.decode(batch.target[i])
