@@ -29,7 +29,12 @@ COMMAND = Command(
             "slurm:partition=NAME,gpus=1,minutes=60; unset: batched or processes",
             value="SPEC",
         ),
-        Flag("workers", "trials at a time; unset: what fits", type=int, least=1),
+        Flag(
+            "workers",
+            "trials at a time, or in one program; unset: what fits",
+            type=int,
+            least=1,
+        ),
         Flag("max_trials", "only so many trials", type=int, least=1),
         Flag("dry_run", "show trials, groups and costs; start nothing", False, bool),
         Flag("search", "propose trials with Optuna: tpe, random, gp", value="SPEC"),
@@ -64,16 +69,12 @@ def main(parsed: Parsed) -> int:
         backends.name(parsed.values.backend)
     _check_together(parsed)
     from s2sjax.cli import sweep_backend
-
-    if parsed.values.search:
-        sweep_backend.leave_devices()
-        from s2sjax.cli import sweep_launch
-
-        return sweep_launch.search(parsed)
     from s2sjax.training import run_files
 
     workdir = parsed.values.workdir
     path = None if workdir is None else run_files.checked_path(workdir)
+    if parsed.values.search:
+        return _search(parsed, path)
     defined = None if parsed.config is None else _defined(parsed)
     trials = _kept(path) if defined is None else defined
     choice = sweep_backend.prepare(parsed, trials, path)
@@ -88,6 +89,20 @@ def main(parsed: Parsed) -> int:
     from s2sjax.cli import sweep_launch
 
     return sweep_launch.launch(parsed, defined, choice)
+
+
+def _search(parsed: Parsed, path: Path | None) -> int:
+    from s2sjax.cli import sweep_backend
+    from s2sjax.sweeps import definition
+
+    assert parsed.config is not None
+    space = definition.space(parsed.config_file, parsed.config)
+    largest = definition.largest(parsed.config, space)
+    choice = sweep_backend.prepare(parsed, [largest], path, space)
+
+    from s2sjax.cli import sweep_launch
+
+    return sweep_launch.search(parsed, space, choice)
 
 
 def _check_together(parsed: Parsed) -> None:
@@ -108,8 +123,6 @@ def _check_together(parsed: Parsed) -> None:
         for name in ("sweep", "dry_run"):
             if getattr(values, name):
                 raise UsageError(f"--search={values.search} and --{name}: choose one")
-        if values.backend.startswith("batched"):
-            raise UsageError("--search needs --backend=processes, ray or slurm")
 
 
 def _defined(parsed: Parsed) -> "list[Trial]":

@@ -1,30 +1,36 @@
 """The backend of `s2sjax sweep`, with the flags that it needs before jax starts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from s2sjax import environment
 from s2sjax.cli import start
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
-from s2sjax.sweeps.backend_choice import Choice, begun, choose
+from s2sjax.sweeps.backend_choice import Choice, begun, choose, choose_search
 from s2sjax.sweeps.processes import gpus
 from s2sjax.sweeps.trial import Trial
 
 
-def prepare(parsed: Parsed, trials: Sequence[Trial], sweep: Path | None) -> Choice:
+def prepare(
+    parsed: Parsed,
+    trials: Sequence[Trial],
+    sweep: Path | None,
+    space: Collection[str] = (),
+) -> Choice:
     """The backend that was asked for, or the one that is chosen; checks the trials.
 
     Args:
       parsed: the command.
       trials: what it trains, or some that stand for it.
       sweep: its directory; None: it has none yet.
+      space: of a search, the fields that it proposes.
 
     Raises:
       UsageError: trials that the backend cannot train.
     """
-    choice = _choice(parsed, trials, sweep)
+    choice = _choice(parsed, trials, sweep, space)
     before = os.environ.get("XLA_FLAGS")
     if choice.is_batched:
         _split_cpu(trials, quiet=parsed.values.dry_run)
@@ -49,14 +55,19 @@ def prepare(parsed: Parsed, trials: Sequence[Trial], sweep: Path | None) -> Choi
     return choice
 
 
-def _choice(parsed: Parsed, trials: Sequence[Trial], sweep: Path | None) -> Choice:
+def _choice(
+    parsed: Parsed,
+    trials: Sequence[Trial],
+    sweep: Path | None,
+    space: Collection[str],
+) -> Choice:
     asked = parsed.values.backend
     if asked is not None:
         return Choice(asked)
     there = begun(sweep) if sweep is not None else ""
     if there:
         return Choice(there, "as this sweep was begun")
-    return choose(trials)
+    return choose_search(trials, space) if space else choose(trials)
 
 
 def _split_cpu(trials: Sequence[Trial], *, quiet: bool) -> None:

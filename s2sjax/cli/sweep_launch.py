@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from s2sjax.cli import start
@@ -13,13 +13,14 @@ from s2sjax.cli.sweep_console import SweepConsole
 from s2sjax.sweeps import (
     backends,
     batched,
-    definition,
     directory,
+    optuna_specs,
     scheduler,
     source_code,
 )
 from s2sjax.sweeps.backend_choice import Choice
 from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pool import Pool
 from s2sjax.sweeps.search import Search
@@ -38,20 +39,17 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
             _warn(_told(sweep, trials, added))
         ledger = Ledger(sweep)
         left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
-        if pool is None:
-            with _watched(parsed, trials, ledger) as (signals, console):
-                batched.run(sweep, ledger, left, signals, console)
-            return _ended(parsed, sweep, ledger, trials, signals, console)
-        return _run(parsed, sweep, ledger, Listed(left), trials, pool)
+        return _run(parsed, sweep, ledger, Listed(left), trials, pool, values.workers)
 
 
-def search(parsed: Parsed) -> int:
+def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) -> int:
     """Runs the trials that Optuna proposes."""
     values = parsed.values
     assert parsed.config is not None
-    space = definition.space(parsed.config_file, parsed.config)
-    with _opened(parsed, Choice(values.backend or "processes")) as (sweep, pool):
-        assert pool is not None
+    pruner = values.pruner or "none"
+    optuna_specs.make_sampler(values.search)
+    optuna_specs.make_pruner(pruner)
+    with _opened(parsed, choice) as (sweep, pool):
         ledger = Ledger(sweep)
         source = Search(
             sweep,
@@ -59,11 +57,12 @@ def search(parsed: Parsed) -> int:
             parsed.config,
             space,
             values.search,
-            values.pruner or "none",
+            pruner,
             values.max_trials,
             _commander(parsed),
         )
-        return _run(parsed, sweep, ledger, source, source.trials, pool)
+        at_once = values.workers or (batched.proposals() if pool is None else None)
+        return _run(parsed, sweep, ledger, source, source.trials, pool, at_once)
 
 
 def _run(
@@ -72,12 +71,18 @@ def _run(
     ledger: Ledger,
     source: Source,
     trials: Sequence[Trial],
-    pool: Pool,
+    pool: Pool | None,
+    at_once: int | None,
 ) -> int:
-    values = parsed.values
+    """Runs what a source gives, in a pool or in this process; the exit code."""
+    values, to = parsed.values, (sweep, ledger, source)
     budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
-    with _watched(parsed, trials, ledger) as (signals, console):
-        scheduler.run(sweep, ledger, source, pool, _train, signals, budgets, console)
+    console = SweepConsole(trials, ledger, quiet=values.json)
+    with interruption.watch() as signals, console:
+        if pool is None:
+            batched.run(*to, signals, console, at_once)
+        else:
+            scheduler.run(*to, pool, _train, signals, budgets, console)
     return _ended(parsed, sweep, ledger, trials, signals, console)
 
 
@@ -101,15 +106,6 @@ def _opened(
         _warn(choice.line)
         _record(parsed, sweep, choice.backend)
         yield sweep, pool
-
-
-@contextlib.contextmanager
-def _watched(
-    parsed: Parsed, trials: Sequence[Trial], ledger: Ledger
-) -> Iterator[tuple[interruption.Signals, SweepConsole]]:
-    console = SweepConsole(trials, ledger, quiet=parsed.values.json)
-    with interruption.watch() as signals, console:
-        yield signals, console
 
 
 def _ended(

@@ -3,7 +3,7 @@
 Starts no backend of jax, whose flags depend on the choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,23 @@ def choose(trials: Sequence[Trial]) -> Choice:
         why = f"since it would be {what}; --backend=batched trains those"
         return Choice(PROCESSES, why.replace("1 trials", "1 trial"), is_free=True)
     why = f"{what}; --backend=processes runs each as a process"
+    return Choice(backends.BATCHED, why, is_free=True)
+
+
+def choose_search(trials: Sequence[Trial], space: Collection[str]) -> Choice:
+    """The backend of a new search: batched where all proposals share a program.
+
+    Args:
+      trials: some that stand for the proposals.
+      space: the fields that are proposed.
+    """
+    apart = [field for field in space if field not in groups.BATCHABLE]
+    reason = obstacle(trials)
+    if apart:
+        reason = f"each {apart[0]} is a program of its own"
+    if reason:
+        return Choice(PROCESSES, f"since {reason}", is_free=True)
+    why = "proposals share a program; --backend=processes runs each as a process"
     return Choice(backends.BATCHED, why, is_free=True)
 
 

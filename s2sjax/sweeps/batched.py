@@ -1,26 +1,23 @@
 """One compiled program per group of trials, in this process; see `together`."""
 
-import contextlib
-import sys
+from collections import deque
 from collections.abc import Sequence
 
 import jax
-from jax.errors import JaxRuntimeError
 
-from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps import backend_choice, groups, membership, programs, trial_files
+from s2sjax.errors import UsageError
+from s2sjax.sweeps import backend_choice, membership, programs, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.group_run import GroupRun
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
-from s2sjax.sweeps.together import Hooks, Together
+from s2sjax.sweeps.source import Source
 from s2sjax.sweeps.trial import Trial
-from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import directory, provenance, slices
 from s2sjax.training.interruption import Signals
 from s2sjax.training.replicas import padded_size
+
+PROPOSALS = 8  # of a search at a time, or as many as there are devices
 
 
 def check(trials: Sequence[Trial]) -> None:
@@ -34,34 +31,63 @@ def check(trials: Sequence[Trial]) -> None:
     programs.fitting(trials)
 
 
-def _check_tasks(trials: Sequence[Trial]) -> None:
-    reason = backend_choice.obstacle(trials)
-    if reason:
-        raise UsageError(f"{reason}; use --backend=processes")
+def proposals() -> int:
+    """How many trials of a search are trained at a time: the devices share them."""
+    return padded_size(PROPOSALS, len(jax.devices()))
 
 
 def run(
     sweep: SweepDirectory,
     ledger: Ledger,
-    trials: Sequence[Trial],
+    source: Source,
     signals: Signals,
     watcher: Watcher,
+    at_once: int | None = None,
 ) -> None:
-    """Trains trials, group by group, in this process; see `scheduler.run`.
+    """Trains what a source gives, group by group, in this process.
+
+    Args:
+      sweep: where the trials are.
+      ledger: is told what becomes of each.
+      source: gives them.
+      signals: the first one makes the group in training save and end.
+      watcher: is told how it goes.
+      at_once: trials that are asked for before the first of them is trained; None:
+        all that the source has.
 
     Raises:
       UsageError: a trial that cannot be trained like this.
       RunError: the disk is full.
     """
-    _check_tasks(trials)
-    _check_free(sweep, trials)
+    trained: set[str] = set()
     try:
-        for group, names in _groups(sweep, ledger, trials):
-            if signals.received:
-                return
-            _train(group, names, sweep, ledger, signals, watcher)
+        while not signals.received and (asked := _asked(source, at_once)):
+            left = [trial for trial in asked if trial.name not in trained]
+            _check_tasks(left)
+            _check_free(sweep, left)
+            waiting = deque(_groups(sweep, ledger, left))
+            while waiting and not signals.received:
+                group, names = waiting.popleft()
+                trained |= names
+                GroupRun(group, names, sweep, ledger, source, signals, watcher).run()
     finally:
         ledger.write()
+
+
+def _asked(source: Source, most: int | None) -> list[Trial]:
+    trials: list[Trial] = []
+    while most is None or len(trials) < most:
+        trial = source.next()
+        if trial is None:
+            break
+        trials.append(trial)
+    return trials
+
+
+def _check_tasks(trials: Sequence[Trial]) -> None:
+    reason = backend_choice.obstacle(trials)
+    if reason:
+        raise UsageError(f"{reason}; use --backend=processes")
 
 
 def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
@@ -77,7 +103,7 @@ def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
 def _groups(
     sweep: SweepDirectory, ledger: Ledger, trials: Sequence[Trial]
 ) -> list[tuple[Membership, set[str]]]:
-    """The groups that hold what is left, and which of their trials: those that were
+    """The groups that hold some trials, and which of theirs are left: those that were
     begun, then new ones.
 
     A trial that failed leaves its group, which has nothing for it to go on from. A
@@ -86,97 +112,20 @@ def _groups(
     """
     begun = membership.read(sweep.path, sweep.trials)
     home = {trial.name: group for group in begun for trial in group.trials}
-    left = {
-        trial.name: home[trial.name]
-        for trial in sweep.trials
-        if trial.name in home and trial.name not in ledger.results
-    }
-    found = [
-        (group, {name for name, its in left.items() if its is group}) for group in begun
-    ]
-    found = [(group, names) for group, names in found if names]
+    wanted = [home.get(t.name) for t in trials if t.name not in ledger.results]
+    found = []
+    for group in begun:
+        if group in wanted:
+            left = {
+                trial.name
+                for trial in group.trials
+                if home[trial.name] is group and trial.name not in ledger.results
+            }
+            found.append((group, left))
+    there = {name for _, names in found for name in names}
     devices = len(jax.devices())
-    for new in programs.fitting([t for t in trials if t.name not in left]):
+    for new in programs.fitting([t for t in trials if t.name not in there]):
         size = padded_size(len(new.trials), devices)
         group = membership.write(sweep.path, new.trials, size)
         found.append((group, {trial.name for trial in new.trials}))
     return found
-
-
-def _train(
-    group: Membership,
-    names: set[str],
-    sweep: SweepDirectory,
-    ledger: Ledger,
-    signals: Signals,
-    watcher: Watcher,
-) -> None:
-    """Trains the trials `names` of a group, and says of each how it ended."""
-    environment = provenance.describe(["s2sjax", *sys.argv[1:]])
-    members = []
-    for replica, trial in enumerate(group.trials):
-        path = sweep.of(trial)
-        member = Member.of(trial, path)
-        if trial.name not in names:
-            member.ended = "over"
-        else:
-            ledger.begin(trial)
-            trial_files.restore_config(path, trial)
-            with directory.open_for_training(
-                path, trial.config, environment=environment, say=watcher.said
-            ):
-                slices.write(path, group.checkpoints, replica)
-        members.append(member)
-
-    def end(member: Member, result: Result) -> None:
-        ledger.end(member.trial, result)
-        watcher.ended(member.trial, result)
-
-    def failed(member: Member, error: str) -> None:
-        end(member, _result(member, "failed", error=error))
-
-    def tested(member: Member, found: dict[str, float]) -> None:
-        if member.trial.name not in ledger.results:
-            end(member, _result(member, "done", found))
-
-    def stop() -> bool:
-        return signals.received is not None
-
-    widest = groups.Group(group.trials).widest
-    hooks = Hooks(stop, watcher.passed, failed, tested, watcher.said)
-    try:
-        with _precision(widest):
-            Together(group, widest, members, hooks).run()
-    except OSError as error:
-        raise RunError(f"cannot write to {group.path}: {error.strerror}") from None
-    except JaxRuntimeError as error:  # out of memory, in spite of the estimate
-        reason = str(error).partition("\n")[0]
-        for member in members:
-            if member.trial.name in ledger.running:
-                failed(member, reason)
-    finally:
-        for trial in group.trials:
-            if trial.name in ledger.running:
-                ledger.pause(trial)
-
-
-def _precision(config: Config) -> contextlib.AbstractContextManager[None]:
-    """That of the matrix products, as `s2sjax train` sets it for the whole process."""
-    if config.train.precision == "default":
-        return contextlib.nullcontext()
-    return jax.default_matmul_precision(config.train.precision)
-
-
-def _result(
-    member: Member,
-    status: str,
-    found: dict[str, float] | None = None,
-    error: str = "",
-) -> Result:
-    return Result(
-        status,
-        found or {},
-        seconds=round(member.progress.seconds, 3),
-        device=trial_files.device(member.directory),
-        error=error,
-    )

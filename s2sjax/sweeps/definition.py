@@ -97,6 +97,23 @@ def space(text: str, base: Config) -> dict[str, Distribution]:
     return found
 
 
+def largest(base: Config, space: Mapping[str, Distribution]) -> Trial:
+    """A trial that stands for a search: each number the largest that is proposed.
+
+    Where those exclude one another, it is the base config itself.
+    """
+    numbers = {
+        field: max(distribution.values or (distribution.high,))
+        for field, distribution in space.items()
+        if all(isinstance(v, int | float) for v in distribution.values)
+    }
+    try:
+        (trial,) = resolve(base, [numbers])
+    except UsageError:
+        (trial,) = resolve(base, [{}])
+    return trial
+
+
 def _resolved(
     base: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[Overrides, Config]:

@@ -76,6 +76,11 @@ class Ledger:
         self.results[trial.name] = result
         self._changed(trial)
 
+    def passed(self) -> None:
+        """Writes the table where it is behind; to be called now and then."""
+        if len(self._lines) < len(self._sweep.trials):
+            self._write_sometimes()
+
     def write(self) -> None:
         """Writes the table.
 
@@ -110,5 +115,8 @@ class Ledger:
 
     def _changed(self, trial: Trial) -> None:
         self._lines.pop(trial.name, None)
+        self._write_sometimes()
+
+    def _write_sometimes(self) -> None:
         if time.monotonic() - self._written >= SECONDS:
             self.write()

@@ -18,6 +18,7 @@ from s2sjax.training import atomic, journal, loop
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
 from s2sjax.training.samples import spread
+from s2sjax.training.state import StepMetrics
 
 
 class Rows:
@@ -58,7 +59,8 @@ class Member:
     rows: Rows
     step: int = 0
     progress: Progress = dataclasses.field(default_factory=Progress)
-    ended: str = ""  # "", "done", "patience", "failed", or "over" where another did
+    # How it ended: done, patience, failed, pruned, or over, where another group did.
+    ended: str = ""
 
     @classmethod
     def of(cls, trial: Trial, directory: Path) -> "Member":
@@ -85,6 +87,41 @@ class Member:
     def begin(self) -> None:
         """From the first step on, whatever the journal held."""
         journal.truncate_after(self._journal, -1)
+
+    def advanced(
+        self, reported: StepMetrics, norm: float, seconds: float, steps: int
+    ) -> str:
+        """Takes in what some steps said; why the trial has failed, if it has.
+
+        Args:
+          reported: of each of the steps.
+          norm: of the parameters after them.
+          seconds: that they took.
+          steps: of the whole run.
+        """
+        train, progress, before = self.trial.config.train, self.progress, self.step
+        self.step += len(reported.loss)
+        self.progress = dataclasses.replace(
+            progress,
+            loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
+            tokens=progress.tokens + float(reported.tokens.sum(dtype=np.float64)),
+            seconds=progress.seconds + seconds,
+        )
+        error = _divergence(before, reported, norm)
+        if error:
+            # Sums that are not finite are no JSON, and nobody asks for them again.
+            self.progress, self.ended = progress, "failed"
+        elif self.step % train.log_every == 0 or self.step == steps:
+            self.log(
+                {
+                    "loss": self.progress.loss / max(self.progress.tokens, 1),
+                    "grad_norm": float(reported.grad_norm[-1]),
+                    "param_norm": norm,
+                    "learning_rate": float(reported.learning_rate[-1]),
+                    "seconds": round(self.progress.seconds, 3),
+                }
+            )
+        return error
 
     def log(self, values: dict[str, Any]) -> None:
         """Adds a line of training metrics, and counts anew."""
@@ -144,3 +181,24 @@ class Member:
         # Opened for a line: a thousand trials would be a thousand open files.
         with Journal(self._journal) as journal_:
             journal_.write(self.step, values)
+
+
+def _divergence(before: int, reported: StepMetrics, norm: float) -> str:
+    """Where training left the finite numbers, and which of them did; else nothing."""
+    norms = np.zeros(len(reported.loss))
+    norms[-1] = norm
+    columns: dict[str, Any] = {
+        "loss": reported.loss,
+        "gradient norm": reported.grad_norm,
+        "norm of the parameters": norms,
+    }
+    finite = np.all([np.isfinite(column) for column in columns.values()], axis=0)
+    if finite.all():
+        return ""
+    index = int(np.argmin(finite))
+    which = [
+        f"{name} {column[index]}"
+        for name, column in columns.items()
+        if not np.isfinite(column[index])
+    ]
+    return f"training diverged at step {before + index + 1}: {', '.join(which)}"

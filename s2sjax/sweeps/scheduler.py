@@ -124,6 +124,7 @@ class _Scheduler:
                 elif not running.ending:
                     self._watch(running)
             self.watcher.passed()
+            self.ledger.passed()
 
     def stop(self) -> None:
         """Ends what still runs, after an error of our own."""
@@ -190,7 +191,8 @@ class _Scheduler:
         elif metrics:
             self._end(trial, Result("done", metrics))
         elif running.ending == "pruned":
-            self._end(trial, Result("pruned"))
+            last = trial_files.last_validation(directory)
+            self._end(trial, Result("pruned", last))
         elif running.ending == "stopped":
             self.ledger.pause(trial)
         elif code in PREEMPTED and running.ending != "silent":

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from s2sjax import spec
 from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps import definition
+from s2sjax.errors import RunError
+from s2sjax.sweeps import definition, optuna_specs
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
@@ -21,8 +20,6 @@ from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.training import journal
 from s2sjax.training.progress import LOWER
-
-Makers = dict[str, Callable[..., Any]]
 
 NAME = "search.journal"
 _OVERRIDES = "overrides"  # of an Optuna trial: what it became, number for number
@@ -58,13 +55,14 @@ class Search:
         most: int,
         command: Callable[[Trial, Path], str],
     ):
-        optuna = _optuna()
+        optuna = optuna_specs.load()
         self._optuna, self._sweep, self._ledger = optuna, sweep, ledger
         self._base, self._most, self._command = base, most, command
         self._metric = base.train.metric
         self._space = {name: _distribution(optuna, d) for name, d in space.items()}
         self.trials: list[Trial] = []  # proposed so far
-        self._proposals: dict[str, Any] = {}  # Optuna's trials by our names
+        # Optuna's trials by our names: two proposals may be the same run.
+        self._proposals: dict[str, list[Any]] = {}
         self._reported: dict[str, tuple[int, int]] = {}  # size of a journal, last step
         storage = optuna.storages
         backend = storage.journal.JournalFileBackend(str(sweep.path / NAME))
@@ -73,10 +71,11 @@ class Search:
             study_name="sweep",
             direction="minimize" if self._metric in LOWER else "maximize",
             load_if_exists=True,
-            pruner=make_pruner(pruner),
+            pruner=optuna_specs.make_pruner(pruner),
         )
         # The same seed would propose the same again.
-        self._study.sampler = make_sampler(sampler, len(self._study.trials))
+        already = len(self._study.trials)
+        self._study.sampler = optuna_specs.make_sampler(sampler, already)
         self._unended = [
             optuna.trial.Trial(self._study, each._trial_id)
             for each in self._study.trials
@@ -99,21 +98,24 @@ class Search:
                 continue
             proposal.set_user_attr(_OVERRIDES, overrides)
             trial = self._trial(overrides)
-            self._proposals[trial.name] = proposal
+            same = self._proposals.setdefault(trial.name, [])
+            same.append(proposal)
             if trial not in self.trials:
                 self.trials.append(trial)
             result = self._ledger.results.get(trial.name)
-            if result is None:
+            if result is not None:  # proposed before, or its end was not told
+                self.ended(trial, result)
+            elif not same[1:]:  # else it runs, and both are told its end
                 return trial
-            self.ended(trial, result)  # proposed before, or its end was not told
         return None
 
     def ended(self, trial: Trial, result: Result) -> None:
         """Tells Optuna the best validation value, or that there is none."""
+        for proposal in self._proposals.pop(trial.name, []):
+            self._tell(proposal, trial, result)
+
+    def _tell(self, proposal: Any, trial: Trial, result: Result) -> None:
         state = self._optuna.trial.TrialState
-        proposal = self._proposals.pop(trial.name, None)
-        if proposal is None:
-            return
         values = [value for _, value in self._evaluations(self._sweep.of(trial))]
         if result.status == "pruned":
             self._study.tell(proposal, state=state.PRUNED)
@@ -127,11 +129,15 @@ class Search:
         """Whether the pruner gives up a trial, asked at each new evaluation."""
         path = directory / "metrics.jsonl"
         size = path.stat().st_size if path.exists() else 0
-        seen, last = self._reported.get(trial.name, (0, -1))
-        if size == seen or trial.name not in self._proposals:
+        proposals = self._proposals.get(trial.name)
+        if proposals is None:
             return False
-        proposal = self._proposals[trial.name]
-        hopeless = False
+        proposal = proposals[0]
+        seen, last = self._reported.get(trial.name) or (0, self._told(proposal))
+        if size == seen:
+            return False
+        # What an earlier launcher reported may have been hopeless already.
+        hopeless = seen == 0 and last >= 0 and proposal.should_prune()
         for step, value in self._evaluations(directory):
             if step > last:
                 proposal.report(value, step)
@@ -139,6 +145,11 @@ class Search:
                 last = step
         self._reported[trial.name] = size, last
         return hopeless
+
+    def _told(self, proposal: Any) -> int:
+        """The last step at which a value was reported; -1 where none was."""
+        reported = self._study.trials[proposal.number].intermediate_values
+        return max(reported, default=-1)
 
     def _trial(self, overrides: Mapping[str, Any]) -> Trial:
         """The trial of a proposal, in the sweep."""
@@ -160,88 +171,9 @@ class Search:
         ]
 
 
-def make_sampler(text: str, already: int = 0) -> Any:
-    """The sampler of a spec: `tpe`, `random`, `gp` or `cmaes`, with a seed.
-
-    Args:
-      text: the spec.
-      already: proposals so far, which the seed is moved by.
-
-    Raises:
-      UsageError: an unknown name or argument.
-    """
-    samplers = _optuna().samplers
-
-    def tpe(*, seed: int = 0, startup: int = 10) -> Any:
-        return samplers.TPESampler(seed=seed + already, n_startup_trials=startup)
-
-    def random(*, seed: int = 0) -> Any:
-        return samplers.RandomSampler(seed=seed + already)
-
-    def cmaes(*, seed: int = 0) -> Any:
-        return samplers.CmaEsSampler(seed=seed + already)
-
-    def gp(*, seed: int = 0) -> Any:
-        return samplers.GPSampler(seed=seed + already)
-
-    table: Makers = {"tpe": tpe, "random": random, "cmaes": cmaes, "gp": gp}
-    return _made("sampler", text, table)
-
-
-def make_pruner(text: str) -> Any:
-    """The pruner of a spec: `asha`, `hyperband`, `median` or `none`.
-
-    Resources are training steps.
-
-    Raises:
-      UsageError: an unknown name or argument.
-    """
-    pruners = _optuna().pruners
-
-    def asha(*, first: int = 1, factor: int = 4) -> Any:
-        return pruners.SuccessiveHalvingPruner(
-            min_resource=first, reduction_factor=factor
-        )
-
-    def hyperband(*, first: int = 1, factor: int = 3) -> Any:
-        return pruners.HyperbandPruner(min_resource=first, reduction_factor=factor)
-
-    def median(*, startup: int = 5, first: int = 0) -> Any:
-        return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=first)
-
-    none = pruners.NopPruner
-    table: Makers = {
-        "asha": asha,
-        "hyperband": hyperband,
-        "median": median,
-        "none": none,
-    }
-    return _made("pruner", text, table)
-
-
-def _made(kind: str, text: str, table: Makers) -> Any:
-    try:
-        return spec.call(kind, text, table)
-    except UsageError:
-        raise
-    except (ValueError, ImportError) as error:  # whatever Optuna says of its arguments
-        raise UsageError(f"{kind} '{text}': {error}") from None
-
-
 def _distribution(optuna: ModuleType, given: Distribution) -> Any:
     kinds = optuna.distributions
     if given.values:
         return kinds.CategoricalDistribution(given.values)
     kind = kinds.IntDistribution if given.whole else kinds.FloatDistribution
     return kind(given.low, given.high, log=given.log)
-
-
-def _optuna() -> ModuleType:
-    try:
-        import optuna
-    except ImportError:
-        raise UsageError(
-            "a search needs Optuna; pip install 's2sjax[search]'"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna

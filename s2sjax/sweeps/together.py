@@ -35,6 +35,8 @@ class Hooks:
     passed: Callable[[], None]  # a dispatch has
     failed: Callable[[Member, str], None]
     tested: Callable[[Member, dict[str, float]], None]
+    prunes: Callable[[Member], bool]  # whether one is not worth its end
+    pruned: Callable[[Member], None]  # it is so; said again after a restart
     said: Callable[[str], None]
 
 
@@ -87,12 +89,13 @@ class Together:
                 evaluated, best = self._evaluate(state, best)
             step, before = self.step, self._running()
             for member in before:
-                member.ended = self._reason(member)
+                member.ended = self._reason(member, asked=evaluated)
             running = self._running()
             stopped = self.hooks.stop() or not running
             due = step % self.train.save_every == 0
             if before and (stopped or evaluated or due):
                 self._save(state, best)
+            self._tell_pruned()
             if stopped:
                 break
             state = self._dispatch(state, step)
@@ -107,12 +110,20 @@ class Together:
     def _running(self) -> list[Member]:
         return [member for member in self.members if not member.ended]
 
-    def _reason(self, member: Member) -> str:
+    def _reason(self, member: Member, *, asked: bool) -> str:
+        """Why a member takes no more steps; after an evaluation it may be pruned."""
         patience = self.train.patience
         if patience and member.progress.waited >= patience:
             return "patience"
-        done = member.step >= self.steps and member.progress.evaluated == member.step
-        return "done" if done else ""
+        if member.step >= self.steps and member.progress.evaluated == member.step:
+            return "done"
+        return "pruned" if asked and self.hooks.prunes(member) else ""
+
+    def _tell_pruned(self) -> None:
+        """Once the checkpoint says so: it has what the trial was given up with."""
+        for member in self.members:
+            if member.ended == "pruned":
+                self.hooks.pruned(member)
 
     def _evaluation_is_due(self) -> bool:
         step = self.step
@@ -210,46 +221,12 @@ class Together:
         for replica, member in enumerate(self.members):
             if not member.ended:
                 its = jax.tree.map(lambda leaf, r=replica: leaf[r, :count], columns)
-                norm = float(norms[replica])
-                self._advanced(member, its, norm, seconds / len(running))
+                norm, each = float(norms[replica]), seconds / len(running)
+                error = member.advanced(its, norm, each, self.steps)
+                if error:
+                    self.hooks.failed(member, error)
         self.hooks.passed()
         return state
-
-    def _advanced(
-        self, member: Member, reported: Any, norm: float, seconds: float
-    ) -> None:
-        """One member after a dispatch."""
-        finite = np.isfinite(reported.loss) & np.isfinite(reported.grad_norm)
-        finite[-1] &= np.isfinite(norm)
-        if not finite.all():
-            index = int(np.argmin(finite))
-            member.ended = "failed"
-            self.hooks.failed(
-                member,
-                f"training diverged at step {member.step + index + 1}: loss "
-                f"{reported.loss[index]}, gradient norm {reported.grad_norm[index]}",
-            )
-        progress = member.progress
-        member.progress = dataclasses.replace(
-            progress,
-            loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
-            tokens=progress.tokens + float(reported.tokens.sum(dtype=np.float64)),
-            seconds=progress.seconds + seconds,
-        )
-        member.step += len(reported.loss)
-        if member.ended:
-            # Sums that are not finite are no JSON, and nobody asks for them again.
-            member.progress = progress
-        elif member.step % self.train.log_every == 0 or member.step == self.steps:
-            member.log(
-                {
-                    "loss": member.progress.loss / max(member.progress.tokens, 1),
-                    "grad_norm": float(reported.grad_norm[-1]),
-                    "param_norm": norm,
-                    "learning_rate": float(reported.learning_rate[-1]),
-                    "seconds": round(member.progress.seconds, 3),
-                }
-            )
 
     def _count(self, step: int) -> int:
         train, pace = self.train, self.seconds_per_step

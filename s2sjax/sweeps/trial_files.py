@@ -15,12 +15,13 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from s2sjax import config as configs
-from s2sjax.errors import UsageError
+from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
-from s2sjax.training import atomic, run_files
+from s2sjax.training import atomic, journal, run_files
 
 TRIAL, RESULT, TEST, LOG = "trial.json", "result.json", "test.json", "log"
 ENDINGS = ("done", "failed", "pruned")
@@ -109,14 +110,17 @@ def read_result(directory: Path) -> Result | None:
 
 def test_metrics(directory: Path) -> dict[str, float]:
     """The numbers of `test.json`; empty where there is none, or half of one."""
-    return {
-        name: value
-        for name, value in run_files.read_object(directory / TEST).items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and name not in _ABOUT
-    }
+    return _numbers(run_files.read_object(directory / TEST))
+
+
+def last_validation(directory: Path) -> dict[str, float]:
+    """The numbers of the last evaluation on validation examples, with its step."""
+    try:
+        entries = journal.read(directory / "metrics.jsonl")
+    except RunError:  # damaged: the run says so when it goes on
+        return {}
+    valid = [entry for entry in entries if entry.get("kind") == "valid"]
+    return _numbers(valid[-1]) if valid else {}
 
 
 def has_begun(directory: Path) -> bool:
@@ -128,3 +132,14 @@ def has_begun(directory: Path) -> bool:
 def device(directory: Path) -> str:
     """What the run of a trial was begun on; empty where it has not begun."""
     return str(run_files.read_object(directory / run_files.RECORD).get("device", ""))
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and name not in _ABOUT
+    }

@@ -5,7 +5,7 @@ import pytest
 from s2sjax import config as configs
 from s2sjax.sweeps import choice as one_of
 from s2sjax.sweeps import definition, grid, membership, product, seeds
-from s2sjax.sweeps.backend_choice import begun, choose
+from s2sjax.sweeps.backend_choice import begun, choose, choose_search
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.source_code import SourceCode
 
@@ -69,3 +69,16 @@ def test_a_sweep_goes_on_as_it_was_begun(tmp_path, launched, there, expected):
     assert begun(path) == ""
     add(path, launched, **there)
     assert begun(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "name", "backend"),
+    [
+        (["seed", "train.learning_rate"], "copy", "batched"),
+        (["train.learning_rate", "model.cell"], "copy", "processes"),
+        (["train.learning_rate"], "digits_to_words", "processes"),
+    ],
+)
+def test_a_search_is_batched_where_all_proposals_share_a_program(space, name, backend):
+    chosen = choose_search(resolved([{}], name=name), space)
+    assert chosen.line.startswith(f"backend: {backend}, ")

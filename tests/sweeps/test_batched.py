@@ -23,6 +23,7 @@ from s2sjax.sweeps import (
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.groups import group
 from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
 from s2sjax.sweeps.together import Together
 from s2sjax.sweeps.watcher import Watcher
@@ -59,7 +60,7 @@ def launch(path, config, overrides, retry=False):
         ledger = Ledger(sweep)
         wanted = ("pending", "failed") if retry else ("pending",)
         left = [trial for trial in defined if ledger.status(trial) in wanted]
-        batched.run(sweep, ledger, left, Signals(), Watcher())
+        batched.run(sweep, ledger, Listed(left), Signals(), Watcher())
         return [
             (ledger.status(trial), ledger.results[trial.name], sweep.of(trial))
             for trial in defined

@@ -5,7 +5,7 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import definition, groups, trial
+from s2sjax.sweeps import choice, definition, groups, trial, uniform
 
 FILE = """
 from s2sjax.config import base_config, parse_arg
@@ -57,6 +57,20 @@ def refused(build, *arguments):
         build(*arguments)
     assert "\n" not in str(told.value)
     return str(told.value)
+
+
+def test_the_largest_trial_of_a_space_stands_for_it():
+    base = configs.resolve({"task": {"min_length": 6}, "train": {"steps": 5}})
+    space = {
+        "model.units": uniform(4, 64),
+        "task.cardinality": choice(5, 50, 10),
+        "model.cell": choice("gru", "lstm"),
+    }
+    largest = definition.largest(base, space)
+    assert largest.overrides == {"model.units": 64, "task.cardinality": 50}
+    # A length below the shortest cannot be; the base can.
+    too_short = definition.largest(base, {"task.length": uniform(4, 5)})
+    assert too_short.config == base
 
 
 def test_a_sweep_receives_the_resolved_config(file):

@@ -11,11 +11,13 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.processes import Processes
 from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.trial_files import Result
 from s2sjax.training import interruption
 
 optuna = pytest.importorskip("optuna")
 
-from s2sjax.sweeps.search import NAME, Search, make_pruner, make_sampler  # noqa: E402
+from s2sjax.sweeps.optuna_specs import make_pruner, make_sampler  # noqa: E402
+from s2sjax.sweeps.search import NAME, Search  # noqa: E402
 
 SPACE = {
     "train.learning_rate": log_uniform(1e-4, 1e-1),
@@ -119,6 +121,20 @@ def test_a_hopeless_trial_is_stopped(search):
     assert [states[rate] == "PRUNED" for rate in rates] == [
         status == "pruned" for status in ran.status
     ]
+
+
+def test_two_proposals_of_one_run_are_one_trial(tmp_path, base):
+    with SweepDirectory(tmp_path / "sweep") as sweep:
+        space = {"model.units": choice(4, 5)}
+        to = (sweep, Ledger(sweep), base, space, "random", "none", 9)
+        source = Search(*to, lambda trial, path: "command")
+        trials = [source.next(), source.next()]
+        # Both are running, so that the seven other proposals wait for them.
+        assert len(set(trials)) == 2 and source.next() is None
+        for trial in trials:
+            source.ended(trial, Result("failed"))
+        states = [trial.state.name for trial in source._study.trials]
+        assert states == ["FAIL"] * 9 and source.trials == trials
 
 
 def test_failures_are_told_too(search):

@@ -1,0 +1,167 @@
+"""Trials in one program that a source proposes, and gives up before their end."""
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+
+from s2sjax import config as configs
+from s2sjax.errors import RunError
+from s2sjax.sweeps import batched, definition, log_uniform, membership, trial_files
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.source import Listed
+from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.watcher import Watcher
+from s2sjax.training import journal
+from s2sjax.training.interruption import SIGNALS, Signals
+from s2sjax.training.trained import open_trained
+
+SPACE = {"train.learning_rate": log_uniform(1e-4, 1e-1)}
+RATES = [{"train.learning_rate": rate} for rate in (0.01, 0.02, 0.03, 0.04)]
+
+
+@pytest.fixture(scope="module")
+def base():
+    return configs.resolve(
+        {
+            "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
+            "model": {"units": 4, "embedding": 3},
+            "train": {"steps": 15, "batch_size": 4, "eval_every": 5, "metric": "nll"},
+            "decode": {"batch_size": 16},
+        }
+    )
+
+
+class Choosy(Listed):
+    """Gives up some trials at their first evaluation, and notes what it is told."""
+
+    def __init__(self, trials, hopeless=()):
+        super().__init__(trials)
+        self.hopeless, self.told, self.given = hopeless, [], []
+
+    def next(self):
+        self.given += [trial := super().next()]
+        return trial
+
+    def prunes(self, trial, directory):
+        assert trial.name not in [name for name, _ in self.told]
+        return trial.index in self.hopeless
+
+    def ended(self, trial, result):
+        self.told.append((trial.name, result.status))
+
+
+@contextlib.contextmanager
+def opened(path):
+    with SweepDirectory(path) as sweep:
+        sweep.launches or sweep.record_launch(["test"], SourceCode("0", "", ""), [])
+        yield sweep, Ledger(sweep)
+
+
+def launch(path, base, hopeless=(), at_once=None):
+    with opened(path) as (sweep, ledger):
+        trials, _ = sweep.add(definition.resolve(base, RATES), lambda trial, path: "")
+        source = Choosy([t for t in trials if t.name not in ledger.results], hopeless)
+        batched.run(sweep, ledger, source, Signals(), Watcher(), at_once)
+        return SimpleNamespace(
+            status=[ledger.status(trial) for trial in trials],
+            results=[ledger.results[trial.name] for trial in trials],
+            runs=[sweep.of(trial) for trial in trials],
+            groups=membership.read(path, trials),
+            source=source,
+        )
+
+
+def lines(run):
+    found = journal.read(run / "metrics.jsonl")
+    for line in found:
+        line.pop("seconds", None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base, tmp_path_factory):
+    return launch(tmp_path_factory.mktemp("sweep") / "whole", base)
+
+
+def test_a_pruned_trial_is_masked_and_recorded(base, undisturbed, tmp_path):
+    ran = launch(tmp_path / "sweep", base, hopeless=[1, 2], at_once=2)
+    assert ran.status == ["done", "pruned", "pruned", "done"]
+    assert [len(group.trials) for group in ran.groups] == [2, 2]
+    assert sorted(ran.source.told) == [
+        (run.name, status) for run, status in zip(ran.runs, ran.status, strict=True)
+    ]
+    pairs = zip(ran.status, ran.runs, undisturbed.runs, strict=True)
+    for status, run, whole in pairs:
+        until = 5 if status == "pruned" else 15
+        expected = [line for line in lines(whole) if line["step"] <= until]
+        assert lines(run) == expected and lines(run)[-1]["step"] == until
+        assert open_trained(run, "last").step == until
+        assert (run / "test.json").exists() == (status == "done")
+    # The numbers of a pruned trial are those of its last validation.
+    result, (first, *_) = ran.results[1], lines(ran.runs[1])
+    assert first["kind"] == "valid" and result.metrics["step"] == 5
+    assert result.metrics["nll"] == first["nll"] and result.seconds > 0
+    assert ran.results[0].metrics == undisturbed.results[0].metrics
+
+
+def test_a_group_is_not_asked_for_before_the_one_before_it_ended(base, tmp_path):
+    with opened(tmp_path / "sweep") as (sweep, ledger):
+        trials, _ = sweep.add(definition.resolve(base, RATES[:2]), lambda *_: "")
+        source, signals = Choosy(trials), Signals()
+        source.ended = lambda trial, result: setattr(signals, "received", SIGNALS[0])
+        batched.run(sweep, ledger, source, signals, Watcher(), 1)
+        assert source.given == trials[:1] and ledger.status(trials[1]) == "pending"
+
+
+def test_a_launcher_that_dies_when_it_gives_up_a_trial(
+    base, undisturbed, tmp_path, monkeypatch
+):
+    path = tmp_path / "sweep"
+    with monkeypatch.context() as patch:
+        # The checkpoint says that it is over, and its result does not.
+        patch.setattr(trial_files, "write_result", full)
+        with pytest.raises(RunError, match="No space left"):
+            launch(path, base, hopeless=[1])
+    ran = launch(path, base, at_once=2)
+    assert ran.status == ["done", "pruned", "done", "done"]
+    assert ran.results[1].metrics["step"] == 5 and len(ran.groups) == 1
+    assert lines(ran.runs[0]) == lines(undisturbed.runs[0])
+    assert len(ran.source.told) == 4
+
+
+def full(directory, result):
+    raise OSError(28, "No space left on device")
+
+
+def test_optuna_proposes_groups_and_goes_on_where_it_was_stopped(base, tmp_path):
+    pytest.importorskip("optuna")
+    from s2sjax.sweeps.search import Search
+
+    def run(most, stop_after=None):
+        with opened(tmp_path / "sweep") as (sweep, ledger):
+            to = (base, SPACE, "random", "median:startup=1,first=1", most)
+            source = Search(sweep, ledger, *to, lambda trial, path: "")
+            signals, asked, prunes = Signals(), [], source.prunes
+
+            def counted(trial, directory):
+                asked.append(trial)
+                if len(asked) == stop_after:
+                    signals.received = SIGNALS[0]
+                return prunes(trial, directory)
+
+            source.prunes = counted
+            batched.run(sweep, ledger, source, signals, Watcher(), 3)
+            # With one value before them the worse of a group are given up.
+            return [ledger.status(trial) for trial in source.trials], source._study
+
+    statuses, study = run(6, stop_after=8)
+    assert statuses[:3] == ["done"] * 3 and "pending" in statuses[3:]
+    statuses, study = run(6)
+    assert "pending" not in statuses and "pruned" in statuses
+    states = {"COMPLETE": "done", "PRUNED": "pruned"}
+    assert [states[t.state.name] for t in study.trials] == statuses
+    assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
+    for proposal in study.trials:
+        assert set(proposal.intermediate_values) <= {5, 10}
