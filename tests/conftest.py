@@ -4,6 +4,17 @@ import os
 
 from s2sjax import environment
 
+# Most of the time goes into compiling programs that run once, so that the compiler is
+# told to hurry; a flag that is given wins, to try what users run.
+HURRY = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_prefer_vector_width=128",
+)
+given = os.environ.get("XLA_FLAGS", "").split()
+names = {flag.partition("=")[0] for flag in given}
+given += [flag for flag in HURRY if flag.partition("=")[0] not in names]
+os.environ["XLA_FLAGS"] = " ".join(given)
 environment.prepare(os.environ, threads=1)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault(
