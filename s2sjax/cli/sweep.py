@@ -93,9 +93,11 @@ def main(parsed: Parsed) -> int:
 
 def _search(parsed: Parsed, path: Path | None) -> int:
     from s2sjax.cli import sweep_backend
-    from s2sjax.sweeps import definition
+    from s2sjax.sweeps import definition, optuna_specs
 
     assert parsed.config is not None
+    optuna_specs.make_sampler(parsed.values.search)
+    optuna_specs.make_pruner(parsed.values.pruner or "none")
     space = definition.space(parsed.config_file, parsed.config)
     largest = definition.largest(parsed.config, space)
     choice = sweep_backend.prepare(parsed, [largest], path, space)
@@ -146,7 +148,10 @@ def _kept(path: Path | None) -> "list[Trial]":
         raise UsageError(
             f"--workdir={path} is not a sweep; give --config=FILE to start one"
         )
-    return directory.read_trials(path)
+    trials = directory.read_trials(path)
+    if not trials:
+        raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")
+    return trials
 
 
 def command(parsed: Parsed, trial: "Trial", workdir: str | os.PathLike[str]) -> str:

@@ -32,8 +32,7 @@ def prepare(
     """
     choice = _choice(parsed, trials, sweep, space)
     before = os.environ.get("XLA_FLAGS")
-    if choice.is_batched:
-        _split_cpu(trials, quiet=parsed.values.dry_run)
+    lines = _split_cpu(trials) if choice.is_batched else []
     if not choice.is_batched or parsed.values.dry_run:
         leave_devices()
 
@@ -41,17 +40,17 @@ def prepare(
 
     if parsed.config is not None:
         checks.check(trials)
-    if not choice.is_batched or not (choice.is_free or parsed.config):
-        return choice
-    if parsed.values.dry_run and gpus(os.environ):
-        return choice  # whose memory is known once they are taken
-    try:
-        batched.check(trials)
-    except UsageError as error:
-        if not (choice.is_free and _on_cpu()):
-            raise
-        _restore(before)  # for the processes that are started
-        return Choice("processes", f"since {error}", is_free=True)
+    # The memory of a GPU is known once it is taken.
+    can_be_checked = not (parsed.values.dry_run and gpus(os.environ))
+    if choice.is_batched and (choice.is_free or parsed.config) and can_be_checked:
+        try:
+            batched.check(trials)
+        except UsageError as error:
+            if not (choice.is_free and _on_cpu()):
+                raise
+            _restore(before)  # for the processes that are started
+            return Choice("processes", f"since {error}", is_free=True)
+    start.warn([] if parsed.values.dry_run else lines)
     return choice
 
 
@@ -70,14 +69,15 @@ def _choice(
     return choose_search(trials, space) if space else choose(trials)
 
 
-def _split_cpu(trials: Sequence[Trial], *, quiet: bool) -> None:
-    """The flags of trials that share a process: a device of the CPU for each core."""
+def _split_cpu(trials: Sequence[Trial]) -> list[str]:
+    """Sets the flags of trials that share a process: a device of the CPU for each
+    core. What to say of them.
+    """
     deterministic = any(trial.config.train.deterministic for trial in trials)
     cores = len(environment.cores())
-    lines = environment.prepare(
+    return environment.prepare(
         os.environ, threads=1, deterministic=deterministic, devices=cores
     )
-    start.warn([] if quiet else lines)
 
 
 def leave_devices() -> None:

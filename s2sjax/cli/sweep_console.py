@@ -26,8 +26,11 @@ class SweepConsole(Watcher):
     """On a terminal one table that is redrawn; elsewhere a line for each trial.
 
     Args:
-      trials: of the sweep.
+      trials: of the sweep; a search adds to them.
       ledger: how they stand.
+      metric: what the best is chosen by.
+      most: how many trials there will be; None: as many as there are.
+      waiting: how many of them this launch is to train; None: those without an end.
       quiet: show nothing, for those who read the JSON.
       screen: where; None: standard output.
     """
@@ -37,12 +40,17 @@ class SweepConsole(Watcher):
         trials: Sequence[Trial],
         ledger: Ledger,
         *,
+        metric: str = "exact",
+        most: int | None = None,
+        waiting: int | None = None,
         quiet: bool = False,
         screen: Screen | None = None,
     ):
-        self._trials, self._ledger, self._quiet = trials, ledger, quiet
+        self.trials, self._ledger, self._quiet = trials, ledger, quiet
         self._screen = Screen() if screen is None else screen
-        self._metric = trials[0].config.train.metric if trials else "exact"
+        self._metric = metric
+        self._most = len(trials) if most is None else most
+        self._waiting = self._most - self._over() if waiting is None else waiting
         self._ended = 0  # trials in this launch
         self._begun = self._drawn = time.monotonic()
         self._live: Live | None = None
@@ -59,7 +67,7 @@ class SweepConsole(Watcher):
             return
         what = result.error if result.status == "failed" else self._value(result)
         parts = [
-            f"{self._over():,} of {len(self._trials):,}",
+            f"{self._over():,} of {self._most:,}",
             f"{result.status} {trial.name}",
             cut(what, 200),
             f"took {duration(result.seconds)}",
@@ -80,7 +88,7 @@ class SweepConsole(Watcher):
             return
         counts = self._counts()
         self.said(f"{sweep.path}: {', '.join(f'{n:,} {s}' for s, n in counts.items())}")
-        failed = [t for t in self._trials if self._ledger.status(t) == "failed"]
+        failed = [t for t in self.trials if self._ledger.status(t) == "failed"]
         for trial in failed[:FAILURES]:
             error = cut(self._ledger.results[trial.name].error, 300)
             self.said(f"  failed: {trial.name}: {error}")
@@ -100,14 +108,11 @@ class SweepConsole(Watcher):
             self.said(f"  s2sjax sweep  --workdir={sweep.path} --retry_failed")
 
     def __enter__(self) -> "SweepConsole":
-        waiting = self._ledger.count("pending", self._trials)
-        over = self._over()
+        over = self._most - self._waiting
         self.said(
-            f"{len(self._trials):,} trials"
+            f"{self._most:,} trials"
             + f", {over:,} of them ended before" * bool(over)
-            + f"; {waiting:,} to go"
-            if self._trials
-            else "the first search here"
+            + f"; {self._waiting:,} to go"
         )
         if self._screen.terminal and not self._quiet:
             self._live = Live(
@@ -132,20 +137,20 @@ class SweepConsole(Watcher):
             self._live = None
 
     def _counts(self) -> dict[str, int]:
-        statuses = [self._ledger.status(trial) for trial in self._trials]
+        statuses = [self._ledger.status(trial) for trial in self.trials]
         known = ("done", "running", "pending", "failed", "pruned")
         return {s: statuses.count(s) for s in known if s == "done" or s in statuses}
 
     def _over(self) -> int:
-        return sum(trial.name in self._ledger.results for trial in self._trials)
+        return sum(trial.name in self._ledger.results for trial in self.trials)
 
     def _rate(self) -> float:
         """Trials a second in this launch."""
         return self._ended / max(time.monotonic() - self._begun, 1e-9)
 
     def _left(self) -> str:
-        waiting = len(self._trials) - self._over()
-        if not waiting or not self._ended:
+        waiting = self._waiting - self._ended
+        if waiting <= 0 or not self._ended:
             return ""
         return f"left {duration(waiting / self._rate())}"
 
@@ -159,7 +164,7 @@ class SweepConsole(Watcher):
     def _best(self) -> Trial | None:
         found = {
             trial.name: self._ledger.results[trial.name].metrics.get(self._metric)
-            for trial in self._trials
+            for trial in self.trials
             if self._ledger.status(trial) == "done"
         }
         known = {name: value for name, value in found.items() if value is not None}
@@ -167,7 +172,7 @@ class SweepConsole(Watcher):
             return None
         choose = min if self._metric in LOWER else max
         best = choose(known, key=known.__getitem__)
-        return next(trial for trial in self._trials if trial.name == best)
+        return next(trial for trial in self.trials if trial.name == best)
 
     def _table(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -177,7 +182,7 @@ class SweepConsole(Watcher):
         table.add_row("trials", "  ".join(f"{n:,} {s}" for s, n in counts.items()))
         pace = f"{self._rate() * 3600:,.0f} an hour" if self._ended else "not known yet"
         table.add_row("rate", "  ".join(filter(None, (pace, self._left()))))
-        running = [t.name for t in self._trials if t.name in self._ledger.running]
+        running = [t.name for t in self.trials if t.name in self._ledger.running]
         for name in running[:8]:
             table.add_row("running", Text(name))
         best = self._best()

@@ -14,7 +14,6 @@ from s2sjax.sweeps import (
     backends,
     batched,
     directory,
-    optuna_specs,
     scheduler,
     source_code,
 )
@@ -39,7 +38,11 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
             _warn(_told(sweep, trials, added))
         ledger = Ledger(sweep)
         left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
-        return _run(parsed, sweep, ledger, Listed(left), trials, pool, values.workers)
+        metric = trials[0].config.train.metric
+        console = SweepConsole(
+            trials, ledger, metric=metric, waiting=len(left), quiet=values.json
+        )
+        return _run(parsed, sweep, ledger, Listed(left), console, pool, values.workers)
 
 
 def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) -> int:
@@ -47,8 +50,6 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
     values = parsed.values
     assert parsed.config is not None
     pruner = values.pruner or "none"
-    optuna_specs.make_sampler(values.search)
-    optuna_specs.make_pruner(pruner)
     with _opened(parsed, choice) as (sweep, pool):
         ledger = Ledger(sweep)
         source = Search(
@@ -61,8 +62,12 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
             values.max_trials,
             _commander(parsed),
         )
+        metric, most = parsed.config.train.metric, values.max_trials
+        console = SweepConsole(
+            source.trials, ledger, metric=metric, most=most, quiet=values.json
+        )
         at_once = values.workers or (batched.proposals() if pool is None else None)
-        return _run(parsed, sweep, ledger, source, source.trials, pool, at_once)
+        return _run(parsed, sweep, ledger, source, console, pool, at_once)
 
 
 def _run(
@@ -70,20 +75,19 @@ def _run(
     sweep: SweepDirectory,
     ledger: Ledger,
     source: Source,
-    trials: Sequence[Trial],
+    console: SweepConsole,
     pool: Pool | None,
     at_once: int | None,
 ) -> int:
     """Runs what a source gives, in a pool or in this process; the exit code."""
     values, to = parsed.values, (sweep, ledger, source)
     budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
-    console = SweepConsole(trials, ledger, quiet=values.json)
     with interruption.watch() as signals, console:
         if pool is None:
             batched.run(*to, signals, console, at_once)
         else:
             scheduler.run(*to, pool, _train, signals, budgets, console)
-    return _ended(parsed, sweep, ledger, trials, signals, console)
+    return _ended(parsed, sweep, ledger, signals, console)
 
 
 @contextlib.contextmanager
@@ -112,11 +116,11 @@ def _ended(
     parsed: Parsed,
     sweep: SweepDirectory,
     ledger: Ledger,
-    trials: Sequence[Trial],
     signals: interruption.Signals,
     console: SweepConsole,
 ) -> int:
     """Says how the sweep ended; the exit code."""
+    trials = console.trials
     console.summarise(sweep, stopped=bool(signals.received))
     if parsed.values.json:
         statuses = ("done", "failed", "pruned", "pending")

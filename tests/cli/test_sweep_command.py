@@ -15,7 +15,7 @@ from s2sjax.sweeps.pool import is_held
 
 FILE = """
 from s2sjax.config import base_config, parse_arg
-from s2sjax.sweeps import grid, seeds
+from s2sjax.sweeps import grid, log_uniform, seeds
 
 def get_config(arg=None):
     config = base_config()
@@ -45,6 +45,9 @@ def sweep_task(config):
 
 def sweep_epochs(config):
     return [{"train.steps": None, "train.epochs": 2}]
+
+def search(config):
+    return {"train.learning_rate": log_uniform(0.01, 0.1)}
 
 def sweep_nothing(config):
     return []
@@ -99,6 +102,8 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--sweep=unit"], "did you mean 'units'?"),
         (["--backend=procesess"], "did you mean 'processes'?"),
         (["--workers=1000", "--backend=processes"], "--workers=1000: this machine has"),
+        (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
+        (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),
     ],
 )

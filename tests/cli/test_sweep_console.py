@@ -23,7 +23,7 @@ def show(tmp_path, *, terminal, metric="exact"):
             lambda trial, path: f"s2sjax train --config.seed={trial.config.seed}",
         )
         ledger = Ledger(sweep)
-        console = SweepConsole(trials, ledger, screen=screen)
+        console = SweepConsole(trials, ledger, metric=metric, screen=screen)
         with console:
             for trial, result in zip(
                 trials,
@@ -57,6 +57,29 @@ def test_lines_without_control_characters(tmp_path):
     assert "2 done, 1 pending, 1 failed" in said and "best: exact 75.00 %" in said
     assert "  s2sjax train --config.seed=2" in lines
     assert lines[-1].endswith("--retry_failed")
+
+
+def test_what_is_tried_again_is_to_go(tmp_path):
+    base = configs.resolve({"train": {"steps": 4}})
+    file = io.StringIO()
+    with SweepDirectory(tmp_path) as sweep:
+        trials, _ = sweep.add(definition.resolve(base, seeds(3)), lambda *_: "")
+        ledger = Ledger(sweep)
+        for trial, status in zip(trials, ("failed", "pruned", "done"), strict=True):
+            ledger.end(trial, Result(status, {"exact": 0.5}))
+        screen = Screen(file, terminal=False, width=100)
+        with SweepConsole(trials, ledger, waiting=1, screen=screen) as console:
+            result = Result("done", {"exact": 0.5})
+            ledger.begin(trials[0])
+            ledger.end(trials[0], result)
+            console.ended(trials[0], result)
+        # A search has few of its trials when it begins.
+        with SweepConsole(trials, ledger, most=9, screen=screen):
+            pass
+    first, second, third = file.getvalue().splitlines()
+    assert first == "3 trials, 2 of them ended before; 1 to go"
+    assert second.startswith("3 of 3  done ") and "left" not in second
+    assert third == "9 trials, 3 of them ended before; 6 to go"
 
 
 def test_less_is_better_where_it_is(tmp_path):
