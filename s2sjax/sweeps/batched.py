@@ -69,7 +69,8 @@ def run(
             while waiting and not signals.received:
                 group, names = waiting.popleft()
                 trained |= names
-                GroupRun(group, names, sweep, ledger, source, signals, watcher).run()
+                to = (sweep, ledger, source, signals, watcher)
+                waiting.extendleft(reversed(GroupRun(group, names, *to).run()))
     finally:
         ledger.write()
 

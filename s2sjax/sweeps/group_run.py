@@ -3,23 +3,28 @@
 import contextlib
 import dataclasses
 import sys
+from pathlib import Path
 
 import jax
 from jax.errors import JaxRuntimeError
 
 from s2sjax.config import Config
 from s2sjax.errors import RunError
-from s2sjax.sweeps import groups, trial_files
+from s2sjax.sweeps import groups, membership, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
 from s2sjax.sweeps.source import Source
 from s2sjax.sweeps.together import Hooks, Together
+from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training import directory, provenance, slices
 from s2sjax.training.interruption import Signals
+from s2sjax.training.replicas import padded_size
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # as XLA calls it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +39,34 @@ class GroupRun:
     signals: Signals
     watcher: Watcher
 
-    def run(self) -> None:
+    def run(self) -> list[tuple[Membership, set[str]]]:
         """To the end of every trial, or until a signal.
+
+        Returns:
+          The groups to train in place of this one, where it did not fit into memory
+          in spite of the estimate; else none.
 
         Raises:
           RunError: the disk is full.
         """
+        try:
+            reason = self._train()
+        finally:
+            running = [t for t in self.group.trials if t.name in self.ledger.running]
+            for trial in running:
+                self.ledger.pause(trial)
+        if not reason or not running:
+            return []
+        can_be_split = len(self.group.trials) > 1 and not self.group.has_saved
+        if OUT_OF_MEMORY in reason and can_be_split:
+            return self._split(running, reason)
+        for trial in running:
+            self._end(trial, self.sweep.of(trial), Result("failed", error=reason))
+        return []
+
+    def _train(self) -> str:
+        """Why jax gave up; nothing where it did not."""
         widest = groups.Group(self.group.trials).widest
-        members: list[Member] = []
         try:
             members = self._begin()
             with _precision(widest):
@@ -49,15 +74,28 @@ class GroupRun:
         except OSError as error:
             what = f"cannot write to {self.group.path}"
             raise RunError(f"{what}: {error.strerror}") from None
-        except JaxRuntimeError as error:  # out of memory, in spite of the estimate
-            reason = str(error).partition("\n")[0]
-            for member in members:
-                if member.trial.name in self.ledger.running:
-                    self._failed(member, reason)
-        finally:
-            for trial in self.group.trials:
-                if trial.name in self.ledger.running:
-                    self.ledger.pause(trial)
+        except JaxRuntimeError as error:
+            return str(error).partition("\n")[0]
+        return ""
+
+    def _split(
+        self, trials: list[Trial], reason: str
+    ) -> list[tuple[Membership, set[str]]]:
+        """Two groups, from their first step on, in place of this one."""
+        half = (len(trials) + 1) // 2
+        parts = [part for part in (trials[:half], trials[half:]) if part]
+        count = len(self.group.trials)
+        self.watcher.said(
+            f"{count} trials do not fit into memory together ({reason}); they are "
+            f"trained in parts of {half}"
+        )
+        devices = len(jax.devices())
+        made = [
+            membership.write(self.sweep.path, part, padded_size(len(part), devices))
+            for part in parts
+        ]
+        membership.forget(self.group)
+        return [(group, {trial.name for trial in group.trials}) for group in made]
 
     def _begin(self) -> list[Member]:
         environment = provenance.describe(["s2sjax", *sys.argv[1:]])
@@ -82,8 +120,8 @@ class GroupRun:
         return Hooks(
             stop=lambda: self.signals.received is not None,
             passed=self._passed,
-            failed=self._failed,
-            tested=lambda member, found: self._end(member, "done", found),
+            failed=lambda member, error: self._over(member, "failed", error=error),
+            tested=lambda member, found: self._over(member, "done", found),
             prunes=lambda m: self.source.prunes(m.trial, m.directory),
             pruned=self._pruned,
             said=self.watcher.said,
@@ -93,26 +131,25 @@ class GroupRun:
         self.watcher.passed()
         self.ledger.passed()
 
-    def _failed(self, member: Member, error: str) -> None:
-        self._end(member, "failed", {}, error)
-
     def _pruned(self, member: Member) -> None:
-        self._end(member, "pruned", trial_files.last_validation(member.directory))
+        self._over(member, "pruned", trial_files.last_validation(member.directory))
 
-    def _end(
-        self, member: Member, status: str, found: dict[str, float], error: str = ""
+    def _over(
+        self,
+        member: Member,
+        status: str,
+        found: dict[str, float] | None = None,
+        error: str = "",
     ) -> None:
+        seconds = round(member.progress.seconds, 3)
+        result = Result(status, found or {}, seconds, error=error)
+        self._end(member.trial, member.directory, result)
+
+    def _end(self, trial: Trial, directory: Path, result: Result) -> None:
         """Tells a trial's end, once."""
-        trial = member.trial
         if trial.name in self.ledger.results:
             return
-        result = Result(
-            status,
-            found,
-            seconds=round(member.progress.seconds, 3),
-            device=trial_files.device(member.directory),
-            error=error,
-        )
+        result = dataclasses.replace(result, device=trial_files.device(directory))
         self.ledger.end(trial, result)
         self.source.ended(trial, result)
         self.watcher.ended(trial, result)

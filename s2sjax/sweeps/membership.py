@@ -7,6 +7,7 @@ Imports no jax.
 """
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,12 @@ class Membership:
     def checkpoints(self) -> Path:
         """Where its stacked checkpoint is."""
         return self.path / "checkpoints"
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint beyond the first one, of the start."""
+        saved = self.checkpoints.glob("*")
+        return any(path.name.isdecimal() and int(path.name) > 0 for path in saved)
 
 
 def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
@@ -67,3 +74,16 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror}") from None
     return Membership(path, tuple(trials), size)
+
+
+def forget(group: Membership) -> None:
+    """Takes a group away whose trials are in others now.
+
+    Raises:
+      RunError: it could not be.
+    """
+    try:
+        (group.path / GROUP).unlink()  # first, since without it there is no group
+        shutil.rmtree(group.path)
+    except OSError as error:
+        raise RunError(f"cannot remove {group.path}: {error.strerror}") from None

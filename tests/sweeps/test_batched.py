@@ -15,6 +15,7 @@ from s2sjax.sweeps import (
     batched,
     definition,
     grid,
+    membership,
     product,
     programs,
     seeds,
@@ -22,7 +23,7 @@ from s2sjax.sweeps import (
 )
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.groups import group
-from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.ledger import NAME, Ledger
 from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
 from s2sjax.sweeps.together import Together
@@ -50,7 +51,7 @@ def base(**train):
     return configs.resolve({**BASE, "train": {**BASE["train"], **train}})
 
 
-def launch(path, config, overrides, retry=False):
+def launch(path, config, overrides, retry=False, watcher=None):
     """Runs a sweep in this process; statuses, results and directories by number."""
     with SweepDirectory(path) as sweep:
         defined, _ = sweep.add(
@@ -60,7 +61,7 @@ def launch(path, config, overrides, retry=False):
         ledger = Ledger(sweep)
         wanted = ("pending", "failed") if retry else ("pending",)
         left = [trial for trial in defined if ledger.status(trial) in wanted]
-        batched.run(sweep, ledger, Listed(left), Signals(), Watcher())
+        batched.run(sweep, ledger, Listed(left), Signals(), watcher or Watcher())
         return [
             (ledger.status(trial), ledger.results[trial.name], sweep.of(trial))
             for trial in defined
@@ -156,6 +157,60 @@ def test_out_of_memory_is_a_failure_of_its_trials_alone(tmp_path, monkeypatch):
     found = launch(tmp_path, base(), [{"model.units": 5}, {"model.units": 6}])
     assert [status for status, *_ in found] == ["failed", "done"]
     assert found[0][1].error == "RESOURCE_EXHAUSTED: out of memory"
+
+
+def test_a_group_that_does_not_fit_is_taken_in_parts(tmp_path, monkeypatch):
+    said, together = [], []
+
+    def two_fit(self):
+        seeds_ = [member.trial.config.seed for member in self.members]
+        together.append(seeds_)
+        if len(seeds_) > 2 or 4 in seeds_:
+            raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
+        for member in self.members:
+            self.hooks.tested(member, {"exact": 1.0})
+
+    monkeypatch.setattr(Together, "run", two_fit)
+    watcher = Watcher()
+    watcher.said = said.append
+    found = launch(tmp_path, base(), seeds(5), watcher=watcher)
+    assert together == [[*range(5)], [0, 1, 2], [0, 1], [2], [3, 4], [3], [4]]
+    assert [status for status, *_ in found] == ["done"] * 4 + ["failed"]
+    assert found[4][1].error == "RESOURCE_EXHAUSTED: out of memory"
+    assert [line.partition(" do not fit")[0] for line in said] == [
+        "5 trials",
+        "3 trials",
+        "2 trials",
+    ]
+    with SweepDirectory(tmp_path) as sweep:
+        kept = membership.read(tmp_path, sweep.trials)
+    seeds_ = [[trial.config.seed for trial in group.trials] for group in kept]
+    assert sorted(seeds_) == [[0, 1], [2], [3], [4]]
+
+
+def test_a_group_that_has_saved_is_not_taken_apart(tmp_path, monkeypatch):
+    def too_large(self):
+        for number in range(2):
+            (self.checkpoints.directory / str(number)).mkdir()
+        raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    monkeypatch.setattr(Together, "run", too_large)
+    found = launch(tmp_path, base(), seeds(3))
+    assert [status for status, *_ in found] == ["failed"] * 3
+    assert len(list((tmp_path / "groups").iterdir())) == 1
+
+
+def test_trials_run_while_they_compile(tmp_path, monkeypatch):
+    rows = []
+
+    def run(self):
+        rows.extend(map(json.loads, (tmp_path / NAME).read_text().splitlines()))
+        for member in self.members:
+            self.hooks.tested(member, {"exact": 1.0})
+
+    monkeypatch.setattr(Together, "run", run)
+    launch(tmp_path, base(), seeds(3))
+    assert [row["status"] for row in rows] == ["running"] * 3
 
 
 def test_only_tasks_that_are_generated(tmp_path):
