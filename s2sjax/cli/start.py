@@ -35,6 +35,9 @@ def reading(workdir: str) -> Config:
     from s2sjax.training import directory
 
     run = directory.open_for_reading(workdir)
+    # Batches are read side by side, a core each (see `training.batches`): their
+    # products on one thread give 1.1 to 1.2 times the sequences per second.
+    environment.prepare(os.environ, threads=1)
     prepare(run.config.train, recorded_flags(run.record), quiet=True)
     return run.config
 
