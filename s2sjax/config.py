@@ -7,6 +7,7 @@ so that flags which must precede it can be chosen from a config.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -148,7 +149,7 @@ def canonical_json(config: Config) -> str:
 
     Fields that are `ADDED` are left out where they are unset.
     """
-    values = dataclasses.asdict(config)
+    values = _nested(config)
     for path in ADDED:
         group, _, name = path.rpartition(".")
         if values[group][name] is None:
@@ -167,11 +168,7 @@ def flatten(config: Config | ConfigDict) -> dict[str, Any]:
     >>> flatten(base_config())["model.units"]
     128
     """
-    given = (
-        config.to_dict()
-        if isinstance(config, ConfigDict)
-        else dataclasses.asdict(config)
-    )
+    given = config.to_dict() if isinstance(config, ConfigDict) else _nested(config)
     flat = dict(_flatten(given, ""))
     return {path: flat[path] for path in fields() if path in flat} | flat
 
@@ -183,7 +180,7 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def _build(cls: type, prefix: str, values: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return cls(
         **{
             item.name: (
@@ -194,6 +191,19 @@ def _build(cls: type, prefix: str, values: dict[str, Any]) -> Any:
             for item in dataclasses.fields(cls)
         }
     )
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _nested(config: Any) -> dict[str, Any]:
+    """As `dataclasses.asdict` has it, which copies every value."""
+    return {
+        name: _nested(value) if dataclasses.is_dataclass(value) else value
+        for name, value in vars(config).items()
+    }
 
 
 def _flatten(node: Any, prefix: str) -> typing.Iterator[tuple[str, Any]]:

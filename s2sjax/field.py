@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
+import functools
 import math
+import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from s2sjax.errors import UsageError, unknown
@@ -46,9 +49,10 @@ class Field:
         return f"{kind}, or none" if self.optional else kind
 
 
-def fields() -> dict[str, Field]:
-    """All fields of the schema by dotted path, in order."""
-    return {field.path: field for field in _fields(Config, "")}
+@functools.cache
+def fields() -> Mapping[str, Field]:
+    """All fields of the schema by dotted path, in order; nobody can change them."""
+    return types.MappingProxyType({field.path: field for field in _fields(Config, "")})
 
 
 def coerced(field: Field, value: Any) -> Any:
