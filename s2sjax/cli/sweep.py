@@ -31,7 +31,7 @@ COMMAND = Command(
         ),
         Flag(
             "workers",
-            "trials at a time, or in one program; unset: what fits",
+            "processes at a time, or proposals of a search; unset: what fits",
             type=int,
             least=1,
         ),

@@ -3,22 +3,24 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2sjax import environment
 from s2sjax.cli import start
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
-from s2sjax.sweeps.backend_choice import Choice, begun, choose, choose_search
-from s2sjax.sweeps.processes import gpus
-from s2sjax.sweeps.trial import Trial
+
+if TYPE_CHECKING:
+    from s2sjax.sweeps.backend_choice import Choice
+    from s2sjax.sweeps.trial import Trial
 
 
 def prepare(
     parsed: Parsed,
-    trials: Sequence[Trial],
+    trials: "Sequence[Trial]",
     sweep: Path | None,
     space: Collection[str] = (),
-) -> Choice:
+) -> "Choice":
     """The backend that was asked for, or the one that is chosen; checks the trials.
 
     Args:
@@ -37,6 +39,7 @@ def prepare(
         leave_devices()
 
     from s2sjax.sweeps import batched, checks
+    from s2sjax.sweeps.processes import gpus
 
     if parsed.config is not None:
         checks.check(trials)
@@ -49,27 +52,34 @@ def prepare(
             if not (choice.is_free and _on_cpu()):
                 raise
             _restore(before)  # for the processes that are started
-            return Choice("processes", f"since {error}", is_free=True)
+            return choice._replace(backend="processes", why=f"since {error}")
     start.warn([] if parsed.values.dry_run else lines)
     return choice
 
 
 def _choice(
     parsed: Parsed,
-    trials: Sequence[Trial],
+    trials: "Sequence[Trial]",
     sweep: Path | None,
     space: Collection[str],
-) -> Choice:
+) -> "Choice":
+    from s2sjax.sweeps.backend_choice import Choice, begun, choose, choose_search
+
     asked = parsed.values.backend
     if asked is not None:
         return Choice(asked)
     there = begun(sweep) if sweep is not None else ""
     if there:
         return Choice(there, "as this sweep was begun")
-    return choose_search(trials, space) if space else choose(trials)
+    if space:
+        return choose_search(trials, space)
+    if parsed.values.workers is not None:
+        why = f"since --workers={parsed.values.workers} counts them"
+        return Choice("processes", why, is_free=True)
+    return choose(trials)
 
 
-def _split_cpu(trials: Sequence[Trial]) -> list[str]:
+def _split_cpu(trials: "Sequence[Trial]") -> list[str]:
     """Sets the flags of trials that share a process: a device of the CPU for each
     core. What to say of them.
     """

@@ -42,7 +42,7 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
         console = SweepConsole(
             trials, ledger, metric=metric, waiting=len(left), quiet=values.json
         )
-        return _run(parsed, sweep, ledger, Listed(left), console, pool, values.workers)
+        return _run(parsed, sweep, ledger, Listed(left), console, pool)
 
 
 def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) -> int:
@@ -77,7 +77,7 @@ def _run(
     source: Source,
     console: SweepConsole,
     pool: Pool | None,
-    at_once: int | None,
+    at_once: int | None = None,
 ) -> int:
     """Runs what a source gives, in a pool or in this process; the exit code."""
     values, to = parsed.values, (sweep, ledger, source)

@@ -191,8 +191,7 @@ class _Scheduler:
         elif metrics:
             self._end(trial, Result("done", metrics))
         elif running.ending == "pruned":
-            last = trial_files.last_validation(directory)
-            self._end(trial, Result("pruned", last))
+            self._end(trial, Result("pruned", trial_files.last_validation(directory)))
         elif running.ending == "stopped":
             self.ledger.pause(trial)
         elif code in PREEMPTED and running.ending != "silent":

@@ -101,7 +101,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--sweep=nothing"], "yields no trial"),
         (["--sweep=unit"], "did you mean 'units'?"),
         (["--backend=procesess"], "did you mean 'processes'?"),
-        (["--workers=1000", "--backend=processes"], "--workers=1000: this machine has"),
+        (["--workers=1000"], "--workers=1000: this machine has"),
         (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
         (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),

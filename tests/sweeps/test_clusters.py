@@ -7,7 +7,7 @@ import time
 import pytest
 
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import backends
+from s2sjax.sweeps import backends, directory
 from s2sjax.sweeps.remote import Control, Remote
 
 
@@ -73,6 +73,8 @@ def test_the_command_on_another_machine(tmp_path):
 def test_slurm_through_submitit(tmp_path):
     pytest.importorskip("submitit")
     pool = backends.make_pool("slurm:cluster=local", tmp_path / "sweep", 2, "")
+    # It has made a folder, and yet the sweep can be begun.
+    assert (tmp_path / "sweep").exists() and not directory.check(tmp_path / "sweep")
     check(pool, tmp_path)
     pool.close()
 
