@@ -150,6 +150,33 @@ def test_what_is_too_large_together_is_taken_apart(
     assert done.code == 2 and "may take" in done.err and not workdir.exists()
 
 
+def test_a_search_is_batched_and_goes_on_with_more_proposals(command, file, tmp_path):
+    pytest.importorskip("optuna")
+    workdir = tmp_path / "sweep"
+    found = ("sweep", f"--config={file}", f"--workdir={workdir}", "--search=random")
+    done = command(*found, "--max_trials=2", "--config.train.metric=nll")
+    assert done.code == 0, done.err
+    first, second, third, *_ = done.out.splitlines()
+    assert first == "2 trials; 2 to go"
+    assert second.startswith("1 of 2  done 0000-train.learning_rate=0.0")
+    assert third.startswith("2 of 2  done ") and "  nll " in third
+    assert "backend: batched, proposals share a program" in done.err
+    done = command(
+        *(
+            *found,
+            "--max_trials=3",
+            "--workers=1",
+            "--json",
+            "--config.train.metric=nll",
+        )
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["done"] == 3
+    assert "backend: batched, as this sweep was begun" in done.err
+    kept = [path.read_text() for path in sorted(workdir.glob("groups/*/group.json"))]
+    assert [len(json.loads(text)["trials"]) for text in kept] == [2, 1]
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -89,7 +89,7 @@ def test_killed_at_any_moment_it_ends_where_it_would_have(
     config, undisturbed, tmp_path
 ):
     sweep = tmp_path / "killed"
-    start = ("sweep", config, f"--workdir={sweep}", "--backend=batched")
+    start = ("sweep", config, f"--workdir={sweep}")  # what it is begun with by itself
     for failpoint, expected in (
         ("journal.write:kill:5", -9),
         ("checkpoint.before_commit:kill:2", -9),
