@@ -12,6 +12,8 @@ from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.patterns import PATTERNS
 
 PROCESSES = "processes"
+# Tasks whose examples are of one width, whatever `train.buckets` says.
+ONE_BUCKET = (*PATTERNS, "addition", "digits_to_words")
 
 
 class Choice(NamedTuple):
@@ -97,10 +99,11 @@ def choose_search(trials: Sequence[Trial], space: Collection[str]) -> Choice:
 def obstacle(trials: Sequence[Trial]) -> str:
     """Why trials cannot be batched, whatever their sizes; empty where they can."""
     for trial in trials:
-        name = trial.config.task.name
-        if name not in PATTERNS:
+        name, buckets = trial.config.task.name, trial.config.train.buckets
+        if name not in ONE_BUCKET and buckets > 1:
             return (
-                f"trial {trial.index}: {name} is no task whose integers are generated "
-                f"on the device, as batched needs ({', '.join(PATTERNS)})"
+                f"trial {trial.index}: the examples of {name} are of several widths "
+                f"(train.buckets={buckets}), and a program has one; "
+                f"--config.train.buckets=1 pads all to the widest"
             )
     return ""

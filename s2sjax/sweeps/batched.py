@@ -24,8 +24,8 @@ def check(trials: Sequence[Trial]) -> None:
     """Refuses what cannot be trained like this, before anything is written.
 
     Raises:
-      UsageError: a trial whose examples are not generated on the device, or that
-        is too large for it.
+      UsageError: a trial whose examples are of several widths, or that is too large
+        for the device.
     """
     _check_tasks(trials)
     programs.fitting(trials)

@@ -23,7 +23,9 @@ class Cost(NamedTuple):
     parameters: int
     steps: int
     step_flops: int  # of the matrix products of a training step
-    memory: int  # bytes while it trains: state, gradients, activations, training set
+    memory: int  # bytes while it trains: state, gradients, activations, examples
+    state: int  # bytes of those that are parameters and the optimiser's
+    data: int  # bytes of those that are examples, of all splits
 
 
 def estimate(config: Config) -> Cost:
@@ -58,12 +60,15 @@ def estimate(config: Config) -> Cost:
 
     forward = jax.make_jaxpr(loss)(state.params, batch)
     activations = jax.eval_shape(kept, state.params, batch)
-    parts = (state, state.params, activations, [b.store for b in task.buckets["train"]])
+    held = _bytes(state)
+    data = _bytes([b.store for split in task.buckets.values() for b in split])
     return Cost(
         parameter_count(state.params),
         steps,
         3 * product_flops(forward.jaxpr),
-        sum(map(_bytes, parts)),
+        held + _bytes(state.params) + _bytes(activations) + data,
+        held,
+        data,
     )
 
 

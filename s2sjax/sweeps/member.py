@@ -14,7 +14,8 @@ from s2sjax.metrics import Outcomes
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.task import Task
-from s2sjax.training import atomic, journal, loop
+from s2sjax.training import atomic, journal, loop, run_files
+from s2sjax.training.evaluation import evaluation
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
 from s2sjax.training.samples import spread
@@ -64,8 +65,12 @@ class Member:
 
     @classmethod
     def of(cls, trial: Trial, directory: Path) -> "Member":
-        """A trial before its first step."""
-        task = tasks.create(trial.config)
+        """A trial before its first step.
+
+        Raises:
+          UsageError: files that its examples come from cannot be used any more.
+        """
+        task = tasks.create(trial.config, directory / run_files.DATA)
         return cls(trial, directory, task, Rows(trial.config, task))
 
     def to_json(self) -> dict[str, Any]:
@@ -153,19 +158,7 @@ class Member:
         """
         config, best = self.trial.config, self.progress.best_step
         step = best if best >= 0 else self.step
-        vocabulary = self.task.target_vocabulary
-        result = metrics.summary(outcomes) | {
-            "split": "test",
-            "step": step,
-            "decode": config.decode.strategy,
-            "seed": config.seed,
-            "unseen": self.task.unseen(sources, step * config.train.batch_size),
-            "by_length": metrics.by_length(outcomes),
-            "by_symbol": {
-                str((vocabulary.decode([token]) or ["<eos>"])[0]): row
-                for token, row in metrics.by_symbol(outcomes).items()
-            },
-        }
+        result = evaluation(self.task, config, step, "test", outcomes, sources)
         path = self.directory / trial_files.TEST
         try:
             atomic.write_text(path, json.dumps(plain(result), indent=1) + "\n")

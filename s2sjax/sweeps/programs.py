@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import cost
 from s2sjax.sweeps.groups import Group, group
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training.replicas import padded_size
-from s2sjax.training.state import build_model, first_state
 
 SHARE = 0.6  # of the memory that is there; the rest is for what nobody counted
 SAVING = 2  # copies of the state while it is saved
@@ -73,14 +73,7 @@ def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
 
 def _needs(whole: Group) -> tuple[int, int]:
     """Bytes that a replica keeps, and what a step of one needs besides."""
-    config = whole.widest
-    total = cost.estimate(config).memory
-    vocabulary = config.task.cardinality + 4
-    model = build_model(config, vocabulary, vocabulary)
-    state = jax.eval_shape(lambda: first_state(config, model))
-    held = _bytes(state)
-    return SAVING * (held + _bytes(state.params)), max(total - held, 0)
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    its = cost.estimate(whole.widest)
+    best = its.parameters * np.dtype(np.float32).itemsize
+    kept = SAVING * (its.state + best) + its.data
+    return kept, its.memory - its.state - its.data

@@ -136,7 +136,8 @@ class Together:
         found = [member.task.buckets[split][0] for member in self._all]
         widest = max(found, key=lambda bucket: bucket.source_width)
         store = self.layout.place(replicas.stack([bucket.store for bucket in found]))
-        return dataclasses.replace(widest, store=store)
+        target_width = max(bucket.target_width for bucket in found)
+        return dataclasses.replace(widest, target_width=target_width, store=store)
 
     def _numbers(self) -> Hyper:
         """Those of each member; where vocabularies differ, their sizes too."""

@@ -26,7 +26,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.training import atomic, run_files
 from s2sjax.training.lock import NAME as LOCK
 from s2sjax.training.lock import Lock, is_lock
-from s2sjax.training.run_files import CONFIG, RECORD, REPLICA
+from s2sjax.training.run_files import CONFIG, DATA, RECORD, REPLICA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunDirectory:
     @property
     def data(self) -> Path:
         """Where pairs, vocabularies and the user's code are kept."""
-        return self.path / "data"
+        return self.path / DATA
 
     @property
     def metrics(self) -> Path:

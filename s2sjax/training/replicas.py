@@ -181,16 +181,25 @@ def edits(layout: Layout, *columns: Array) -> Array:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """Trees of equal shapes as one, with a leading axis.
+    """Trees as one, with a leading axis; arrays end in zeros up to the largest.
 
     On the host: a compiled concatenation of a thousand scalars takes seconds.
+
+    >>> stack([jnp.ones(2), jnp.ones(3)]).tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
     """
     return jax.tree.map(lambda *leaves: _stacked(leaves), *trees)
 
 
 def _stacked(leaves: Sequence[Any]) -> Array:
     if not jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))
+        arrays = [np.asarray(leaf) for leaf in leaves]
+        shape = map(max, zip(*(array.shape for array in arrays), strict=True))
+        result = np.zeros((len(arrays), *shape), np.result_type(*arrays))
+        for place, array in enumerate(arrays):
+            its: tuple[Any, ...] = (place, *map(slice, array.shape))
+            result[its] = array
+        return jnp.asarray(result)
     bits = np.stack([np.asarray(jax.random.key_data(leaf)) for leaf in leaves])
     return jax.random.wrap_key_data(
         jnp.asarray(bits), impl=jax.random.key_impl(leaves[0])

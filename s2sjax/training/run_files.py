@@ -16,6 +16,7 @@ from s2sjax.errors import UsageError
 from s2sjax.training import atomic
 
 CONFIG, RECORD = "config.json", "run.json"
+DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 TEST = "test.json"  # its evaluation on test data, once it has ended
 

@@ -12,6 +12,7 @@ from s2sjax import config as configs
 from s2sjax import tasks
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import (
+    backend_choice,
     batched,
     definition,
     grid,
@@ -31,7 +32,9 @@ from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training import journal, loop, replicas
 from s2sjax.training.directory import agreed_config, open_for_training
 from s2sjax.training.evaluate import outcomes
+from s2sjax.training.evaluation import evaluation
 from s2sjax.training.interruption import Signals
+from s2sjax.training.journal import plain
 from s2sjax.training.observer import Observer
 from s2sjax.training.predictor import System
 from s2sjax.training.replica_outcomes import outcomes as replica_outcomes
@@ -68,6 +71,15 @@ def launch(path, config, overrides, retry=False, watcher=None):
         ]
 
 
+def same(one, other):
+    """Whether two records agree, their numbers but for rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == pytest.approx(other, rel=1e-4) if type(one) is float else one == other
+
+
 def lines(path):
     """A journal without the clock."""
     found = journal.read(path / "metrics.jsonl")
@@ -90,7 +102,7 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     trial = configs.resolve(json.loads((path / "config.json").read_text()))
     with open_for_training(tmp_path / "alone", trial) as run:
         loop.train(run, tasks.create(trial), Observer(), Signals())
-    assert lines(path) == lines(tmp_path / "alone")
+    assert same(lines(path), lines(tmp_path / "alone"))
 
     # Only what failed is tried again, in a group of its own.
     again = launch(tmp_path / "sweep", config, rates, retry=True)
@@ -213,15 +225,6 @@ def test_trials_run_while_they_compile(tmp_path, monkeypatch):
     assert [row["status"] for row in rows] == ["running"] * 3
 
 
-def test_only_tasks_that_are_generated(tmp_path):
-    trials = definition.resolve(
-        configs.resolve({"task": {"name": "digits_to_words"}, "train": {"steps": 5}}),
-        [{"seed": 1}],
-    )
-    with pytest.raises(UsageError, match=r"trial 0: .*digits_to_words.*processes"):
-        batched.check(trials)
-
-
 def test_a_group_is_split_until_it_fits_or_refused():
     trials = definition.resolve(base(), [{"seed": seed} for seed in range(6)])
     (whole,) = programs.fitting(trials, 2**30)
@@ -281,3 +284,50 @@ def test_code_that_differs_shares_no_program():
     found = group(definition.resolve(base(), fields))
     numbers = [[trial.index for trial in each.trials] for each in found]
     assert numbers == [[0, 1], [2], [3], [4], [5, 6]]
+
+
+def alone(path, trial):
+    """The journal and the evaluation of the run of a trial by itself."""
+    with open_for_training(path, trial.config) as run:
+        task = tasks.create(trial.config, run.data)
+        loop.train(run, task, Observer(), Signals())
+    trained = open_trained(path, "best")
+    found = outcomes(trained.system, trained.task.buckets["test"])
+    step = trained.step
+    return lines(path), evaluation(task, trial.config, step, "test", *found)
+
+
+PAIRS = [(f"{who} {what}", f"{what} {who}") for who in "abcdefgh" for what in "xyzuv"]
+
+
+@pytest.mark.parametrize("name", ["addition", "pattern", "text"])
+def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
+    pattern, pairs = tmp_path / "mine.py", tmp_path / "pairs.tsv"
+    pattern.write_text("def mine(xs):\n    return [len(xs), *xs, max(xs)]\n")
+    pairs.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS))
+    task = {
+        "addition": {"name": "addition", "length": 2, "num_valid": 20, "num_test": 20},
+        "pattern": {**BASE["task"], "name": f"{pattern}:mine", "num_train": 30},
+        "text": {"name": "text", "path": str(pairs)},
+    }
+    config = configs.resolve(
+        {**BASE, "task": task[name], "train": {**BASE["train"], "buckets": 1}}
+    )
+    more = {"task.length": 5, "task.cardinality": 9, "task.num_train": 50}
+    overrides = [{"seed": 1}, {"seed": 2, **(more if name == "pattern" else {})}]
+    assert not backend_choice.obstacle(definition.resolve(config, overrides))
+    defined = definition.resolve(config, overrides)
+    found = launch(tmp_path / "sweep", config, overrides)
+    assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 1
+    for trial, (status, _, path) in zip(defined, found, strict=True):
+        assert status == "done"
+        journal_, evaluated = alone(tmp_path / str(trial.index), trial)
+        assert same(lines(path), journal_)
+        tested = json.loads((path / "test.json").read_text())
+        assert same(tested, json.loads(json.dumps(plain(evaluated))))
+
+
+def test_a_set_of_several_widths_is_no_trial_of_a_group(tmp_path):
+    config = configs.resolve({**BASE, "task": {"name": "text", "path": "pairs.tsv"}})
+    with pytest.raises(UsageError, match=r"trial 0: .*train\.buckets=4.*buckets=1"):
+        batched.check(definition.resolve(config, [{}]))
