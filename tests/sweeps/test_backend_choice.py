@@ -25,7 +25,8 @@ def resolved(sweep, **task):
         (product(UNITS, seeds(2))[:5], "copy", "processes", "5 trials in 3 programs"),
         (UNITS, "reversed", "processes", "3 trials in 3 programs"),
         (seeds(1), "reversed", "processes", "1 trial in 1 program;"),
-        (seeds(9), "digits_to_words", "processes", "trial 0: digits_to_words"),
+        (seeds(9), "digits_to_words", "batched", "9 trials in 1 program;"),
+        (seeds(9), "text", "processes", "trial 0: the examples of text are of several"),
     ],
 )
 def test_a_new_sweep_is_batched_where_that_saves_programs(sweep, name, backend, why):
@@ -76,7 +77,7 @@ def test_a_sweep_goes_on_as_it_was_begun(tmp_path, launched, there, expected):
     [
         (["seed", "train.learning_rate"], "copy", "batched"),
         (["train.learning_rate", "model.cell"], "copy", "processes"),
-        (["train.learning_rate"], "digits_to_words", "processes"),
+        (["train.learning_rate"], "text", "processes"),
     ],
 )
 def test_a_search_is_batched_where_all_proposals_share_a_program(space, name, backend):
