@@ -186,7 +186,9 @@ class _Scheduler:
         directory = self.sweep.of(trial)
         self.seconds[name] += time.time() - running.since
         metrics = trial_files.test_metrics(directory) if code == 0 else {}
-        if code == FREED:
+        # A launcher that was killed had started a worker, which took the lock before
+        # ours could: it is waited for.
+        if code == FREED or (code == USAGE and is_held(directory)):
             self._once_more(trial)
         elif metrics:
             self._end(trial, Result("done", metrics))

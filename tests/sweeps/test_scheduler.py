@@ -130,6 +130,23 @@ def test_a_trial_that_another_launchers_worker_trains_is_waited_for(launch):
     assert any("is being trained already" in line for line in again.said)
 
 
+def test_a_worker_that_was_started_before_ours_is_waited_for(launch, tmp_path):
+    # It takes the lock between our look at it and our worker's.
+    refused = """if [ ! -e $1/tried ]; then
+        touch $1/tried; while [ ! -e $1/held ]; do sleep 0.02; done; exit 2
+    fi"""
+
+    def take_the_lock():
+        for tried in tmp_path.glob("sweep/trials/*-seed=2-*/tried"):
+            if not (held := tried.with_name("held")).exists():
+                threading.Timer(0.5, Lock(tried.parent).close).start()
+                held.touch()
+
+    ran = launch(of_one(refused), meanwhile=take_the_lock, failed=0)
+    assert set(ran.status.values()) == {"done"}
+    assert any("is being trained already" in line for line in ran.said)
+
+
 def test_a_half_written_result_is_run_again(launch, rows):
     ran = launch(f"echo once; {DONE}")
     for seed, text in ((1, '{"status": "done", "met'), (3, "[]"), (0, "")):
