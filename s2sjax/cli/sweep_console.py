@@ -49,7 +49,7 @@ class SweepConsole(Watcher):
         self.trials, self._ledger, self._quiet = trials, ledger, quiet
         self._screen = Screen() if screen is None else screen
         self._metric = metric
-        self._most = len(trials) if most is None else most
+        self._most = max(len(trials), most or 0)
         self._waiting = self._most - self._over() if waiting is None else waiting
         self._ended = 0  # trials in this launch
         self._begun = self._drawn = time.monotonic()

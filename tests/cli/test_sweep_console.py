@@ -74,12 +74,14 @@ def test_what_is_tried_again_is_to_go(tmp_path):
             ledger.end(trials[0], result)
             console.ended(trials[0], result)
         # A search has few of its trials when it begins.
-        with SweepConsole(trials, ledger, most=9, screen=screen):
-            pass
-    first, second, third = file.getvalue().splitlines()
+        for most in (9, 2):
+            with SweepConsole(trials, ledger, most=most, screen=screen):
+                pass
+    first, second, third, fourth = file.getvalue().splitlines()
     assert first == "3 trials, 2 of them ended before; 1 to go"
     assert second.startswith("3 of 3  done ") and "left" not in second
     assert third == "9 trials, 3 of them ended before; 6 to go"
+    assert fourth == "3 trials, 3 of them ended before; 0 to go"
 
 
 def test_less_is_better_where_it_is(tmp_path):
