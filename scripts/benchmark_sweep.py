@@ -1,6 +1,6 @@
 """Measures sweeps: many trials in one program, against a process for each.
 
-    python scripts/benchmark_sweep.py [--parts=batched,once,alone,overhead] [--alone=4]
+    python scripts/benchmark_sweep.py [--parts=batched,once,alone,processes,overhead]
 
 32 trials (reversed, lengths 1 to 10, LSTM 64 with attention, batch 32, four learning
 rates and eight seeds) of 1,000 steps, a validation on 1,000 examples and a test on
@@ -10,6 +10,8 @@ rates and eight seeds) of 1,000 steps, a validation on 1,000 examples and a test
     once      the same on one device of the CPU: one process that compiles once
     alone     fresh `s2sjax train` processes, one after another; --alone=N of the 32
               are measured, spread over them, and the rest is extrapolated
+    processes eight trials of eight sizes of model, which share no program, with
+              `--backend=processes` on all cores; and one worker that has one core
     overhead  seconds per trial of 1,000 trials of one step of the smallest model,
               less the seconds of a sweep of ten of them
 """
@@ -52,18 +54,23 @@ def sweep(config):
         return seeds(1000)
     rates = (1e-3, 2e-3, 4e-3, 8e-3)
     return product(grid({"train.learning_rate": rates}), seeds(8))
+
+
+def sweep_units(config):
+    return grid({"model.units": [60, 61, 62, 63, 64, 65, 66, 67]})
 """
 RATES, SEEDS = (1e-3, 2e-3, 4e-3, 8e-3), range(8)
 ONE_DEVICE = "--xla_force_host_platform_device_count=1"
 
 
-def seconds(*arguments: str, flags: str = "") -> float:
-    """The wall clock of a command of s2sjax that ends well."""
+def seconds(*arguments: str, flags: str = "", cores: int | None = None) -> float:
+    """The wall clock of a command of s2sjax that ends well, on so many cores."""
     environ = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("JAX_COMPILATION") and name != "XLA_FLAGS"
     }
+    found = os.sched_getaffinity(0)
     begun = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "s2sjax", *arguments],
@@ -71,16 +78,24 @@ def seconds(*arguments: str, flags: str = "") -> float:
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, sorted(found)[:cores]),
     )
     return time.perf_counter() - begun
 
 
-def sweep(folder: Path, config: str, *rest: str, flags: str = "") -> float:
-    """Seconds of a batched sweep in a new directory."""
+def sweep(
+    folder: Path,
+    config: str,
+    *rest: str,
+    backend: str = "batched",
+    flags: str = "",
+    cores: int | None = None,
+) -> float:
+    """Seconds of a sweep in a new directory."""
     workdir = tempfile.mkdtemp(dir=folder)
     os.rmdir(workdir)
-    words = (f"--config={config}", f"--workdir={workdir}", "--backend=batched")
-    return seconds("sweep", *words, *rest, flags=flags)
+    words = (f"--config={config}", f"--workdir={workdir}", f"--backend={backend}")
+    return seconds("sweep", *words, *rest, flags=flags, cores=cores)
 
 
 def alone(folder: Path, config: str, count: int) -> list[float]:
@@ -102,7 +117,7 @@ def alone(folder: Path, config: str, count: int) -> list[float]:
 def main() -> None:
     """Prints a JSON object with what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--parts", default="batched,once,alone,overhead")
+    parser.add_argument("--parts", default="batched,once,alone,processes,overhead")
     parser.add_argument("--alone", type=int, default=4, help="processes to measure")
     chosen = parser.parse_args()
     parts = chosen.parts.split(",")
@@ -119,6 +134,12 @@ def main() -> None:
             each = alone(folder, str(config), chosen.alone)
             found["alone_measured"] = each
             found["alone"] = sum(each) / len(each) * len(RATES) * len(SEEDS)
+        if "processes" in parts:
+            words = (str(config), "--sweep=units")
+            both = sweep(folder, *words, backend="processes")
+            one = sweep(folder, *words, "--workers=1", backend="processes", cores=1)
+            found |= {"processes": both, "one_worker": one}
+            found["one_worker / processes"] = one / both
         if "overhead" in parts:
             few = sweep(folder, f"{config}:tiny", "--max_trials=10")
             many = sweep(folder, f"{config}:tiny")
