@@ -15,11 +15,11 @@ from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.task import Task
 from s2sjax.training import atomic, journal, loop, run_files
+from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.evaluation import evaluation
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
 from s2sjax.training.samples import spread
-from s2sjax.training.state import StepMetrics
 
 
 class Rows:
@@ -93,48 +93,25 @@ class Member:
         """From the first step on, whatever the journal held."""
         journal.truncate_after(self._journal, -1)
 
-    def advanced(
-        self, reported: StepMetrics, norm: float, seconds: float, steps: int
-    ) -> str:
-        """Takes in what some steps said; why the trial has failed, if it has.
+    def advanced(self, dispatch: Dispatch, steps: int) -> str:
+        """Takes in some steps; why the trial has failed, if it has.
 
         Args:
-          reported: of each of the steps.
-          norm: of the parameters after them.
-          seconds: that they took.
+          dispatch: what they reported.
           steps: of the whole run.
         """
-        train, progress, before = self.trial.config.train, self.progress, self.step
-        self.step += len(reported.loss)
-        self.progress = dataclasses.replace(
-            progress,
-            loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
-            tokens=progress.tokens + float(reported.tokens.sum(dtype=np.float64)),
-            seconds=progress.seconds + seconds,
-        )
-        error = _divergence(before, reported, norm)
+        error = dispatch.divergence(self.step)
+        self.step += len(dispatch.steps.loss)
         if error:
             # Sums that are not finite are no JSON, and nobody asks for them again.
-            self.progress, self.ended = progress, "failed"
-        elif self.step % train.log_every == 0 or self.step == steps:
-            self.log(
-                {
-                    "loss": self.progress.loss / max(self.progress.tokens, 1),
-                    "grad_norm": float(reported.grad_norm[-1]),
-                    "param_norm": norm,
-                    "learning_rate": float(reported.learning_rate[-1]),
-                    "seconds": round(self.progress.seconds, 3),
-                }
-            )
-        return error
-
-    def log(self, values: dict[str, Any]) -> None:
-        """Adds a line of training metrics, and counts anew."""
-        epoch = self.rows.order.steps_per_epoch
-        if epoch:
-            values = {**values, "epoch": self.step / epoch}
-        self._write({"kind": "train", **values})
-        self.progress = dataclasses.replace(self.progress, loss=0.0, tokens=0.0)
+            self.ended = "failed"
+            return error
+        self.progress = dispatch.added_to(self.progress)
+        if self.step % self.trial.config.train.log_every == 0 or self.step == steps:
+            line = dispatch.line(self.progress, self.rows.order.epoch(self.step))
+            self._write({"kind": "train", **line})
+            self.progress = self.progress.logged()
+        return ""
 
     def evaluated(self, outcomes: Outcomes, sources: list[list[int]]) -> bool:
         """Adds lines of validation metrics and samples; whether this step is best."""
@@ -174,24 +151,3 @@ class Member:
         # Opened for a line: a thousand trials would be a thousand open files.
         with Journal(self._journal) as journal_:
             journal_.write(self.step, values)
-
-
-def _divergence(before: int, reported: StepMetrics, norm: float) -> str:
-    """Where training left the finite numbers, and which of them did; else nothing."""
-    norms = np.zeros(len(reported.loss))
-    norms[-1] = norm
-    columns: dict[str, Any] = {
-        "loss": reported.loss,
-        "gradient norm": reported.grad_norm,
-        "norm of the parameters": norms,
-    }
-    finite = np.all([np.isfinite(column) for column in columns.values()], axis=0)
-    if finite.all():
-        return ""
-    index = int(np.argmin(finite))
-    which = [
-        f"{name} {column[index]}"
-        for name, column in columns.items()
-        if not np.isfinite(column[index])
-    ]
-    return f"training diverged at step {before + index + 1}: {', '.join(which)}"

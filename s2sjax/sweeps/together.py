@@ -22,6 +22,7 @@ from s2sjax.sweeps.membership import Membership
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import loop, replica_outcomes, replicas
 from s2sjax.training.checkpoint import Checkpoints, NoCheckpoint
+from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.predictor import System
 from s2sjax.training.replicas import Layout
 from s2sjax.training.state import Hyper, TrainState, build_model, hyper
@@ -222,8 +223,9 @@ class Together:
         for replica, member in enumerate(self.members):
             if not member.ended:
                 its = jax.tree.map(lambda leaf, r=replica: leaf[r, :count], columns)
-                norm, each = float(norms[replica]), seconds / len(running)
-                error = member.advanced(its, norm, each, self.steps)
+                each = seconds / len(running)
+                dispatch = Dispatch(its, float(norms[replica]), each)
+                error = member.advanced(dispatch, self.steps)
                 if error:
                     self.hooks.failed(member, error)
         self.hooks.passed()

@@ -5,7 +5,6 @@ a dispatch, which never changes a result.
 """
 
 import dataclasses
-import math
 import os
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from s2sjax.training.checkpoint import (
     Restored,
 )
 from s2sjax.training.directory import RunDirectory
+from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
@@ -41,7 +41,6 @@ from s2sjax.training.progress import LOWER, Progress
 from s2sjax.training.samples import spread
 from s2sjax.training.state import (
     Hyper,
-    StepMetrics,
     TrainState,
     build_model,
     first_state,
@@ -285,20 +284,18 @@ class _Loop:
             self.seconds_per_step[chunk.bucket] = seconds / count
         self.compiled.add(chunk.bucket)
         reported = jax.tree.map(lambda column: np.asarray(column)[:count], reported)
-        norm = float(param_norm)
-        self._check_finite(step, reported, norm)
-        progress = dataclasses.replace(
-            progress,
-            loss=progress.loss + float(reported.loss.sum(dtype=np.float64)),
-            tokens=progress.tokens + float(reported.tokens.sum(dtype=np.float64)),
-            seconds=progress.seconds + seconds,
-        )
+        dispatch = Dispatch(reported, float(param_norm), seconds)
+        self._check_finite(step, dispatch)
+        progress = dispatch.added_to(progress)
         step += count
         self.observer.advanced(
             step, float(reported.loss[-1] / max(reported.tokens[-1], 1))
         )
         if step % self.config.train.log_every == 0 or step == self.steps:
-            progress = self._log(step, reported, norm, progress, journal)
+            values = dispatch.line(progress, self.order.epoch(step))
+            journal.write(step, {"kind": "train", **values})
+            self.observer.logged(step, values)
+            progress = progress.logged()
         return state, step, progress
 
     def _static(self) -> Config:
@@ -315,28 +312,6 @@ class _Loop:
         pace = self.seconds_per_step.get(bucket)
         paced = 1 if pace is None else max(1, int(DISPATCH_SECONDS / max(pace, 1e-9)))
         return min(available, self.steps - step, paced, *edges)
-
-    def _log(
-        self,
-        step: int,
-        reported: StepMetrics,
-        param_norm: float,
-        progress: Progress,
-        journal: Journal,
-    ) -> Progress:
-        values = {
-            "loss": progress.loss / max(progress.tokens, 1),
-            "grad_norm": float(reported.grad_norm[-1]),
-            "param_norm": param_norm,
-            "learning_rate": float(reported.learning_rate[-1]),
-            "seconds": round(progress.seconds, 3),
-        }
-        epoch = self.order.steps_per_epoch
-        if epoch:
-            values["epoch"] = step / epoch
-        journal.write(step, {"kind": "train", **values})
-        self.observer.logged(step, values)
-        return dataclasses.replace(progress, loss=0.0, tokens=0.0)
 
     def _evaluate(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
@@ -357,24 +332,12 @@ class _Loop:
         self.observer.evaluated(step, values, samples, best)
         return values[metric], progress
 
-    def _check_finite(
-        self, step: int, reported: StepMetrics, param_norm: float
-    ) -> None:
-        finite = np.isfinite(reported.loss) & np.isfinite(reported.grad_norm)
-        finite[-1] &= math.isfinite(param_norm)
-        if finite.all():
-            return
-        index = int(np.argmin(finite))
-        before = next(
-            (float(g) for g in reported.grad_norm[:index][::-1] if math.isfinite(g)),
-            None,
-        )
-        earlier = f", {before:.3g} a step earlier" if before is not None else ""
-        good = max(self.checkpoints.steps(), default=0)
-        raise RunError(
-            f"training diverged at step {step + index + 1}: loss "
-            f"{reported.loss[index]}, gradient norm {reported.grad_norm[index]}"
-            f"{earlier}; the last good checkpoint is step {good}; try, in a new "
-            f"--workdir, a lower train.learning_rate, train.clip_norm=1.0 or a "
-            f"warm-up, e.g. train.schedule=cosine:warmup=100"
-        )
+    def _check_finite(self, step: int, dispatch: Dispatch) -> None:
+        error = dispatch.divergence(step)
+        if error:
+            good = max(self.checkpoints.steps(), default=0)
+            raise RunError(
+                f"{error}; the last good checkpoint is step {good}; try, in a new "
+                f"--workdir, a lower train.learning_rate, train.clip_norm=1.0 or a "
+                f"warm-up, e.g. train.schedule=cosine:warmup=100"
+            )

@@ -46,6 +46,10 @@ class Order:
             return None
         return sum(-(-size // self.batch_size) for size in self.sizes if size)
 
+    def epoch(self, step: int) -> float | None:
+        """How often the set has been gone through after `step` steps, if it ends."""
+        return step / self.steps_per_epoch if self.steps_per_epoch else None
+
     def chunk(self, step: int, most: int) -> Chunk:
         """The batches from `step` (from 0) on that share a bucket, `most` at most."""
         if self.steps_per_epoch is None:

@@ -36,6 +36,10 @@ class Progress:
             return dataclasses.replace(seen, best_step=step)
         return seen
 
+    def logged(self) -> "Progress":
+        """The progress once a line of training metrics has been written."""
+        return dataclasses.replace(self, loss=0.0, tokens=0.0)
+
     def to_json(self) -> dict[str, Any]:
         """As a checkpoint keeps it."""
         return dataclasses.asdict(self)
