@@ -6,7 +6,7 @@
 Numbers have one to three digits and no padding, so that lengths vary on both sides.
 The pairs of operands are kept apart by a hash: no test sum is seen in training. (The
 Keras example pads, scores the padding, and reaches 99 % of characters.)
-Measured: exact 0.9999 on 10,000 test sums; 8 minutes on two busy CPU cores.
+Measured: exact 1.0000 on 10,000 test sums; 3 minutes on two busy CPU cores.
 """
 
 from ml_collections import ConfigDict

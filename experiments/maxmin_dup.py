@@ -1,6 +1,6 @@
 """The largest, the smallest, then the integers from the third on (tflearn_seq2seq).
 
-s2sjax train --config=experiments/maxmin_dup.py --workdir=runs/maxmin_dup
+    s2sjax train --config=experiments/maxmin_dup.py --workdir=runs/maxmin_dup
 
 Integers 0..9, length 10. Measured: exact 0.9999 on 10,000 test sequences; a minute on
 two busy CPU cores.

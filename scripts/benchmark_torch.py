@@ -112,6 +112,20 @@ class Attention(nn.Module):
         return torch.stack(tokens)
 
 
+class Tutorial(Attention):
+    """The same model in the order of PyTorch's own tutorial: all of it in each step."""
+
+    def forward(self, source: Tensor, inputs: Tensor) -> Tensor:
+        """ids [S, B] and [T, B] -> logits [T, B, V]."""
+        values, _, state = self.encode(source)
+        logits = []
+        for token in inputs.unbind():
+            embedded = self.target(token)
+            state, read = self.step(embedded, state, values, self.keys(values))
+            logits.append(self.logits(read))
+        return torch.stack(logits)
+
+
 def load(model: Attention, params: Any) -> None:
     """Copies the parameters of s2sjax (nested numpy arrays) into the model."""
     encoder, decoder = params["encoder"], params["decoder"]
@@ -184,18 +198,19 @@ class TorchDevice:
 class TorchTraining(TorchDevice):
     """Training in the usual loop; the batches are ready on the device."""
 
-    def __init__(self, workload: Workload, steps: int, device: str):
+    def __init__(self, workload: Workload, steps: int, device: str, plain: bool):
         super().__init__(device)
         torch.manual_seed(0)
         self.steps = steps
         self.workload = workload
-        model: nn.Module = (
-            Attention(workload) if workload.attention else Plain(workload)
-        )
+        kind = Tutorial if plain else Attention
+        model: nn.Module = kind(workload) if workload.attention else Plain(workload)
         self.model = model.to(self.device)
         trained = [each for each in self.model.parameters() if each.requires_grad]
         self.parameters = sum(each.numel() for each in trained)
-        self.optimizer = torch.optim.Adam(trained, LEARNING_RATE, fused=True)
+        self.optimizer = torch.optim.Adam(
+            trained, LEARNING_RATE, fused=None if plain else True
+        )
         self.batches = [self._batch() for _ in range(min(steps, 64))]
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,8 +26,8 @@ from benchmark_worker import (
 from benchmark_workload import WORKLOADS, Workload, workload
 
 DEFAULT_PEERS = {
-    "reversed_prefix": list(PEERS),
-    "attention": ["torch", "torch_one_thread"],
+    "reversed_prefix": [name for name in PEERS if name != "torch_plain"],
+    "attention": ["torch", "torch_one_thread", "torch_plain"],
 }
 
 
@@ -120,7 +120,7 @@ def create(name: str, chosen: Workload, steps: int, device: str) -> Measured:
     if name.startswith("torch"):
         from benchmark_torch import TorchTraining
 
-        return TorchTraining(chosen, steps, device)
+        return TorchTraining(chosen, steps, device, plain=name == "torch_plain")
     from benchmark_keras import KerasTraining
 
     return KerasTraining(chosen, steps, device)

@@ -28,6 +28,7 @@ PEERS = (
     "keras_tensorflow",
     "torch",
     "torch_one_thread",
+    "torch_plain",
 )
 OURS = "s2sjax"
 
