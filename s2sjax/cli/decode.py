@@ -75,6 +75,7 @@ def main(parsed: Parsed) -> int:
         for item in items
     ]
     if not wishes:
+        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     longer = check_length(trained, max(len(wish.source) for wish in wishes))
     if longer:

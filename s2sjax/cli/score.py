@@ -46,6 +46,7 @@ def main(parsed: Parsed) -> int:
         for item in items
     ]
     if not pairs:
+        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     longer = check_length(trained, max(len(source) for source, _ in pairs))
     if longer:

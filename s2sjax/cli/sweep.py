@@ -65,8 +65,13 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.sweeps import backends
 
-    if parsed.values.backend is not None:
-        backends.name(parsed.values.backend)
+    values = parsed.values
+    is_batched = values.backend and backends.name(values.backend) == backends.BATCHED
+    if is_batched and values.workers is not None and not values.search:
+        raise UsageError(
+            f"--workers={values.workers} counts processes, or proposals of a search; "
+            f"--backend=batched trains all trials of a list together"
+        )
     _check_together(parsed)
     from s2sjax.cli import sweep_backend
     from s2sjax.training import run_files

@@ -82,8 +82,11 @@ class SweepConsole(Watcher):
             self._drawn = now
             self._live.update(self._table(), refresh=True)
 
-    def summarise(self, sweep: SweepDirectory, *, stopped: bool) -> None:
-        """How the sweep ended, what failed, what is best, and what to do next."""
+    def summarise(self, sweep: SweepDirectory, again: str, *, stopped: bool) -> None:
+        """How the sweep ended, what failed, what is best, and what to do next.
+
+        `again` is the command that goes on where it was stopped.
+        """
         if self._quiet:
             return
         counts = self._counts()
@@ -97,11 +100,11 @@ class SweepConsole(Watcher):
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            self.said(f"best: {value}")
+            self.said(f"best on test data: {value}")
             self.said(f"  {sweep.commands[best.name]}")
         self.said("stopped; to go on:" if stopped else "next:")
         if stopped:
-            self.said(f"  s2sjax sweep --workdir={sweep.path}")
+            self.said(f"  {again}")
             return
         self.said(f"  s2sjax report --workdir={sweep.path}")
         if failed:
@@ -188,5 +191,5 @@ class SweepConsole(Watcher):
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            table.add_row("best", Text(f"{value}  {best.name}"))
+            table.add_row("best on test", Text(f"{value}  {best.name}"))
         return table

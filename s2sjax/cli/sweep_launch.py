@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,9 +32,12 @@ from s2sjax.training import interruption, run_files
 def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
     """Runs a sweep's trials, or without a definition those of its directory."""
     values = parsed.values
-    with _opened(parsed, choice) as (sweep, pool):
+    asked = len(defined) if defined is not None else 0
+    with _opened(parsed, choice, asked) as (sweep, pool):
         trials = sweep.trials[: values.max_trials]
-        if defined is not None:
+        if defined is None:
+            _warn(_lacking(sweep))
+        else:
             trials, added = sweep.add(defined, _commander(parsed))
             _warn(_told(sweep, trials, added))
         ledger = Ledger(sweep)
@@ -50,7 +54,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
     values = parsed.values
     assert parsed.config is not None
     pruner = values.pruner or "none"
-    with _opened(parsed, choice) as (sweep, pool):
+    with _opened(parsed, choice, 0) as (sweep, pool):
         ledger = Ledger(sweep)
         source = Search(
             sweep,
@@ -92,10 +96,11 @@ def _run(
 
 @contextlib.contextmanager
 def _opened(
-    parsed: Parsed, choice: Choice
+    parsed: Parsed, choice: Choice, asked: int
 ) -> Iterator[tuple[SweepDirectory, Pool | None]]:
     """The directory, with this launch noted, and where trials run: in the pool, or,
     where there is none, in this process. Nothing is made where the pool cannot be.
+    `asked` trials are those of a list, 0 where there is none.
     """
     values = parsed.values
     path = run_files.checked_path(values.workdir)
@@ -108,7 +113,7 @@ def _opened(
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
         _warn(choice.line)
-        _record(parsed, sweep, choice.backend)
+        _record(parsed, sweep, choice.backend, asked)
         yield sweep, pool
 
 
@@ -121,7 +126,10 @@ def _ended(
 ) -> int:
     """Says how the sweep ended; the exit code."""
     trials = console.trials
-    console.summarise(sweep, stopped=bool(signals.received))
+    again = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
+    if parsed.values.search:  # whose proposals need all that it was begun with
+        again = ["s2sjax", *sys.argv[1:]]
+    console.summarise(sweep, shlex.join(again), stopped=bool(signals.received))
     if parsed.values.json:
         statuses = ("done", "failed", "pruned", "pending")
         counts = {status: ledger.count(status, trials) for status in statuses}
@@ -131,12 +139,13 @@ def _ended(
     return int(ledger.count("failed", trials) > 0)
 
 
-def _record(parsed: Parsed, sweep: SweepDirectory, backend: str) -> None:
+def _record(parsed: Parsed, sweep: SweepDirectory, backend: str, asked: int) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
-    _warn(sweep.record_launch(words, code, config_words(parsed), backend))
+    config = config_words(parsed)
+    _warn(sweep.record_launch(words, code, config, backend, asked))
 
 
 def _warn(line: str) -> None:
@@ -154,6 +163,27 @@ def _commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
     status = ledger.status(trial)
     return status == "pending" or (retry_failed and status == "failed")
+
+
+def _lacking(sweep: SweepDirectory) -> str:
+    """What a launch that is given no config cannot go on with."""
+    searches = [
+        launch["command"]
+        for launch in sweep.launches
+        if any(str(word).startswith("--search") for word in launch["command"])
+    ]
+    if searches:
+        return (
+            f"{sweep.path} is a search; this trains what it has proposed, and it goes "
+            f"on by {shlex.join(searches[-1])}"
+        )
+    asked = max(launch.get("trials", 0) for launch in sweep.launches)
+    if len(sweep.trials) < asked:
+        return (
+            f"{sweep.path}: a launch was cut off when {len(sweep.trials):,} of "
+            f"{asked:,} trials were there; with its --config=FILE the others are added"
+        )
+    return ""
 
 
 def _told(

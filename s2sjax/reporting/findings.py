@@ -48,7 +48,9 @@ class Findings:
 
     def interval(self) -> str:
         """In words, what a mean is over and what its interval is."""
-        over = ", ".join(self.averaged) or "nothing: one trial in each group"
+        alone = all(group.estimate.n <= 1 for group in self.groups)
+        nothing = "nothing: one trial in each group" if alone else "of the same bins"
+        over = ", ".join(self.averaged) or nothing
         return f"mean ± half of Student's 95 % interval over n trials ({over})"
 
 

@@ -110,5 +110,5 @@ def _show_best(found: Findings, screen: Screen) -> None:
     unit = " %" if measure.share else ""
     value = f"{measure.label} {_value(found, best.metrics[measure.name])}{unit}"
     took = "" if best.seconds is None else f", {duration(best.seconds)}"
-    screen.line(f"Best trial: {best.name} ({value}{took}{ties})")
+    screen.line(f"Best trial on test data: {best.name} ({value}{took}{ties})")
     screen.line(f"  {command_line(found.table, best)}")

@@ -92,7 +92,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     """Reads the sweep in a directory, also while it runs.
 
     An override that only some trials have is filled in from the other trials' own
-    configs, so that a chain of grids has a value for every field.
+    configs, so that a chain of grids has a value for every field; so is a field in
+    which launches with different configs made them differ.
 
     Args:
       say: takes a line for every row that is left out.
@@ -176,33 +177,40 @@ def _reason(error: Exception) -> str:
 
 
 def _filled(table: SweepTable) -> SweepTable:
-    fields = table.fields()
-    if all(len(trial.overrides) == len(fields) for trial in table.trials):
-        return table
-    return dataclasses.replace(
-        table,
-        trials=tuple(
-            dataclasses.replace(trial, overrides=_overrides(table, trial, fields))
-            for trial in table.trials
-        ),
-    )
+    """Trials with a value for every field that some override or some config differs in.
+
+    Launches with different configs may have made them: what tells them apart is no
+    override then.
+    """
+    configs = {trial.name: _config(table, trial) for trial in table.trials}
+    known = [config for config in configs.values() if config]
+    differing = [
+        field
+        for field in (known[0] if known else ())
+        if len({json.dumps(config.get(field)) for config in known}) > 1
+    ]
+    fields = list(dict.fromkeys([*table.fields(), *differing]))
+
+    def whole(trial: Trial) -> Trial:
+        config = configs[trial.name]
+        missing = [field for field in fields if field not in trial.overrides]
+        more = {f: config[f] for f in missing if config.get(f) is not None}
+        return dataclasses.replace(trial, overrides={**trial.overrides, **more})
+
+    return dataclasses.replace(table, trials=tuple(map(whole, table.trials)))
 
 
-def _overrides(table: SweepTable, trial: Trial, fields: list[str]) -> dict[str, Any]:
-    missing = [field for field in fields if field not in trial.overrides]
-    if not missing:
-        return dict(trial.overrides)
+def _config(table: SweepTable, trial: Trial) -> dict[str, Any]:
+    """A trial's own config by dotted field; empty where it cannot be read."""
     path = table.directory / "trials" / trial.name / run_files.CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return dict(trial.overrides)
-    found = {field: _at(config, field) for field in missing}
-    known = {field: value for field, value in found.items() if value is not None}
-    return {**trial.overrides, **known}
+    return _flat(run_files.read_object(path))
 
 
-def _at(config: Any, field: str) -> Any:
-    for part in field.split("."):
-        config = config.get(part) if isinstance(config, dict) else None
-    return config
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -4,9 +4,11 @@ All of them run the same command for a trial. `batched`, which trains many trial
 one program of this process, is in `batched.py`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from s2sjax import spec
+from s2sjax.errors import UsageError
 from s2sjax.sweeps.pool import Pool
 
 BATCHED = "batched"
@@ -16,10 +18,13 @@ def name(text: str) -> str:
     """Which backend a spec names.
 
     Raises:
-      UsageError: an unknown one.
+      UsageError: an unknown one, or an argument that it does not have.
+
+    >>> name("ray:cpus=2")
+    'ray'
     """
-    found = spec.parse(text).name
-    return spec.call("backend", found, {each: lambda each=each: each for each in NAMES})
+    spec.call("backend", text, _makers(Path(), None, ""))
+    return spec.parse(text).name
 
 
 def make_pool(text: str, sweep: Path, workers: int | None, ray_address: str) -> Pool:
@@ -34,15 +39,29 @@ def make_pool(text: str, sweep: Path, workers: int | None, ray_address: str) -> 
     Raises:
       UsageError: an unknown argument, or a backend that cannot be had here.
     """
-    from s2sjax.sweeps.processes import Processes
-    from s2sjax.sweeps.ray_cluster import RayCluster
-    from s2sjax.sweeps.slurm import Slurm
+    make: Callable[[], Pool] = spec.call(
+        "backend", text, _makers(sweep, workers, ray_address)
+    )
+    return make()
 
-    def processes() -> Pool:
-        return Processes(workers, sweep / "compiled")
 
-    def ray(*, cpus: float = 1.0, gpus: float = 0.0) -> Pool:
-        return RayCluster(ray_address, workers, cpus, gpus)
+def _makers(
+    sweep: Path, workers: int | None, ray_address: str
+) -> dict[str, Callable[..., Callable[[], Pool]]]:
+    """By name, what takes a backend's arguments and gives what makes its pool."""
+
+    def batched() -> Callable[[], Pool]:
+        return _no_pool
+
+    def processes() -> Callable[[], Pool]:
+        from s2sjax.sweeps.processes import Processes
+
+        return lambda: Processes(workers, sweep / "compiled")
+
+    def ray(*, cpus: float = 1.0, gpus: float = 0.0) -> Callable[[], Pool]:
+        from s2sjax.sweeps.ray_cluster import RayCluster
+
+        return lambda: RayCluster(ray_address, workers, cpus, gpus)
 
     def slurm(
         *,
@@ -52,13 +71,14 @@ def make_pool(text: str, sweep: Path, workers: int | None, ray_address: str) -> 
         memory: float = 0.0,
         minutes: int = 60,
         cluster: str = "slurm",
-    ) -> Pool:
-        folder = sweep / "slurm"
-        return Slurm(folder, workers, partition, cpus, gpus, memory, minutes, cluster)
+    ) -> Callable[[], Pool]:
+        from s2sjax.sweeps.slurm import Slurm
 
-    return spec.call(
-        "backend", text, {"processes": processes, "ray": ray, "slurm": slurm}
-    )
+        of_job = (partition, cpus, gpus, memory, minutes, cluster)
+        return lambda: Slurm(sweep / "slurm", workers, *of_job)
+
+    return {BATCHED: batched, "processes": processes, "ray": ray, "slurm": slurm}
 
 
-NAMES = (BATCHED, "processes", "ray", "slurm")
+def _no_pool() -> Pool:
+    raise UsageError("batched trains in this process and has no pool")

@@ -104,6 +104,7 @@ class SweepDirectory:
         code: SourceCode,
         config: Sequence[str],
         backend: str = "",
+        trials: int = 0,
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -112,11 +113,13 @@ class SweepDirectory:
           code: what it runs.
           config: `--config` and what overrides it, to continue from; may be empty.
           backend: its spec.
+          trials: that it lists.
         """
         now: dict[str, Any] = {
             "command": list(command),
             "config": list(config),
             "backend": backend,
+            "trials": trials,
             "code": code.record(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }

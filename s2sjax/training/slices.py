@@ -51,7 +51,7 @@ class SliceReader(CheckpointReader):
         path = run / NAME
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            self._replica = int(kept["replica"])
+            self._run, self._replica = run, int(kept["replica"])
             directory = run / kept["checkpoints"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
@@ -72,6 +72,8 @@ class SliceReader(CheckpointReader):
         saved, found = self._load("last")
         progress = saved.progress["replicas"][self._replica]
         last, best = progress["step"], progress["best_step"]
+        if progress["ended"] == "failed":
+            self._say(f"{self._run}: this trial has failed; its result.json says why")
         newest = ("state", "params")
         roots: dict[Which, tuple[str, ...]] = {best: ("best",), "best": ("best",)}
         if best < 0:  # never evaluated: the last is all there is

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,8 +11,12 @@ import time
 import jax
 import pytest
 
-from s2sjax.sweeps import programs
+from s2sjax import config as configs
+from s2sjax.sweeps import definition, programs, source_code
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pool import is_held
+from s2sjax.sweeps.trial_files import Result
 
 FILE = """
 from s2sjax.config import base_config, parse_arg
@@ -101,6 +106,9 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--sweep=nothing"], "yields no trial"),
         (["--sweep=unit"], "did you mean 'units'?"),
         (["--backend=procesess"], "did you mean 'processes'?"),
+        (["--backend=batched:size=3"], "unknown argument of backend 'batched' 'size'"),
+        (["--dry_run", "--backend=ray:cpu=1"], "did you mean 'cpus'?"),
+        (["--backend=batched", "--workers=2"], "--workers=2 counts processes"),
         (["--workers=1000"], "--workers=1000: this machine has"),
         (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
         (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
@@ -131,6 +139,25 @@ def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
     ):
         done = command("sweep", *arguments)
         assert done.code == 2 and said in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("launch", "said"),
+    [
+        (["sweep"], "a launch was cut off when 1 of 3 trials were there"),
+        (["sweep", "--search=tpe"], "is a search; .* goes on by sweep --search=tpe"),
+    ],
+)
+def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, said):
+    workdir = tmp_path / "sweep"
+    base = configs.resolve({"train": {"steps": 1}, "task": {"num_test": 8}})
+    with SweepDirectory(workdir) as sweep:
+        code = source_code.SourceCode("0", "", "")
+        sweep.record_launch(launch, code, [], trials=3)
+        (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
+        Ledger(sweep).end(trial, Result("done", {"exact": 1.0}))
+    done = command("sweep", f"--workdir={workdir}")
+    assert done.code == 0 and re.search(said, done.err), done.err
 
 
 def test_what_is_too_large_together_is_taken_apart(

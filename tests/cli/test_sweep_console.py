@@ -41,7 +41,7 @@ def show(tmp_path, *, terminal, metric="exact"):
                 console.ended(trial, result)
             console._drawn = 0
             console.passed()
-        console.summarise(sweep, stopped=False)
+        console.summarise(sweep, "s2sjax sweep again", stopped=False)
     return file.getvalue()
 
 
@@ -54,7 +54,10 @@ def test_lines_without_control_characters(tmp_path):
         r"1 of 4  done 0000-seed=0-\w+  exact 25.00 %  took 3.0 s", lines[1]
     )
     assert "2 of 4  failed 0001-seed=1" in said and "exit code 1: no luck" in said
-    assert "2 done, 1 pending, 1 failed" in said and "best: exact 75.00 %" in said
+    assert (
+        "2 done, 1 pending, 1 failed" in said
+        and "best on test data: exact 75.00 %" in said
+    )
     assert "  s2sjax train --config.seed=2" in lines
     assert lines[-1].endswith("--retry_failed")
 
@@ -85,7 +88,7 @@ def test_what_is_tried_again_is_to_go(tmp_path):
 
 
 def test_less_is_better_where_it_is(tmp_path):
-    assert "best: nll 2" in show(tmp_path, terminal=False, metric="nll")
+    assert "best on test data: nll 2" in show(tmp_path, terminal=False, metric="nll")
 
 
 def test_a_table_that_is_redrawn(tmp_path):

@@ -60,6 +60,18 @@ def test_bytes_that_are_no_text_are_left_out(tmp_path):
     assert "not a line of JSON" in said[0]
 
 
+def test_what_tells_launches_apart_is_a_field_too(tmp_path):
+    rows = [row(i, {"seed": i % 2}, exact=i / 4) for i in range(4)]
+    for i, one in enumerate(rows):
+        folder = tmp_path / "trials" / one["name"]
+        folder.mkdir(parents=True)
+        config = {"seed": i % 2, "model": {"units": 8 + 8 * (i > 1)}, "task": {"n": 3}}
+        (folder / "config.json").write_text(json.dumps(config))
+    table = sweep_table.read(str(write(tmp_path, rows)))
+    assert table.varying() == ["model.units"]
+    assert [trial.overrides["model.units"] for trial in table.trials] == [8, 8, 16, 16]
+
+
 def test_a_trial_that_is_there_twice_counts_once(tmp_path):
     said = []
     rows = [row(0, {}, "running"), row(0, {}, exact=0.25)]
