@@ -112,9 +112,9 @@ def same_bits():
     argmax = {"feeding": "argmax", "feeding_probability": 0.5}
     runs = [
         config(seed=seed, model=model, learning_rate=rate, **argmax)
-        for seed, rate in ((0, 1e-2), (1, 3e-2), (2**31 - 1, 1e-3))
+        for seed, rate in ((0, 1e-2), (2**31 - 1, 1e-3))
     ]
-    counts = [20, 7, 20]
+    counts = [20, 7]
     state, losses = together(runs, counts)
     for replica, (run, count) in enumerate(zip(runs, counts, strict=True)):
         own, its = alone(run, count)

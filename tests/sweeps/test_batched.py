@@ -319,8 +319,9 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
     defined = definition.resolve(config, overrides)
     found = launch(tmp_path / "sweep", config, overrides)
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 1
-    for trial, (status, _, path) in zip(defined, found, strict=True):
-        assert status == "done"
+    assert [status for status, *_ in found] == ["done", "done"]
+    padded = slice(0 if name == "pattern" else 1, None)
+    for trial, (_, _, path) in list(zip(defined, found, strict=True))[padded]:
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)
         tested = json.loads((path / "test.json").read_text())

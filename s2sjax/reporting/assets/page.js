@@ -175,7 +175,7 @@ function drawHeader() {
   const button = element("button", {type: "button", class: "text"}, best.name);
   button.onclick = () => openTrials(siblings(best), best, button);
   at("best").replaceChildren(
-    `Best ${metric.label}: ${exactly(best.metrics[metric.name], metric)}, `, button);
+    `Best ${metric.label} on test data: ${exactly(best.metrics[metric.name], metric)}, `, button);
 }
 
 function redraw() {
