@@ -63,15 +63,6 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    from s2sjax.sweeps import backends
-
-    values = parsed.values
-    is_batched = values.backend and backends.name(values.backend) == backends.BATCHED
-    if is_batched and values.workers is not None and not values.search:
-        raise UsageError(
-            f"--workers={values.workers} counts processes, or proposals of a search; "
-            f"--backend=batched trains all trials of a list together"
-        )
     _check_together(parsed)
     from s2sjax.cli import sweep_backend
     from s2sjax.training import run_files
@@ -114,7 +105,15 @@ def _search(parsed: Parsed, path: Path | None) -> int:
 
 def _check_together(parsed: Parsed) -> None:
     """Flags that need one another, or exclude one another."""
+    from s2sjax.sweeps import backends
+
     values = parsed.values
+    is_batched = values.backend and backends.name(values.backend) == backends.BATCHED
+    if is_batched and values.workers is not None and not values.search:
+        raise UsageError(
+            f"--workers={values.workers} counts processes, or proposals of a search; "
+            f"--backend=batched trains all trials of a list together"
+        )
     if values.workdir is None and not values.dry_run:
         raise UsageError("sweep needs --workdir=DIR (where the sweep is kept)")
     needs_config = {"dry_run": values.dry_run, "sweep": values.sweep}

@@ -36,7 +36,7 @@ def prepare(
     before = os.environ.get("XLA_FLAGS")
     lines = _split_cpu(trials) if choice.is_batched else []
     if not choice.is_batched or parsed.values.dry_run:
-        leave_devices()
+        _leave_devices()
 
     from s2sjax.sweeps import batched, checks
     from s2sjax.sweeps.processes import gpus
@@ -90,7 +90,7 @@ def _split_cpu(trials: "Sequence[Trial]") -> list[str]:
     )
 
 
-def leave_devices() -> None:
+def _leave_devices() -> None:
     """Leaves the devices to the trials; here only shapes are computed."""
     import jax
 

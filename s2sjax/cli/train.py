@@ -1,10 +1,8 @@
 """`s2sjax train`: starts a run, or continues it."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax.cli import multihost, start
@@ -190,22 +188,16 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.reporting import tables
     from s2sjax.reporting.screen import Screen
-    from s2sjax.training import atomic
-    from s2sjax.training.journal import plain
+    from s2sjax.training import evaluation, run_files
     from s2sjax.training.trained import open_trained
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
         print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
-    result = _kept_result(run.path / "test.json", ended.progress.best_step)
-    if result is None:
+    result = run_files.read_object(run.path / run_files.TEST)
+    if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
-        try:
-            atomic.write_text(
-                run.path / "test.json", json.dumps(plain(result), indent=1) + "\n"
-            )
-        except OSError as error:
-            raise RunError(f"{run.path / 'test.json'}: {error.strerror}") from None
+        evaluation.write(run.path, result)
     print()
     tables.show_evaluation(
         {name: value for name, value in result.items() if name in HEADLINES},
@@ -219,15 +211,6 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         f"  s2sjax eval   --workdir={where}\n"
         f"  s2sjax decode --workdir={where} -- {_example(task)}"
     )
-
-
-def _kept_result(path: Path, best_step: int) -> dict[str, Any] | None:
-    """The evaluation that is there, if it is that of the best checkpoint."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        return result if result["step"] == best_step else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _example(task: "Task") -> str:

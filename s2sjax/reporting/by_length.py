@@ -8,7 +8,6 @@ import numpy as np
 
 from s2sjax.training import run_files
 
-TEST = "test.json"
 # Tasks whose targets are not as long as task.length counts their sources.
 _OTHERWISE_COUNTED = ("addition", "reversed_prefix")
 
@@ -26,7 +25,7 @@ NOTHING = ByLength(np.zeros(0), np.zeros(0))
 
 def read(directory: Path) -> ByLength:
     """What `test.json` says by length; `NOTHING` where it is missing or damaged."""
-    rows = _inside(run_files.read_object(directory / TEST), "by_length")
+    rows = _inside(run_files.read_object(directory / run_files.TEST), "by_length")
     try:
         found = {int(length): float(row["exact"]) for length, row in rows.items()}
     except (TypeError, KeyError, ValueError):

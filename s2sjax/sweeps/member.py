@@ -1,7 +1,6 @@
 """One trial among those that are trained together: what the host knows of it."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import numpy as np
 
 from s2sjax import metrics, tasks
 from s2sjax.config import Config
-from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.task import Task
-from s2sjax.training import atomic, journal, loop, run_files
+from s2sjax.training import evaluation, journal, loop, run_files
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.evaluation import evaluation
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
 from s2sjax.training.samples import spread
@@ -135,13 +132,11 @@ class Member:
         """
         config, best = self.trial.config, self.progress.best_step
         step = best if best >= 0 else self.step
-        result = evaluation(self.task, config, step, "test", outcomes, sources)
-        path = self.directory / trial_files.TEST
-        try:
-            atomic.write_text(path, json.dumps(plain(result), indent=1) + "\n")
-        except OSError as error:
-            raise RunError(f"{path}: {error.strerror}") from None
-        return trial_files.test_metrics(self.directory)
+        result = evaluation.evaluation(
+            self.task, config, step, "test", outcomes, sources
+        )
+        evaluation.write(self.directory, result)
+        return trial_files.numbers(plain(result))
 
     @property
     def _journal(self) -> Path:

@@ -11,14 +11,12 @@ from types import ModuleType
 from typing import Any
 
 from s2sjax.config import Config
-from s2sjax.errors import RunError
-from s2sjax.sweeps import definition, optuna_specs
+from s2sjax.sweeps import definition, optuna_specs, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
-from s2sjax.training import journal
 from s2sjax.training.progress import LOWER
 
 NAME = "search.journal"
@@ -159,14 +157,9 @@ class Search:
 
     def _evaluations(self, directory: Path) -> list[tuple[int, float]]:
         """Step and value of each evaluation on validation examples."""
-        try:
-            entries = journal.read(directory / "metrics.jsonl")
-        except RunError:  # damaged: the run says so when it goes on
-            return []
-        valid = [entry for entry in entries if entry.get("kind") == "valid"]
         return [
             (entry["step"], entry[self._metric])
-            for entry in valid
+            for entry in trial_files.validations(directory)
             if isinstance(entry.get(self._metric), int | float)
         ]
 

@@ -23,7 +23,7 @@ from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, journal, run_files
 
-TRIAL, RESULT, TEST, LOG = "trial.json", "result.json", "test.json", "log"
+TRIAL, RESULT, LOG = "trial.json", "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")
 # Numbers of an evaluation that say what was evaluated, and are no metric.
 _ABOUT = ("seed",)
@@ -110,17 +110,22 @@ def read_result(directory: Path) -> Result | None:
 
 def test_metrics(directory: Path) -> dict[str, float]:
     """The numbers of `test.json`; empty where there is none, or half of one."""
-    return _numbers(run_files.read_object(directory / TEST))
+    return numbers(run_files.read_object(directory / run_files.TEST))
+
+
+def validations(directory: Path) -> list[dict[str, Any]]:
+    """The evaluations on validation examples, in order."""
+    try:
+        entries = journal.read(directory / "metrics.jsonl")
+    except RunError:  # damaged: the run says so when it goes on
+        return []
+    return [entry for entry in entries if entry.get("kind") == "valid"]
 
 
 def last_validation(directory: Path) -> dict[str, float]:
     """The numbers of the last evaluation on validation examples, with its step."""
-    try:
-        entries = journal.read(directory / "metrics.jsonl")
-    except RunError:  # damaged: the run says so when it goes on
-        return {}
-    valid = [entry for entry in entries if entry.get("kind") == "valid"]
-    return _numbers(valid[-1]) if valid else {}
+    valid = validations(directory)
+    return numbers(valid[-1]) if valid else {}
 
 
 def has_begun(directory: Path) -> bool:
@@ -134,7 +139,8 @@ def device(directory: Path) -> str:
     return str(run_files.read_object(directory / run_files.RECORD).get("device", ""))
 
 
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
+def numbers(values: dict[str, Any]) -> dict[str, float]:
+    """What an evaluation measured, without what is not finite or no metric."""
     return {
         name: value
         for name, value in values.items()

@@ -12,6 +12,9 @@ from s2sjax.types import Batch
 SPLITS = ("train", "valid", "test")
 
 
+Fetch = Callable[[Any, Array], Batch]
+
+
 @dataclass(frozen=True)
 class Bucket:
     """Examples of one padded width, fetched by number inside compiled code.
@@ -26,7 +29,7 @@ class Bucket:
     source_width: int  # S
     target_width: int  # T, EOS counted
     store: Any
-    fetch: Callable[[Any, Array], Batch]
+    fetch: Fetch
 
 
 @dataclass(frozen=True)

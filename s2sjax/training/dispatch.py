@@ -32,9 +32,8 @@ class Dispatch(NamedTuple):
             f"training diverged at step {before + index + 1}: loss "
             f"{steps.loss[index]}, gradient norm {steps.grad_norm[index]}"
         )
-        earlier = steps.grad_norm[:index]
-        if np.isfinite(earlier).any():
-            told += f" ({earlier[np.isfinite(earlier)][-1]:.3g} a step earlier)"
+        if index:
+            told += f" ({steps.grad_norm[index - 1]:.3g} a step earlier)"
         if index == len(finite) - 1 and not np.isfinite(self.param_norm):
             told += f", norm of the parameters {self.param_norm}"
         return told

@@ -1,12 +1,17 @@
 """What an evaluation says: everything that `s2sjax eval --json` prints."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from s2sjax import metrics
 from s2sjax.config import Config
+from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
 from s2sjax.tasks.task import Task
+from s2sjax.training import atomic, run_files
+from s2sjax.training.journal import plain
 from s2sjax.training.text_scores import of_tokens
 
 
@@ -54,3 +59,16 @@ def evaluation(
             for token, row in metrics.confusion(results).items()
         }
     return found
+
+
+def write(run: Path, found: dict[str, Any]) -> None:
+    """Keeps the evaluation of a run that has ended, on test data.
+
+    Raises:
+      RunError: it could not be written.
+    """
+    path = run / run_files.TEST
+    try:
+        atomic.write_text(path, json.dumps(plain(found), indent=1) + "\n")
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None

@@ -8,7 +8,7 @@ Left to itself the compiler would divide less: products over time and rows at on
 reshape [T, B, D] to [T B, D], for which it gathers all rows on every device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,9 +21,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s2sjax.config import Config
 from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.tasks.task import Fetch
 from s2sjax.training import step
-from s2sjax.training.state import Hyper, StepMetrics, TrainState
-from s2sjax.types import Batch
+from s2sjax.training.state import StepMetrics, TrainState
 
 AXIS = "batch"
 FILLER = -1  # a row that asks for no example, and has no weight
@@ -70,27 +70,17 @@ class Placement:
         return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
     def run_steps(
-        self,
-        model: Seq2Seq,
-        config: Config,
-        steps: int,
-        fetch: Callable[[Any, Array], Batch],
-        state: TrainState,
-        hyper: Hyper,
-        store: Any,
-        rows: Array,
-        count: Array,
+        self, model: Seq2Seq, config: Config, steps: int, fetch: Fetch, *traced: Any
     ) -> tuple[TrainState, StepMetrics, Array]:
         """`step.run_steps` on these devices; examples are made where their rows are.
 
         Args:
-          state, hyper, store, count: as `whole` returns them.
-          rows: as `rows` returns them.
+          traced: state, hyper, store, rows and count, as `rows` returns the rows and
+            `whole` the others.
         """
-        arguments = (model, config, steps, fetch, state, hyper, store, rows, count)
         if self.size == 1:
-            return step.run_steps(*arguments)
-        return _run_steps(self.mesh, *arguments)
+            return step.run_steps(model, config, steps, fetch, *traced)
+        return _run_steps(self.mesh, model, config, steps, fetch, *traced)
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
@@ -102,12 +92,8 @@ def _run_steps(
     model: Seq2Seq,
     config: Config,
     steps: int,
-    fetch: Callable[[Any, Array], Batch],
-    state: TrainState,
-    hyper: Hyper,
-    store: Any,
-    rows: Array,
-    count: Array,
+    fetch: Fetch,
+    *traced: Any,
 ) -> tuple[TrainState, StepMetrics, Array]:
     def local(*traced: Any) -> Any:
         return step.run_steps(model, config, steps, fetch, *traced, AXIS)
@@ -121,7 +107,7 @@ def _run_steps(
         out_specs=whole,
         check_vma=False,
     )
-    return everywhere(state, hyper, store, rows, count)
+    return everywhere(*traced)
 
 
 def _placed(sharding: NamedSharding, array: Any) -> Array:

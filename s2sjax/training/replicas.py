@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from s2sjax import rng
 from s2sjax.config import Config
 from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.tasks.task import Fetch
 from s2sjax.training import predictor, step
 from s2sjax.training.optimizer import optimizer
 from s2sjax.training.padding import zero_rows
@@ -29,7 +30,6 @@ from s2sjax.training.state import Hyper, StepMetrics, TrainState
 from s2sjax.types import Batch
 
 AXIS = "replica"
-Fetch = Callable[[Any, Array], Batch]
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,11 @@ def run_steps(
     config: Config,
     steps: int,
     fetch: Fetch,
-    state: TrainState,
-    hyper: Hyper,
-    store: Any,
-    rows: Array,
-    count: Array,
+    *traced: Any,
 ) -> tuple[TrainState, StepMetrics, Array]:
-    """`step.run_steps` of every replica; `count` [R] may be 0."""
+    """`step.run_steps` of every replica, `traced` stacked; `count` [R] may be 0."""
     one = partial(step.run_steps, model, config, steps, fetch)
-    return layout.each(one, state, hyper, store, rows, count)
+    return layout.each(one, *traced)
 
 
 @partial(jax.jit, static_argnums=0)

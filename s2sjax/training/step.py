@@ -1,6 +1,5 @@
 """The training step, pure; and many of them in one compiled call."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from s2sjax.config import Config
 from s2sjax.decoding.unroll import FEEDBACKS, unroll
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.tasks.task import Fetch
 from s2sjax.training.losses import decoder_inputs, token_losses
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.padding import cut, cut_step
@@ -114,7 +114,7 @@ def run_steps(
     model: Seq2Seq,
     config: Config,
     steps: int,
-    fetch: Callable[[Any, Array], Batch],
+    fetch: Fetch,
     state: TrainState,
     hyper: Hyper,
     store: Any,
