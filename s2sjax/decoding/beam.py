@@ -82,23 +82,37 @@ def beam(
 def expand(live: Array, log_probs: Array) -> Candidates:
     """The best continuations of live prefixes.
 
+    Of equally probable ones the lower slot's is better, then the smaller token.
+
     Shapes: live [B, K], log_probs [B, K, V]. A NaN makes all of its row NaN.
     """
     batch, size, vocabulary = log_probs.shape
     totals = jnp.where(
         live[:, :, None] == -jnp.inf, -jnp.inf, live[:, :, None] + log_probs
-    ).reshape(batch, size * vocabulary)
-    best, places = lax.top_k(totals, min(2 * size, size * vocabulary))  # -> [B, 2 K]
-    # Where a NaN would be sorted is not defined: one spoils its row, and so is seen.
-    spoilt = jnp.any(jnp.isnan(totals), axis=1, keepdims=True)
-    best = jnp.where(spoilt, jnp.nan, best)
-    slots, tokens = places // vocabulary, places % vocabulary
-    is_end = tokens == EOS
-    going_on, order = lax.top_k(jnp.where(is_end, -jnp.inf, best), size)
-    return Candidates(
-        going_on,
-        jnp.take_along_axis(tokens, order, axis=1),
-        jnp.take_along_axis(slots, order, axis=1),
-        jnp.where(is_end, best, -jnp.inf)[:, :size],
-        slots[:, :size],
     )
+    # Where a NaN would be sorted is not defined; infinity comes first, and is seen.
+    totals = jnp.where(jnp.isnan(totals), jnp.inf, totals)
+    ends, is_end = totals[:, :, EOS], jnp.arange(vocabulary)[None, None] == EOS
+    others = jnp.where(is_end, -jnp.inf, totals).reshape(batch, size * vocabulary)
+    going_on, places = lax.top_k(others, size)
+    slots = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), (batch, size))
+    numbers = slots * vocabulary + EOS
+    # An end is complete if fewer than K of these stand before it; nothing else could.
+    first = jnp.concatenate([going_on, ends], axis=1)
+    better = _better(first, jnp.concatenate([places, numbers], axis=1), ends, numbers)
+    ended = jnp.where(better < size, ends, -jnp.inf)
+    spoilt = jnp.any(first == jnp.inf, axis=1, keepdims=True)
+    return Candidates(
+        jnp.where(spoilt, jnp.nan, going_on),
+        places % vocabulary,
+        places // vocabulary,
+        jnp.where(spoilt, jnp.nan, ended),
+        slots,
+    )
+
+
+def _better(scores: Array, places: Array, than: Array, at: Array) -> Array:
+    """How many of the scores [B, M] stand before each of those [B, K] -> [B, K]."""
+    before = places[:, None] < at[:, :, None]
+    equal = scores[:, None] == than[:, :, None]
+    return jnp.sum((scores[:, None] > than[:, :, None]) | (equal & before), axis=-1)

@@ -27,6 +27,11 @@ def greedy(
     """
 
     def most_probable(log_probs: Array, time: Array) -> tuple[Array, Array]:
-        return jnp.argmax(log_probs, axis=-1), jnp.max(log_probs, axis=-1)
+        # The first of the best ones: on a CPU two plain reductions take less time than
+        # one that carries a place along.
+        best = jnp.max(log_probs, axis=-1)
+        places = jnp.arange(log_probs.shape[-1])[None]
+        among = jnp.where(log_probs == best[:, None], places, places[:, -1:])
+        return jnp.min(among, axis=-1), best
 
     return follow(step, carry, request, 1, most_probable, drive).hypotheses()

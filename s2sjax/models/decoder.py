@@ -139,8 +139,9 @@ class Decoder(nn.Module):
             if depth == 0 and memory is not None:
                 weights |= self._looks(memory)
                 step = partial(_attention_step, self.cell)
+                looked_at = *_looked_at(memory), memory.powers
                 state, (below, context, aux["attention"]) = run_step(
-                    step, weights, inputs, state, rest, _looked_at(memory)
+                    step, weights, inputs, state, rest, looked_at
                 )
             else:
                 step = partial(layer_step, self.cell)

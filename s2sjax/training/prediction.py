@@ -149,10 +149,11 @@ def _in_batches(
     ]
     found: dict[int, Result] = {}
     for shape in sorted(set(shapes)):
-        # By length, since a batch takes as many steps as its longest output.
+        # By length, since a batch takes as many steps as its longest output; the
+        # longest first, so that the cores end at about the same time.
         places = sorted(
             (place for place, its in enumerate(shapes) if its == shape),
-            key=lambda place: len(sources[place]),
+            key=lambda place: -len(sources[place]),
         )
 
         def of_chunk(

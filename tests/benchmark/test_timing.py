@@ -1,6 +1,7 @@
 """Rounds in turn, and what they come to; counting compilations; memory."""
 
 import threading
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,28 @@ def test_batches_are_decoded_at_the_same_time_and_come_in_order():
             self.barrier.wait()
             return super().decode(chunk)
 
-    assert together(Meeting("a", [], at_once=2), [1, 2, 3, 4]) == [1, 2, 3, 4]
+    chunks = [of_width(width) for width in (3, 1, 4, 2)]
+    assert together(Meeting("a", [], at_once=2), chunks) == chunks
+
+
+def test_the_widest_batches_begin():
+    class Ordered(Recorder):
+        """Each waits for the one that should begin before it."""
+
+        turns = {4: threading.Event(), 3: threading.Event(), 2: threading.Event()}
+
+        def decode(self, chunk):
+            width = chunk.batch.source.shape[1]
+            assert width == 4 or self.turns[width + 1].wait(timeout=20)
+            self.turns[width].set()
+            return super().decode(chunk)
+
+    chunks = [of_width(width) for width in (3, 4, 2)]
+    assert together(Ordered("a", [], at_once=2), chunks) == chunks
+
+
+def of_width(width):
+    return SimpleNamespace(batch=SimpleNamespace(source=np.zeros((2, width))))
 
 
 def test_speed_is_of_the_median_round():

@@ -5,7 +5,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from s2sjax.models import attention
 from s2sjax.models.attention import BahdanauAttention, masked_softmax
 from tests import oracles
 
@@ -43,6 +46,38 @@ def test_attention_by_itself_is_the_loop_in_numpy():
         close(context[row], expected)
         close(weights[row, :length], looked)
         assert (weights[row, length:] == 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    units=st.integers(1, 6),
+    largest=st.sampled_from([1e-3, 1.0, 10.0, 21.0, 43.0]),
+    seed=st.integers(0, 99),
+)
+def test_energies_by_powers_are_those_of_tanh(units, largest, seed):
+    random = np.random.default_rng(seed)
+    query, keys = (
+        random.uniform(-largest, largest, shape).astype(np.float32)
+        for shape in ((B, units), (B, S, units))
+    )
+    keys[0] = -query[:1]  # where two large numbers cancel
+    score = random.normal(size=units).astype(np.float32)
+    by_powers = jax.jit(attention._energies_by_powers)
+    energies = by_powers(query, keys, attention.power(keys), score)
+    wide = keys.astype(np.float64) + query.astype(np.float64)[:, None]
+    np.testing.assert_allclose(
+        energies, np.tanh(wide) @ score, atol=2e-6 * np.abs(score).sum()
+    )
+
+
+def test_energies_of_saturated_units_are_finite_and_those_of_nan_are_not():
+    query = np.array([[100.0], [-100.0], [np.nan]], np.float32)
+    keys = np.array([[[90.0], [-90.0]]] * 3, np.float32)
+    powers, score = attention.power(keys), np.ones(1, np.float32)
+    by_powers = jax.jit(attention._energies_by_powers)
+    energies = np.asarray(by_powers(query, keys, powers, score))
+    assert energies[0, 0] == 1 and energies[1, 1] == -1
+    assert np.isfinite(energies[:2]).all() and np.isnan(energies[2]).all()
 
 
 def test_a_masked_softmax_is_finite_at_any_size_of_energies():

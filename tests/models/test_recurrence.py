@@ -180,6 +180,11 @@ def plain_gru(z, m, h):
     return (1 - u) * jnp.tanh(z_n + r * m_n) + u * h
 
 
+def energies_by_powers(query, keys, score):
+    powers = attention.power(jax.lax.stop_gradient(keys))
+    return attention._energies_by_powers(query, keys, powers, score)
+
+
 def plain_energies(query, keys, score):
     return jnp.einsum("a,bsa->bs", score, jnp.tanh(query[:, None] + keys))
 
@@ -188,6 +193,11 @@ WRITTEN_OUT = {
     "lstm": (cells._lstm_gates, plain_lstm, ((B, 4 * D), (B, D))),
     "gru": (cells._gru_gates, plain_gru, ((B, 3 * D), (B, 3 * D), (B, D))),
     "energies": (attention._energies, plain_energies, ((B, C), (B, S, C), (C,))),
+    "energies by powers": (
+        energies_by_powers,
+        plain_energies,
+        ((B, C), (B, S, C), (C,)),
+    ),
 }
 
 
