@@ -106,12 +106,7 @@ def resolve(config: ConfigDict | dict[str, Any]) -> Config:
     Raises:
       UsageError: an unknown, missing or impossible field, by its dotted name.
     """
-    flat = (
-        flatten(config)
-        if isinstance(config, ConfigDict)
-        else dict(_flatten(config, ""))
-    )
-    known = fields()
+    flat, known = flatten(config), fields()
     for path in flat:
         if path not in known:
             raise unknown_field(path)
@@ -162,14 +157,16 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
-def flatten(config: Config | ConfigDict) -> dict[str, Any]:
+def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
     """The values by dotted path, in the order of the schema, unknown ones last.
+
+    A dict is nested, as `canonical_json` writes it.
 
     >>> flatten(base_config())["model.units"]
     128
     """
-    given = config.to_dict() if isinstance(config, ConfigDict) else _nested(config)
-    flat = dict(_flatten(given, ""))
+    given = config.to_dict() if isinstance(config, ConfigDict) else config
+    flat = dict(_flatten(_nested(given) if isinstance(given, Config) else given, ""))
     return {path: flat[path] for path in fields() if path in flat} | flat
 
 

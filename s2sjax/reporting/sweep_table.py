@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from s2sjax import config as configs
 from s2sjax.errors import UsageError, unknown
 from s2sjax.training import run_files
 
@@ -182,17 +183,17 @@ def _filled(table: SweepTable) -> SweepTable:
     Launches with different configs may have made them: what tells them apart is no
     override then.
     """
-    configs = {trial.name: _config(table, trial) for trial in table.trials}
-    known = [config for config in configs.values() if config]
+    own = {trial.name: _config(table, trial) for trial in table.trials}
+    known = [config for config in own.values() if config]
     differing = [
         field
-        for field in (known[0] if known else ())
+        for field in sorted(known[0] if known else ())
         if len({json.dumps(config.get(field)) for config in known}) > 1
     ]
     fields = list(dict.fromkeys([*table.fields(), *differing]))
 
     def whole(trial: Trial) -> Trial:
-        config = configs[trial.name]
+        config = own[trial.name]
         missing = [field for field in fields if field not in trial.overrides]
         more = {f: config[f] for f in missing if config.get(f) is not None}
         return dataclasses.replace(trial, overrides={**trial.overrides, **more})
@@ -203,14 +204,4 @@ def _filled(table: SweepTable) -> SweepTable:
 def _config(table: SweepTable, trial: Trial) -> dict[str, Any]:
     """A trial's own config by dotted field; empty where it cannot be read."""
     path = table.directory / "trials" / trial.name / run_files.CONFIG
-    return _flat(run_files.read_object(path))
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+    return configs.flatten(run_files.read_object(path))

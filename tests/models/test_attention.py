@@ -62,8 +62,8 @@ def test_energies_by_powers_are_those_of_tanh(units, largest, seed):
     )
     keys[0] = -query[:1]  # where two large numbers cancel
     score = random.normal(size=units).astype(np.float32)
-    by_powers = jax.jit(attention._energies_by_powers)
-    energies = by_powers(query, keys, attention.power(keys), score)
+    by_powers = jax.jit(attention._energies)
+    energies = by_powers(query, keys, score, attention.power(keys))
     wide = keys.astype(np.float64) + query.astype(np.float64)[:, None]
     np.testing.assert_allclose(
         energies, np.tanh(wide) @ score, atol=2e-6 * np.abs(score).sum()
@@ -74,8 +74,8 @@ def test_energies_of_saturated_units_are_finite_and_those_of_nan_are_not():
     query = np.array([[100.0], [-100.0], [np.nan]], np.float32)
     keys = np.array([[[90.0], [-90.0]]] * 3, np.float32)
     powers, score = attention.power(keys), np.ones(1, np.float32)
-    by_powers = jax.jit(attention._energies_by_powers)
-    energies = np.asarray(by_powers(query, keys, powers, score))
+    by_powers = jax.jit(attention._energies)
+    energies = np.asarray(by_powers(query, keys, score, powers))
     assert energies[0, 0] == 1 and energies[1, 1] == -1
     assert np.isfinite(energies[:2]).all() and np.isnan(energies[2]).all()
 

@@ -182,7 +182,7 @@ def plain_gru(z, m, h):
 
 def energies_by_powers(query, keys, score):
     powers = attention.power(jax.lax.stop_gradient(keys))
-    return attention._energies_by_powers(query, keys, powers, score)
+    return attention._energies(query, keys, score, powers)
 
 
 def plain_energies(query, keys, score):
