@@ -1,32 +1,40 @@
 """What must be set before jax is imported, and the strictness of the whole suite."""
 
 import os
+import pathlib
 
 from s2sjax import environment
 
 # Most of the time goes into compiling programs that run once, so that the compiler is
-# told to hurry; a flag that is given wins, to try what users run.
-HURRY = (
+# told to hurry; a flag that is given wins, to try what users run. XLA aborts on a flag
+# that it does not know, so that each goes to the versions it was tried with alone.
+ANY_TRIED = (
     "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_prefer_vector_width=128",
 )
+HURRY = {
+    "0.10.2": (*ANY_TRIED, "--xla_cpu_use_fusion_emitters=false"),
+    "0.12.0.1": ANY_TRIED,
+}
+VERSION = environment.jaxlib_version()
 given = os.environ.get("XLA_FLAGS", "").split()
 names = {flag.partition("=")[0] for flag in given}
-given += [flag for flag in HURRY if flag.partition("=")[0] not in names]
+given += [flag for flag in HURRY.get(VERSION, ()) if flag.partition("=")[0] not in names]
 os.environ["XLA_FLAGS"] = " ".join(given)
 environment.prepare(os.environ, threads=1)
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR",
-    os.path.join(os.path.dirname(os.path.dirname(__file__)), ".cache", "jax-tests"),
-)
+# What the suite keeps between two calls lies outside the checkout.
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+CACHE = CACHE / "s2sjax" / "tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / f"jaxlib-{VERSION}"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import hypothesis  # noqa: E402
+import hypothesis.configuration  # noqa: E402
 import jax  # noqa: E402
 
+hypothesis.configuration.set_hypothesis_home_dir(CACHE / "hypothesis")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The first example of a property compiles, the next ones do not.
