@@ -100,6 +100,8 @@ def _expand(
     """The candidates of one row: live [K], log_probs [K, V], required [C, L]."""
     size, vocabulary = log_probs.shape
     totals = (live[:, None] + log_probs).reshape(-1)
+    # Where a NaN would be sorted is not defined; infinity comes first, and is seen.
+    totals = jnp.where(jnp.isnan(totals), jnp.inf, totals)
     _, best = lax.top_k(totals, min(2 * size, size * vocabulary))
     tokens = jnp.concatenate(
         [
@@ -119,6 +121,7 @@ def _expand(
     dealt = _deal(scores, banks, size)
     is_end = tokens == EOS
     going_on = _deal(jnp.where(is_end, -jnp.inf, scores), banks, size)
+    scores = jnp.where(jnp.any(scores == jnp.inf), jnp.nan, scores)
     return Candidates(
         jnp.where(is_end, -jnp.inf, scores)[going_on],
         tokens[going_on],

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import ScoreFn, Scores
+from s2sjax.decoding.scoring import ScoreFn, Scores, only
 from s2sjax.types import EOS, PAD, Carry
 
 
@@ -44,8 +44,7 @@ def constrained(
         inner, scores = score(inner, token)
         written = _write(written, token, request)
         allowed = _allowed(written, scores.log_probs.shape[-1], request)
-        masked = jnp.where(allowed, scores.log_probs, -jnp.inf)
-        return (inner, written), Scores(masked, scores.aux)
+        return (inner, written), Scores(only(allowed, scores.log_probs), scores.aux)
 
     return constrained_score, (carry, _nothing_written(request))
 

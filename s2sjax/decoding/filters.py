@@ -20,10 +20,12 @@ what is left is normalised again.
 import math
 from dataclasses import dataclass, fields
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.decoding.scoring import log_probs as normalised
+from s2sjax.decoding.scoring import only
 from s2sjax.errors import UsageError
 
 # float32 rounds sums and quotients of probabilities: what is reached up to this counts
@@ -83,8 +85,8 @@ class Filters:
         if self.typical < 1:
             log_probs = keep_mass(log_probs, atypicality(log_probs), self.typical)
         if self.epsilon:
-            best = jnp.argmax(log_probs, axis=-1)[..., None]
-            is_best = jnp.arange(log_probs.shape[-1]) == best
+            best = jnp.argmax(log_probs, axis=-1)
+            is_best = jax.nn.one_hot(best, log_probs.shape[-1], dtype=bool)
             likely = log_probs >= _log(self.epsilon)
             log_probs = _keep(log_probs, likely | is_best)
         return log_probs
@@ -124,4 +126,4 @@ def _ranks(order: Array) -> Array:
 
 
 def _keep(log_probs: Array, kept: Array) -> Array:
-    return normalised(jnp.where(kept, log_probs, -jnp.inf))
+    return normalised(only(kept, log_probs))

@@ -29,7 +29,8 @@ def n_best(hypotheses: Hypotheses, scores: Array, count: int) -> Hypotheses:
 
     Hypotheses cut at their limit never compete with complete ones: a row that has no
     complete one keeps its best cut one alone. Equal scores stand by `aux["logprob"]`,
-    then as they stood.
+    then as they stood. A hypothesis whose log-probability is NaN makes all scores of
+    its row NaN, whatever the new scores are.
 
     Shapes: hypotheses [B, M, ...], scores [B, M] -> [B, min(N, M), ...].
     """
@@ -37,6 +38,8 @@ def n_best(hypotheses: Hypotheses, scores: Array, count: int) -> Hypotheses:
     fits &= ~repeated(hypotheses, fits)
     log_probs = hypotheses.aux["logprob"]
     order = jnp.lexsort((-log_probs, -scores, ~fits), axis=1)[:, :count]
+    broken = hypotheses.valid & jnp.isnan(log_probs)
+    scores = jnp.where(jnp.any(broken, axis=1, keepdims=True), jnp.nan, scores)
     best = pick_all(hypotheses._replace(scores=scores), order)
     alone = jnp.arange(order.shape[1])[None] == 0
     kept = pick(fits, order) & (~best.truncated | alone)

@@ -25,11 +25,29 @@ def log_probs(logits: Array) -> Array:
     """log softmax in float32 over the last axis.
 
     A token with logit -inf keeps -inf, also where all are: there is no NaN that was
-    not in the logits.
+    not in the logits. One NaN makes all of its distribution NaN, so that whichever
+    token a search takes, the score shows it.
+
+    >>> import jax.numpy as jnp
+    >>> bool(jnp.isnan(log_probs(jnp.array([-jnp.inf, jnp.nan, 0.0]))).all())
+    True
     """
     logits = logits.astype(jnp.float32)
-    nothing = jnp.max(logits, axis=-1, keepdims=True) == -jnp.inf
-    return jnp.where(nothing, -jnp.inf, jax.nn.log_softmax(logits))
+    # A compiler may take a maximum past a NaN; comparisons with it are defined.
+    nothing = jnp.all(logits == -jnp.inf, axis=-1, keepdims=True)
+    spoilt = jnp.any(jnp.isnan(logits), axis=-1, keepdims=True)
+    normalised = jnp.where(nothing, -jnp.inf, jax.nn.log_softmax(logits))
+    return jnp.where(spoilt, jnp.nan, normalised)
+
+
+def only(allowed: Array, log_probs: Array) -> Array:
+    """Log-probabilities where `allowed`, -inf elsewhere. A NaN stays: no mask hides it.
+
+    >>> import jax.numpy as jnp
+    >>> only(jnp.array([False, True]), jnp.array([jnp.nan, 0.0])).tolist()
+    [nan, 0.0]
+    """
+    return jnp.where(allowed | jnp.isnan(log_probs), log_probs, -jnp.inf)
 
 
 def scorer(step: StepFn) -> ScoreFn:

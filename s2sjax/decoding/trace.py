@@ -81,6 +81,8 @@ def follow(
         chosen = chosen.astype(jnp.int32)
         gained = jnp.take_along_axis(scores.log_probs, chosen[..., None], axis=-1)
         gained = gained[..., 0]
+        # A choice may be a maximum taken past a NaN; the token's own number is not.
+        scored = jnp.where(jnp.isnan(gained), jnp.nan, scored)
         live = trace.live & (gained != -jnp.inf)
         room = trace.time + 1 < request.limits[:, None]
         return Trace(

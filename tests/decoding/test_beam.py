@@ -14,6 +14,7 @@ from s2sjax.decoding.normaliser import Normaliser
 from s2sjax.decoding.request import Request
 from s2sjax.types import EOS, StepOutput
 from tests import oracles
+from tests.decoding import table_model
 from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest
 
 ALPHAS = (-0.5, 0.0, 0.6, 1.0, 2.0)
@@ -145,17 +146,9 @@ def test_a_batch_is_its_rows_in_any_order(long):
             long.step, long.start(rows), long.request(limits=limits, rows=rows)
         )
     )
-    again = compiled(order, limits[order])
-    jax.tree.map(
-        lambda a, b: np.testing.assert_array_equal(a, b[order]), again, together
-    )
-    for row in (0, 7, 150):
-        single = compiled(np.array([row]), limits[[row]])
-        jax.tree.map(
-            lambda a, b, row=row: np.testing.assert_array_equal(a[0], b[row]),
-            single,
-            together,
-        )
+    for rows in (order, [0], [7], [150]):
+        some = compiled(np.array(rows), limits[rows])
+        table_model.assert_same(some, together, rows)
 
 
 def remembering_step(carry, x):
