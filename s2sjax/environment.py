@@ -12,10 +12,13 @@ from collections.abc import MutableMapping
 
 from s2sjax.errors import UsageError
 
-# jaxlib versions whose CPU compiler fuses some reductions into wrong numbers
-# (jax-ml/jax#39103). A flag that a jaxlib does not know aborts the process, so that
-# the guard is added to the versions it was tested with and to no others.
-WRONG_JAXLIB = ("0.10.2",)
+# jaxlib versions whose CPU compiler goes wrong where it fuses reductions, and how
+# (jax-ml/jax#39103 and #39257). A flag that a jaxlib does not know aborts the process,
+# so that each flag is added to the versions it was tried with and to no others.
+FAULTY_JAXLIB = {
+    "0.10.2": "gets some sums wrong on the CPU",
+    "0.11.0": "crashes in some sums over many axes on the CPU",
+}
 GUARD = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
 # Vectors of 512 bits where the processor has them: XLA's own choice is 256, and tanh
 # takes 1.5 times as long. What a run was not recorded with is not added on resume.
@@ -25,7 +28,7 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 DEVICES = "--xla_force_host_platform_device_count"
 
 _WHY = {
-    GUARD: "jaxlib {jaxlib} gets some sums wrong on the CPU without it",
+    GUARD: "jaxlib {jaxlib} {fault} without it",
     WIDE: "the widest vectors of the processor",
     ONE_THREAD: "one thread in each matrix product",
     DETERMINISTIC: "the same bits every time on a GPU",
@@ -93,7 +96,7 @@ def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
 
 def needs_guard() -> bool:
     """Whether the installed jaxlib is known to compute wrong on the CPU."""
-    return jaxlib_version() in WRONG_JAXLIB
+    return jaxlib_version() in FAULTY_JAXLIB
 
 
 def jaxlib_version() -> str | None:
@@ -133,7 +136,9 @@ def _name(flag: str) -> str:
 
 
 def _why(flag: str) -> str:
-    why = _WHY.get(flag, "").format(jaxlib=jaxlib_version())
+    jaxlib = jaxlib_version()
+    fault = FAULTY_JAXLIB.get(jaxlib or "", "")
+    why = _WHY.get(flag, "").format(jaxlib=jaxlib, fault=fault)
     return f" ({why})" if why else ""
 
 

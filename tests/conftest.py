@@ -1,7 +1,9 @@
 """What must be set before jax is imported, and the strictness of the whole suite."""
 
+import ipaddress
 import os
 import pathlib
+import socket
 
 from s2sjax import environment
 
@@ -19,7 +21,9 @@ HURRY = {
 VERSION = environment.jaxlib_version()
 given = os.environ.get("XLA_FLAGS", "").split()
 names = {flag.partition("=")[0] for flag in given}
-given += [flag for flag in HURRY.get(VERSION, ()) if flag.partition("=")[0] not in names]
+given += [
+    flag for flag in HURRY.get(VERSION, ()) if flag.partition("=")[0] not in names
+]
 os.environ["XLA_FLAGS"] = " ".join(given)
 environment.prepare(os.environ, threads=1)
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -40,3 +44,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # The first example of a property compiles, the next ones do not.
 hypothesis.settings.register_profile("s2sjax", deadline=None)
 hypothesis.settings.load_profile("s2sjax")
+
+
+def _loopback_only(connect):
+    """`socket.socket.connect`, but for this machine alone: tests use no network."""
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            assert host == "localhost" or ipaddress.ip_address(host).is_loopback, host
+        return connect(self, address)
+
+    return guarded
+
+
+socket.socket.connect = _loopback_only(socket.socket.connect)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from s2sjax import environment
 from s2sjax.errors import UsageError
 
+pytestmark = pytest.mark.compat
 GUARD_NAME = environment.GUARD.partition("=")[0]
 FLAGS = st.sampled_from(
     ["--xla_a=1", "--xla_cpu_multi_thread_eigen=true", f"{GUARD_NAME}=", "--xla_b"]
@@ -34,6 +35,14 @@ def test_the_guard_is_added_and_said(wrong_jaxlib):
     assert environ["XLA_FLAGS"] == f"{environment.GUARD} {environment.WIDE}"
     assert environment.GUARD in line and "0.10.2" in line
     assert environment.WIDE in other
+
+
+@pytest.mark.parametrize("version", environment.FAULTY_JAXLIB)
+def test_each_faulty_jaxlib_has_the_guard_and_its_fault(monkeypatch, version):
+    monkeypatch.setattr(environment, "jaxlib_version", lambda: version)
+    line = environment.prepare(environ := {})[0]
+    assert environment.GUARD in environ["XLA_FLAGS"].split()
+    assert f"jaxlib {version} {environment.FAULTY_JAXLIB[version]} without it" in line
 
 
 def test_no_guard_for_a_jaxlib_not_known_to_be_wrong(right_jaxlib):

@@ -13,6 +13,7 @@ import pytest
 from s2sjax.training import journal
 from s2sjax.training.checkpoint_reader import CheckpointReader
 
+pytestmark = pytest.mark.compat
 ROOT = pathlib.Path(__file__).parents[1]
 START = (
     f"--config={ROOT / 'experiments' / 'reversed.py'}:smoke",

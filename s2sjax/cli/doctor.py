@@ -114,7 +114,7 @@ def told(report: Mapping[str, Any]) -> list[str]:
         + ("" if reductions["without_guard"]["right"] else ", thanks to the guard")
         if reductions["with_guard"]["right"]
         else "this machine computes WRONG: do not trust results on its CPU; "
-        "install jax==0.10.2 as in constraints.txt"
+        "install the jax of constraints.txt"
     )
     return lines
 

@@ -64,7 +64,7 @@ def _effect(factor: Factor, y: np.ndarray, codes: np.ndarray) -> Effect:
         # Of a metric that does not vary at all, nothing explains a share.
         between / total if total > 1e-24 * max(len(y), 1) else np.nan,
         (len(present) - 1) / (len(y) - 1),
-        factor.labels[present[means.argmin()]],
-        factor.labels[present[means.argmax()]],
+        factor.labels[present[np.argmin(means)]],
+        factor.labels[present[np.argmax(means)]],
         len(present),
     )

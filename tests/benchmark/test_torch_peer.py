@@ -22,6 +22,7 @@ from s2sjax.training.predictor import System
 from s2sjax.training.trained import with_decode
 from s2sjax.types import EOS, Batch
 
+pytestmark = pytest.mark.compat
 SIZE, WIDTH, SOURCES, TARGETS = 24, 6, 9, 8
 ONE = Way(threads=1, at_once=1)
 # Every cell, bridge, number of directions and layers, attention and one-hot input.

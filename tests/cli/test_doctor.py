@@ -8,6 +8,7 @@ import pytest
 from s2sjax import environment
 from s2sjax.cli import doctor, flags
 
+pytestmark = pytest.mark.compat
 RIGHT = {"right": True, "detail": "equal to numpy"}
 WRONG = {"right": False, "detail": "row 7 is 3, not 4"}
 
@@ -28,7 +29,9 @@ def test_sums_are_right_with_the_guard():
     assert doctor.probe("reduction", on_cpu(guarded=True), 120)["right"]
 
 
-@pytest.mark.skipif(not environment.needs_guard(), reason="another jaxlib")
+@pytest.mark.skipif(
+    environment.jaxlib_version() != "0.10.2", reason="this jaxlib gets no sums wrong"
+)
 def test_sums_are_wrong_without_the_guard():
     # If this fails, the probe finds nothing any more, or the guard is not needed.
     found = doctor.probe("reduction", on_cpu(guarded=False), 120)

@@ -17,6 +17,7 @@ from tests import oracles
 from tests.decoding import table_model
 from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest
 
+pytestmark = pytest.mark.compat
 ALPHAS = (-0.5, 0.0, 0.6, 1.0, 2.0)
 MODELS = 200
 

@@ -13,6 +13,7 @@ from s2sjax.decoding.strategies import STRATEGIES, decoding
 from s2sjax.types import BOS, EOS
 from tests.decoding import table_model
 
+pytestmark = pytest.mark.compat
 V, MODELS, WIDTH = 6, 4, 5
 TABLES = table_model.random_tables(MODELS, V, seed=3)
 ROWS = np.arange(MODELS)

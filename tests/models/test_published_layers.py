@@ -12,6 +12,7 @@ from s2sjax.models.encoder import Encoder
 from s2sjax.models.recurrence import run_layer
 from tests import oracles
 
+pytestmark = pytest.mark.compat
 VOCABULARY, EMBEDDING, UNITS, LAYERS = 6, 3, 4, 2
 LENGTHS = np.array([5, 1, 3], np.int32)
 QUICK = {"xla_backend_optimization_level": 0}

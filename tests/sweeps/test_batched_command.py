@@ -10,6 +10,7 @@ import pytest
 
 from s2sjax.training import journal
 
+pytestmark = pytest.mark.compat
 CONFIG = """
 from s2sjax.config import base_config
 from s2sjax.sweeps import grid, product, seeds
