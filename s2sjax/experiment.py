@@ -205,7 +205,7 @@ def whole_number(text: str) -> str:
     >>> whole_number("1e3"), whole_number("9007199254740993"), whole_number("0.5")
     ('1000', '9007199254740993', '0.5')
     """
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", text):
+    if re.fullmatch(r"[+-]?\d{1,20}(\.\d{0,20})?([eE][+-]?\d{1,2})?", text):
         number = decimal.Decimal(text)
         if number == number.to_integral_value():
             return str(int(number))

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "s2sjax"
 # Each layer may import itself and what stands before it; tasks, models and decoding
 # are blind to one another.
 BASE = {
-    *("types", "errors", "rng", "spec", "schema", "field", "config", "experiment"),
-    *("metrics", "environment", "failpoints"),
+    *("types", "errors", "foreign", "rng", "spec", "schema", "field", "config"),
+    *("experiment", "metrics", "environment", "failpoints"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -32,8 +32,8 @@ ALLOWED = (
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
-    *("errors", "spec", "schema", "field", "config", "experiment", "environment"),
-    *("cli", "__init__"),
+    *("errors", "foreign", "spec", "schema", "field", "config", "experiment"),
+    *("environment", "cli", "__init__"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,7 +129,7 @@ def _batch_sizes(text: str) -> tuple[int, ...]:
     sizes = set()
     for part in text.split(","):
         number = part.strip()
-        if not (number.isascii() and number.isdigit() and 0 < int(number) < 10**6):
+        if not re.fullmatch("0*[1-9][0-9]{0,5}", number):
             raise UsageError(
                 f"--batch_sizes={text}: '{number}' is not a whole number from 1 to "
                 f"999999; write e.g. 1,32,256"

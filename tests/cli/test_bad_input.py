@@ -55,9 +55,9 @@ def test_commands_and_flags(command, tmp_path, monkeypatch, argv, words):
     [
         ("model.unit=3", ["model.unit", "model.units"]),
         ("model.units=many", ["model.units", "many"]),
-        ("model.units=0", ["model.units", "0", "at least 1"]),
+        ("model.units=0", ["model.units", "0", "from 1"]),
         ("model.layers=-1", ["model.layers", "-1"]),
-        ("task.length=0", ["task.length", "0", "at least 1"]),
+        ("task.length=0", ["task.length", "0", "from 1"]),
         ("task.length=-3", ["task.length", "-3"]),
         ("task.min_length=11", ["task.min_length", "11", "task.length"]),
         ("model.cell=lsmt", ["model.cell", "lsmt", "lstm"]),

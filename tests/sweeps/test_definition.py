@@ -117,7 +117,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({"model": {"units": 8}}, "unknown field 'model'"),
         ({3: 8}, "unknown field '3'"),
         ({"model.units": "8"}, "model.units='8' is not a whole number"),
-        ({"model.units": 0}, "model.units=0 is not a whole number of at least 1"),
+        ({"model.units": 0}, "model.units=0 is not a whole number from 1"),
         ({"model.cell": "lsmt"}, "did you mean 'lstm'?"),
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
