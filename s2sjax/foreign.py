@@ -39,9 +39,9 @@ def shown(value: object) -> str:
     """
     try:
         text = printable(" ".join(repr(value).split()))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # whatever it pleases a user's class to raise
+    except BaseException as error:  # whatever it pleases a user's class to raise
+        if type(error) is KeyboardInterrupt:
+            raise
         if type(value) is int:  # Python writes no more than 4300 digits
             return f"an int of about {round(value.bit_length() * 0.30103)} digits"
         return f"an object of the type {type(value).__name__}"

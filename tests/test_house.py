@@ -13,7 +13,17 @@ PACKAGE = ROOT / "s2sjax"
 # Each layer may import itself and what stands before it; tasks, models and decoding
 # are blind to one another.
 BASE = {
-    *("types", "errors", "foreign", "rng", "spec", "schema", "field", "config"),
+    *(
+        "types",
+        "errors",
+        "foreign",
+        "user_code",
+        "rng",
+        "spec",
+        "schema",
+        "field",
+        "config",
+    ),
     *("experiment", "metrics", "environment", "failpoints"),
 }
 ROOMS = ("tasks", "models", "decoding")
@@ -32,7 +42,16 @@ ALLOWED = (
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
-    *("errors", "foreign", "spec", "schema", "field", "config", "experiment"),
+    *(
+        "errors",
+        "foreign",
+        "user_code",
+        "spec",
+        "schema",
+        "field",
+        "config",
+        "experiment",
+    ),
     *("environment", "cli", "__init__"),
 }
 # Files of the command line that a command imports once jax's flags are set.

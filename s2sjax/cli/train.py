@@ -115,7 +115,7 @@ def _train(
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
         params = _first_params(run, task, init_from)
-    except UsageError:
+    except BaseException:  # an interruption too
         if is_new and hosts.leads:
             directory.discard_unless_begun(run)
         raise

@@ -1,7 +1,9 @@
 """What a person can get wrong: one clear line, exit code 2, and nothing damaged."""
 
 import hashlib
+import json
 import pathlib
+import struct
 
 import pytest
 
@@ -200,3 +202,49 @@ def test_init_from_something_that_does_not_fit(command, text, tmp_path):
         )
         refused(result, *words)
         assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "words"),
+    [
+        ({"a": ("F8_E4M3", [2])}, 2, ["a is of the type F8_E4M3", "F32"]),
+        ({"a": ("BF16", [2])}, 4, ["a is of the type BF16"]),
+        ({"a": ("F32", [2])}, 8, ["has a, which this model has not"]),
+        ({"a": ("F32", [2])}, 7, ["not a safetensors file"]),
+        ({"a": ("X", [2])}, 8, ["not a safetensors file"]),
+        ({"a": ("F32", [2**40, 2**40])}, 8, ["not a safetensors file"]),
+        (None, 8, ["not a safetensors file"]),
+    ],
+)
+def test_init_from_another_kind_of_file(command, tmp_path, header, size, words):
+    path = tmp_path / "odd.safetensors"
+    if header is None:
+        path.write_bytes(bytes(size))
+    else:
+        (kind, shape) = header["a"]
+        entry = {"dtype": kind, "shape": shape, "data_offsets": [0, size]}
+        text = json.dumps({"a": entry}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+    workdir = tmp_path / "run"
+    result = command("train", REVERSED, f"--workdir={workdir}", f"--init_from={path}")
+    refused(result, "--init_from", *words)
+    assert not workdir.exists()
+
+
+def test_a_run_that_user_code_keeps_from_beginning_leaves_nothing(command, tmp_path):
+    pattern = tmp_path / "mine.py"
+    for code in ("raise GeneratorExit", "class E(BaseException):\n  pass\n raise E"):
+        pattern.write_text(f"def f(x):\n {code}\n")
+        name = f"--config.task.name={pattern}:f"
+        workdir = tmp_path / "run"
+        refused(command("train", REVERSED, name, f"--workdir={workdir}"), "mine.py:")
+        assert not workdir.exists()
+
+
+def test_an_interruption_before_a_run_begins_leaves_nothing(command, tmp_path):
+    pattern = tmp_path / "mine.py"
+    pattern.write_text("def f(x):\n raise KeyboardInterrupt\n")
+    workdir = tmp_path / "run"
+    name = f"--config.task.name={pattern}:f"
+    assert command("train", REVERSED, name, f"--workdir={workdir}").code == 130
+    assert not workdir.exists()
