@@ -24,21 +24,37 @@ from ml_collections import ConfigDict, config_flags
 
 from s2sjax import config, user_code
 from s2sjax.config import Config
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.foreign import shown
 
 SWEEP = "sweep"  # the function that a sweep without a name is
 SEARCH = "search"
 
 
-def load_config(text: str, overrides: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    text: str,
+    overrides: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Config:
     """The config of `FILE[:variant]` with `overrides` by dotted field, all as text.
 
+    What is overridden wins: a field of the file that it leaves nothing to say, such as
+    `train.epochs` beside `train.steps`, goes back to its default.
+
+    Args:
+      text: what `--config` names.
+      overrides: texts by dotted field.
+      say: takes one line for a person.
+
     Raises:
-      UsageError: no such file, a file that fails, an impossible field or value.
+      UsageError: no such file, a file that fails, impossible fields or values.
     """
-    edited = load(text)
-    override(edited, overrides or {})
+    edited, given = load(text), overrides or {}
+    override(edited, given)
+    values = config.flatten(edited)
+    for name, by in config.displaced(values, given).items():
+        _assign(edited, name, config.fields()[name].default)
+        say(f"--config.{by}={given[by]} wins over {name}={values[name]} of {text}")
     return config.resolve(edited)
 
 
@@ -125,9 +141,12 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
     """Sets fields from the text of the command line; `none` unsets an optional one.
 
     Raises:
-      UsageError: an unknown field, a whole group, or a value of another type.
+      UsageError: unknown fields, whole groups, or values that a field does not take.
     """
-    given = {name: _typed_text(name, text) for name, text in overrides.items()}
+    problems, given = Problems(), {}
+    for name, text in overrides.items():
+        with problems:
+            given[name] = _typed_text(name, text)
     arguments = [
         f"--config.{name}={text}" for name, text in given.items() if text is not None
     ]
@@ -137,14 +156,18 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
         "config", edited, flag_values=values, lock_config=True, sys_argv=arguments
     )
     for argument in arguments:
-        try:
-            values(["s2sjax", argument])
-        except absl_flags.Error:
-            name, _, text = argument.removeprefix("--config.").partition("=")
-            raise _impossible(config.fields()[name], text) from None
+        name, _, text = argument.removeprefix("--config.").partition("=")
+        field = config.fields()[name]
+        with problems:
+            try:
+                values(["s2sjax", argument])
+            except absl_flags.Error:
+                raise _impossible(field, text) from None
+            config.checked(field, config.flatten(edited)[name])
     for name in given:
         if given[name] is None:
             _assign(edited, name, None)
+    problems.tell()
 
 
 def check_field(name: str) -> config.Field:

@@ -5,6 +5,7 @@ control characters that steer a terminal, words of thousands of letters, objects
 `repr` raises. Stands on nothing.
 """
 
+import re
 import unicodedata
 
 _TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # bidirectional controls
@@ -23,12 +24,13 @@ def printable(text: str) -> str:
 
 
 def message(text: str) -> str:
-    r"""A message on one line, with long words cut to their beginning and their end.
+    r"""A message on one line, each long word cut to its beginning and its end.
 
     >>> message("no such\nfile: \x07a"), len(message("x" * 5000))
     ('no such file: \\x07a', 200)
     """
-    return printable(" ".join(_cut(word) for word in text.split()))
+    line = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
+    return printable(re.sub(r"\S+", _cut, line))
 
 
 def shown(value: object) -> str:
@@ -55,7 +57,8 @@ def _visible(character: str) -> str:
     return character
 
 
-def _cut(word: str) -> str:
+def _cut(found: re.Match[str]) -> str:
+    word = found[0]
     if len(word) <= _LONGEST:
         return word
     return f"{word[: _LONGEST - 81]}…{word[-80:]}"

@@ -297,3 +297,83 @@ def test_what_a_file_prints_goes_to_standard_error(good, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert all(word in err for word in ("read", "sweeping", "searching"))
+
+
+CHOICES = """
+from s2sjax.config import base_config
+
+def get_config():
+    config = base_config()
+    config.train.epochs = 3
+    config.train.feeding = "argmax"
+    config.train.feeding_probability = 0.5
+    config.model.attention = "bahdanau"
+    config.model.attention_units = 9
+    return config
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "displaced"),
+    [
+        ("train.steps", "20", {"train.epochs": (3, None)}),
+        ("train.feeding", "gold", {"train.feeding_probability": (0.5, 1.0)}),
+        ("model.attention", "none", {"model.attention_units": (9, 0)}),
+        ("train.epochs", "4", {}),
+        ("train.feeding", "probabilities", {}),
+    ],
+)
+def test_what_is_overridden_wins_over_the_file(tmp_path, field, text, displaced):
+    path = tmp_path / "choices.py"
+    path.write_text(CHOICES)
+    said = []
+    plain = experiment.load_config(str(path))
+    resolved = experiment.load_config(str(path), {field: text}, said.append)
+    differing = config.difference(plain, resolved)
+    assert differing.pop(field)[1] == config.flatten(resolved)[field]
+    assert differing == displaced
+    assert said == [
+        f"--config.{field}={text} wins over {name}={was} of {path}"
+        for name, (was, _) in displaced.items()
+    ]
+
+
+def test_steps_win_over_epochs_and_epochs_over_steps(good):
+    said = []
+    resolved = experiment.load_config(good, {"train.epochs": "2"}, said.append)
+    assert (resolved.train.steps, resolved.train.epochs) == (None, 2)
+    assert said == [f"--config.train.epochs=2 wins over train.steps=100 of {good}"]
+
+
+def test_two_choices_that_exclude_one_another_are_refused(good):
+    both = {"train.steps": "2", "train.epochs": "2"}
+    assert "both came" in refused(good, both)
+    both = {"train.feeding": "gold", "train.feeding_probability": "0.5"}
+    assert "means nothing" in refused(good, both)
+    assert "neither came" in refused(good, {"train.steps": "none"})
+
+
+def test_all_that_is_wrong_is_told_at_once(good):
+    wrong = {
+        "model.unit": "3",
+        "model.units": "many",
+        "model.layers": "0",
+        "train": "3",
+        "task.length": "5",
+        "train.learning_rate": "nan",
+    }
+    with pytest.raises(UsageError) as told:
+        experiment.load_config(good, wrong)
+    assert len(told.value.args) == 5
+    for name in wrong.keys() - {"task.length"}:
+        assert sum(f"--config.{name}" in a or f"{name}=" in a for a in told.value.args)
+    with pytest.raises(UsageError) as told:
+        config.resolve({"train": {"steps": 0, "epoch": 1}, "sed": 3, "seed": -1})
+    assert len(told.value.args) == 4
+    values = {
+        "train": {"steps": 1, "epochs": 1},
+        "task": {"length": 3, "min_length": 4},
+    }
+    with pytest.raises(UsageError) as told:
+        config.resolve(values)
+    assert len(told.value.args) == 2

@@ -16,6 +16,7 @@ from s2sjax.cli import (
     inspection,
     report,
     score,
+    start,
     sweep,
     tasks,
     train,
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(parsed, str):
             print(parsed)
             return 0
+        start.warn(parsed.notes)
         code = RUNS[parsed.command](parsed)
         sys.stdout.flush()
         return code
@@ -90,5 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"s2sjax: {' '.join(str(error).split())}", file=sys.stderr)
+    told = error.args if isinstance(error, UsageError) else [error]
+    start.warn([f"s2sjax: {each}" for each in told])
     return code

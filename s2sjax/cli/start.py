@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from s2sjax import environment
 from s2sjax.config import Config, TrainConfig
+from s2sjax.foreign import message
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -51,4 +52,4 @@ def recorded_flags(record: dict[str, object]) -> str | None:
 def warn(lines: Sequence[str]) -> None:
     """Prints lines for a person on standard error."""
     for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        print(message(line), file=sys.stderr, flush=True)

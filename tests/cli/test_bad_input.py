@@ -69,7 +69,7 @@ def test_commands_and_flags(command, tmp_path, monkeypatch, argv, words):
         ("train.optimizer=adamm", ["train.optimizer", "adamm", "adam"]),
         ("train.schedule=cosin", ["train.schedule", "cosin", "cosine"]),
         ("train.learning_rate=nan", ["train.learning_rate", "nan"]),
-        ("train.epochs=2", ["train.steps", "train.epochs"]),
+        ("train.epochs=0", ["train.epochs", "0", "from 1"]),
         ("train.steps=0", ["train.steps"]),
         ("decode.strategy=greedi", ["decod", "greedi", "greedy"]),
         ("task.name=reverse", ["task", "reverse", "reversed"]),

@@ -183,3 +183,13 @@ def test_groups_differ_in_numbers_alone(base):
     assert indices == [[0, 1, 3], [2], [4, 5], [6, 7], [8], [9], [10, 11]]
     assert found[2].varying() == ["task.num_train"]
     assert found[0].widest.task.length == 10
+
+
+def test_a_trials_choice_wins_over_the_base():
+    base = configs.resolve({"train": {"epochs": 3}})
+    (trial,) = definition.resolve(base, [{"train.steps": 5}])
+    assert (trial.config.train.steps, trial.config.train.epochs) == (5, None)
+    # The trial's command may have the base's own `--config.train.epochs=3` before it.
+    assert trial.overrides == {"train.steps": 5, "train.epochs": None}
+    with pytest.raises(UsageError, match="both came"):
+        definition.resolve(base, [{"train.steps": 5, "train.epochs": 2}])
