@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import multihost, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import Problems, RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
@@ -59,11 +59,18 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
+    from s2sjax import tasks
     from s2sjax.training import loop
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
-            loop.check(config)
+            problems = Problems()
+            with problems:
+                loop.check(config)
+            with problems:
+                if not record:  # a run that is there has what it needs
+                    tasks.check(config)
+            problems.tell()
             run = stack.enter_context(_opened(parsed, hosts))
             task, ended = _train(run, init_from, hosts, is_new=not record)
         if hosts.leads and not hosts.signal:

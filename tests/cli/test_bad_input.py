@@ -248,3 +248,59 @@ def test_an_interruption_before_a_run_begins_leaves_nothing(command, tmp_path):
     name = f"--config.task.name={pattern}:f"
     assert command("train", REVERSED, name, f"--workdir={workdir}").code == 130
     assert not workdir.exists()
+
+
+def test_all_that_is_wrong_is_told_a_line_each(command, tmp_path):
+    pairs, workdir = tmp_path / "none.tsv", tmp_path / "run"
+    wrong = {
+        "train.optimizer": "adamm",
+        "train.schedule": "constant:warmup=-1",
+        "decode.strategy": "beam:size=1e9",
+        "task.path": pairs,
+    }
+    words = [f"--config.{name}={value}" for name, value in wrong.items()]
+    result = command("train", TEXT, *words, f"--workdir={workdir}")
+    lines = result.err.splitlines()
+    assert result.code == 2 and len(lines) == len(wrong), result.err
+    assert all(line.startswith("s2sjax: ") for line in lines)
+    for word in ("adamm", "warmup=-1", "size=1000000000", f"{pairs} does not exist"):
+        assert any(word in line for line in lines), word
+    assert not workdir.exists()
+
+
+def test_a_choice_of_the_command_line_is_noted(command):
+    epochs = "--config.train.epochs=3"
+    result = command("config", "show", TEXT, epochs, "--json")
+    assert json.loads(result.out)["train.steps"]["value"] is None
+    assert result.err.startswith(f"{epochs} wins over train.steps=")
+
+
+def test_long_words_come_back_cut(command, tmp_path):
+    word = "x" * 5000
+    for argv in (
+        ["train", f"--workdir={tmp_path / 'run'}", f"--config={word}"],
+        ["train", REVERSED, f"--workdir={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.{word}=3"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.seed={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--{word}=3"],
+        ["decode", "--workdir=none", f"--decode={word}", "1"],
+        [word],
+    ):
+        result = command(*argv)
+        assert result.code == 2 and len(result.err) < 1500, result.err
+        assert result.err.count("\n") <= 2
+    assert not any(tmp_path.iterdir())
+
+
+def test_control_characters_come_back_as_codes(command, tmp_path):
+    word = "a\x1b[31m\x07\u202eb"
+    for argv in (
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.seed={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", f"--config={word}"],
+        ["train", f"--workdir={tmp_path / word}"],
+        ["decode", f"--workdir={word}", "1"],
+        [word],
+    ):
+        result = command(*argv)
+        assert result.code == 2 and r"a\x1b[31m\x07\u202eb" in result.err, result.err
+        assert not set(result.err) & set("\x1b\x07\u202e")
