@@ -14,9 +14,9 @@ from s2sjax.cli import (
     export,
     flags,
     inspection,
+    printing,
     report,
     score,
-    start,
     sweep,
     tasks,
     train,
@@ -61,14 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
-        print(f"s2sjax {__version__}")
+        printing.line(f"s2sjax {__version__}")
         return 0
     try:
         parsed = flags.read(DOC, COMMANDS, argv)
         if isinstance(parsed, str):
-            print(parsed)
+            printing.lines(parsed.splitlines())
             return 0
-        start.warn(parsed.notes)
+        printing.warn(parsed.notes)
         code = RUNS[parsed.command](parsed)
         sys.stdout.flush()
         return code
@@ -93,5 +93,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(error: Exception, code: int) -> int:
     told = error.args if isinstance(error, UsageError) else [error]
-    start.warn([f"s2sjax: {each}" for each in told])
+    printing.warn([f"s2sjax: {each}" for each in told])
     return code

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import members, start
+from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write, unknown
@@ -104,7 +104,7 @@ def main(parsed: Parsed) -> int:
     )
     _write(folder, told, result, groups, values)
     if values.json:
-        print(json.dumps(told))
+        printing.line(json.dumps(told))
     else:
         show_benchmark(result.rows, notes, Screen())
     start.warn([f"written: {folder}"])

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import multihost, start
+from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import Problems, RunError, UsageError
@@ -134,7 +134,7 @@ def _train(
         signals = stack.enter_context(interruption.watch())
         ended = loop.train(run, task, observers, signals, params, hosts)
     if hosts.signal and hosts.leads:
-        print(f"  s2sjax train --workdir={run.path}")
+        printing.line(f"  s2sjax train --workdir={run.path}")
     return task, ended
 
 
@@ -200,12 +200,14 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
-        print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
+        printing.line(
+            f"{run.path} is finished at step {ended.step}: {why[ended.reason]}"
+        )
     result = run_files.read_object(run.path / run_files.TEST)
     if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
-    print()
+    printing.line()
     tables.show_evaluation(
         {name: value for name, value in result.items() if name in HEADLINES},
         Screen(),
@@ -213,10 +215,14 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         f"examples",
     )
     where = run.path
-    print(
-        f"\ncurves: {where / 'curves.png'}\nnext:\n"
-        f"  s2sjax eval   --workdir={where}\n"
-        f"  s2sjax decode --workdir={where} -- {_example(task)}"
+    printing.lines(
+        [
+            "",
+            f"curves: {where / 'curves.png'}",
+            "next:",
+            f"  s2sjax eval   --workdir={where}",
+            f"  s2sjax decode --workdir={where} -- {_example(task)}",
+        ]
     )
 
 
