@@ -51,6 +51,7 @@ COMMAND = Command(
         Flag("out", "where the files go (default: bench in the run)", value="DIR"),
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="--batch_sizes, or size or n of a --strategy",
     examples=(
         "s2sjax bench --workdir=runs/reversed --strategy=greedy --strategy=beam:size=5",
         "s2sjax bench --workdir=runs/one,runs/two --batch_sizes=1,100 --peers",

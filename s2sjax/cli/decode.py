@@ -34,6 +34,7 @@ COMMAND = Command(
         Flag("json", "one JSON object a line", False, type=bool),
     ),
     positional="SYMBOLS",
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
         's2sjax decode --workdir=runs/fra_eng --decode=beam:size=5,n=3 "Be nice."',

@@ -26,6 +26,7 @@ COMMAND = Command(
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=("s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",),
 )
 

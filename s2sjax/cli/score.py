@@ -24,6 +24,7 @@ COMMAND = Command(
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("json", "one JSON object a line", False, type=bool),
     ),
+    memory="decode.batch_size, or the lengths of what is scored",
     examples=("s2sjax score --workdir=runs/reversed --from_file=pairs.jsonl",),
 )
 END = "<eos>"  # how the end of an output is shown

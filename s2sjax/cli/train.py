@@ -29,6 +29,7 @@ COMMAND = Command(
         *multihost.FLAGS,
     ),
     config="optional",
+    memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
         "--workdir=runs/reversed_prefix",
@@ -116,11 +117,12 @@ def _train(
     run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
-    from s2sjax.training import directory, interruption, loop
+    from s2sjax.training import directory, interruption, loop, memory
 
     try:
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
+        memory.check(run.config, task)
         params = _first_params(run, task, init_from)
     except BaseException:  # an interruption too
         if is_new and hosts.leads:

@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from s2sjax import cli
+
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 REVERSED = f"--config={EXPERIMENTS / 'reversed.py'}:smoke"
 PREFIX = f"--config={EXPERIMENTS / 'reversed_prefix.py'}:smoke"
@@ -304,3 +306,38 @@ def test_control_characters_come_back_as_codes(command, tmp_path):
         result = command(*argv)
         assert result.code == 2 and r"a\x1b[31m\x07\u202eb" in result.err, result.err
         assert not set(result.err) & set("\x1b\x07\u202e")
+
+
+def test_memory_that_runs_out_names_what_to_lower(command, integers):
+    result = command(
+        *("decode", f"--workdir={integers}", "--decode=beam:size=1000000", "1", "2")
+    )
+    line = refused(result, "out of memory; lower size or n", code=1)
+    assert "decode.batch_size" in line and "allocating" in line
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "bench", "sweep", "score", "decode"])
+def test_memory_of_every_command(command, monkeypatch, tmp_path, name):
+    class JaxRuntimeError(RuntimeError):
+        pass
+
+    def fails(parsed):
+        raise JaxRuntimeError("RESOURCE_EXHAUSTED: a buffer\nand a trace")
+
+    def has_none(parsed):
+        raise MemoryError
+
+    words = ["--from_file=x"] if name == "score" else []
+    for main, told in ((fails, "(RESOURCE_EXHAUSTED: a buffer)"), (has_none, "Memory")):
+        monkeypatch.setitem(cli.RUNS, name, main)
+        result = command(name, f"--workdir={tmp_path}", *words)
+        line = refused(result, "out of memory; lower ", told, code=1)
+        assert "size" in line
+
+
+def test_a_model_larger_than_the_machine_is_not_begun(command, tmp_path):
+    workdir = tmp_path / "run"
+    units = "--config.model.units=1000000"
+    result = command("train", REVERSED, units, f"--workdir={workdir}")
+    refused(result, "model.units=1000000", "GiB", "lower")
+    assert not workdir.exists()
