@@ -13,11 +13,12 @@ import json
 import pathlib
 import types
 import typing
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.field import Field, checked, coerced, fields, unknown_field
 from s2sjax.schema import Config, DecodeConfig, ModelConfig, TaskConfig, TrainConfig
 
@@ -36,6 +37,7 @@ __all__ = [
     "coerced",
     "config_hash",
     "difference",
+    "displaced",
     "fields",
     "flatten",
     "parse_arg",
@@ -59,6 +61,15 @@ MAY_DIFFER = (
 # Fields that came after the first runs. Unset they change no hash, so that a run with
 # the same values is the same run, whichever version began it.
 ADDED = ("task.test_length",)
+
+# A field, the value of it (None: any) that leaves another one nothing to say, and that
+# other one, which is then at its default.
+_DISPLACES = (
+    ("train.steps", None, "train.epochs"),
+    ("train.epochs", None, "train.steps"),
+    ("train.feeding", "gold", "train.feeding_probability"),
+    ("model.attention", "none", "model.attention_units"),
+)
 
 
 def base_config() -> ConfigDict:
@@ -107,16 +118,38 @@ def resolve(config: ConfigDict | dict[str, Any]) -> Config:
       UsageError: an unknown, missing or impossible field, by its dotted name.
     """
     flat, known = flatten(config), fields()
+    problems, values = Problems(), {}
     for path in flat:
         if path not in known:
-            raise unknown_field(path)
-    values = {
-        path: checked(field, flat.get(path, field.default))
-        for path, field in known.items()
-    }
+            with problems:
+                raise unknown_field(path)
+    for path, field in known.items():
+        with problems:
+            values[path] = checked(field, flat.get(path, field.default))
+    problems.tell()
     resolved = _build(Config, "", values)
     _check_together(resolved)
     return resolved
+
+
+def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
+    """The fields that a choice leaves nothing to say, each with the one that does it.
+
+    Args:
+      values: of all fields, by dotted path.
+      chosen: the fields that somebody has chosen; they are not displaced.
+
+    >>> values = flatten(base_config()) | {"train.epochs": 3, "train.steps": 20}
+    >>> displaced(values, ["train.steps"])
+    {'train.epochs': 'train.steps'}
+    """
+    found = {}
+    for by, value, path in _DISPLACES:
+        says = values[by] is not None if value is None else values[by] == value
+        is_default = values[path] == fields()[path].default
+        if by in chosen and says and path not in chosen and not is_default:
+            found[path] = by
+    return found
 
 
 def read(path: str | pathlib.Path) -> Config:
@@ -224,30 +257,33 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
 
 def _check_together(config: Config) -> None:
     task, model, train = config.task, config.model, config.train
+    told = []
     if task.min_length is not None and task.min_length > task.length:
-        raise UsageError(
+        told.append(
             f"task.min_length={task.min_length} is above task.length={task.length}"
         )
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
-        raise UsageError(f"set train.steps or train.epochs; {came} came")
+        told.append(f"set train.steps or train.epochs; {came} came")
     if train.feeding == "gold" and train.feeding_probability != 1.0:
-        raise UsageError(
+        told.append(
             f"train.feeding_probability={train.feeding_probability} means nothing "
             f"with train.feeding=gold; use train.feeding=argmax or probabilities"
         )
     if model.attention == "none" and model.attention_units:
-        raise UsageError(
+        told.append(
             f"model.attention_units={model.attention_units} means nothing without "
             f"attention; use model.attention=bahdanau"
         )
     if model.bidirectional and model.bridge == "copy":
-        raise UsageError(
+        told.append(
             "model.bridge=copy needs states of one size on both sides; with "
             "model.bidirectional=true use model.bridge=dense or zero"
         )
     if task.valid_share + task.test_share >= 1:
-        raise UsageError(
+        told.append(
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    if told:
+        raise UsageError(*told)

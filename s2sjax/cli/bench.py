@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import members, start
+from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write, unknown
@@ -50,6 +51,7 @@ COMMAND = Command(
         Flag("out", "where the files go (default: bench in the run)", value="DIR"),
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="--batch_sizes, or size or n of a --strategy",
     examples=(
         "s2sjax bench --workdir=runs/reversed --strategy=greedy --strategy=beam:size=5",
         "s2sjax bench --workdir=runs/one,runs/two --batch_sizes=1,100 --peers",
@@ -103,7 +105,7 @@ def main(parsed: Parsed) -> int:
     )
     _write(folder, told, result, groups, values)
     if values.json:
-        print(json.dumps(told))
+        printing.line(json.dumps(told))
     else:
         show_benchmark(result.rows, notes, Screen())
     start.warn([f"written: {folder}"])
@@ -128,7 +130,7 @@ def _batch_sizes(text: str) -> tuple[int, ...]:
     sizes = set()
     for part in text.split(","):
         number = part.strip()
-        if not (number.isascii() and number.isdigit() and 0 < int(number) < 10**6):
+        if not re.fullmatch("0*[1-9][0-9]{0,5}", number):
             raise UsageError(
                 f"--batch_sizes={text}: '{number}' is not a whole number from 1 to "
                 f"999999; write e.g. 1,32,256"

@@ -2,13 +2,12 @@
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import inputs, members, start
+from s2sjax.cli import inputs, members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inputs import Item
@@ -35,6 +34,7 @@ COMMAND = Command(
         Flag("json", "one JSON object a line", False, type=bool),
     ),
     positional="SYMBOLS",
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
         's2sjax decode --workdir=runs/fra_eng --decode=beam:size=5,n=3 "Be nice."',
@@ -83,7 +83,7 @@ def main(parsed: Parsed) -> int:
     found = predict(trained.system, wishes, attention=bool(values.attention))
     for item, nbest in zip(items, found, strict=True):
         if values.json:
-            print(json.dumps(_line(trained, item, nbest), ensure_ascii=False))
+            printing.line(json.dumps(_line(trained, item, nbest)))
         else:
             _show(task, item, nbest)
     if values.attention:
@@ -116,19 +116,21 @@ def _line(
 
 def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
     target, expected = task.target_vocabulary, _expected(task, item)
-    print(f"input     {task.source_vocabulary.join(item.input)}")
+    printing.line(f"input     {task.source_vocabulary.join(item.input)}")
     for hypothesis in nbest:
         cut = "  (cut at its limit)" if hypothesis.truncated else ""
-        print(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
+        printing.line(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
         if len(nbest) > 1:
-            print(f"          {_numbers(hypothesis)}")
+            printing.line(f"          {_numbers(hypothesis)}")
     if expected is not None:
         best = target.decode(nbest[0].output)
         right = best == expected and not nbest[0].truncated
-        print(f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})")
+        printing.line(
+            f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})"
+        )
     if len(nbest) == 1:
-        print(f"          {_numbers(nbest[0])}")
-    print()
+        printing.line(f"          {_numbers(nbest[0])}")
+    printing.line()
 
 
 def _numbers(hypothesis: "Hypothesis") -> str:
@@ -176,7 +178,7 @@ def _draw(
     left_out = len(drawn) - draw_alignments(drawn, path)
     if left_out:
         start.warn([f"--attention={path}: the last {left_out} inputs have no panel"])
-    print(f"attention: {path}", file=sys.stderr)
+    printing.warn([f"attention: {path}"])
 
 
 def _save_states(path: Path, encoded: Sequence["EncodedSource"]) -> None:
@@ -202,4 +204,4 @@ def _save_states(path: Path, encoded: Sequence["EncodedSource"]) -> None:
         atomic.write_bytes(path, written.getvalue())
     except OSError as error:
         raise cannot_write(f"--states={path}", error) from None
-    print(f"states: {path}", file=sys.stderr)
+    printing.warn([f"states: {path}"])

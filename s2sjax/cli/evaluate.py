@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import members, start
+from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
@@ -26,6 +26,7 @@ COMMAND = Command(
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=("s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",),
 )
 
@@ -47,7 +48,7 @@ def main(parsed: Parsed) -> int:
         trained, values.split, values.examples, confusion=values.confusion
     )
     if values.json:
-        print(json.dumps(plain(result)))
+        printing.line(json.dumps(plain(result)))
     else:
         titled = ("split", "step", "decode", "seed")
         tables.show_evaluation(

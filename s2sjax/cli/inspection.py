@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from s2sjax import config, experiment
+from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.foreign import printable
 
 SHOW = Command(
     "config show",
@@ -57,7 +59,7 @@ def show(parsed: Parsed) -> int:
         for path, field in config.fields().items()
     }
     if parsed.values.json:
-        print(json.dumps(described, indent=1))
+        printing.lines(json.dumps(described, indent=1).splitlines())
         return 0
     rows = [
         (path, written(item["value"]), item["type"], item["doc"])
@@ -76,10 +78,12 @@ def diff(parsed: Parsed) -> int:
     one, other = parsed.positional
     differing = config.difference(load(one), load(other))
     if parsed.values.json:
-        print(json.dumps({path: list(pair) for path, pair in differing.items()}))
+        printing.line(
+            json.dumps({path: list(pair) for path, pair in differing.items()})
+        )
         return 0
     if not differing:
-        print("no difference")
+        printing.line("no difference")
         return 0
     rows = [(path, written(a), written(b)) for path, (a, b) in differing.items()]
     _print_table(("field", one, other), rows)
@@ -119,16 +123,18 @@ def _of_run(workdir: str) -> pathlib.Path:
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; elsewhere aligned lines, one a row, for grep and cut."""
     if sys.stdout.isatty():
-        import rich.console
-        import rich.table
-        import rich.text
+        from rich.table import Table
+        from rich.text import Text
 
-        table = rich.table.Table(*header, box=None)
+        from s2sjax.reporting.screen import Screen
+
+        table = Table(*header, box=None)
         for row in rows:
-            table.add_row(*(rich.text.Text(cell) for cell in row))
-        rich.console.Console().print(table)
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        Screen().show(table)
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, strict=True)
-        print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+        printing.line("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from s2sjax.cli import start
+from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
@@ -49,7 +49,7 @@ def main(parsed: Parsed) -> int:
     found = find(table, values.metric, by)
     page = None if values.html is None else _page_path(values.html)
     if values.json:
-        print(json.dumps(as_json(found)))
+        printing.line(json.dumps(as_json(found)))
     else:
         show_findings(found, Screen())
     folder = table.directory / "report"
@@ -71,7 +71,7 @@ def main(parsed: Parsed) -> int:
         write_page(found, files, path)
     draw_pictures(found, files, folder, say)
     if not values.json:
-        print(f"\npictures and CSV files: {folder}\npage: {pages[-1]}")
+        printing.lines(["", f"pictures and CSV files: {folder}", f"page: {pages[-1]}"])
     return 0
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import inputs, members, start
+from s2sjax.cli import inputs, members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
@@ -24,6 +24,7 @@ COMMAND = Command(
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("json", "one JSON object a line", False, type=bool),
     ),
+    memory="decode.batch_size, or the lengths of what is scored",
     examples=("s2sjax score --workdir=runs/reversed --from_file=pairs.jsonl",),
 )
 END = "<eos>"  # how the end of an output is shown
@@ -60,13 +61,14 @@ def main(parsed: Parsed) -> int:
             "token_logprobs": tokens.tolist(),
         }
         if values.json:
-            print(json.dumps(line, ensure_ascii=False))
+            printing.line(json.dumps(line))
             continue
-        print(f"input    {task.source_vocabulary.join(item.input)}")
-        print(f"output   {task.target_vocabulary.join(item.output)}")
-        print(f"logprob  {line['logprob']:.4f}")
+        printing.line(f"input    {task.source_vocabulary.join(item.input)}")
+        printing.line(f"output   {task.target_vocabulary.join(item.output)}")
+        printing.line(f"logprob  {line['logprob']:.4f}")
         named = zip([*item.output, END], line["token_logprobs"], strict=True)
-        print("tokens   " + "  ".join(f"{s!s} {each:.4f}" for s, each in named) + "\n")
+        told = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
+        printing.lines([f"tokens   {told}", ""])
     return 0
 
 

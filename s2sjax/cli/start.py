@@ -1,11 +1,12 @@
 """What stands between the parsed command and jax: flags, precision, and saying so."""
 
 import os
-import sys
-from collections.abc import Sequence
 
 from s2sjax import environment
+from s2sjax.cli.printing import warn
 from s2sjax.config import Config, TrainConfig
+
+__all__ = ["prepare", "reading", "recorded_flags", "warn"]
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -46,9 +47,3 @@ def recorded_flags(record: dict[str, object]) -> str | None:
     """The flags that a run began with; None where it has not begun."""
     flags = record.get("flags")
     return str(flags.get("XLA_FLAGS", "")) if isinstance(flags, dict) else None
-
-
-def warn(lines: Sequence[str]) -> None:
-    """Prints lines for a person on standard error."""
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)

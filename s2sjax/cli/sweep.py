@@ -53,6 +53,7 @@ COMMAND = Command(
         Flag("json", "one JSON object at the end", False, bool),
     ),
     config="optional",
+    memory="train.batch_size, task.length or model.units of the trials, or --workers",
     examples=(
         "s2sjax sweep --config=experiments/data_size.py --workdir=sweeps/data_size",
         "s2sjax sweep --config=experiments/data_size.py:smoke --dry_run",

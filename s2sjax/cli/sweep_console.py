@@ -187,9 +187,9 @@ class SweepConsole(Watcher):
         table.add_row("rate", "  ".join(filter(None, (pace, self._left()))))
         running = [t.name for t in self.trials if t.name in self._ledger.running]
         for name in running[:8]:
-            table.add_row("running", Text(name))
+            table.add_row("running", Text(printable(name)))
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            table.add_row("best on test", Text(f"{value}  {best.name}"))
+            table.add_row("best on test", Text(printable(f"{value}  {best.name}")))
         return table

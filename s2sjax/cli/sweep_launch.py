@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from s2sjax.cli import start
+from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.sweep import command, config_words
 from s2sjax.cli.sweep_console import SweepConsole
@@ -133,7 +133,7 @@ def _ended(
     if parsed.values.json:
         statuses = ("done", "failed", "pruned", "pending")
         counts = {status: ledger.count(status, trials) for status in statuses}
-        print(json.dumps({"trials": len(trials), **counts}))
+        printing.line(json.dumps({"trials": len(trials), **counts}))
     if signals.received:
         return signals.exit_code
     return int(ledger.count("failed", trials) > 0)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from s2sjax.cli import printing
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def show(
             "groups": described,
             "commands": list(commands),
         }
-        print(json.dumps(plan))
+        printing.line(json.dumps(plan))
         return
     screen = Screen()
     rows = [

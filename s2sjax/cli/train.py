@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import multihost, start
+from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import Problems, RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
@@ -29,6 +29,7 @@ COMMAND = Command(
         *multihost.FLAGS,
     ),
     config="optional",
+    memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
         "--workdir=runs/reversed_prefix",
@@ -59,11 +60,18 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
+    from s2sjax import tasks
     from s2sjax.training import loop
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
-            loop.check(config)
+            problems = Problems()
+            with problems:
+                loop.check(config)
+            with problems:
+                if not record:  # a run that is there has what it needs
+                    tasks.check(config)
+            problems.tell()
             run = stack.enter_context(_opened(parsed, hosts))
             task, ended = _train(run, init_from, hosts, is_new=not record)
         if hosts.leads and not hosts.signal:
@@ -109,13 +117,14 @@ def _train(
     run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
-    from s2sjax.training import directory, interruption, loop
+    from s2sjax.training import directory, interruption, loop, memory
 
     try:
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
+        memory.check(run.config, task)
         params = _first_params(run, task, init_from)
-    except UsageError:
+    except BaseException:  # an interruption too
         if is_new and hosts.leads:
             directory.discard_unless_begun(run)
         raise
@@ -127,7 +136,7 @@ def _train(
         signals = stack.enter_context(interruption.watch())
         ended = loop.train(run, task, observers, signals, params, hosts)
     if hosts.signal and hosts.leads:
-        print(f"  s2sjax train --workdir={run.path}")
+        printing.line(f"  s2sjax train --workdir={run.path}")
     return task, ended
 
 
@@ -193,12 +202,14 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
-        print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
+        printing.line(
+            f"{run.path} is finished at step {ended.step}: {why[ended.reason]}"
+        )
     result = run_files.read_object(run.path / run_files.TEST)
     if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
-    print()
+    printing.line()
     tables.show_evaluation(
         {name: value for name, value in result.items() if name in HEADLINES},
         Screen(),
@@ -206,10 +217,14 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         f"examples",
     )
     where = run.path
-    print(
-        f"\ncurves: {where / 'curves.png'}\nnext:\n"
-        f"  s2sjax eval   --workdir={where}\n"
-        f"  s2sjax decode --workdir={where} -- {_example(task)}"
+    printing.lines(
+        [
+            "",
+            f"curves: {where / 'curves.png'}",
+            "next:",
+            f"  s2sjax eval   --workdir={where}",
+            f"  s2sjax decode --workdir={where} -- {_example(task)}",
+        ]
     )
 
 

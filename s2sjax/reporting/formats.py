@@ -1,28 +1,13 @@
 """Texts and numbers as people read them on a line."""
 
 import math
-import unicodedata
 from typing import Any
 
 from rich.cells import cell_len
 
-_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # bidirectional controls
+from s2sjax.foreign import printable
 
-
-def printable(text: str) -> str:
-    r"""The text without characters that steer a terminal or break a line.
-
-    >>> printable("a\tb\x1b[31m"), printable("j’ai été")
-    ('a\\tb\\x1b[31m', 'j’ai été')
-    """
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    steers = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-    if steers or ord(character) in _TURNING:
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
+__all__ = ["cut", "duration", "number", "percent", "printable"]
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:

@@ -7,6 +7,8 @@ from typing import IO, cast
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from s2sjax.foreign import printable
+
 WIDTH = 100  # columns, where no terminal says how many it has
 
 
@@ -46,7 +48,10 @@ class Screen:
         self.columns = min(self.console.width, WIDTH)
 
     def line(self, text: Text | str) -> None:
-        """Writes a line, however long."""
+        """Writes lines, however long; what would steer a terminal becomes a code."""
+        plain = "\n".join(printable(part) for part in str(text).split("\n"))
+        if plain != str(text):
+            text = plain
         if self.terminal:
             self.console.print(text, soft_wrap=True)
         else:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ __all__ = [
     "Symbol",
     "Task",
     "Vocabulary",
+    "check",
     "create",
     "encode_source",
     "load",
@@ -147,6 +149,20 @@ def create(config: Config, directory: Path | None = None) -> Task:
         cannot be read, or that changed since the directory was written.
     """
     return _entry(config).create(config, directory)
+
+
+def check(config: Config) -> None:
+    """Tries what a config names of a new run, before anything is read or written.
+
+    Raises:
+      UsageError: an unknown task, a field that it does not use, or a missing file.
+    """
+    entry = _entry(config)
+    field, path = "path", config.task.path
+    if entry is TASKS[USER_PATTERN]:
+        field, path = "name", config.task.name.rpartition(":")[0]
+    if path and not os.path.exists(os.path.expanduser(path)):
+        raise UsageError(f"task.{field}: {path} does not exist")
 
 
 def load(config: Config, directory: Path | None = None) -> Task:

@@ -17,8 +17,9 @@ import numpy as np
 from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
+from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
 from s2sjax.training.checkpoint import (
     CheckpointReader,
@@ -64,7 +65,7 @@ def total_steps(config: Config, order: Order) -> int:
     """The steps of a run.
 
     Raises:
-      UsageError: epochs of an endless training set.
+      UsageError: epochs of an endless training set, or more steps than are counted.
     """
     if config.train.steps is not None:
         return config.train.steps
@@ -74,7 +75,13 @@ def total_steps(config: Config, order: Order) -> int:
             f"set task.num_train, or train.steps"
         )
     assert config.train.epochs is not None
-    return config.train.epochs * order.steps_per_epoch
+    steps = config.train.epochs * order.steps_per_epoch
+    if steps > COUNT:
+        raise UsageError(
+            f"train.epochs={config.train.epochs} of {order.steps_per_epoch} steps each "
+            f"are more than {COUNT} steps"
+        )
+    return steps
 
 
 def training_order(config: Config, task: Task) -> Order:
@@ -88,11 +95,19 @@ def check(config: Config) -> None:
     """Tries what a config names, before data are read or anything is written.
 
     Raises:
-      UsageError: an optimiser, schedule or strategy that is unknown or impossible.
+      UsageError: optimisers, schedules or strategies that are unknown or impossible.
     """
-    schedule(config.train, config.train.steps or 1)
-    decoding(config.decode.strategy)
+    problems = Problems()
+    with problems:
+        schedule(config.train, config.train.steps or 1)
+    with problems:
+        decoding(config.decode.strategy)
+    with problems:
+        _check_optimizer(config)
+    problems.tell()
 
+
+def _check_optimizer(config: Config) -> None:
     def update(weights: jax.Array) -> Any:
         transformation = optimizer(config.train, jnp.float32(0.1))
         return transformation.update(weights, transformation.init(weights), weights)
