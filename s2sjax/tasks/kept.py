@@ -102,9 +102,3 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of an npz file; nothing in it is ever executed."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

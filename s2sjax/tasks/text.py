@@ -1,5 +1,6 @@
 """The task of translating lines of text, from files that a user gives."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def create(config: Config, directory: Path | None) -> Task:
     path = Path(task.path).expanduser()
     _check_shares(task, path)
     corpus = open_corpus(path, task.valid_share, task.test_share)
-    hashes = {file.name: kept.file_hash(file) for file in corpus.files}
     if kept.exists(directory):
-        _check_unchanged(corpus, hashes, kept.read(directory)[1])
+        _check_unchanged(corpus, kept.read(directory)[1])
     pairs, source, target, notes = _read(corpus, task)
     known = pairs.training_hashes(task.reverse_source)
     if directory is not None and not kept.exists(directory):
@@ -48,6 +48,8 @@ def create(config: Config, directory: Path | None) -> Task:
             "target.json": target.to_json().encode(),
             "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
         }
+        names = (file.name for file in corpus.files)
+        hashes = dict(zip(names, corpus.hashes, strict=True))
         kept.write(directory, files, {"sources": hashes, "notes": notes})
     return _task(config, pairs, source, target, known, notes)
 
@@ -174,12 +176,15 @@ def _check_shares(task: TaskConfig, path: Path) -> None:
             )
 
 
-def _check_unchanged(corpus: Corpus, hashes: dict[str, str], about: dict) -> None:
-    for file in corpus.files:
-        if about.get("sources", {}).get(file.name) != hashes[file.name]:
+def _check_unchanged(corpus: Corpus, about: dict) -> None:
+    # In order, whatever the files are called now.
+    hashes = about["sources"].values() if isinstance(about.get("sources"), dict) else ()
+    for file, now, then in itertools.zip_longest(corpus.files, corpus.hashes, hashes):
+        if now != then:
             raise UsageError(
-                f"{file} is not the file that this run was started with (its SHA-256 "
-                "differs); bring that one back, or start a new run"
+                f"{file or corpus.files[0].parent} is not the file that this run was "
+                "started with (its SHA-256 differs); bring that one back, or start a "
+                "new run"
             )
 
 

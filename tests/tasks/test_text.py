@@ -1,7 +1,11 @@
 """Text: what is read, kept and found again, and one line for every bad file."""
 
+import bz2
 import dataclasses
+import gzip
 import json
+import lzma
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -167,6 +171,14 @@ def test_goes_on_with_the_same_file_only(path: Path, tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_goes_on_with_the_same_bytes_elsewhere(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = tasks.create(config(path), folder)
+    moved = path.rename(tmp_path / "other.name")
+    again = tasks.create(config(moved), folder)
+    assert examples(again, "train") == examples(first, "train")
+
+
 @pytest.mark.parametrize("name", ["source.json", "held_out.npz"])
 def test_damage_is_noticed(path: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "data"
@@ -242,6 +254,56 @@ def test_odd_lines_are_taken_as_they_are(
     assert len(last.sources) == 51
 
 
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\r\n\r\n", "\n  \n\n"])
+def test_blank_last_lines_of_a_table_are_no_pairs(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(("\n".join(LINES) + ending).encode())
+    found = corpus.open_corpus(path, 0.1, 0.2)
+    (chunk,) = found.chunks()
+    assert found.size == len(chunk.sources) == 50
+    assert chunk.targets[-1] == "b"
+
+
+COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_compressed_files_are_read(path: Path, tmp_path: Path, kind: str) -> None:
+    packed = path.with_name("packed.tsv")  # known by its content, whatever its name
+    packed.write_bytes(COMPRESSORS[kind](path.read_bytes()))
+    folder = tmp_path / "data"
+    plain = tasks.create(config(path), folder)
+    # The same data in other bytes are the same data.
+    assert examples(tasks.create(config(packed), folder), "test") == examples(
+        plain, "test"
+    )
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=r"packed.tsv is compressed and ends early$"):
+        tasks.create(config(packed), None)
+    packed.write_bytes(whole[:20] + bytes(60) + whole[80:])
+    with pytest.raises(UsageError, match=r"packed.tsv .*(damaged|cannot be read): \S"):
+        tasks.create(config(packed), None)
+
+
+def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("pairs.tsv", "a\tb\n")
+    with pytest.raises(UsageError, match=r"compressed, as \.zip files are; unpack it"):
+        tasks.create(config(path), None)
+
+
+def test_parallel_files_may_be_compressed(tmp_path: Path) -> None:
+    folder = parallel(tmp_path / "corpus")
+    packed = gzip.compress((folder / "train.src").read_bytes())
+    (folder / "train.src").unlink()
+    (folder / "train.src.gz").write_bytes(packed)
+    task = tasks.create(config(folder, level="word"), None)
+    # A blank line is an empty text here, at the end too.
+    assert examples(task, "train") == {0: ("1 2 3",) * 2, 1: ("2 1",) * 2, 2: ("", "")}
+
+
 def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     path = tmp_path / "windows.tsv"
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*LINES, ""]).encode())
@@ -255,6 +317,7 @@ def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     [
         (None, r"bad\.tsv does not exist"),
         (b"", r"bad\.tsv is empty"),
+        (b"\n \r\n", r"bad\.tsv is empty"),
         (b"a\tb\nno tab here\n", r"bad\.tsv:2: no tab"),
         (b"a\tb\n\nc\td\n", r"bad\.tsv:2: no tab"),
         (b"a\tb\nc\xff\td\n", r"bad\.tsv:2: byte 0xff at column 2 is not UTF-8"),
