@@ -6,10 +6,11 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError, unknown
-from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
@@ -21,9 +22,11 @@ __all__ = [
     "Symbol",
     "Task",
     "Vocabulary",
+    "check_sources",
     "create",
     "encode_source",
     "load",
+    "sources",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -39,13 +42,14 @@ class Entry:
     uses: frozenset[str]  # names of fields of `TaskConfig`
     create: Maker
     load: Maker
+    sources: Callable[[Config], dict[str, str]]  # hashes of the user's files, by path
 
 
-def _generated(make: Callable[[Config], Task]) -> dict[str, Maker]:
+def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
     def maker(config: Config, directory: Path | None) -> Task:
         return make(config)
 
-    return {"create": maker, "load": maker}
+    return {"create": maker, "load": maker, "sources": lambda config: {}}
 
 
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
@@ -123,6 +127,7 @@ TASKS: dict[str, Entry] = {
         ),
         create=text.create,
         load=text.load,
+        sources=text.sources,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
@@ -131,6 +136,7 @@ TASKS: dict[str, Entry] = {
         _INTEGERS,
         create=user_pattern.create,
         load=user_pattern.load,
+        sources=user_pattern.sources,
     ),
 }
 
@@ -156,6 +162,25 @@ def load(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, or a directory without the kept data.
     """
     return _entry(config).load(config, directory)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of each file of the user's that training reads, by its path.
+
+    Raises:
+      UsageError: an unknown task, or a file that cannot be read.
+    """
+    return _entry(config).sources(config)
+
+
+def check_sources(config: Config, directory: Path) -> None:
+    """Compares the user's files with what `create` made of them, where it has.
+
+    Raises:
+      UsageError: they cannot be read, or hold something else.
+    """
+    if kept.exists(directory):
+        kept.check_sources(directory, sources(config))
 
 
 def _entry(config: Config) -> Entry:

@@ -1,6 +1,5 @@
 """The task of translating lines of text, from files that a user gives."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,16 +29,9 @@ def create(config: Config, directory: Path | None) -> Task:
         is there already, files that are not the ones it was made from.
     """
     task = config.task
-    if not task.path:
-        raise UsageError(
-            "task.path is not set; the task text reads a tab-separated file, or a "
-            "folder with train, dev and test as .src and .trg"
-        )
-    path = Path(task.path).expanduser()
-    _check_shares(task, path)
-    corpus = open_corpus(path, task.valid_share, task.test_share)
+    corpus = _corpus(task)
     if kept.exists(directory):
-        _check_unchanged(corpus, kept.read(directory)[1])
+        kept.check_sources(directory, _sources(corpus))
     pairs, source, target, notes = _read(corpus, task)
     known = pairs.training_hashes(task.reverse_source)
     if directory is not None and not kept.exists(directory):
@@ -48,10 +40,18 @@ def create(config: Config, directory: Path | None) -> Task:
             "target.json": target.to_json().encode(),
             "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
         }
-        names = (file.name for file in corpus.files)
-        hashes = dict(zip(names, corpus.hashes, strict=True))
-        kept.write(directory, files, {"sources": hashes, "notes": notes})
+        sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
+        kept.write(directory, files, {"sources": sources, "notes": notes})
     return _task(config, pairs, source, target, known, notes)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of each file of `task.path`.
+
+    Raises:
+      UsageError: they cannot be read.
+    """
+    return _sources(_corpus(config.task))
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -165,6 +165,21 @@ def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
     return [text for text, wanted in zip(texts, which.tolist(), strict=True) if wanted]
 
 
+def _corpus(task: TaskConfig) -> Corpus:
+    if not task.path:
+        raise UsageError(
+            "task.path is not set; the task text reads a tab-separated file, or a "
+            "folder with train, dev and test as .src and .trg"
+        )
+    path = Path(task.path).expanduser()
+    _check_shares(task, path)
+    return open_corpus(path, task.valid_share, task.test_share)
+
+
+def _sources(corpus: Corpus) -> dict[str, str]:
+    return dict(zip(map(str, corpus.files), corpus.hashes, strict=True))
+
+
 def _check_shares(task: TaskConfig, path: Path) -> None:
     defaults = TaskConfig()
     for name in ("valid_share", "test_share"):
@@ -173,18 +188,6 @@ def _check_shares(task: TaskConfig, path: Path) -> None:
             raise UsageError(
                 f"task.{name}={value} means nothing to parallel files; the folder "
                 f"{path} has its own dev and test"
-            )
-
-
-def _check_unchanged(corpus: Corpus, about: dict) -> None:
-    # In order, whatever the files are called now.
-    hashes = about["sources"].values() if isinstance(about.get("sources"), dict) else ()
-    for file, now, then in itertools.zip_longest(corpus.files, corpus.hashes, hashes):
-        if now != then:
-            raise UsageError(
-                f"{file or corpus.files[0].parent} is not the file that this run was "
-                "started with (its SHA-256 differs); bring that one back, or start a "
-                "new run"
             )
 
 
