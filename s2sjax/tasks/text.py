@@ -126,6 +126,12 @@ def _read(
         Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
     ]
     notes = []
+    unspaced = sorted({*source.unspaced(), *target.unspaced()})
+    if unspaced:
+        notes.append(
+            f"task.level=word: {' and '.join(unspaced)} has no blanks between words, "
+            f"and is taken apart into syllables or signs; use task.level=char"
+        )
     if left_out:
         notes.append(
             f"{left_out} training pairs with a side longer than task.max_length="

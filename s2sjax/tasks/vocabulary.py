@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
@@ -14,11 +16,30 @@ Symbol = int | str
 KINDS = ("integer", "char", "word")
 UNKNOWN = "<unk>"  # how people see an UNK
 
-# A number with its decimal marks, a word with inner apostrophes and hyphens (j'ai,
-# aujourd'hui, peut-être) and combining accents, or one other sign. White space of
-# every kind, the narrow no-break space before a French "!" too, only separates.
-_LETTERS = r"\w[\w\u0300-\u036f]*"
-_WORDS = re.compile(rf"\d+(?:[.,]\d+)+|{_LETTERS}(?:['’\-]{_LETTERS})*|[^\w\s]")
+# What no white space separates is taken apart at Unicode's default word boundaries
+# (UAX 29), where `regex` has its `\b` with the flag WORD; marks stay with their
+# letters. As BLEU has it, stops and colons are signs of their own, within words too;
+# and inner apostrophes and hyphens separate nothing (aujourd'hui, peut-être).
+_LETTER = r"[\w\p{No}]"
+_JOINED = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}\p{WB=RI}\p{ExtPict}]"
+_WORDS = regex.compile(
+    rf"""
+    \d+(?:[.,]\d+)+\p{{M}}*  # a number with its decimal marks
+  | {_LETTER}(?:\B[^.,:;]|['’\-]{_LETTER}|\p{{No}})*  # a word
+  | .(?:\B{_JOINED})*  # a sign, with marks, or several that are shown as one
+    """,
+    regex.DOTALL | regex.VERBOSE | regex.VERSION1 | regex.WORD,
+)
+
+# Scripts that write no blanks between words, as a `regex` knows their letters. Where
+# words begin only a dictionary says; the default boundaries are those of syllables.
+_UNSPACED = {
+    "Burmese": r"\p{Myanmar}",
+    "Chinese or Japanese": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
+    "Khmer": r"\p{Khmer}",
+    "Lao": r"\p{Lao}",
+    "Thai": r"\p{Thai}",
+}
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,8 @@ class Vocabulary:
 
         >>> Vocabulary("word", (), punctuation=True).split("J'ai faim, Tom !")
         ["J'ai", 'faim', ',', 'Tom', '!']
+        >>> Vocabulary("word", (), punctuation=True).split("मैं पानी चाहिए।")
+        ['मैं', 'पानी', 'चाहिए', '।']
         >>> Vocabulary.integers(0, 10).split("3 1, 2")
         [3, 1, 2]
         """
@@ -111,7 +134,8 @@ class Vocabulary:
             return list(text)
         if self.kind == "word":
             found: list[Symbol] = []
-            found.extend(_WORDS.findall(text) if self.punctuation else text.split())
+            for part in text.split():
+                found.extend(_words(part) if self.punctuation else (part,))
             return found
         try:
             return [int(part) for part in re.split(r"[\s,]+", text) if part]
@@ -120,6 +144,17 @@ class Vocabulary:
                 f"'{text}' is not a sequence of integers; symbols are "
                 f"{self.described()}"
             ) from None
+
+    def unspaced(self) -> list[str]:
+        """The scripts without blanks that a tenth or more of the words are of."""
+        if self.kind != "word" or not self.punctuation:
+            return []
+        words = [str(symbol) for symbol in self.symbols]
+        return [
+            name
+            for name, letter in _UNSPACED.items()
+            if 10 * sum(bool(regex.match(letter, w)) for w in words) > len(words)
+        ]
 
     def join(self, symbols: Sequence[Symbol]) -> str:
         """The text of some symbols: words and integers with single spaces between."""
@@ -154,3 +189,10 @@ class Vocabulary:
         if kept["kind"] == "integer":
             return Vocabulary.integers(*kept["symbols"])
         return Vocabulary(kept["kind"], tuple(kept["symbols"]), kept["punctuation"])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _words(part: str) -> tuple[str, ...]:
+    # White space of every kind, the narrow no-break space before a French "!" too,
+    # separates before, so that most parts come again and again.
+    return tuple(_WORDS.findall(part))

@@ -108,6 +108,27 @@ def test_words_and_rare_ones(path: Path) -> None:
     assert all(target == "cible <unk> , j'ai !" for _, target in train.values())
 
 
+def test_hindi_words_keep_their_signs() -> None:
+    path = SHARED.parent / "cases" / "hindi.tsv"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    task = tasks.create(config(path, level="word"), None)
+    words = task.target_vocabulary.symbols
+    assert {"मैं", "पानी", "चाहिए", "।"} <= set(words)
+    assert all(len(str(word)) > 1 for word in words if word != "।")
+    assert not task.notes
+
+
+def test_words_of_a_script_without_blanks_are_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    lines = [f"a{i}\tฉันกินข้าว" for i in range(100)]
+    path.write_text("\n".join(lines), "utf-8")
+    (note,) = tasks.create(config(path, level="word"), None).notes
+    assert note.startswith("task.level=word: Thai has no blanks between words")
+    assert note.endswith("use task.level=char")
+    assert not tasks.create(config(path), None).notes
+
+
 def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     lines = [f"{'a' * (i % 10)}{i}\tb" for i in range(100)] + ["c" * 50 + "\tb"] * 25
