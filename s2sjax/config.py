@@ -65,7 +65,7 @@ PLACES = ("task.name", "task.path")
 
 # Fields that came after the first runs. Unset they change no hash, so that a run with
 # the same values is the same run, whichever version began it.
-ADDED = ("task.test_length",)
+ADDED = ("task.test_length", "task.normalise")
 
 
 def base_config() -> ConfigDict:

@@ -69,6 +69,8 @@ def test_nothing_is_left_beside_the_file_or_in_the_interpreter(good, tmp_path):
         ("task.min_length", "3", 3),
         ("task.min_length", "none", None),
         ("task.min_length", "None", None),
+        ("task.normalise", "nfkc", "nfkc"),
+        ("task.normalise", "none", None),
         ("decode.strategy", "beam:size=10,alpha=1.0", "beam:size=10,alpha=1.0"),
         ("decode.strategy", "beam(size=10, alpha=1.0)", "beam(size=10, alpha=1.0)"),
         ("train.optimizer", "adam:b1=0.9,b2=0.98", "adam:b1=0.9,b2=0.98"),

@@ -118,6 +118,7 @@ TASKS: dict[str, Entry] = {
             {
                 "path",
                 "level",
+                "normalise",
                 "min_count",
                 "max_length",
                 "valid_share",

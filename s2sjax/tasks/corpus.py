@@ -16,6 +16,7 @@ import numpy as np
 
 from s2sjax.errors import UsageError
 from s2sjax.tasks.task import SPLITS
+from s2sjax.tasks.vocabulary import normalised
 
 CHUNK = 4096  # pairs read at a time
 MARK = "\ufeff"  # a byte order mark, which some editors put first
@@ -51,6 +52,7 @@ class Corpus:
     pairs: tuple[int, ...]  # for each file, or for each pair of parallel files
     valid_share: float = 0.0
     test_share: float = 0.0
+    normal_form: str | None = None  # that texts are brought into
 
     @property
     def size(self) -> int:
@@ -71,7 +73,7 @@ class Corpus:
     def _tab_separated(self) -> Iterator[Chunk]:
         first_test = self.size - round(self.size * self.test_share)
         start = 0
-        for lines in _pieces(itertools.islice(_lines(self.files[0]), self.size)):
+        for lines in _pieces(itertools.islice(self._texts(self.files[0]), self.size)):
             pairs = [line.split("\t") for line in lines]
             for number, pair in enumerate(pairs, start + 1):
                 if len(pair) < 2:
@@ -90,6 +92,9 @@ class Corpus:
             yield Chunk(start, sources, [pair[1] for pair in pairs], splits)
             start += len(lines)
 
+    def _texts(self, file: Path) -> Iterator[str]:
+        return (normalised(line, self.normal_form) for line in _lines(file))
+
     def _first_part(self, source: str) -> int:
         # By the source itself, so that a source with several targets is on one side.
         digest = hashlib.blake2b(source.encode(), digest_size=8).digest()
@@ -100,14 +105,21 @@ class Corpus:
         start = 0
         for split in range(len(SPLITS)):
             source, target = self.files[2 * split : 2 * split + 2]
-            both = zip(_pieces(_lines(source)), _pieces(_lines(target)), strict=True)
+            both = zip(
+                _pieces(self._texts(source)), _pieces(self._texts(target)), strict=True
+            )
             for sources, targets in both:
                 splits = np.full(len(sources), split, np.uint8)
                 yield Chunk(start, sources, targets, splits)
                 start += len(sources)
 
 
-def open_corpus(path: Path, valid_share: float, test_share: float) -> Corpus:
+def open_corpus(
+    path: Path,
+    valid_share: float,
+    test_share: float,
+    normal_form: str | None = None,
+) -> Corpus:
     """The corpus at a path: a tab-separated file, or a folder of parallel files.
 
     Raises:
@@ -116,7 +128,14 @@ def open_corpus(path: Path, valid_share: float, test_share: float) -> Corpus:
     """
     if not os.path.isdir(path):  # which raises nothing, whatever the name
         table = _measured(path)
-        return Corpus((path,), (table.sha256,), (table.rows,), valid_share, test_share)
+        return Corpus(
+            (path,),
+            (table.sha256,),
+            (table.rows,),
+            valid_share,
+            test_share,
+            normal_form=normal_form,
+        )
     files, hashes, pairs = [], [], []
     for name in PARALLEL:
         source, target = (_as_it_is(path / f"{name}.{side}") for side in ("src", "trg"))
@@ -130,7 +149,7 @@ def open_corpus(path: Path, valid_share: float, test_share: float) -> Corpus:
         files += [source, target]
         hashes += [file.sha256 for file in measured]
         pairs.append(counts[0])
-    return Corpus(tuple(files), tuple(hashes), tuple(pairs))
+    return Corpus(tuple(files), tuple(hashes), tuple(pairs), normal_form=normal_form)
 
 
 class _Measured(NamedTuple):

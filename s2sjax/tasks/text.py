@@ -10,6 +10,7 @@ from s2sjax.errors import UsageError
 from s2sjax.tasks import kept, unseen
 from s2sjax.tasks.coding import Characters, Coding, Words
 from s2sjax.tasks.corpus import Corpus, open_corpus
+from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import TRAIN, Pairs
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
@@ -102,9 +103,10 @@ def _read(
     corpus: Corpus, task: TaskConfig
 ) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
     parallel = len(corpus.files) > 1
-    codings = [_coding(task.level, parallel) for _ in range(2)]
+    codings = [_coding(task, parallel) for _ in range(2)]
     splits = np.full(corpus.size, LEFT_OUT, np.uint8)
     lengths = np.zeros((2, corpus.size), np.int32)
+    mixture = Mixture()
     for chunk in corpus.chunks():
         texts = (chunk.sources, chunk.targets)
         counted = np.stack(
@@ -115,17 +117,25 @@ def _read(
         span = slice(chunk.start, chunk.start + len(here))
         splits[span], lengths[:, span] = here, counted
         for coding, side in zip(codings, texts, strict=True):
+            mixture.first(side)
             coding.count(_chosen(side, here == TRAIN))
     left_out = int((splits == LEFT_OUT).sum())
     _check_splits(splits, left_out, corpus, task)
     source, target = (coding.vocabulary(task.min_count) for coding in codings)
     lengths[:, splits == LEFT_OUT] = 0
-    tokens = _encode(corpus, codings, (source, target), splits, lengths.sum(1))
+    vocabularies = (source, target)
+    tokens = _encode(corpus, codings, vocabularies, splits, lengths.sum(1), mixture)
     real = splits != LEFT_OUT
     sides = [
         Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
     ]
     notes = []
+    if mixture.words:
+        notes.append(
+            f"{len(mixture.words):,} words are in the texts in several Unicode normal "
+            f"forms, e.g. {min(mixture.words)!r}, and are read as different ones; "
+            f"task.normalise=nfc makes them the same"
+        )
     unspaced = sorted({*source.unspaced(), *target.unspaced()})
     if unspaced:
         notes.append(
@@ -147,6 +157,7 @@ def _encode(
     vocabularies: tuple[Vocabulary, Vocabulary],
     splits: np.ndarray,
     totals: np.ndarray,
+    mixture: Mixture,
 ) -> list[np.ndarray]:
     tokens = [
         np.zeros(total, smallest_type(len(vocabulary)))
@@ -156,15 +167,18 @@ def _encode(
     for chunk in corpus.chunks():
         real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
         for side, texts in enumerate((chunk.sources, chunk.targets)):
+            mixture.second(texts)
             ids = codings[side].encode(_chosen(texts, real), vocabularies[side])
             tokens[side][filled[side] : filled[side] + len(ids)] = ids
             filled[side] += len(ids)
     return tokens
 
 
-def _coding(level: str, parallel: bool) -> Coding:
+def _coding(task: TaskConfig, parallel: bool) -> Coding:
+    if task.level == "char":
+        return Characters(task.normalise)
     # Parallel files come with their symbols set apart by spaces already.
-    return Characters() if level == "char" else Words(punctuation=not parallel)
+    return Words(not parallel, task.normalise)
 
 
 def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
@@ -179,7 +193,7 @@ def _corpus(task: TaskConfig) -> Corpus:
         )
     path = Path(task.path).expanduser()
     _check_shares(task, path)
-    return open_corpus(path, task.valid_share, task.test_share)
+    return open_corpus(path, task.valid_share, task.test_share, task.normalise)
 
 
 def _sources(corpus: Corpus) -> dict[str, str]:

@@ -3,8 +3,10 @@
 import functools
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import regex
 
@@ -15,6 +17,13 @@ Symbol = int | str
 
 KINDS = ("integer", "char", "word")
 UNKNOWN = "<unk>"  # how people see an UNK
+# Unicode's normal forms.
+FORMS: dict[str, tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], str]] = {
+    "nfc": ("NFC", "composed"),
+    "nfd": ("NFD", "decomposed"),
+    "nfkc": ("NFKC", "compatible composed"),
+    "nfkd": ("NFKD", "compatible decomposed"),
+}
 
 # What no white space separates is taken apart at Unicode's default word boundaries
 # (UAX 29), where `regex` has its `\b` with the flag WORD; marks stay with their
@@ -47,7 +56,8 @@ class Vocabulary:
     """The symbols of one side of a task; `symbols[i]` has the id `SYMBOLS + i`.
 
     `kind` is "integer" (consecutive integers), "char" or "word". `punctuation` says
-    whether `split` separates punctuation from words, or splits at white space only.
+    whether `split` separates punctuation from words, or splits at white space only;
+    `normal_form` is the one that it brings texts into first, e.g. "nfc".
 
     >>> vocabulary = Vocabulary.integers(1, 50)
     >>> vocabulary.encode([1, 50, 51])
@@ -59,6 +69,7 @@ class Vocabulary:
     kind: str
     symbols: tuple[Symbol, ...]
     punctuation: bool = False
+    normal_form: str | None = None
 
     @staticmethod
     def integers(first: int, count: int) -> "Vocabulary":
@@ -85,7 +96,7 @@ class Vocabulary:
             ids.append(number)
         return ids, list(unknown.values())
 
-    def encode_known(self, symbols: Iterable[Symbol]) -> list[int]:
+    def encode_known(self, symbols: Sequence[Symbol]) -> list[int]:
         """The ids.
 
         Raises:
@@ -101,9 +112,31 @@ class Vocabulary:
             many = len(unknown) > 1
             raise UsageError(
                 f"symbol{'s' * many} {listed} {'are' if many else 'is'} not among "
-                f"{self.described()}"
+                f"{self.described()}{self.known_form(symbols)}"
             )
         return ids
+
+    def known_form(self, symbols: Sequence[Symbol]) -> str:
+        """What to add where unknown symbols are known in another normal form.
+
+        >>> Vocabulary("char", tuple("té")).known_form("e\\u0301").split(":")[0]
+        '; in composed form (NFC) it is known'
+        """
+        if self.kind == "integer":
+            return ""
+        ids, unknown = self.encode(symbols)
+        for form, (short, name) in FORMS.items():
+            text = normalised(self.join(symbols), form)
+            if self.encode(self.split(text))[0].count(UNK) >= ids.count(UNK):
+                continue
+            words = [s for s in unknown if normalised(str(s), form) in self.index]
+            what = ", ".join(map(repr, words)) or "it"
+            return (
+                f"; in {name} form ({short}) {what} {'are' if words[1:] else 'is'} "
+                f"known: normalise the text, or train with task.normalise="
+                f"{'nfkc' if 'k' in form else 'nfc'}"
+            )
+        return ""
 
     def decode(self, ids: Iterable[int]) -> list[Symbol]:
         """The symbols up to the first EOS, without PAD and BOS."""
@@ -130,6 +163,7 @@ class Vocabulary:
         >>> Vocabulary.integers(0, 10).split("3 1, 2")
         [3, 1, 2]
         """
+        text = normalised(text, self.normal_form)
         if self.kind == "char":
             return list(text)
         if self.kind == "word":
@@ -173,9 +207,10 @@ class Vocabulary:
         symbols = list(self.symbols)
         if self.kind == "integer":
             symbols = [*symbols[:1], len(symbols)]
-        return json.dumps(
-            {"kind": self.kind, "symbols": symbols, "punctuation": self.punctuation}
-        )
+        kept = {"kind": self.kind, "symbols": symbols, "punctuation": self.punctuation}
+        if self.normal_form is not None:
+            kept["normal_form"] = self.normal_form
+        return json.dumps(kept)
 
     @staticmethod
     def from_json(text: str) -> "Vocabulary":
@@ -188,7 +223,17 @@ class Vocabulary:
         kept = json.loads(text)
         if kept["kind"] == "integer":
             return Vocabulary.integers(*kept["symbols"])
-        return Vocabulary(kept["kind"], tuple(kept["symbols"]), kept["punctuation"])
+        return Vocabulary(
+            kept["kind"],
+            tuple(kept["symbols"]),
+            kept["punctuation"],
+            kept.get("normal_form"),
+        )
+
+
+def normalised(text: str, form: str | None) -> str:
+    """A text in a Unicode normal form, one of `FORMS`; None leaves it as it is."""
+    return text if form is None else unicodedata.normalize(FORMS[form][0], text)
 
 
 @functools.lru_cache(maxsize=1 << 16)

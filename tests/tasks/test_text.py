@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import json
 import lzma
+import unicodedata
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -126,6 +127,38 @@ def test_words_of_a_script_without_blanks_are_told_once(tmp_path: Path) -> None:
     (note,) = tasks.create(config(path, level="word"), None).notes
     assert note.startswith("task.level=word: Thai has no blanks between words")
     assert note.endswith("use task.level=char")
+    assert not tasks.create(config(path), None).notes
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_normal_forms_that_are_mixed_are_told_and_made_one(
+    tmp_path: Path, level: str
+) -> None:
+    path, folder = tmp_path / "mixed.tsv", tmp_path / "data"
+    lines = [f"a{i}\tété préféré" for i in range(100)]
+    lines[3:90:3] = [unicodedata.normalize("NFD", line) for line in lines[3:90:3]]
+    path.write_text("\n".join(lines), "utf-8")
+    task = tasks.create(config(path, level=level), None)
+    assert task.notes == (
+        "2 words are in the texts in several Unicode normal forms, e.g. 'préféré', and "
+        "are read as different ones; task.normalise=nfc makes them the same",
+    )
+    size = len(task.target_vocabulary)
+    task = tasks.create(config(path, level=level, normalise="nfc"), folder)
+    assert not task.notes
+    assert len(task.target_vocabulary) < size
+    again = tasks.load(config(path, level=level, normalise="nfc"), folder)
+    vocabulary = again.target_vocabulary
+    assert vocabulary == task.target_vocabulary
+    # What comes later is brought into the same form.
+    typed = vocabulary.split(unicodedata.normalize("NFD", "été"))
+    assert vocabulary.decode(vocabulary.encode_known(typed)) == vocabulary.split("été")
+
+
+def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "one.tsv"
+    lines = [f"a{i}\tété \u0915\u093c \u0958" for i in range(100)]
+    path.write_text(unicodedata.normalize("NFD", "\n".join(lines)), "utf-8")
     assert not tasks.create(config(path), None).notes
 
 

@@ -1,5 +1,6 @@
 """Vocabularies: round trips, unknown symbols, words and their punctuation."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -148,6 +149,43 @@ def test_unknown_symbols_are_named_once() -> None:
     vocabulary = Vocabulary("char", ("a",))
     assert vocabulary.encode("abcb") == ([4, UNK, UNK, UNK], ["b", "c"])
     assert vocabulary.decode([UNK, 4, 99]) == [UNKNOWN, "a", UNKNOWN]
+
+
+COMPOSED = "; in composed form (NFC) {} known: normalise the text, or train with "
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "text", "said"),
+    [
+        (
+            "word",
+            "préféré été",
+            "x pre\u0301fe\u0301re\u0301",
+            "'pre\u0301fe\u0301re\u0301' is",
+        ),
+        ("char", "préféré", "pre\u0301fe\u0301re\u0301 x", "it is"),
+        ("word", "pre\u0301 x", "pré x", ""),
+        ("char", "Zoe naive u", "Zoë naïve ü", ""),
+        ("word", "pré", "nothing", ""),
+        ("word", "pré", "pré", ""),
+    ],
+)
+def test_what_is_known_in_another_form_is_said(
+    kind: str, known: str, text: str, said: str
+) -> None:
+    plain = Vocabulary(kind, (), punctuation=True)
+    vocabulary = Vocabulary(kind, tuple(plain.split(known)), punctuation=True)
+    hint = vocabulary.known_form(vocabulary.split(text))
+    if said:
+        assert hint == COMPOSED.format(said) + "task.normalise=nfc"
+        with pytest.raises(UsageError, match=re.escape(hint)):
+            vocabulary.encode_known(vocabulary.split(text))
+    else:
+        assert "(NFC)" not in hint and (kind == "word" or not hint)
+    # A vocabulary of that form knows it at once.
+    composed = dataclasses.replace(vocabulary, normal_form="nfc")
+    assert Vocabulary.from_json(composed.to_json()) == composed
+    assert not composed.known_form(composed.split(text))
 
 
 @pytest.mark.parametrize("wrong", [0, 51, -1, "7", True, 1.5, None])
