@@ -1,5 +1,6 @@
 """The task of translating lines of text, from files that a user gives."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def create(config: Config, directory: Path | None) -> Task:
         is there already, files that are not the ones it was made from.
     """
     task = config.task
+    if kept.exists(directory) and not os.path.exists(task.path):
+        raise UsageError(
+            f"{task.path} does not exist; the run goes on with the same data elsewhere,"
+            f" given --config=FILE --config.task.path=PLACE"
+        )
     corpus = _corpus(task)
     if kept.exists(directory):
         kept.check_sources(directory, _sources(corpus))

@@ -120,6 +120,21 @@ def test_hindi_words_keep_their_signs() -> None:
     assert not task.notes
 
 
+def test_an_input_in_another_form_is_known_in_its_own(tmp_path: Path) -> None:
+    cases = SHARED.parent / "cases"
+    if not cases.exists():
+        pytest.skip(f"{cases} is not here")
+    pairs = [line.split("\t") for line in (cases / "plain.tsv").read_text().split("\n")]
+    path = tmp_path / "french.tsv"
+    path.write_text("".join(f"{pair[1]}\t{pair[0]}\n" for pair in pairs if pair[1:]))
+    typed = (cases / "nfd_input.txt").read_text().strip()
+    for fields, hints in (({}, True), ({"normalise": "nfc"}, False)):
+        found = tasks.create(config(path, level="word", **fields), None)
+        symbols = found.source_vocabulary.split(typed)
+        assert bool(found.source_vocabulary.known_form(symbols)) == hints
+        assert bool(tasks.encode_source(found, symbols)[1]) == hints
+
+
 def test_words_of_a_script_without_blanks_are_told_once(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     lines = [f"a{i}\tฉันกินข้าว" for i in range(100)]
@@ -229,6 +244,8 @@ def test_goes_on_with_the_same_bytes_elsewhere(path: Path, tmp_path: Path) -> No
     folder = tmp_path / "data"
     first = tasks.create(config(path), folder)
     moved = path.rename(tmp_path / "other.name")
+    with pytest.raises(UsageError, match=r"not exist; .* --config.task.path=PLACE$"):
+        tasks.create(config(path), folder)
     again = tasks.create(config(moved), folder)
     assert examples(again, "train") == examples(first, "train")
 
