@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import types
 import typing
@@ -36,6 +37,7 @@ __all__ = [
     "checked",
     "coerced",
     "config_hash",
+    "data_path",
     "difference",
     "displaced",
     "fields",
@@ -44,6 +46,7 @@ __all__ = [
     "read",
     "resolve",
     "unknown_field",
+    "with_data_path",
 ]
 
 FORMAT_VERSION = 1
@@ -58,9 +61,13 @@ MAY_DIFFER = (
 )
 
 
+# Fields that say where data of the user's lie. The same bytes elsewhere are the same
+# data: whoever compares configs compares those instead; see `data_path`.
+PLACES = ("task.name", "task.path")
+
 # Fields that came after the first runs. Unset they change no hash, so that a run with
 # the same values is the same run, whichever version began it.
-ADDED = ("task.test_length",)
+ADDED = ("task.test_length", "task.normalise")
 
 # A field, the value of it (None: any) that leaves another one nothing to say, and that
 # other one, which is then at its default.
@@ -112,7 +119,7 @@ def parse_arg(arg: str | None, **spec: Any) -> Any:
 
 
 def resolve(config: ConfigDict | dict[str, Any]) -> Config:
-    """Checks every field and freezes the config.
+    """Checks every field and freezes the config; where data lie becomes absolute.
 
     Raises:
       UsageError: an unknown, missing or impossible field, by its dotted name.
@@ -129,7 +136,8 @@ def resolve(config: ConfigDict | dict[str, Any]) -> Config:
     problems.tell()
     resolved = _build(Config, "", values)
     _check_together(resolved)
-    return resolved
+    path = data_path(resolved)
+    return with_data_path(resolved, _absolute(path)) if path else resolved
 
 
 def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
@@ -186,8 +194,35 @@ def canonical_json(config: Config) -> str:
 
 
 def config_hash(config: Config) -> str:
-    """The first 8 hex digits of the SHA-256 of the canonical JSON."""
+    """The first 8 hex digits of the SHA-256 of the canonical JSON.
+
+    Of the path to data the last part counts, so that the hash is the same on another
+    machine.
+    """
+    path = data_path(config)
+    if path:
+        config = with_data_path(config, os.path.basename(path))
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
+
+
+def data_path(config: Config) -> str:
+    """The file or folder of the user's that a task reads; empty where it needs none.
+
+    >>> data_path(Config(task=TaskConfig(name="mine.py:double")))
+    'mine.py'
+    """
+    file, _, _ = config.task.name.rpartition(":")
+    return file if file.endswith(".py") else config.task.path
+
+
+def with_data_path(config: Config, path: str) -> Config:
+    """The config of a task that reads the file or folder `path` instead of its own."""
+    file, _, function = config.task.name.rpartition(":")
+    if file.endswith(".py"):
+        task = dataclasses.replace(config.task, name=f"{path}:{function}")
+    else:
+        task = dataclasses.replace(config.task, path=path)
+    return dataclasses.replace(config, task=task)
 
 
 def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +242,13 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(pathlib.Path(os.path.expanduser(path)).absolute())
+    except OSError as error:  # the current folder has been removed
+        raise UsageError(f"{path}: the current folder: {error.strerror}") from None
 
 
 def _build(cls: type, prefix: str, values: dict[str, Any]) -> Any:

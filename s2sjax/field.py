@@ -41,7 +41,8 @@ class Field:
         kind = _KINDS[self.type]
         least, most = self.metadata["least"], self.metadata["most"]
         if self.metadata["choices"]:
-            return "one of " + ", ".join(self.metadata["choices"])
+            none = ("none",) if self.optional else ()
+            return "one of " + ", ".join((*self.metadata["choices"], *none))
         if least is not None:
             kind = f"{kind} from {least} to {most}"
         return f"{kind}, or none" if self.optional else kind

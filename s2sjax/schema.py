@@ -58,6 +58,11 @@ class TaskConfig:
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
     path: str = option("", "text: a tab-separated file, or a folder of parallel files")
     level: str = option("char", "text: what a symbol is", choices=("char", "word"))
+    normalise: str | None = option(
+        None,
+        "text: Unicode normal form that texts are brought into; unset: none",
+        choices=("nfc", "nfkc"),
+    )
     min_count: int = option(
         1, "text: symbols seen fewer times in training are unknown", least=1, most=COUNT
     )

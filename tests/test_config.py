@@ -57,6 +57,8 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
     resolved = config.resolve(nested(flat))
+    for name in config.PLACES:  # which becomes absolute
+        flat[name] = config.flatten(resolved)[name]
     assert config.flatten(resolved) == flat
     assert config.resolve(json.loads(config.canonical_json(resolved))) == resolved
     assert hash(resolved) == hash(config.resolve(nested(flat)))

@@ -1,5 +1,7 @@
 """Experiment files: found, executed, overridden; what is wrong is one line."""
 
+import os
+
 import pytest
 
 from s2sjax import config, experiment
@@ -67,13 +69,16 @@ def test_nothing_is_left_beside_the_file_or_in_the_interpreter(good, tmp_path):
         ("task.min_length", "3", 3),
         ("task.min_length", "none", None),
         ("task.min_length", "None", None),
+        ("task.normalise", "nfkc", "nfkc"),
+        ("task.normalise", "none", None),
         ("decode.strategy", "beam:size=10,alpha=1.0", "beam:size=10,alpha=1.0"),
         ("decode.strategy", "beam(size=10, alpha=1.0)", "beam(size=10, alpha=1.0)"),
         ("train.optimizer", "adam:b1=0.9,b2=0.98", "adam:b1=0.9,b2=0.98"),
-        ("task.name", "a:b/my_patterns.py:interleave", "a:b/my_patterns.py:interleave"),
+        ("task.name", "/a:b/mine.py:interleave", "/a:b/mine.py:interleave"),
+        ("task.name", "a:b/mine.py:double", os.path.abspath("a:b/mine.py") + ":double"),
         ("task.path", "", ""),
-        ("task.path", "none", "none"),
-        ("task.path", "--x=1 'y", "--x=1 'y"),
+        ("task.path", "none", os.path.abspath("none")),
+        ("task.path", "/--x=1 'y", "/--x=1 'y"),
         ("model.attention", "none", "none"),
     ],
 )

@@ -88,7 +88,8 @@ def encoded_source(item: Item, task: "Task") -> list[int]:
         raise UsageError(f"{item.where}: {error}") from None
     if strange:
         listed = ", ".join(repr(symbol) for symbol in strange)
-        start.warn([f"not in the vocabulary, read as unknown: {listed}"])
+        hint = task.source_vocabulary.known_form(item.input)
+        start.warn([f"not in the vocabulary, read as unknown: {listed}{hint}"])
     return ids
 
 

@@ -11,9 +11,12 @@ from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.sweep import command, config_words
 from s2sjax.cli.sweep_console import SweepConsole
+from s2sjax.config import PLACES, Config
 from s2sjax.sweeps import (
     backends,
     batched,
+    data,
+    definition,
     directory,
     scheduler,
     source_code,
@@ -32,8 +35,7 @@ from s2sjax.training import interruption, run_files
 def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
     """Runs a sweep's trials, or without a definition those of its directory."""
     values = parsed.values
-    asked = len(defined) if defined is not None else 0
-    with _opened(parsed, choice, asked) as (sweep, pool):
+    with _opened(parsed, choice, defined) as (sweep, pool):
         trials = sweep.trials[: values.max_trials]
         if defined is None:
             _warn(_lacking(sweep))
@@ -54,7 +56,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
     values = parsed.values
     assert parsed.config is not None
     pruner = values.pruner or "none"
-    with _opened(parsed, choice, 0) as (sweep, pool):
+    with _opened(parsed, choice, _places(parsed.config, space)) as (sweep, pool):
         ledger = Ledger(sweep)
         source = Search(
             sweep,
@@ -96,11 +98,11 @@ def _run(
 
 @contextlib.contextmanager
 def _opened(
-    parsed: Parsed, choice: Choice, asked: int
+    parsed: Parsed, choice: Choice, trials: Sequence[Trial] | None
 ) -> Iterator[tuple[SweepDirectory, Pool | None]]:
     """The directory, with this launch noted, and where trials run: in the pool, or,
     where there is none, in this process. Nothing is made where the pool cannot be.
-    `asked` trials are those of a list, 0 where there is none.
+    `trials` have the data that it reads; None: those that the directory has left.
     """
     values = parsed.values
     path = run_files.checked_path(values.workdir)
@@ -112,8 +114,15 @@ def _opened(
             pool = backends.make_pool(choice.backend, path, values.workers, address)
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
+        asked = 0 if trials is None or values.search else len(trials)
+        if trials is None:
+            ledger = Ledger(sweep)
+            trials = [
+                t for t in sweep.trials if _is_left(ledger, t, values.retry_failed)
+            ]
+        hashes = data.settle(sweep, trials, _commander(parsed))
         _warn(choice.line)
-        _record(parsed, sweep, choice.backend, asked)
+        _record(parsed, sweep, choice.backend, asked, hashes)
         yield sweep, pool
 
 
@@ -139,13 +148,19 @@ def _ended(
     return int(ledger.count("failed", trials) > 0)
 
 
-def _record(parsed: Parsed, sweep: SweepDirectory, backend: str, asked: int) -> None:
+def _record(
+    parsed: Parsed,
+    sweep: SweepDirectory,
+    backend: str,
+    asked: int,
+    hashes: Mapping[str, Sequence[str]],
+) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
     config = config_words(parsed)
-    _warn(sweep.record_launch(words, code, config, backend, asked))
+    _warn(sweep.record_launch(words, code, config, backend, asked, hashes))
 
 
 def _warn(line: str) -> None:
@@ -163,6 +178,17 @@ def _commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
     status = ledger.status(trial)
     return status == "pending" or (retry_failed and status == "failed")
+
+
+def _places(base: Config, space: Mapping[str, Distribution]) -> list[Trial]:
+    """Trials with all the data that a search can propose."""
+    proposed = [
+        {field: value}
+        for field in PLACES
+        if field in space
+        for value in space[field].values
+    ]
+    return definition.resolve(base, proposed or [{}])
 
 
 def _lacking(sweep: SweepDirectory) -> str:

@@ -9,15 +9,17 @@
 Imports no jax.
 """
 
+import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from s2sjax import config as configs
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.source_code import SourceCode
@@ -98,6 +100,34 @@ class SweepDirectory:
         there |= {trial.config: trial for trial in added}
         return [there[trial.config] for trial in defined], added
 
+    def move_data(
+        self, old: str, new: str, command: Callable[[Trial, Path], str]
+    ) -> None:
+        """Has the trials whose data lay at one path read them at another.
+
+        Raises:
+          RunError: they could not be written.
+        """
+        there = {trial.config for trial in self.trials}
+        for place, trial in enumerate(self.trials):
+            config = configs.with_data_path(trial.config, new)
+            if configs.data_path(trial.config) != old or config in there:
+                continue
+            values = configs.flatten(config)
+            overrides = {
+                field: values[field] if field in configs.PLACES else value
+                for field, value in trial.overrides.items()
+            }
+            moved = dataclasses.replace(trial, overrides=overrides, config=config)
+            line = command(moved, self.of(moved))
+            try:
+                trial_files.move_data(self.of(moved), moved, line)
+            except OSError as error:
+                what = f"cannot write to {self.of(moved)}"
+                raise RunError(f"{what}: {error.strerror}") from None
+            self.trials[place] = moved
+            self.commands[moved.name] = line
+
     def record_launch(
         self,
         command: Sequence[str],
@@ -105,6 +135,7 @@ class SweepDirectory:
         config: Sequence[str],
         backend: str = "",
         trials: int = 0,
+        data: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -114,12 +145,14 @@ class SweepDirectory:
           config: `--config` and what overrides it, to continue from; may be empty.
           backend: its spec.
           trials: that it lists.
+          data: the SHA-256 of each file that its trials read, by path.
         """
         now: dict[str, Any] = {
             "command": list(command),
             "config": list(config),
             "backend": backend,
             "trials": trials,
+            "data": dict(data or {}),
             "code": code.record(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -51,16 +51,24 @@ def create(folder: Path, trial: Trial, command: str) -> Path:
     shutil.rmtree(half, ignore_errors=True)  # of a launcher that was killed
     half.mkdir()
     config = configs.canonical_json(trial.config)
-    kept = {
-        "index": trial.index,
-        "overrides": trial.overrides,
-        "command": command,
-        "config": json.loads(config),
-    }
     (half / run_files.CONFIG).write_text(config + "\n", encoding="utf-8")
-    (half / TRIAL).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    (half / TRIAL).write_text(_launched(trial, command), encoding="utf-8")
     os.replace(half, made)
     return made
+
+
+def move_data(directory: Path, trial: Trial, command: str) -> None:
+    """Keeps that the data of a trial lie where its config has them now.
+
+    Raises:
+      OSError: it could not be written.
+      UsageError: its run is damaged.
+    """
+    if (directory / run_files.CONFIG).is_file():
+        run = run_files.read_config(directory)
+        moved = configs.with_data_path(run, configs.data_path(trial.config))
+        run_files.write_changes(directory / run_files.CONFIG, moved)
+    atomic.write_text(directory / TRIAL, _launched(trial, command))
 
 
 def read(directory: Path) -> tuple[Trial, str]:
@@ -137,6 +145,16 @@ def has_begun(directory: Path) -> bool:
 def device(directory: Path) -> str:
     """What the run of a trial was begun on; empty where it has not begun."""
     return str(run_files.read_object(directory / run_files.RECORD).get("device", ""))
+
+
+def _launched(trial: Trial, command: str) -> str:
+    kept = {
+        "index": trial.index,
+        "overrides": trial.overrides,
+        "command": command,
+        "config": json.loads(configs.canonical_json(trial.config)),
+    }
+    return json.dumps(kept, indent=1) + "\n"
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

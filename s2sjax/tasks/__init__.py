@@ -7,10 +7,11 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError, unknown
-from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
@@ -23,9 +24,11 @@ __all__ = [
     "Task",
     "Vocabulary",
     "check",
+    "check_sources",
     "create",
     "encode_source",
     "load",
+    "sources",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -41,13 +44,14 @@ class Entry:
     uses: frozenset[str]  # names of fields of `TaskConfig`
     create: Maker
     load: Maker
+    sources: Callable[[Config], dict[str, str]]  # hashes of the user's files, by path
 
 
-def _generated(make: Callable[[Config], Task]) -> dict[str, Maker]:
+def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
     def maker(config: Config, directory: Path | None) -> Task:
         return make(config)
 
-    return {"create": maker, "load": maker}
+    return {"create": maker, "load": maker, "sources": lambda config: {}}
 
 
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
@@ -116,6 +120,7 @@ TASKS: dict[str, Entry] = {
             {
                 "path",
                 "level",
+                "normalise",
                 "min_count",
                 "max_length",
                 "valid_share",
@@ -125,6 +130,7 @@ TASKS: dict[str, Entry] = {
         ),
         create=text.create,
         load=text.load,
+        sources=text.sources,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
@@ -133,6 +139,7 @@ TASKS: dict[str, Entry] = {
         _INTEGERS,
         create=user_pattern.create,
         load=user_pattern.load,
+        sources=user_pattern.sources,
     ),
 }
 
@@ -172,6 +179,25 @@ def load(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, or a directory without the kept data.
     """
     return _entry(config).load(config, directory)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of each file of the user's that training reads, by its path.
+
+    Raises:
+      UsageError: an unknown task, or a file that cannot be read.
+    """
+    return _entry(config).sources(config)
+
+
+def check_sources(config: Config, directory: Path) -> None:
+    """Compares the user's files with what `create` made of them, where it has.
+
+    Raises:
+      UsageError: they cannot be read, or hold something else.
+    """
+    if kept.exists(directory):
+        kept.check_sources(directory, sources(config))
 
 
 def _entry(config: Config) -> Entry:

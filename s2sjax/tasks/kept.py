@@ -91,6 +91,29 @@ def read(
     return files, about
 
 
+def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
+    """Compares the files that a task reads with those that the folder was made from.
+
+    What they hold counts, and their order, but not what they are called.
+
+    Args:
+      directory: the folder.
+      sources: the SHA-256 of each file, by its path.
+
+    Raises:
+      UsageError: a file holds something else, or there are more or fewer of them.
+    """
+    _, about = read(directory)
+    kept = about.get("sources")
+    before = list(kept.values()) if isinstance(kept, dict) else []
+    for number, (path, now) in enumerate(sources.items()):
+        if before[number : number + 1] != [now] or len(before) != len(sources):
+            raise UsageError(
+                f"{path} is not the file that this run was started with (its SHA-256 "
+                "differs); bring that one back, or start a new run"
+            )
+
+
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Arrays as the bytes of an npz file."""
     buffer = io.BytesIO()
@@ -102,9 +125,3 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of an npz file; nothing in it is ever executed."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

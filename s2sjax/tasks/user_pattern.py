@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.tasks import generated, kept, unseen, user_function
@@ -70,6 +71,16 @@ def create(config: Config, directory: Path | None) -> Task:
         source_hash = {path.name: hashlib.sha256(content).hexdigest()}
         kept.write(directory, files, {"sources": source_hash})
     return _task(config, pairs, target_vocabulary, known, call)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of the user's file, by its path.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    path = Path(configs.data_path(config)).expanduser()
+    return {str(path): hashlib.sha256(user_function.read(path)).hexdigest()}
 
 
 def load(config: Config, directory: Path | None) -> Task:

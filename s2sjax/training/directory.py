@@ -105,6 +105,9 @@ def open_for_training(
         asked = _agreed(directory, config)
         record = run_files.read_record(directory)
         if record:
+            there = run_files.read_config(directory)
+            if configs.data_path(there) != configs.data_path(asked):
+                record = _with_data_elsewhere(directory, record, asked)
             run_files.write_changes(directory / CONFIG, asked)
             _say_changes(directory, record, environment or {}, say)
         else:
@@ -216,6 +219,14 @@ def _check_empty(directory: Path) -> None:
 
 
 def _check_same(directory: Path, there: Config, asked: Config) -> None:
+    # Where the data lie is no difference; that they are the same is checked later.
+    place = configs.data_path(asked)
+    moved = configs.with_data_path(there, place)
+    if place and (moved.task.name, moved.task.path) == (
+        asked.task.name,
+        asked.task.path,
+    ):
+        there = moved
     differing = configs.difference(there, asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}
@@ -226,6 +237,25 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
             f"{'; '.join(lines)}; choose another directory, or leave out --config to "
             f"continue this one"
         )
+
+
+def _with_data_elsewhere(
+    directory: Path, record: dict[str, Any], asked: Config
+) -> dict[str, Any]:
+    """The record of a run whose data `asked` has in another place.
+
+    Raises:
+      UsageError: they are not the same data.
+    """
+    from s2sjax import tasks  # which import jax
+
+    tasks.check_sources(asked, directory / DATA)
+    # The place was once a part of the identity.
+    raw = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    record = {**record, "identity": run_files.identity(raw)}
+    text = json.dumps(record, sort_keys=True, indent=1) + "\n"
+    atomic.write_text(directory / RECORD, text)
+    return record
 
 
 def _say_changes(

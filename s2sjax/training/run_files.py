@@ -81,8 +81,10 @@ def read_config(directory: Path) -> Config:
         config = configs.resolve(raw)
     except UsageError as error:
         raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
-    # The record called it `config_hash` once, which is the hash of every field.
-    if record and record.get("identity", record.get("config_hash")) != identity(raw):
+    # The record called it `config_hash` once, which is the hash of every field; and
+    # once the place of the data was part of it.
+    known = record.get("identity", record.get("config_hash"))
+    if record and known not in (identity(raw), identity(raw, with_places=True)):
         raise UsageError(
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
@@ -91,10 +93,16 @@ def read_config(directory: Path) -> Config:
 
 
 def write_changes(path: Path, config: Config) -> None:
-    """Puts the fields that may differ into the file and leaves the others as read."""
+    """Puts the fields that may differ into the file and leaves the others as read.
+
+    Where data lie may differ too; that they are the same has been checked.
+    """
     raw = _read_json(path)
     values = configs.flatten(config)
-    for field in may_differ(config.train.schedule):
+    fields = may_differ(config.train.schedule)
+    if configs.data_path(configs.resolve(raw)) != configs.data_path(config):
+        fields = [*fields, *configs.PLACES]
+    for field in fields:
         group, _, name = field.rpartition(".")
         raw.setdefault(group, {})[name] = values[field]
     text = json.dumps(raw, sort_keys=True, indent=1) + "\n"
@@ -102,8 +110,10 @@ def write_changes(path: Path, config: Config) -> None:
         atomic.write_text(path, text)
 
 
-def identity(config: dict[str, Any]) -> str:
+def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
     """A hash of a config as nested dict, without the fields in which a run may change.
+
+    Nor does it hang on where the data lie, unless `with_places` asks for it.
 
     >>> one = {"seed": 0, "train": {"log_every": 1}}
     >>> identity(one) == identity({"seed": 0, "train": {"log_every": 2}})
@@ -117,6 +127,14 @@ def identity(config: dict[str, Any]) -> str:
         group, _, name = field.rpartition(".")
         if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
+    task = kept.get("task")
+    if isinstance(task, dict) and not with_places:
+        for field, value in task.items():
+            file, colon, function = str(value).rpartition(":")
+            if field == "path":
+                task[field] = ""
+            elif field == "name" and file.endswith(".py"):
+                task[field] = colon + function
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

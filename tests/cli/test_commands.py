@@ -50,7 +50,12 @@ def test_unknown_characters_are_named(command, text):
     result = command("decode", f"--workdir={text}", "--json", "Hi Zoë.", "Hi To.")
     first, second = lines(result)
     assert "ë" in result.err and first["input"] == list("Hi Zoë.")
-    assert second["input"] == list("Hi To.")
+    assert second["input"] == list("Hi To.") and "form" not in result.err
+    result = command("decode", f"--workdir={text}", "\uff28i To.")
+    assert (
+        "unknown: 'Ｈ'; in compatible composed form (NFKC) 'Ｈ' is known" in result.err
+    )
+    assert "train with task.normalise=nfkc" in result.err
 
 
 def test_attention_and_states(command, integers, tmp_path):
