@@ -56,6 +56,9 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    from s2sjax.reporting.screen import write_codes
+
+    write_codes(sys.stdout)
     # Libraries' warnings are not for the people who read these lines.
     logging.getLogger("absl").setLevel(logging.ERROR)
     argv = sys.argv[1:] if argv is None else argv
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The compiler's and the device's errors, out of memory among them.
         if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
             raise
-        return _failed(RuntimeError(str(error).splitlines()[0]), 1)
+        return _failed(RuntimeError((str(error).splitlines() or [""])[0]), 1)
 
 
 def _failed(error: Exception, code: int) -> int:

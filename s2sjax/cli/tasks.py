@@ -35,8 +35,7 @@ def main(parsed: Parsed) -> int:
                         "uses": sorted(entry.uses),
                     }
                     for name, entry in TASKS.items()
-                },
-                ensure_ascii=False,
+                }
             )
         )
     else:
