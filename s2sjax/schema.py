@@ -120,6 +120,12 @@ class TrainConfig:
     )
     log_every: int = option(100, "steps between lines of metrics", least=1)
     eval_every: int = option(1000, "steps between free-running evaluations", least=1)
+    valid_examples: int = option(
+        2000,
+        "most validation examples of an evaluation while training, the same ones every "
+        "time; 0: all",
+        least=0,
+    )
     save_every: int = option(1000, "steps between checkpoints", least=1)
     metric: str = option(
         "exact",

@@ -58,6 +58,7 @@ def main(parsed: Parsed) -> int:
             f"--attention={values.attention}: this model has no attention to draw"
         )
 
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.training.prediction import Wish, encode_sources, predict
 
     trained = members.open_all(values, paths)
@@ -77,7 +78,10 @@ def main(parsed: Parsed) -> int:
     inputs.check(values, trained, items)
     if not wishes:
         return 0
-    found = predict(trained.system, wishes, attention=bool(values.attention))
+    with ProgressLine("decoding") as passed:
+        found = predict(
+            trained.system, wishes, attention=bool(values.attention), passed=passed
+        )
     for item, nbest in zip(items, found, strict=True):
         if values.json:
             print(written(trained, item, nbest))

@@ -36,6 +36,7 @@ def main(parsed: Parsed) -> int:
     start.reading(paths[0])
 
     from s2sjax.reporting.formats import printable
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.training.journal import plain
     from s2sjax.training.prediction import score
 
@@ -49,7 +50,9 @@ def main(parsed: Parsed) -> int:
     inputs.check(values, trained, items)
     if not pairs:
         return 0
-    for item, tokens in zip(items, score(trained.system, pairs), strict=True):
+    with ProgressLine("scoring") as passed:
+        scored = score(trained.system, pairs, passed)
+    for item, tokens in zip(items, scored, strict=True):
         assert item.output is not None
         line: dict[str, Any] = {
             "input": item.input,

@@ -18,6 +18,7 @@ from s2sjax import config as configs
 from s2sjax.cli import decode, inputs, main
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
+from s2sjax.reporting import progress_line
 from s2sjax.tasks.vocabulary import Vocabulary
 from s2sjax.training import predictor
 from s2sjax.training.prediction import Hypothesis
@@ -203,3 +204,30 @@ def test_what_a_terminal_cannot_write_is_a_code(
         argv = (name, *([run] if name == "eval" else []))
         assert printed(monkeypatch, encoding, *argv)
         assert printed(monkeypatch, encoding, *argv, "--json").isascii()
+
+
+def test_what_takes_long_tells_on_standard_error(
+    command, integers, file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(progress_line, "QUIET_SECONDS", 0.0)
+    row = {"input": [1, 2, 3], "output": [3, 2, 1]}
+    file.write_text(json.dumps(row) + "\n" + json.dumps({**row, "input": [4] * 9}))
+    run, given_ = f"--workdir={integers}", f"--from_file={file}"
+    bench = ("--strategy=greedy", "--batch_sizes=1", "--examples=2", "--repeats=1")
+    for argv, said in (
+        (("eval", run), "evaluation on test: 0 of 32 examples (0%)"),
+        (("decode", run, given_), "decoding: 0 of 2 examples (0%)"),
+        (("score", run, given_), "scoring: 0 of 2 examples (0%)"),
+        (("bench", run, *bench, f"--out={tmp_path}"), "greedy: 0 of 2 batches (0%)"),
+    ):
+        result = command(*argv, "--json")
+        assert result.code == 0 and said in result.err
+        assert all(json.loads(line) for line in result.out.splitlines())
+
+
+def test_training_evaluates_some_validation_examples(command, integers):
+    lines = (integers / "metrics.jsonl").read_text().splitlines()
+    valid = [row for row in map(json.loads, lines) if row["kind"] == "valid"]
+    assert {row["examples"] for row in valid} == {20}
+    result = command("eval", f"--workdir={integers}", "--split=valid", "--json")
+    assert json.loads(result.out)["examples"] == 32
