@@ -82,6 +82,7 @@ def evaluate(
         start.warn([f"{split}: {long}"])
     with ProgressLine(f"evaluation on {split}") as passed:
         results, sources = outcomes(trained.system, buckets, examples, passed)
+        passed.then(f"counting what {len(sources):,} outputs are worth")
     if examples is not None and len(sources) < examples:
         start.warn([f"--examples={examples}: {split} has {len(sources)}"])
     return evaluation(

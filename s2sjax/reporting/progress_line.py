@@ -55,6 +55,11 @@ class ProgressLine:
     def _pause(self) -> float:
         return REFRESH_SECONDS if self._screen.terminal else LINE_SECONDS
 
+    def then(self, what: str) -> None:
+        """Says what comes after the examples, to a person who waits already."""
+        if time.monotonic() - self._begun >= QUIET_SECONDS:
+            self._screen.line(f"{self._what}: {what}")
+
     def _draw(self, done: int, all_: int) -> None:
         if self._bar is None:
             self._bar = Progress(

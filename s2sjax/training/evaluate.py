@@ -125,7 +125,7 @@ def _batch_outcomes(system: System, batch: Batch, count: int) -> Outcomes:
         -forced.log_probs.sum(axis=1),
         forced.correct,
     )
-    return Outcomes(*(np.asarray(column)[:count] for column in columns))
+    return Outcomes.of(*(np.asarray(column)[:count] for column in columns))
 
 
 def _rows(batch: Batch, count: int) -> list[list[int]]:

@@ -48,7 +48,7 @@ def outcomes(
         parts = parts or [[] for _ in lengths]
         sources = sources or [[] for _ in lengths]
         for replica, part in enumerate(parts):
-            part.append(Outcomes(*(column[replica, :count] for column in columns)))
+            part.append(Outcomes.of(*(column[replica, :count] for column in columns)))
             pairs = zip(source[replica], lengths[replica], strict=True)
             sources[replica] += [row[:n].tolist() for row, n in list(pairs)[:count]]
     return list(zip(map(concatenate, parts), sources, strict=True))

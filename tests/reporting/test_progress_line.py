@@ -28,7 +28,9 @@ def evaluate(line, clock, seconds, batches=20):
 
 def test_what_ends_soon_says_nothing(clock):
     file = io.StringIO()
-    evaluate(ProgressLine("evaluation", screen=Screen(file)), clock, 2.9 / 20)
+    line = ProgressLine("evaluation", screen=Screen(file))
+    evaluate(line, clock, 2.8 / 20)
+    line.then("counting")
     assert file.getvalue() == ""
 
 
@@ -43,6 +45,16 @@ def test_a_plain_line_now_and_then(clock):
         assert len(lines) == 4
         file.seek(0)
         file.truncate()
+
+
+def test_what_comes_after_a_long_wait_is_told(clock):
+    file = io.StringIO()
+    line = ProgressLine("evaluation", screen=Screen(file))
+    line(0, 10)
+    clock[0] += 5.0
+    line(10, 10)
+    line.then("counting")
+    assert file.getvalue() == "evaluation: counting\n"
 
 
 def test_a_bar_on_a_terminal_that_goes_away(clock):

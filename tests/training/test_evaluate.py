@@ -54,6 +54,13 @@ def split():
     )
 
 
+def as_rows(column):
+    """A column of outcomes, as an array with a row for each example."""
+    if isinstance(column, metrics.Rows):
+        return np.array([*map(tuple, column.tolist()), None], object)[:-1]
+    return column
+
+
 def by_loop(config, params, store):
     """What becomes of every example, one by one, in numpy."""
     oracle = oracles.Model(config.model, params)
@@ -84,8 +91,7 @@ def test_outcomes_are_those_of_a_loop_and_filler_is_left_out(split):
     found = split.outcomes
     assert len(found.edits) == len(split.sources) == copying.EXAMPLES  # 4 + 3 and 3
     for row, expected in enumerate(split.expected):
-        length = found.output_lengths[row]
-        assert found.output[row, :length].tolist() == expected["output"]
+        assert found.output.tolist()[row] == expected["output"]
         assert found.truncated[row] == expected["truncated"]
         assert found.edits[row] == expected["edits"]
         assert found.forced_correct[row] == expected["correct"]
@@ -115,7 +121,7 @@ def test_the_first_examples_of_a_split(split, examples):
     found, sources = outcomes(split.system, split.buckets, examples)
     assert len(sources) == examples
     for a, b in zip(found, split.outcomes, strict=True):
-        np.testing.assert_array_equal(a, b[:examples])
+        np.testing.assert_array_equal(as_rows(a), as_rows(b)[:examples])
 
 
 def test_an_empty_bucket_is_passed_over(split):
