@@ -119,21 +119,17 @@ def written(trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]) -> st
 
 
 def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
-    from s2sjax.reporting.formats import printable
-
     target, expected = task.target_vocabulary, _expected(task, item)
-    print(f"input     {printable(task.source_vocabulary.join(item.input))}")
+    print(f"input     {task.source_vocabulary.join(item.input)}")
     for hypothesis in nbest:
         cut = "  (cut at its limit)" if hypothesis.truncated else ""
-        output = printable(target.join(target.decode(hypothesis.output)))
-        print(f"output    {output}{cut}")
+        print(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
         if len(nbest) > 1:
             print(f"          {_numbers(hypothesis)}")
     if expected is not None:
         best = target.decode(nbest[0].output)
         right = best == expected and not nbest[0].truncated
-        told = "right" if right else "WRONG"
-        print(f"expected  {printable(target.join(expected))}  ({told})")
+        print(f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})")
     if len(nbest) == 1:
         print(f"          {_numbers(nbest[0])}")
     print()

@@ -29,11 +29,12 @@ SAID = frozenset(
     )
 )
 BLANK = " \t\r\n"  # what JSON takes for white space; Unicode has more
-# Compressed files by how they begin.
-COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+# Compressed files by how they begin; None: not read.
+COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
     (rb"\x1f\x8b\x08", gzip.decompress),
     (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", bz2.decompress),
     (rb"\xfd7zXZ\x00", lzma.decompress),
+    (rb"PK\x03\x04|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", None),
 )
 
 
@@ -167,6 +168,11 @@ def _content(name: str) -> str:
         raise UsageError(f"--from_file={name}: {error.strerror}") from None
     for begin, decompress in COMPRESSED:
         if re.match(begin, content):
+            if decompress is None:
+                raise UsageError(
+                    f"--from_file={name} is compressed in a way that is not read; "
+                    f"gzip, bzip2 and xz are"
+                )
             try:
                 content = decompress(content)
             except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:

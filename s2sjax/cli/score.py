@@ -35,7 +35,6 @@ def main(parsed: Parsed) -> int:
     paths = members.paths(values)
     start.reading(paths[0])
 
-    from s2sjax.reporting.formats import printable
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.training.journal import plain
     from s2sjax.training.prediction import score
@@ -63,12 +62,11 @@ def main(parsed: Parsed) -> int:
         if values.json:
             print(json.dumps(plain(line)))
             continue
-        print(f"input    {printable(task.source_vocabulary.join(item.input))}")
-        print(f"output   {printable(task.target_vocabulary.join(item.output))}")
+        print(f"input    {task.source_vocabulary.join(item.input)}")
+        print(f"output   {task.target_vocabulary.join(item.output)}")
         print(f"logprob  {line['logprob']:.4f}")
         named = zip([*item.output, END], line["token_logprobs"], strict=True)
-        told = [f"{printable(str(symbol))} {each:.4f}" for symbol, each in named]
-        print(f"tokens   {'  '.join(told)}\n")
+        print("tokens   " + "  ".join(f"{s!s} {each:.4f}" for s, each in named) + "\n")
     return 0
 
 
