@@ -65,9 +65,9 @@ MAY_DIFFER = (
 # data: whoever compares configs compares those instead; see `data_path`.
 PLACES = ("task.name", "task.path")
 
-# Fields that came after the first runs. Unset they change no hash, so that a run with
-# the same values is the same run, whichever version began it.
-ADDED = ("task.test_length", "task.normalise")
+# Fields that came after the first runs. With their default they change no hash, so that
+# a run with the same values is the same run, whichever version began it.
+ADDED = ("task.test_length", "task.normalise", "train.valid_examples")
 
 # A field, the value of it (None: any) that leaves another one nothing to say, and that
 # other one, which is then at its default.
@@ -183,12 +183,12 @@ def read(path: str | pathlib.Path) -> Config:
 def canonical_json(config: Config) -> str:
     """The config as JSON with sorted keys: what a run keeps and what is hashed.
 
-    Fields that are `ADDED` are left out where they are unset.
+    Fields that are `ADDED` are left out where they have their default.
     """
     values = _nested(config)
     for path in ADDED:
         group, _, name = path.rpartition(".")
-        if values[group][name] is None:
+        if values[group][name] == fields()[path].default:
             del values[group][name]
     return json.dumps(values, sort_keys=True, indent=1)
 

@@ -149,6 +149,13 @@ class TrainConfig:
     eval_every: int = option(
         1000, "steps between free-running evaluations", least=1, most=COUNT
     )
+    valid_examples: int = option(
+        2000,
+        "most validation examples of an evaluation while training, the same ones every "
+        "time; 0: all",
+        least=0,
+        most=COUNT,
+    )
     save_every: int = option(1000, "steps between checkpoints", least=1, most=COUNT)
     metric: str = option(
         "exact",

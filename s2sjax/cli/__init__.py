@@ -57,6 +57,9 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    from s2sjax.reporting.screen import write_codes
+
+    write_codes(sys.stdout)
     # Libraries' warnings are not for the people who read these lines.
     logging.getLogger("absl").setLevel(logging.ERROR)
     argv = sys.argv[1:] if argv is None else argv

@@ -73,6 +73,7 @@ def main(parsed: Parsed) -> int:
     from s2sjax.benchmark.measure import comparable, measure
     from s2sjax.benchmark.plan import Plan, check
     from s2sjax.reporting.benchmark_report import show_benchmark
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
     from s2sjax.training.journal import plain
 
@@ -90,7 +91,12 @@ def main(parsed: Parsed) -> int:
     if plan.peers:
         peers.check_installed()
     folder = _folder(values.out, paths[0])
-    result = measure(runs, plan, lambda line: start.warn([line]))
+    result = measure(
+        runs,
+        plan,
+        lambda line: start.warn([line]),
+        lambda what: ProgressLine(what, "batches"),
+    )
     groups = comparable(runs, result.references)
     notes = [*result.notes, *_notes(paths, groups)]
     rows = [dataclasses.asdict(row) for row in result.rows]

@@ -23,7 +23,8 @@ COMMAND = Command(
     "Decodes inputs of yours with a trained model, or several together.\n"
     "For a task of integers all SYMBOLS are one sequence; for text each is one.\n"
     "FILE is a JSON list of sequences, or has one sequence a line, or one JSON object\n"
-    'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}.',
+    'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}; it may be\n'
+    "compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
         *members.FLAGS,
         Flag("decode", "a decoding strategy, e.g. beam:size=5,n=3", value="SPEC"),
@@ -57,13 +58,13 @@ def main(parsed: Parsed) -> int:
             f"--attention={values.attention}: this model has no attention to draw"
         )
 
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.training.prediction import Wish, encode_sources, predict
-    from s2sjax.training.trained import check_length
 
     trained = members.open_all(values, paths)
     task = trained.task
     items = (
-        inputs.from_file(Path(values.from_file), task)
+        inputs.from_file(values.from_file, task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, task)
     )
@@ -74,16 +75,16 @@ def main(parsed: Parsed) -> int:
         )
         for item in items
     ]
+    inputs.check(values, trained, items)
     if not wishes:
-        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    longer = check_length(trained, max(len(wish.source) for wish in wishes))
-    if longer:
-        start.warn([longer])
-    found = predict(trained.system, wishes, attention=bool(values.attention))
+    with ProgressLine("decoding") as passed:
+        found = predict(
+            trained.system, wishes, attention=bool(values.attention), passed=passed
+        )
     for item, nbest in zip(items, found, strict=True):
         if values.json:
-            printing.line(json.dumps(_line(trained, item, nbest)))
+            printing.line(written(trained, item, nbest))
         else:
             _show(task, item, nbest)
     if values.attention:
@@ -103,15 +104,18 @@ def _check_output(flag: str, path: str | None, ending: str) -> None:
         raise UsageError(f"--{flag}={path}: there is no such folder")
 
 
-def _line(
-    trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]
-) -> dict[str, Any]:
+def written(trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]) -> str:
+    """The line of `--json`, which `--from_file` takes again."""
+    from s2sjax.training.journal import plain
+
     rows = [_row(trained.task, hypothesis) for hypothesis in nbest]
     line: dict[str, Any] = {"input": item.input, **rows[0]}
     if spec.parse(trained.config.decode.strategy).name != "greedy":
         line["nbest"] = rows
     expected = _expected(trained.task, item)
-    return line if expected is None else {**line, "expected": expected}
+    if expected is not None:
+        line["expected"] = expected
+    return json.dumps(plain(line))
 
 
 def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:

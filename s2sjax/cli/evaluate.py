@@ -68,7 +68,8 @@ def evaluate(
     confusion: bool = False,
 ) -> dict[str, Any]:
     """Everything that `s2sjax eval --json` prints; holds no times and no paths."""
-    from s2sjax.training.evaluate import enough, outcomes
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training.evaluate import enough, long_ones, outcomes
     from s2sjax.training.evaluation import evaluation
 
     task = trained.task
@@ -77,7 +78,12 @@ def evaluate(
     if split not in task.buckets:
         raise unknown("split", split, task.buckets)
     buckets = enough(task.buckets[split], examples)
-    results, sources = outcomes(trained.system, buckets, examples)
+    long = long_ones(trained.system, buckets)
+    if long:
+        start.warn([f"{split}: {long}"])
+    with ProgressLine(f"evaluation on {split}") as passed:
+        results, sources = outcomes(trained.system, buckets, examples, passed)
+        passed.then(f"counting what {len(sources):,} outputs are worth")
     if examples is not None and len(sources) < examples:
         start.warn([f"--examples={examples}: {split} has {len(sources)}"])
     return evaluation(

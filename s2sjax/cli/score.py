@@ -1,7 +1,6 @@
 """`s2sjax score`: how probable given outputs are to trained models."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax.cli import inputs, members, printing, start
@@ -16,8 +15,9 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "score",
     "Scores given outputs: log-probabilities in nats, per token and in total.\n"
-    'FILE has one JSON object a line: {"input": .., "output": ..}. The end of an\n'
-    "output is a token of its own, and counted.",
+    'FILE has one JSON object a line: {"input": .., "output": ..}; it may be\n'
+    "compressed (gzip, bzip2, xz), and - is standard input. The end of an output is a\n"
+    "token of its own, and counted.",
     flags=(
         *members.FLAGS,
         Flag("from_file", "inputs with outputs", value="FILE", required=True),
@@ -36,23 +36,23 @@ def main(parsed: Parsed) -> int:
     paths = members.paths(values)
     start.reading(paths[0])
 
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training.journal import plain
     from s2sjax.training.prediction import score
-    from s2sjax.training.trained import check_length
 
     trained = members.open_all(values, paths)
     task = trained.task
-    items = inputs.from_file(Path(values.from_file), task)
+    items = inputs.from_file(values.from_file, task)
     pairs = [
         (inputs.encoded_source(item, task), _encoded_output(item, task))
         for item in items
     ]
+    inputs.check(values, trained, items)
     if not pairs:
-        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    longer = check_length(trained, max(len(source) for source, _ in pairs))
-    if longer:
-        start.warn([longer])
-    for item, tokens in zip(items, score(trained.system, pairs), strict=True):
+    with ProgressLine("scoring") as passed:
+        scored = score(trained.system, pairs, passed)
+    for item, tokens in zip(items, scored, strict=True):
         assert item.output is not None
         line: dict[str, Any] = {
             "input": item.input,
@@ -61,7 +61,7 @@ def main(parsed: Parsed) -> int:
             "token_logprobs": tokens.tolist(),
         }
         if values.json:
-            printing.line(json.dumps(line))
+            printing.line(json.dumps(plain(line)))
             continue
         printing.line(f"input    {task.source_vocabulary.join(item.input)}")
         printing.line(f"output   {task.target_vocabulary.join(item.output)}")

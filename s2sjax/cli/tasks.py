@@ -36,8 +36,7 @@ def main(parsed: Parsed) -> int:
                         "uses": sorted(entry.uses),
                     }
                     for name, entry in TASKS.items()
-                },
-                ensure_ascii=False,
+                }
             )
         )
     else:

@@ -26,6 +26,7 @@ from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.predictor import System
 from s2sjax.training.replicas import Layout
 from s2sjax.training.state import Hyper, TrainState, build_model, hyper
+from s2sjax.training.validation import chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,8 @@ class Together:
 
     def _bucket(self, split: str) -> Bucket:
         """The buckets of all members as one; the widths are the largest."""
-        found = [member.task.buckets[split][0] for member in self._all]
+        most = self.train.valid_examples if split == "valid" else 0
+        found = [chosen(each.task.buckets[split], most)[0] for each in self._all]
         widest = max(found, key=lambda bucket: bucket.source_width)
         store = self.layout.place(replicas.stack([bucket.store for bucket in found]))
         target_width = max(bucket.target_width for bucket in found)

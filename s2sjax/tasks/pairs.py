@@ -22,23 +22,38 @@ class Pairs(NamedTuple):
     splits: np.ndarray  # [N] uint8, positions in SPLITS
 
     def buckets(
-        self, train_buckets: int, reverse_source: bool
+        self, train_buckets: int, reverse_source: bool, ordinary: int | None = None
     ) -> dict[str, tuple[Bucket, ...]]:
-        """The buckets of every split that has examples."""
-        found = {}
+        """The buckets of every split that has examples.
+
+        Held-out examples with a side longer than `ordinary` are not among the others,
+        which would all be padded to their length: they have buckets of their own, one
+        for each power of two that their longer side does not exceed.
+        """
+        found: dict[str, tuple[Bucket, ...]] = {}
         for number, split in enumerate(SPLITS):
-            chosen = np.flatnonzero(self.splits == number)
-            held_out = min(4, -(-len(chosen) // ROWS_A_BUCKET))
-            if len(chosen):
-                found[split] = stored.buckets(
+            for part in self._by_size(number, ordinary):
+                held_out = min(4, -(-len(part) // ROWS_A_BUCKET))
+                found[split] = found.get(split, ()) + stored.buckets(
                     self.source,
                     self.target,
                     self.ids,
-                    chosen=chosen,
+                    chosen=part,
                     count=train_buckets if number == TRAIN else held_out,
                     reverse_source=reverse_source,
                 )
         return found
+
+    def _by_size(self, number: int, ordinary: int | None) -> list[np.ndarray]:
+        """Positions of a split's examples: the ordinary ones, then the long ones."""
+        chosen = np.flatnonzero(self.splits == number)
+        longer = np.maximum(self.source.lengths, self.target.lengths)[chosen]
+        sizes = np.ceil(np.log2(np.maximum(longer, 1)))
+        if ordinary is None or number == TRAIN:
+            sizes[:] = 0
+        else:
+            sizes[longer <= ordinary] = 0
+        return [chosen[sizes == size] for size in np.unique(sizes)]
 
     def training_hashes(self, reverse_source: bool) -> np.ndarray:
         """The hashes of the training sources as they stand in batches: [n] uint64."""

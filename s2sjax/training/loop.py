@@ -5,6 +5,7 @@ a dispatch, which never changes a result.
 """
 
 import dataclasses
+import functools
 import os
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ from s2sjax.training.checkpoint import (
 )
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.evaluate import outcomes
+from s2sjax.training.evaluate import long_ones, outcomes
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.journal import Journal, truncate_after
@@ -47,6 +48,7 @@ from s2sjax.training.state import (
     first_state,
     hyper,
 )
+from s2sjax.training.validation import chosen, size
 
 DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
 
@@ -168,6 +170,7 @@ class _Loop:
         self.stores = [
             self.placement.whole(bucket.store) for bucket in task.buckets["train"]
         ]
+        self.valid = chosen(task.buckets["valid"], self.config.train.valid_examples)
         self.seconds_per_step: dict[int, float] = {}
         self.compiled: set[int] = set()
         self.run_directory = run
@@ -185,6 +188,7 @@ class _Loop:
         stop = self.hosts.heard(signals)
         if not self._reason(step, progress, stop):
             self.observer.started(step, self.steps, self._about(state))
+            self._say_what_is_evaluated(state)
         # The order matters: evaluate, save, stop, train. A run that is continued
         # enters here with what was saved, and does next what it would have done.
         state = self.placement.whole(state)
@@ -251,6 +255,18 @@ class _Loop:
         device = jax.devices()[0]
         count = f"{self.placement.size} x " if self.placement.size > 1 else ""
         return f"{numbers} on {count}{device.platform} ({device.device_kind})"
+
+    def _say_what_is_evaluated(self, state: TrainState) -> None:
+        count, of = size(self.valid), size(self.task.buckets["valid"])
+        if count < of:
+            self.observer.said(
+                f"evaluations while training are on {count:,} of {of:,} validation "
+                f"examples, the same ones every time (train.valid_examples)"
+            )
+        system = System.of(self.model, self.config, state.params)
+        long = long_ones(system, self.valid)
+        if long:
+            self.observer.said(f"validation: {long}")
 
     def _reason(self, step: int, progress: Progress, stop: bool) -> str:
         patience = self.config.train.patience
@@ -333,7 +349,8 @@ class _Loop:
     ) -> tuple[float, Progress]:
         params = self.placement.local(state.params)
         system = System.of(self.model, self.config, params)
-        results, sources = outcomes(system, self.task.buckets["valid"])
+        passed = functools.partial(self.observer.evaluating, step)
+        results, sources = outcomes(system, self.valid, passed=passed)
         values = metrics.summary(results)
         metric = self.config.train.metric
         # On other hosts the last bit may differ, and patience must not.

@@ -86,8 +86,10 @@ def test_export_and_begin_with_it(command, integers, tmp_path):
     for source, name in ((file, "from_file"), (integers, "from_run")):
         workdir = f"--workdir={tmp_path / name}"
         rate = "--config.train.learning_rate=0.0"
-        done = command("train", config, rate, workdir, f"--init_from={source}")
+        few = "--config.train.valid_examples=8"
+        done = command("train", config, rate, few, workdir, f"--init_from={source}")
         assert done.code == 0, done.err
+        assert done.out.count("on 8 of 32 validation examples") == 1
         out = f"--out={tmp_path / name}.safetensors"
         assert command("export", workdir, out, "--checkpoint=last").code == 0
         again = load_file(tmp_path / f"{name}.safetensors")

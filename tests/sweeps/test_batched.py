@@ -45,7 +45,10 @@ from s2sjax.training.trained import open_trained
 BASE = {
     "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
     "model": {"units": 4, "embedding": 3},
-    "train": {"steps": 20, "batch_size": 4, "eval_every": 5, "save_every": 10},
+    "train": {
+        **{"steps": 20, "batch_size": 4, "eval_every": 5, "save_every": 10},
+        "valid_examples": 18,  # of 20, two batches
+    },
     "decode": {"batch_size": 16},
 }
 
@@ -103,6 +106,8 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     with open_for_training(tmp_path / "alone", trial) as run:
         loop.train(run, tasks.create(trial), Observer(), Signals())
     assert same(lines(path), lines(tmp_path / "alone"))
+    valid = [line for line in lines(path) if line["kind"] == "valid"]
+    assert {line["examples"] for line in valid} == {18}
 
     # Only what failed is tried again, in a group of its own.
     again = launch(tmp_path / "sweep", config, rates, retry=True)

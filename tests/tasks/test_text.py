@@ -190,6 +190,24 @@ def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     assert f"{100 - held} training pairs" in task.notes[0]
 
 
+def test_long_held_out_pairs_have_buckets_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    long = [9, 15, 16, 17, 70]  # symbols; 8 are ordinary
+    lines = [f"{'a' * (i % 6)}{i:03}\tb{i % 7}" for i in range(100)]
+    lines += [f"{'c' * size}\tb" for size in long[:3]]
+    lines += [f"d\t{'c' * size}" for size in long[3:]]
+    path.write_text("\n".join(lines), "utf-8")
+    task = tasks.create(config(path, max_length=8), None)
+    ordinary, *others = task.buckets["test"]
+    assert ordinary.size == 21 - len(long)
+    assert (ordinary.source_width, ordinary.target_width) == (8, 3)
+    assert [(b.size, b.source_width, b.target_width - 1) for b in others] == [
+        *((3, 16, 1), (1, 1, 17), (1, 1, 70))
+    ]
+    assert len(examples(task, "test")) == 21
+    assert len(task.buckets["valid"]) == 1
+
+
 def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
     one, many = (
         tasks.create(config(path, buckets=buckets), None) for buckets in (1, 5)
