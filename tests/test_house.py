@@ -14,7 +14,7 @@ PACKAGE = ROOT / "s2sjax"
 # are blind to one another.
 BASE = {
     *("types", "errors", "rng", "spec", "schema", "field", "config", "experiment"),
-    *("metrics", "environment", "failpoints"),
+    *("metrics", "environment", "failpoints", "json_objects"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -33,7 +33,7 @@ ALLOWED = (
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
     *("errors", "spec", "schema", "field", "config", "experiment", "environment"),
-    *("cli", "__init__"),
+    *("cli", "__init__", "json_objects"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

@@ -36,6 +36,7 @@ COMMAND = Command(
     ),
 )
 
+CURVES = "curves.png"
 # What the summary of a run shows; `s2sjax eval` has the rest.
 HEADLINES = (
     "exact",
@@ -148,7 +149,7 @@ def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
 
 
 def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
-    if ended.trained or not (run.path / "curves.png").is_file():
+    if ended.trained or not (run.path / CURVES).is_file():
         _draw(run, ended.progress.best_step)
     _summarise(run, task, ended)
 
@@ -171,16 +172,17 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
 
 
 def _draw(run: "RunDirectory", best_step: int) -> None:
+    """Draws the curves, where the journal has a line and a picture can be written."""
     from s2sjax.reporting.curves import draw_curves
     from s2sjax.training import journal
 
-    entries = journal.read(run.metrics)
-    if entries:
-        best = best_step if best_step >= 0 else None
-        try:
-            draw_curves(entries, run.path / "curves.png", run.path.name, best)
-        except RunError as error:  # the run itself is done and saved
-            start.warn([str(error)])
+    try:
+        entries = journal.read(run.metrics)  # what is damaged, training has said
+        if entries:
+            best = best_step if best_step >= 0 else None
+            draw_curves(entries, run.path / CURVES, run.path.name, best)
+    except RunError as error:  # the run itself is done and saved
+        start.warn([str(error)])
 
 
 def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
@@ -194,7 +196,11 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
         print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
-    result = run_files.read_object(run.path / run_files.TEST)
+    try:
+        result = run_files.read_test(run.path)
+    except UsageError as error:
+        start.warn([f"{error}; the best checkpoint is evaluated again"])
+        result = {}
     if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
@@ -206,8 +212,9 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         f"examples",
     )
     where = run.path
+    print(f"\ncurves: {where / CURVES}" if (where / CURVES).is_file() else "")
     print(
-        f"\ncurves: {where / 'curves.png'}\nnext:\n"
+        f"next:\n"
         f"  s2sjax eval   --workdir={where}\n"
         f"  s2sjax decode --workdir={where} -- {_example(task)}"
     )

@@ -5,12 +5,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
+from s2sjax import json_objects
 from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
 Symbol = int | str
 
+LARGEST = 10_000_000  # vocabulary of integers that is kept
 KINDS = ("integer", "char", "word")
 UNKNOWN = "<unk>"  # how people see an UNK
 
@@ -19,6 +22,12 @@ UNKNOWN = "<unk>"  # how people see an UNK
 # every kind, the narrow no-break space before a French "!" too, only separates.
 _LETTERS = r"\w[\w\u0300-\u036f]*"
 _WORDS = re.compile(rf"\d+(?:[.,]\d+)+|{_LETTERS}(?:['’\-]{_LETTERS})*|[^\w\s]")
+
+
+class _Kept(TypedDict):
+    kind: Literal["integer", "char", "word"]
+    symbols: list[Any]
+    punctuation: bool
 
 
 @dataclass(frozen=True)
@@ -143,14 +152,24 @@ class Vocabulary:
         )
 
     @staticmethod
-    def from_json(text: str) -> "Vocabulary":
+    def from_json(text: str | bytes) -> "Vocabulary":
         """The vocabulary that `to_json` wrote.
+
+        Raises:
+          UsageError: it is none.
 
         >>> one = Vocabulary("char", tuple("aé!"))
         >>> Vocabulary.from_json(one.to_json()) == one
         True
         """
-        kept = json.loads(text)
-        if kept["kind"] == "integer":
-            return Vocabulary.integers(*kept["symbols"])
-        return Vocabulary(kept["kind"], tuple(kept["symbols"]), kept["punctuation"])
+        try:
+            kept = json_objects.checked(json_objects.loads(text), _Kept)
+            symbols, is_integer = kept["symbols"], kept["kind"] == "integer"
+            if is_integer and not (len(symbols) == 2 and 0 < symbols[1] <= LARGEST):
+                raise ValueError("symbols is not a first integer and a count")
+            json_objects.checked(symbols, list[int] if is_integer else list[str])
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a run's vocabulary is damaged: {error}") from None
+        if is_integer:
+            return Vocabulary.integers(*symbols)
+        return Vocabulary(kept["kind"], tuple(symbols), kept["punctuation"])

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
 from s2sjax.training import atomic, run_files
@@ -51,7 +52,7 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         """The journal."""
-        return self.path / "metrics.jsonl"
+        return self.path / run_files.METRICS
 
     def close(self) -> None:
         """Lets another process train here."""
@@ -115,7 +116,7 @@ def open_for_training(
                 "identity": run_files.identity(json.loads(text)),
             }
             atomic.write_text(directory / CONFIG, text)
-            text = json.dumps(record, sort_keys=True, indent=1) + "\n"
+            text = json_objects.encode(dict(sorted(record.items())))
             atomic.write_text(directory / RECORD, text)
         for part in (directory / "checkpoints", directory / "data"):
             part.mkdir(exist_ok=True)
