@@ -23,6 +23,7 @@ WIDE = "--xla_cpu_prefer_vector_width=512"
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 DEVICES = "--xla_force_host_platform_device_count"
+MOST_DEVICES = 4096  # that a recorded run may ask for
 
 _WHY = {
     GUARD: "jaxlib {jaxlib} gets some sums wrong on the CPU without it",
@@ -77,7 +78,12 @@ def prepare(
 def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     """Adds the flags that a run recorded, so that it goes on with the same bits.
 
-    A flag that the user sets now wins, and so does the guard that this jaxlib needs.
+    Only flags that `prepare` may have set: a run may come from elsewhere, and others
+    write files or stop the process. A flag that the user sets now wins, and so does
+    the guard that this jaxlib needs.
+
+    Returns:
+      What `prepare` returns, and a line on the flags that are left to the user.
 
     >>> environ = {}
     >>> lines = restore(environ, "--xla_gpu_deterministic_ops=true")
@@ -87,8 +93,28 @@ def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines = _add(environ, [GUARD] if needs_guard() else [])
     unknown = () if needs_guard() else (_name(GUARD), _name(WIDE))
-    wanted = [flag for flag in recorded.split() if _name(flag) not in unknown]
+    flags = recorded.split()
+    wanted = [flag for flag in flags if _is_own(flag) and _name(flag) not in unknown]
+    given = environ.get("XLA_FLAGS", "").split()
+    others = [flag for flag in flags if not _is_own(flag) and flag not in given]
+    if others:
+        listed = ascii(" ".join(others))[1:-1]
+        shown = listed if len(listed) <= 200 else f"{listed[:200]}..."
+        lines.append(
+            f"XLA_FLAGS: the run began with {shown}, which s2sjax does not set; set "
+            f"them yourself for the same bits"
+        )
     return lines + _add(environ, wanted)
+
+
+def _is_own(flag: str) -> bool:
+    """Whether `prepare` writes such a flag."""
+    name, _, value = flag.partition("=")
+    if name == DEVICES:
+        return (
+            value.isascii() and value.isdigit() and 0 < int(value[:9]) <= MOST_DEVICES
+        )
+    return flag in (GUARD, WIDE, ONE_THREAD, DETERMINISTIC)
 
 
 def needs_guard() -> bool:

@@ -22,8 +22,7 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         )
     else:
         lines = environment.restore(os.environ, recorded)
-    if not quiet:
-        warn(lines)
+    warn([line for line in lines if not quiet or "began with" in line])
     if config.precision != "default":
         import jax
 

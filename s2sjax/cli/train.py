@@ -116,17 +116,17 @@ def _train(
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
         params = _first_params(run, task, init_from)
-    except UsageError:
+        if hosts.leads:
+            start.warn(task.notes)
+            hosts.of_first(0)  # the run and its data are there to be read
+        with contextlib.ExitStack() as stack:
+            observers = stack.enter_context(_observers(run, hosts))
+            signals = stack.enter_context(interruption.watch())
+            ended = loop.train(run, task, observers, signals, params, hosts)
+    except BaseException:
         if is_new and hosts.leads:
             directory.discard_unless_begun(run)
         raise
-    if hosts.leads:
-        start.warn(task.notes)
-        hosts.of_first(0)  # the run and its data are there to be read
-    with contextlib.ExitStack() as stack:
-        observers = stack.enter_context(_observers(run, hosts))
-        signals = stack.enter_context(interruption.watch())
-        ended = loop.train(run, task, observers, signals, params, hosts)
     if hosts.signal and hosts.leads:
         print(f"  s2sjax train --workdir={run.path}")
     return task, ended

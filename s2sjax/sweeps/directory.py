@@ -62,11 +62,17 @@ class SweepDirectory:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = run_files.checked_path(path)
         check(self.path)
+        folders = atomic.missing_folders(self.trials_folder)
         try:
             self.trials_folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
         except OSError as error:
+            atomic.take_back(folders, ())
             raise cannot_write(f"--workdir={path}", error) from None
-        self._lock = Lock(self.path)
+        except Exception:
+            atomic.take_back(folders, ())
+            raise
+        self._made = folders
         try:
             self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
@@ -152,6 +158,10 @@ class SweepDirectory:
                 atomic.write_text(path, code.difference)
             atomic.write_text(self.path / SWEEP, json_objects.encode(record))
         except OSError as error:
+            if not self.launches[1:] and not self.trials:  # nothing has begun
+                names = (CODE, SWEEP, LOCK)
+                inside = [self.path / name for name in names] * bool(self._made)
+                atomic.take_back(self._made, inside)
             raise RunError(f"cannot write to {self.path}: {error.strerror}") from None
         return _changed(self.path, first["code"], now["code"])
 
