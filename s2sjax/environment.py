@@ -8,7 +8,7 @@ of jax. Nothing happens on import: the command line, the test suite and scripts 
 
 import importlib.metadata
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from s2sjax.errors import UsageError
 
@@ -82,9 +82,6 @@ def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     write files or stop the process. A flag that the user sets now wins, and so does
     the guard that this jaxlib needs.
 
-    Returns:
-      What `prepare` returns, and a line on the flags that are left to the user.
-
     >>> environ = {}
     >>> lines = restore(environ, "--xla_gpu_deterministic_ops=true")
     >>> print(lines[-1].partition(" (")[0])
@@ -93,27 +90,31 @@ def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines = _add(environ, [GUARD] if needs_guard() else [])
     unknown = () if needs_guard() else (_name(GUARD), _name(WIDE))
-    flags = recorded.split()
-    wanted = [flag for flag in flags if _is_own(flag) and _name(flag) not in unknown]
-    given = environ.get("XLA_FLAGS", "").split()
-    others = [flag for flag in flags if not _is_own(flag) and flag not in given]
-    if others:
-        listed = ascii(" ".join(others))[1:-1]
-        shown = listed if len(listed) <= 200 else f"{listed[:200]}..."
-        lines.append(
-            f"XLA_FLAGS: the run began with {shown}, which s2sjax does not set; set "
-            f"them yourself for the same bits"
-        )
+    wanted = [flag for flag in recorded.split() if _is_own(flag)]
+    wanted = [flag for flag in wanted if _name(flag) not in unknown]
     return lines + _add(environ, wanted)
+
+
+def left_out(environ: Mapping[str, str], recorded: str) -> list[str]:
+    """A line on recorded flags that `restore` leaves to the user, if there are any.
+
+    >>> print(*left_out({"XLA_FLAGS": "--xla_a=1"}, "--xla_a=1 --xla_b=1"))
+    XLA_FLAGS: the run began with --xla_b=1, which s2sjax does not restore
+    """
+    given = environ.get("XLA_FLAGS", "").split()
+    others = [f for f in recorded.split() if not _is_own(f) and f not in given]
+    listed = ascii(" ".join(others))[1:-1]
+    shown = listed if len(listed) <= 200 else f"{listed[:200]}..."
+    line = f"XLA_FLAGS: the run began with {shown}, which s2sjax does not restore"
+    return [line] if others else []
 
 
 def _is_own(flag: str) -> bool:
     """Whether `prepare` writes such a flag."""
     name, _, value = flag.partition("=")
     if name == DEVICES:
-        return (
-            value.isascii() and value.isdigit() and 0 < int(value[:9]) <= MOST_DEVICES
-        )
+        is_short = value.isascii() and value.isdigit() and len(value) <= 4
+        return is_short and 0 < int(value) <= MOST_DEVICES
     return flag in (GUARD, WIDE, ONE_THREAD, DETERMINISTIC)
 
 

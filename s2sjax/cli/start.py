@@ -21,8 +21,10 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
             os.environ, threads=config.threads, deterministic=config.deterministic
         )
     else:
+        warn(environment.left_out(os.environ, recorded))
         lines = environment.restore(os.environ, recorded)
-    warn([line for line in lines if not quiet or "began with" in line])
+    if not quiet:
+        warn(lines)
     if config.precision != "default":
         import jax
 
