@@ -57,11 +57,15 @@ def main(parsed: Parsed) -> int:
             f"--attention={values.attention}: this model has no attention to draw"
         )
 
+    from s2sjax.training import run_files
     from s2sjax.training.prediction import Wish, encode_sources, predict
     from s2sjax.training.trained import check_length
 
+    if values.no_user_code:
+        start.refuse_user_code(config, f"--workdir={paths[0]}")
     trained = members.open_all(values, paths)
     task = trained.task
+    start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     items = (
         inputs.from_file(Path(values.from_file), task)
         if values.from_file

@@ -26,6 +26,7 @@ COMMAND = Command(
             "begin with the parameters of a run or of an exported file",
             value="DIR|FILE.safetensors",
         ),
+        start.NO_USER_CODE,
         *multihost.FLAGS,
     ),
     config="optional",
@@ -56,15 +57,20 @@ def main(parsed: Parsed) -> int:
     multihost.check(parsed.values)
     path, init_from = parsed.values.workdir, parsed.values.init_from
     config, record = directory.agreed_config(path, parsed.config)
+    if parsed.values.no_user_code:
+        start.refuse_user_code(config, f"--workdir={path}")
     if record:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.training import loop
+    from s2sjax.training import loop, run_files
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
             loop.check(config)
+            if hosts.leads:
+                data = run_files.checked_path(path) / run_files.DATA
+                start.tell_user_code(config, data, named=parsed.config is not None)
             run = stack.enter_context(_opened(parsed, hosts))
             task, ended = _train(run, init_from, hosts, is_new=not record)
         if hosts.leads and not hosts.signal:

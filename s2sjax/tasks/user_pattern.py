@@ -32,6 +32,7 @@ class UserCode(NamedTuple):
 
     path: Path
     sha256: str
+    is_kept: bool  # a copy, in a run
     is_here: bool  # where the config says, with the same bytes
 
 
@@ -123,7 +124,8 @@ def user_code(config: Config, directory: Path | None) -> UserCode:
     if content is None:
         content = user_function.read(path)
     where = directory / COPY if is_kept and directory else path
-    return UserCode(where, hashlib.sha256(content).hexdigest(), here == content)
+    digest = hashlib.sha256(content).hexdigest()
+    return UserCode(where, digest, is_kept, here == content)
 
 
 def _task(
