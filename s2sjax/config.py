@@ -42,6 +42,7 @@ __all__ = [
     "displaced",
     "fields",
     "flatten",
+    "is_user_code",
     "parse_arg",
     "read",
     "resolve",
@@ -236,6 +237,16 @@ def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
     given = config.to_dict() if isinstance(config, ConfigDict) else config
     flat = dict(_flatten(_nested(given) if isinstance(given, Config) else given, ""))
     return {path: flat[path] for path in fields() if path in flat} | flat
+
+
+def is_user_code(task_name: str) -> bool:
+    """Whether a `task.name` is a Python function of the user's own.
+
+    >>> is_user_code("pattern.py:twice"), is_user_code("copy")
+    (True, False)
+    """
+    file, _, function = task_name.rpartition(":")
+    return file.endswith(".py") and function.isidentifier()
 
 
 def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:

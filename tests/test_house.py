@@ -13,18 +13,8 @@ PACKAGE = ROOT / "s2sjax"
 # Each layer may import itself and what stands before it; tasks, models and decoding
 # are blind to one another.
 BASE = {
-    *(
-        "types",
-        "errors",
-        "foreign",
-        "user_code",
-        "rng",
-        "spec",
-        "schema",
-        "field",
-        "config",
-    ),
-    *("experiment", "metrics", "environment", "failpoints"),
+    *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "field"),
+    *("config", "experiment", "metrics", "environment", "failpoints", "json_objects"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -42,17 +32,8 @@ ALLOWED = (
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
-    *(
-        "errors",
-        "foreign",
-        "user_code",
-        "spec",
-        "schema",
-        "field",
-        "config",
-        "experiment",
-    ),
-    *("environment", "cli", "__init__"),
+    *("errors", "foreign", "user_code", "spec", "schema", "field", "config"),
+    *("experiment", "environment", "cli", "__init__", "json_objects"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

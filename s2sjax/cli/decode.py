@@ -59,10 +59,14 @@ def main(parsed: Parsed) -> int:
         )
 
     from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training import run_files
     from s2sjax.training.prediction import Wish, encode_sources, predict
 
+    if values.no_user_code:
+        start.refuse_user_code(config, f"--workdir={paths[0]}")
     trained = members.open_all(values, paths)
     task = trained.task
+    start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     items = (
         inputs.from_file(values.from_file, task)
         if values.from_file

@@ -1,12 +1,26 @@
 """What stands between the parsed command and jax: flags, precision, and saying so."""
 
 import os
+from pathlib import Path
 
 from s2sjax import environment
+from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
-from s2sjax.config import Config, TrainConfig
+from s2sjax.config import Config, TrainConfig, is_user_code
+from s2sjax.errors import UsageError
 
-__all__ = ["prepare", "reading", "recorded_flags", "warn"]
+__all__ = [
+    "NO_USER_CODE",
+    "prepare",
+    "reading",
+    "recorded_flags",
+    "refuse_user_code",
+    "tell_user_code",
+    "warn",
+]
+NO_USER_CODE = Flag(
+    "no_user_code", "refuse to execute a Python file that is a task", False, type=bool
+)
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -22,6 +36,7 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
             os.environ, threads=config.threads, deterministic=config.deterministic
         )
     else:
+        warn(environment.left_out(os.environ, recorded))
         lines = environment.restore(os.environ, recorded)
     if not quiet:
         warn(lines)
@@ -47,3 +62,40 @@ def recorded_flags(record: dict[str, object]) -> str | None:
     """The flags that a run began with; None where it has not begun."""
     flags = record.get("flags")
     return str(flags.get("XLA_FLAGS", "")) if isinstance(flags, dict) else None
+
+
+def refuse_user_code(config: Config, what: str) -> None:
+    """What `--no_user_code` does, before anything is executed.
+
+    Raises:
+      UsageError: the task of `what` is a Python file of a user's own.
+    """
+    if is_user_code(config.task.name):
+        raise UsageError(
+            f"--no_user_code: {what} would execute a Python file, of task.name="
+            f"{config.task.name}"
+        )
+
+
+def tell_user_code(config: Config, data: Path, *, named: bool) -> None:
+    """Says in a line that a file is executed, unless it is the user's own.
+
+    It is where the config names it on this machine with the same bytes, or where the
+    command line names the config.
+
+    Args:
+      config: of a run.
+      data: what the run keeps of its data, a copy of the file among it.
+      named: whether the command line names the config.
+    """
+    from s2sjax import tasks
+
+    code = tasks.user_code(config, data)
+    if code is None or (code.is_here if code.is_kept else named):
+        return
+    warn(
+        [
+            f"{code.path} (SHA-256 {code.sha256[:16]}) is executed, the pattern of "
+            f"this run; --no_user_code refuses that"
+        ]
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inspection import written
@@ -49,6 +50,7 @@ COMMAND = Command(
             least=1,
         ),
         Flag("retry_failed", "try what failed in earlier launches again", False, bool),
+        start.NO_USER_CODE,
         Flag("ray_address", "of a Ray cluster; unset: a local one", value="ADDRESS"),
         Flag("json", "one JSON object at the end", False, bool),
     ),
@@ -74,7 +76,15 @@ def main(parsed: Parsed) -> int:
         return _search(parsed, path)
     defined = None if parsed.config is None else _defined(parsed)
     trials = _kept(path) if defined is None else defined
+    if parsed.values.no_user_code:
+        for trial in trials:
+            start.refuse_user_code(trial.config, f"trial {trial.name}")
     choice = sweep_backend.prepare(parsed, trials, path)
+    if defined is None and path is not None:
+        by_task = {trial.config.task.name: trial for trial in trials}
+        for trial in by_task.values():
+            data = path / "trials" / trial.name / run_files.DATA
+            start.tell_user_code(trial.config, data, named=False)
     if parsed.values.dry_run:
         from s2sjax.cli import sweep_plan
 
@@ -93,6 +103,8 @@ def _search(parsed: Parsed, path: Path | None) -> int:
     from s2sjax.sweeps import definition, optuna_specs
 
     assert parsed.config is not None
+    if parsed.values.no_user_code:
+        start.refuse_user_code(parsed.config, f"--config={parsed.config_file}")
     optuna_specs.make_sampler(parsed.values.search)
     optuna_specs.make_pruner(parsed.values.pruner or "none")
     space = definition.space(parsed.config_file, parsed.config)

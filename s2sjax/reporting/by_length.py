@@ -1,11 +1,12 @@
 """Exact match of a trial by the length of the target."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
+from s2sjax import json_objects
 from s2sjax.training import run_files
 
 # Tasks whose targets are not as long as task.length counts their sources.
@@ -23,12 +24,29 @@ class ByLength(NamedTuple):
 NOTHING = ByLength(np.zeros(0), np.zeros(0))
 
 
-def read(directory: Path) -> ByLength:
-    """What `test.json` says by length; `NOTHING` where it is missing or damaged."""
-    rows = _inside(run_files.read_object(directory / run_files.TEST), "by_length")
+class _Row(TypedDict):
+    exact: float
+
+
+class _Test(TypedDict):
+    by_length: NotRequired[dict[str, _Row]]
+
+
+def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByLength:
+    """What `test.json` says by length; `NOTHING` where it is missing or damaged.
+
+    Args:
+      directory: of the trial.
+      say: takes a line about a damaged file.
+    """
+    path = directory / run_files.TEST
+    if not path.exists():
+        return NOTHING
     try:
+        rows = json_objects.read(path, _Test).get("by_length", {})
         found = {int(length): float(row["exact"]) for length, row in rows.items()}
-    except (TypeError, KeyError, ValueError):
+    except ValueError as error:
+        say(f"{error}; the lengths of this trial are left out")
         return NOTHING
     task = _inside(run_files.read_object(directory / run_files.CONFIG), "task")
     marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED

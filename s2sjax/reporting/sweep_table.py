@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import UsageError, unknown
 from s2sjax.training import run_files
 
@@ -118,8 +119,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     rows: dict[str, Trial] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            trial = _trial(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            trial = _trial(json_objects.opened(json.loads(line)))
+        except (ValueError, RecursionError, OverflowError) as error:
             say(f"{path}:{number} is left out: {_reason(error)}")
             continue
         if trial.name in rows:

@@ -11,7 +11,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.reporting import by_length
 from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.sweep_table import SweepTable, Trial
-from s2sjax.training import journal, run_files
+from s2sjax.training import logged, run_files
 from s2sjax.training.observer import Sample
 
 
@@ -81,13 +81,13 @@ def command_line(table: SweepTable, trial: Trial) -> str:
 
 def _read(directory: Path, say: Callable[[str], None]) -> TrialFiles:
     try:
-        entries = journal.read(directory / "metrics.jsonl")
+        entries = logged.entries(directory, say)
     except RunError as error:
         say(f"{error}; the curve of this trial is left out")
         entries = []
     valid = [entry for entry in entries if entry.get("kind") == "valid"]
     shown = next((e["samples"] for e in reversed(entries) if e.get("samples")), None)
-    return TrialFiles(valid, _samples(shown), by_length.read(directory))
+    return TrialFiles(valid, _samples(shown), by_length.read(directory, say))
 
 
 def _samples(shown: Any) -> list[Sample]:

@@ -10,16 +10,16 @@ Imports no jax.
 """
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.source_code import SourceCode
@@ -31,6 +31,25 @@ from s2sjax.training.lock import Lock, is_lock
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first
 FORMAT_VERSION = 1
+
+
+class _Launch(TypedDict):
+    command: list[str]
+    code: dict[str, str]
+    config: NotRequired[list[str]]
+    backend: NotRequired[str]
+    trials: NotRequired[int]
+    since: NotRequired[str]
+
+
+class _Versioned(TypedDict):
+    format_version: int
+
+
+class _Record(_Versioned):
+    """`sweep.json`."""
+
+    launches: list[_Launch]
 
 
 class SweepDirectory:
@@ -45,11 +64,17 @@ class SweepDirectory:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = run_files.checked_path(path)
         check(self.path)
+        folders = atomic.missing_folders(self.trials_folder)
         try:
             self.trials_folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
         except OSError as error:
+            atomic.take_back(folders, ())
             raise cannot_write(f"--workdir={path}", error) from None
-        self._lock = Lock(self.path)
+        except Exception:
+            atomic.take_back(folders, ())
+            raise
+        self._made = folders
         try:
             self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
@@ -164,9 +189,12 @@ class SweepDirectory:
                 (self.path / CODE).mkdir(exist_ok=True)
                 path = self.path / CODE / f"{code.difference_hash}.diff"
                 atomic.write_text(path, code.difference)
-            text = json.dumps(record, indent=1) + "\n"
-            atomic.write_text(self.path / SWEEP, text)
+            atomic.write_text(self.path / SWEEP, json_objects.encode(record))
         except OSError as error:
+            if not self.launches[1:] and not self.trials:  # nothing has begun
+                names = (CODE, SWEEP, LOCK)
+                inside = [self.path / name for name in names] * bool(self._made)
+                atomic.take_back(self._made, inside)
             raise RunError(f"cannot write to {self.path}: {error.strerror}") from None
         return _changed(self.path, first["code"], now["code"])
 
@@ -234,23 +262,21 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
       UsageError: the record is damaged, or of a newer format.
     """
     file = path / SWEEP
-    if not file.is_file():
+    if not os.path.lexists(file):
         return []
+    record = json_objects.read(file, _Versioned)
+    if record["format_version"] > FORMAT_VERSION:
+        raise UsageError(
+            f"--workdir={path} has format_version {record['format_version']}; this "
+            f"s2sjax reads up to {FORMAT_VERSION}: install a newer one"
+        )
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        version, launches = record["format_version"], record["launches"]
-        if all(isinstance(launch["code"], dict) for launch in launches):
-            if version > FORMAT_VERSION:
-                raise UsageError(
-                    f"--workdir={path} has format_version {version}; this s2sjax "
-                    f"reads up to {FORMAT_VERSION}: install a newer one"
-                )
-            return list(launches)
-    except UsageError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise UsageError(f"{file} is damaged: not what a sweep wrote")
+        launches = json_objects.checked(record, _Record)["launches"]
+        if not launches:
+            raise ValueError("launches is empty")
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from None
+    return [dict(launch) for launch in launches]
 
 
 def _changed(path: Path, then: dict[str, str], now: dict[str, str]) -> str:

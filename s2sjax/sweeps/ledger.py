@@ -5,11 +5,11 @@ that is lost or half written comes back whole with the next launch.
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from s2sjax import json_objects
 from s2sjax.errors import RunError
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
@@ -89,11 +89,11 @@ class Ledger:
         """
         for trial in self._sweep.trials:
             if trial.name not in self._lines:
-                self._lines[trial.name] = json.dumps(self.row(trial))
+                row = json_objects.encode(self.row(trial), indent=None)
+                self._lines[trial.name] = row
         lines = (self._lines[trial.name] for trial in self._sweep.trials)
         try:
-            text = "".join(f"{line}\n" for line in lines)
-            atomic.write_text(self._sweep.path / NAME, text)
+            atomic.write_text(self._sweep.path / NAME, "".join(lines))
         except OSError as error:
             path = self._sweep.path / NAME
             raise RunError(f"cannot write {path}: {error.strerror}") from None

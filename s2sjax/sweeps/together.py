@@ -181,7 +181,7 @@ class Together:
         kept = restored.progress["replicas"]
         for member, its in zip(self.members, kept, strict=True):
             over = member.ended
-            member.restore(its)
+            member.restore(its, self.hooks.said)
             member.ended = member.ended or over
         return restored.state["state"], restored.state["best"]
 

@@ -15,9 +15,10 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
@@ -39,6 +40,15 @@ class Result:
     device: str = ""
     error: str = ""
     attempts: int = 1
+
+
+class _Kept(TypedDict):
+    """`trial.json`."""
+
+    index: int
+    overrides: dict[str, Any]
+    config: dict[str, Any]
+    command: NotRequired[str]
 
 
 def create(folder: Path, trial: Trial, command: str) -> Path:
@@ -79,29 +89,31 @@ def read(directory: Path) -> tuple[Trial, str]:
     """
     path = directory / TRIAL
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json_objects.read(path, _Kept)
         config = configs.resolve(kept["config"])
-        trial = Trial(int(kept["index"]), kept["overrides"], config, directory.name)
-        return trial, str(kept.get("command", ""))
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
-        raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        said = str(error)
+        raise UsageError(said if str(path) in said else f"{path}: {said}") from None
+    trial = Trial(kept["index"], kept["overrides"], config, directory.name)
+    return trial, kept.get("command", "")
 
 
 def restore_config(directory: Path, trial: Trial) -> None:
-    """Puts `config.json` back where a run that could not begin took it away."""
-    if not (directory / run_files.CONFIG).is_file():
+    """Puts `config.json` back where a run that could not begin took it away.
+
+    And where it was changed before a run has begun: with it, another would begin.
+    """
+    path = directory / run_files.CONFIG
+    data = (configs.canonical_json(trial.config) + "\n").encode()
+    begun = (directory / run_files.RECORD).is_file()
+    if not path.is_file() or (not begun and path.read_bytes() != data):
         directory.mkdir(parents=True, exist_ok=True)
-        text = configs.canonical_json(trial.config) + "\n"
-        atomic.write_text(directory / run_files.CONFIG, text)
+        atomic.write_bytes(path, data)
 
 
 def write_result(directory: Path, result: Result) -> None:
     """Says how a trial ended, whole or not at all."""
-    text = json.dumps(dataclasses.asdict(result), indent=1) + "\n"
+    text = json_objects.encode(dataclasses.asdict(result))
     atomic.write_text(directory / RESULT, text)
 
 
@@ -109,10 +121,10 @@ def read_result(directory: Path) -> Result | None:
     """How a trial ended; None where it has not, or where the file is damaged."""
     kept = run_files.read_object(directory / RESULT)
     try:
-        result = Result(**kept)
-    except TypeError:
+        result = json_objects.built(kept, Result)
+    except ValueError:
         return None
-    said = result.status in ENDINGS and isinstance(result.metrics, dict)
+    said = result.status in ENDINGS
     return result if said and (result.metrics or result.status != "done") else None
 
 
@@ -124,8 +136,8 @@ def test_metrics(directory: Path) -> dict[str, float]:
 def validations(directory: Path) -> list[dict[str, Any]]:
     """The evaluations on validation examples, in order."""
     try:
-        entries = journal.read(directory / "metrics.jsonl")
-    except RunError:  # damaged: the run says so when it goes on
+        entries = journal.read(directory / run_files.METRICS)
+    except RunError:  # the run says so when it goes on
         return []
     return [entry for entry in entries if entry.get("kind") == "valid"]
 
@@ -154,7 +166,7 @@ def _launched(trial: Trial, command: str) -> str:
         "command": command,
         "config": json.loads(configs.canonical_json(trial.config)),
     }
-    return json.dumps(kept, indent=1) + "\n"
+    return json_objects.encode(kept)
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s2sjax.config import Config, TaskConfig
+from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
 from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
+from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "Symbol",
     "Task",
+    "UserCode",
     "Vocabulary",
     "check",
     "check_sources",
@@ -29,6 +31,7 @@ __all__ = [
     "encode_source",
     "load",
     "sources",
+    "user_code",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -200,12 +203,22 @@ def check_sources(config: Config, directory: Path) -> None:
         kept.check_sources(directory, sources(config))
 
 
+def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
+    """The file that the task of a config executes; None where it executes none.
+
+    Raises:
+      UsageError: there is no such file, or the one kept in `directory` is damaged.
+    """
+    if not is_user_code(config.task.name):
+        return None
+    return user_pattern.user_code(config, directory)
+
+
 def _entry(config: Config) -> Entry:
     name = config.task.name
-    file, _, function = name.rpartition(":")
     if name.endswith(".py"):
         raise UsageError(f"task.name={name} lacks the function; write {name}:function")
-    if file.endswith(".py") and function.isidentifier():
+    if is_user_code(name):
         entry = TASKS[USER_PATTERN]
     elif name in TASKS and name != USER_PATTERN:
         entry = TASKS[name]

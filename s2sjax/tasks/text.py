@@ -12,7 +12,7 @@ from s2sjax.tasks import kept, unseen
 from s2sjax.tasks.coding import Characters, Coding, Words
 from s2sjax.tasks.corpus import Corpus, open_corpus
 from s2sjax.tasks.normal_forms import Mixture
-from s2sjax.tasks.pairs import TRAIN, Pairs
+from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -68,13 +68,10 @@ def load(config: Config, directory: Path | None) -> Task:
       UsageError: a directory that is missing or damaged.
     """
     files, about = kept.read(directory, ("source.json", "target.json", "held_out.npz"))
-    arrays = kept.unpack(files["held_out.npz"])
     source, target = (
-        Vocabulary.from_json(files[f"{name}.json"].decode())
-        for name in ("source", "target")
+        Vocabulary.from_json(files[f"{name}.json"]) for name in ("source", "target")
     )
-    known = arrays.pop("training_hashes")
-    pairs = Pairs.from_arrays(arrays)
+    pairs, known = unpacked(files["held_out.npz"], (len(source), len(target)))
     return _task(config, pairs, source, target, known, about.get("notes", ()))
 
 

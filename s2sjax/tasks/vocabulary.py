@@ -6,15 +6,17 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import regex
 
+from s2sjax import json_objects
 from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
 Symbol = int | str
 
+LARGEST = 10_000_000  # vocabulary of integers that is kept
 KINDS = ("integer", "char", "word")
 UNKNOWN = "<unk>"  # how people see an UNK
 # Unicode's normal forms.
@@ -49,6 +51,13 @@ _UNSPACED = {
     "Lao": r"\p{Lao}",
     "Thai": r"\p{Thai}",
 }
+
+
+class _Kept(TypedDict):
+    kind: Literal["integer", "char", "word"]
+    symbols: list[Any]
+    punctuation: bool
+    normal_form: NotRequired[Literal["nfc", "nfd", "nfkc", "nfkd"]]
 
 
 @dataclass(frozen=True)
@@ -213,19 +222,29 @@ class Vocabulary:
         return json.dumps(kept)
 
     @staticmethod
-    def from_json(text: str) -> "Vocabulary":
+    def from_json(text: str | bytes) -> "Vocabulary":
         """The vocabulary that `to_json` wrote.
+
+        Raises:
+          UsageError: it is none.
 
         >>> one = Vocabulary("char", tuple("aé!"))
         >>> Vocabulary.from_json(one.to_json()) == one
         True
         """
-        kept = json.loads(text)
-        if kept["kind"] == "integer":
-            return Vocabulary.integers(*kept["symbols"])
+        try:
+            kept = json_objects.checked(json_objects.loads(text), _Kept)
+            symbols, is_integer = kept["symbols"], kept["kind"] == "integer"
+            if is_integer and not (len(symbols) == 2 and 0 < symbols[1] <= LARGEST):
+                raise ValueError("symbols is not a first integer and a count")
+            json_objects.checked(symbols, list[int] if is_integer else list[str])
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a run's vocabulary is damaged: {error}") from None
+        if is_integer:
+            return Vocabulary.integers(*symbols)
         return Vocabulary(
             kept["kind"],
-            tuple(kept["symbols"]),
+            tuple(symbols),
             kept["punctuation"],
             kept.get("normal_form"),
         )

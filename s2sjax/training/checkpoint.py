@@ -137,7 +137,7 @@ class Checkpoints(CheckpointReader):
         if not os.path.lexists(path):
             return False
         try:
-            if record.step not in self._candidates():
+            if record.step not in manifests.steps(self.directory):
                 raise Damaged("it is not a directory")
             there = self._manifest(record.step)
             manifests.check_files(path, there.files)

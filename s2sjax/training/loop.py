@@ -22,6 +22,7 @@ from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
 from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
+from s2sjax.training import logged
 from s2sjax.training.checkpoint import (
     CheckpointReader,
     Checkpoints,
@@ -33,7 +34,7 @@ from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.evaluate import long_ones, outcomes
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
-from s2sjax.training.journal import Journal, truncate_after
+from s2sjax.training.journal import Journal
 from s2sjax.training.mesh import Placement
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
@@ -148,7 +149,8 @@ def train(
     loop = _Loop(run, task, observer, hosts or Hosts())
     # Restoring cuts the journal back to the checkpoint, so it is opened after.
     state, progress = loop.restore(params)
-    with Journal(run.metrics if loop.hosts.leads else Path(os.devnull)) as journal:
+    path = run.metrics if loop.hosts.leads else Path(os.devnull)
+    with Journal(path, progress.mark) as journal:
         ended = loop.run(state, progress, journal, signals)
     loop.hosts.of_first(0)  # what process 0 wrote last is written
     return ended
@@ -212,15 +214,13 @@ class _Loop:
         if restored is None:
             if self.run_directory.metrics.exists():
                 self.observer.said("no checkpoint is left; training begins at step 0")
-            self._truncate(-1)
+            progress = self._truncate(-1, Progress())
             state = first_state(self.config, self.model)
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
-            return state, Progress()
-        progress = Progress(**restored.progress)
-        # An evaluation that was written but not saved is done, and written, again.
-        self._truncate(restored.step, progress.evaluated)
-        return restored.state, progress
+            return state, progress
+        progress = Progress.from_json(restored.progress)
+        return restored.state, self._truncate(restored.step, progress)
 
     def _restored(self) -> Restored | None:
         """The last checkpoint; for every process the one that process 0 has."""
@@ -235,13 +235,13 @@ class _Loop:
         self.hosts.of_first(-1 if restored is None else restored.step)
         return restored
 
-    def _truncate(self, step: int, evaluated: int = -1) -> None:
-        if self.hosts.leads:
-            truncate_after(
-                self.run_directory.metrics,
-                step,
-                lambda line: line["kind"] == "train" or line["step"] <= evaluated,
-            )
+    def _truncate(self, step: int, progress: Progress) -> Progress:
+        """Cuts the journal back to a checkpoint; the progress, with the mark of it."""
+        if not self.hosts.leads:
+            return progress
+        return logged.cut_back(
+            self.run_directory.metrics, step, progress, self.observer.said
+        )
 
     def _save(
         self, step: int, state: TrainState, progress: Progress, value: float | None
@@ -326,7 +326,7 @@ class _Loop:
             values = dispatch.line(progress, self.order.epoch(step))
             journal.write(step, {"kind": "train", **values})
             self.observer.logged(step, values)
-            progress = progress.logged()
+            progress = progress.logged().marked(journal.mark)
         return state, step, progress
 
     def _static(self) -> Config:
@@ -360,6 +360,7 @@ class _Loop:
         samples = spread(self.task, self.config.train.samples, results, sources)
         if samples:
             journal.write(step, {"kind": "samples", "samples": samples})
+        progress = progress.marked(journal.mark)
         best = progress.best_step == step
         self.observer.evaluated(step, values, samples, best)
         return values[metric], progress

@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.training import atomic
@@ -18,6 +19,7 @@ from s2sjax.training import atomic
 CONFIG, RECORD = "config.json", "run.json"
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
+METRICS = "metrics.jsonl"
 TEST = "test.json"  # its evaluation on test data, once it has ended
 
 
@@ -48,6 +50,27 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return directory
 
 
+class Record(TypedDict, total=False):
+    """`run.json`."""
+
+    format_version: int
+    identity: str  # of the config
+    config_hash: str  # what earlier versions called it
+    command: list[str]
+    versions: dict[str, str]
+    flags: dict[str, str]
+    device: str
+    device_count: int
+    process_count: int
+
+
+class Replica(TypedDict):
+    """`replica.json`: see `slices.py`."""
+
+    checkpoints: str
+    replica: int
+
+
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """`run.json` of a run, without the rest of it; empty where there is none.
 
@@ -55,10 +78,65 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     jax is imported.
 
     Raises:
+      UsageError: it is damaged, or of a newer format.
+    """
+    directory = checked_path(path)
+    file = directory / RECORD
+    if not os.path.lexists(file):
+        return {}
+    record: dict[str, Any] = json_objects.read(file, dict)
+    version = record.get("format_version", configs.FORMAT_VERSION)
+    if isinstance(version, int) and version > configs.FORMAT_VERSION:
+        raise UsageError(
+            f"--workdir={directory} has format_version {version}; this s2sjax reads "
+            f"up to {configs.FORMAT_VERSION}: install a newer one"
+        )
+    try:
+        json_objects.checked(record, Record)
+        if not {"identity", "config_hash"} & record.keys():
+            raise ValueError("identity is missing")
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from None
+    return record
+
+
+def read_replica(directory: Path) -> Replica:
+    """`replica.json` of a run that is trained together with others.
+
+    Raises:
       UsageError: it is damaged.
     """
-    record = checked_path(path) / RECORD
-    return _read_json(record) if record.is_file() else {}
+    path = directory / REPLICA
+    kept = json_objects.read(path, Replica)
+    if kept["replica"] < 0:
+        raise UsageError(f"{path} is damaged: replica is {kept['replica']}")
+    return kept
+
+
+class Test(TypedDict):
+    """What `test.json` has at least."""
+
+    step: int
+    examples: int
+    exact: float | None
+    token_accuracy: float | None
+    edit_distance: float | None
+    nll: float | None
+    unseen: float | None
+    bleu: NotRequired[float | None]
+    chrf: NotRequired[float | None]
+
+
+def read_test(directory: Path) -> dict[str, Any]:
+    """The evaluation of a run that has ended, on test data; empty where there is none.
+
+    Raises:
+      UsageError: it is damaged.
+    """
+    path = directory / TEST
+    if not os.path.lexists(path):
+        return {}
+    return dict(json_objects.read(path, Test))
 
 
 def read_config(directory: Path) -> Config:
@@ -69,14 +147,8 @@ def read_config(directory: Path) -> Config:
         or is of a newer format.
     """
     record = read_record(directory)
-    version = record.get("format_version", configs.FORMAT_VERSION)
-    if not isinstance(version, int) or version > configs.FORMAT_VERSION:
-        raise UsageError(
-            f"--workdir={directory} has format_version {version}; this s2sjax reads "
-            f"up to {configs.FORMAT_VERSION}: install a newer one"
-        )
     path = directory / CONFIG
-    raw = _read_json(path)
+    raw: dict[str, Any] = json_objects.read(path, dict)
     try:
         config = configs.resolve(raw)
     except UsageError as error:
@@ -89,6 +161,10 @@ def read_config(directory: Path) -> Config:
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
         )
+    # That hash does not cover these; left out, they would be the defaults.
+    lacking = set(configs.MAY_DIFFER) - configs.flatten(raw).keys() if record else set()
+    for field in sorted(lacking):
+        raise UsageError(f"{path} is damaged: {field} is missing")
     return config
 
 
@@ -97,7 +173,7 @@ def write_changes(path: Path, config: Config) -> None:
 
     Where data lie may differ too; that they are the same has been checked.
     """
-    raw = _read_json(path)
+    raw: dict[str, Any] = json_objects.read(path, dict)
     values = configs.flatten(config)
     fields = may_differ(config.train.schedule)
     if configs.data_path(configs.resolve(raw)) != configs.data_path(config):
@@ -147,28 +223,13 @@ def may_differ(schedule: Any) -> list[str]:
     return [field for field in configs.MAY_DIFFER if field not in bound]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except RecursionError:
-        raise UsageError(f"{path} is damaged: nested too deeply") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} is damaged: not a JSON object")
-    return value
-
-
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; empty where there is none, or no such file."""
+    """The JSON object of a file; empty where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return json_objects.read(path, dict)
+    except UsageError:
         return {}
-    return value if isinstance(value, dict) else {}

@@ -6,7 +6,6 @@ The checkpoint holds `state`, the last of every replica, and `best`, the paramet
 each at its best step. What was padded to a size that others needed is cut off again.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import jax
 
-from s2sjax.errors import UsageError
+from s2sjax import json_objects
 from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
@@ -33,7 +32,7 @@ def write(run: Path, checkpoints: Path, replica: int) -> None:
       OSError: it could not be written.
     """
     where = {"checkpoints": os.path.relpath(checkpoints, run), "replica": replica}
-    atomic.write_text(run / NAME, json.dumps(where) + "\n")
+    atomic.write_text(run / NAME, json_objects.encode(where))
 
 
 class SliceReader(CheckpointReader):
@@ -48,13 +47,9 @@ class SliceReader(CheckpointReader):
     """
 
     def __init__(self, run: Path, say: Callable[[str], None] = lambda line: None):
-        path = run / NAME
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            self._run, self._replica = run, int(kept["replica"])
-            directory = run / kept["checkpoints"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        kept = run_files.read_replica(run)
+        self._run, self._replica = run, kept["replica"]
+        directory = run / kept["checkpoints"]
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
 
