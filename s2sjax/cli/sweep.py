@@ -126,7 +126,7 @@ def _check_together(parsed: Parsed) -> None:
     if values.search:
         if values.max_trials is None:
             raise UsageError(f"--search={values.search} needs --max_trials=N")
-        for name in ("sweep", "dry_run"):
+        for name in ("sweep", "dry_run", "retry_failed"):
             if getattr(values, name):
                 raise UsageError(f"--search={values.search} and --{name}: choose one")
 

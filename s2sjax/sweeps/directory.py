@@ -12,7 +12,7 @@ Imports no jax.
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -113,7 +113,7 @@ class SweepDirectory:
           code: what it runs.
           config: `--config` and what overrides it, to continue from; may be empty.
           backend: its spec.
-          trials: that it lists.
+          trials: how many it asks for.
         """
         now: dict[str, Any] = {
             "command": list(command),
@@ -218,6 +218,20 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UsageError(f"{file} is damaged: not what a sweep wrote")
+
+
+def is_search(launch: Mapping[str, Any]) -> bool:
+    """Whether a launch asked for proposals."""
+    return any(str(word).startswith("--search") for word in launch["command"])
+
+
+def asked(launches: Sequence[Mapping[str, Any]]) -> int:
+    """How many trials a sweep is to have: those of its lists, and of its searches."""
+    most = {False: 0, True: 0}
+    for launch in launches:
+        kind = is_search(launch)
+        most[kind] = max(most[kind], launch.get("trials", 0))
+    return sum(most.values())
 
 
 def _changed(path: Path, then: dict[str, str], now: dict[str, str]) -> str:
