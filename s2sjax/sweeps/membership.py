@@ -50,8 +50,13 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            members = tuple(by_name[name] for name in kept["trials"])
-            found.append(Membership(path.parent, members, int(kept["size"])))
+            names, size = kept["trials"], kept["size"]
+            # As `replicas.padded_size` pads.
+            padded = type(size) is int and len(names) <= size < 2 * len(names)
+            if not padded or len(set(names)) < len(names):
+                raise ValueError(names, size)
+            members = tuple(by_name[name] for name in names)
+            found.append(Membership(path.parent, members, size))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
     return found
