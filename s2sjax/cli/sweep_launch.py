@@ -38,7 +38,7 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
         else:
             trials, added = sweep.add(defined, _commander(parsed))
             _warn(_told(sweep, trials, added))
-        ledger = Ledger(sweep)
+        ledger = Ledger(sweep, _warn)
         left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
         metric = trials[0].config.train.metric
         console = SweepConsole(
@@ -64,7 +64,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
         _warn(searches.check(sweep, config, space))
 
     with _opened(parsed, choice, asked, check) as (sweep, pool):
-        ledger = Ledger(sweep)
+        ledger = Ledger(sweep, _warn)
         source = Search(
             sweep,
             ledger,
@@ -193,7 +193,7 @@ def _lacking(sweep: SweepDirectory) -> str:
     lacks = f"{sweep.path} has {there:,} of the {asked:,} trials that it was asked for"
     searched = [each for each in sweep.launches if directory.is_search(each)]
     if searched:
-        again = shlex.join(searched[-1]["command"])
+        again = shlex.join(run_files.placed(searched[-1]["command"], sweep.path))
         return f"{lacks}: it is a search, which goes on by {again}"
     return f"{lacks}; with its --config=FILE the others are added"
 

@@ -30,7 +30,8 @@ def read(directory: Path) -> ByLength:
         found = {int(length): float(row["exact"]) for length, row in rows.items()}
     except (TypeError, KeyError, ValueError):
         return NOTHING
-    task = _inside(run_files.read_object(directory / run_files.CONFIG), "task")
+    launched = _inside(run_files.read_object(directory / run_files.TRIAL), "config")
+    task = _inside(launched, "task")
     marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED
     lengths = sorted(found)
     return ByLength(

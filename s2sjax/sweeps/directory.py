@@ -125,7 +125,11 @@ class SweepDirectory:
         }
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
-        record = {"format_version": FORMAT_VERSION, "launches": self.launches}
+        record = {
+            "format_version": FORMAT_VERSION,
+            "asked": asked(self.launches),
+            "launches": self.launches,
+        }
         try:
             if code.difference:
                 (self.path / CODE).mkdir(exist_ok=True)

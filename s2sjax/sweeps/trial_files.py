@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, journal, run_files
 
-TRIAL, RESULT, LOG = "trial.json", "result.json", "log"
+TRIAL, RESULT, LOG = run_files.TRIAL, "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")
+AGAIN = "pending"  # of a trial that ended in an earlier launch and is tried again
 # Numbers of an evaluation that say what was evaluated, and are no metric.
 _ABOUT = ("seed",)
 
@@ -33,12 +35,12 @@ _ABOUT = ("seed",)
 class Result:
     """How a trial ended."""
 
-    status: str  # one of ENDINGS
+    status: str  # one of ENDINGS, or AGAIN
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0  # that its workers took
     device: str = ""
     error: str = ""
-    attempts: int = 1
+    attempts: int = 1  # of all launches that came to an end
 
 
 def create(folder: Path, trial: Trial, command: str) -> Path:
@@ -64,7 +66,7 @@ def create(folder: Path, trial: Trial, command: str) -> Path:
 
 
 def read(directory: Path) -> tuple[Trial, str]:
-    """A trial and its command line, from its directory.
+    """A trial and its command line where it is now, from its directory.
 
     Raises:
       UsageError: it is damaged, or not that of a trial.
@@ -74,7 +76,8 @@ def read(directory: Path) -> tuple[Trial, str]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         config = configs.resolve(kept["config"])
         trial = Trial(int(kept["index"]), kept["overrides"], config, directory.name)
-        return trial, str(kept.get("command", ""))
+        words = shlex.split(str(kept.get("command", "")))
+        return trial, shlex.join(run_files.placed(words, directory))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     except OSError as error:
@@ -98,14 +101,35 @@ def write_result(directory: Path, result: Result) -> None:
 
 
 def read_result(directory: Path) -> Result | None:
-    """How a trial ended; None where it has not, or where the file is damaged."""
-    kept = run_files.read_object(directory / RESULT)
-    try:
-        result = Result(**kept)
-    except TypeError:
+    """How a trial ended; None where nothing says so.
+
+    Raises:
+      UsageError: the file is damaged.
+    """
+    path = directory / RESULT
+    if not path.is_file():
         return None
-    said = result.status in ENDINGS and isinstance(result.metrics, dict)
-    return result if said and (result.metrics or result.status != "done") else None
+    try:
+        result = Result(**run_files.read_object(path))
+        known = result.status in (*ENDINGS, AGAIN)
+        if known and _is_whole(result) and (result.metrics or result.status != "done"):
+            return result
+    except TypeError:
+        pass
+    raise UsageError(f"{path} is damaged: not what a sweep wrote")
+
+
+def _is_whole(result: Result) -> bool:
+    """Whether every field is of its type."""
+    texts = isinstance(result.device, str) and isinstance(result.error, str)
+    found: Any = {"seconds": result.seconds, "attempts": result.attempts}
+    metrics: Any = result.metrics
+    return (
+        texts
+        and numbers(found) == found
+        and isinstance(metrics, dict)
+        and numbers(metrics) == metrics
+    )
 
 
 def test_metrics(directory: Path) -> dict[str, float]:

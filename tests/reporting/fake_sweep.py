@@ -3,6 +3,8 @@
 import itertools
 import json
 
+from s2sjax.config import config_hash
+
 HOSTILE = "</script><script>window.hostile = 1</script><img src=x onerror=alert(1)>"
 
 
@@ -43,6 +45,17 @@ def write(directory, rows, journals=None):
             text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
             (folder / "metrics.jsonl").write_text(text)
     return directory
+
+
+def launched(directory, one, config):
+    """Gives a row the config that its trial was launched with; the trial's folder."""
+    one["config_hash"] = config_hash(config)
+    folder = directory / "trials" / one["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {"config": config, "overrides": one["overrides"]}
+    (folder / "trial.json").write_text(json.dumps(kept))
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def journal(final, steps=(100, 200, 300), samples=True):
