@@ -1,14 +1,10 @@
 """`s2sjax sweep`: many runs of one experiment, launched, stopped and continued."""
 
-import os
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inspection import written
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,16 +70,15 @@ def main(parsed: Parsed) -> int:
     defined = None if parsed.config is None else _defined(parsed)
     trials = _kept(path) if defined is None else defined
     choice = sweep_backend.prepare(parsed, trials, path)
-    if parsed.values.dry_run:
-        from s2sjax.cli import sweep_plan
 
+    from s2sjax.cli import sweep_launch, sweep_plan
+
+    if parsed.values.dry_run:
         folder = Path(workdir or "DIR") / "trials"
-        lines = [command(parsed, trial, folder / trial.name) for trial in trials]
+        command = sweep_launch.commander(parsed)
+        lines = [command(trial, folder / trial.name) for trial in trials]
         sweep_plan.show(trials, lines, choice, as_json=parsed.values.json)
         return 0
-
-    from s2sjax.cli import sweep_launch
-
     return sweep_launch.launch(parsed, defined, choice)
 
 
@@ -156,18 +151,3 @@ def _kept(path: Path | None) -> "list[Trial]":
     if not trials:
         raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")
     return trials
-
-
-def command(parsed: Parsed, trial: "Trial", workdir: str | os.PathLike[str]) -> str:
-    """The command that trains a trial by itself."""
-    words = ["s2sjax", "train", *config_words(parsed)]
-    words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
-    return shlex.join([*words, f"--workdir={os.fspath(workdir)}"])
-
-
-def config_words(parsed: Parsed) -> Sequence[str]:
-    """`--config` and what the command line overrides."""
-    if not parsed.config_file:
-        return []
-    words = [f"--config={parsed.config_file}"]
-    return words + [f"--config.{f}={text}" for f, text in parsed.overrides.items()]

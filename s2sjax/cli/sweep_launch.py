@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s2sjax.cli import start
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.sweep import command, config_words
+from s2sjax.cli.inspection import written
 from s2sjax.cli.sweep_console import SweepConsole
 from s2sjax.sweeps import backends, batched, directory, scheduler, source_code
 from s2sjax.sweeps import search as searches
@@ -36,7 +36,7 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
                 directory.asked(sweep.launches), values.max_trials or sys.maxsize
             )
         else:
-            trials, added = sweep.add(defined, _commander(parsed))
+            trials, added = sweep.add(defined, commander(parsed))
             _warn(_told(sweep, trials, added))
         ledger = Ledger(sweep, _warn)
         left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
@@ -73,7 +73,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
             values.search,
             pruner,
             asked,
-            _commander(parsed),
+            commander(parsed),
         )
         metric = config.train.metric
         console = SweepConsole(
@@ -164,7 +164,7 @@ def _record(parsed: Parsed, sweep: SweepDirectory, backend: str, asked: int) -> 
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
-    config = config_words(parsed)
+    config = _config_words(parsed)
     _warn(sweep.record_launch(words, code, config, backend, asked))
 
 
@@ -176,8 +176,23 @@ def _train(directory: Path) -> list[str]:
     return [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
 
 
-def _commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
-    return lambda trial, path: command(parsed, trial, path)
+def commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
+    """Of a trial and its directory, the command that trains it by itself."""
+
+    def command(trial: Trial, workdir: Path) -> str:
+        words = ["s2sjax", "train", *_config_words(parsed)]
+        words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
+        return shlex.join([*words, f"--workdir={workdir}"])
+
+    return command
+
+
+def _config_words(parsed: Parsed) -> list[str]:
+    """`--config` and what the command line overrides."""
+    if not parsed.config_file:
+        return []
+    words = [f"--config={parsed.config_file}"]
+    return words + [f"--config.{f}={text}" for f, text in parsed.overrides.items()]
 
 
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:

@@ -87,7 +87,11 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
     assert all(group["varying"] == ["seed"] for group in plan["groups"])
     small, large = plan["groups"]
     for what in ("parameters", "step_flops", "memory"):
-        assert 0 < small[what] < large[what]
+        assert 0 < small[f"{what}_per_trial"] < large[f"{what}_per_trial"]
+    for what in ("step_flops", "memory"):
+        assert large[f"{what}_of_group"] == 2 * large[f"{what}_per_trial"]
+    mebibytes = f"{large['memory_of_group'] / 2**20:,.1f}"
+    assert mebibytes in command("sweep", *arguments, "--sweep=sweep,units").out
     assert small["steps"] == 30 and len(set(plan["commands"])) == 4
     shown = command("sweep", *arguments, "--max_trials=1", "--workdir=there")
     assert "1 trials" in shown.out and "--config.train.steps=30 --config.seed=0" in (
@@ -112,6 +116,10 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--workers=1000"], "--workers=1000: this machine has"),
         (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
         (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
+        (
+            ["--search=tpe", "--max_trials=3", "--retry_failed"],
+            "--search=tpe and --retry_failed: choose one",
+        ),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),
     ],
 )
