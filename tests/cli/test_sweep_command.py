@@ -220,6 +220,7 @@ def test_a_search_is_batched_and_goes_on_with_more_proposals(command, file, tmp_
     )
     assert done.code == 0, done.err
     assert json.loads(done.out)["done"] == 3
+    assert json.loads((workdir / "sweep.json").read_text())["asked"] == 3
     assert "backend: batched, as this sweep was begun" in done.err
     kept = [path.read_text() for path in sorted(workdir.glob("groups/*/group.json"))]
     assert [len(json.loads(text)["trials"]) for text in kept] == [2, 1]

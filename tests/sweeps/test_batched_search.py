@@ -188,6 +188,16 @@ def test_a_group_goes_on_with_its_own_trials_alone(base, undisturbed, tmp_path, 
     assert {path: path.read_bytes() for path in journals} == journals
 
 
+def test_an_end_that_was_lost_is_found_again(base, undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(undisturbed.runs[0].parents[1], sweep)
+    lost, damaged, *_ = sorted(sweep.glob("trials/*/result.json"))
+    lost.unlink()
+    damaged.write_text(damaged.read_text().replace('"step": 15', '"step": "15"'))
+    ran = launch(sweep, base)
+    assert ran.results == undisturbed.results and len(ran.source.told) == 2
+
+
 def full(directory, result):
     raise OSError(28, "No space left on device")
 
