@@ -152,16 +152,9 @@ def canonical_json(config: Config) -> str:
     return json.dumps(values, sort_keys=True, indent=1)
 
 
-def config_hash(config: Config | dict[str, Any]) -> str:
-    """The first 8 hex digits of the SHA-256 of the canonical JSON.
-
-    A dict is nested, as `canonical_json` writes it.
-    """
-    if isinstance(config, dict):
-        text = json.dumps(config, sort_keys=True, indent=1)
-    else:
-        text = canonical_json(config)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def config_hash(config: Config) -> str:
+    """The first 8 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
 def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:

@@ -228,14 +228,16 @@ def _launched(
     if not path.is_file():
         return {}
     launched = run_files.read_object(path).get("config")
-    if (
-        not isinstance(launched, dict)
-        or configs.config_hash(launched) != trial.config_hash
-    ):
+    try:
+        config = configs.resolve(launched if isinstance(launched, dict) else {})
+        is_whole = configs.config_hash(config) == trial.config_hash
+    except UsageError:
+        is_whole = False
+    if not is_whole:
         say(f"{path} was changed after the launch; its fields are left out")
         return {}
-    now = run_files.read_object(folder / run_files.CONFIG)
-    if now and run_files.identity(now) != run_files.identity(launched):
-        path = folder / run_files.CONFIG
+    path = folder / run_files.CONFIG
+    now = run_files.read_object(path)
+    if path.is_file() and run_files.identity(now) != run_files.identity(launched):
         say(f"{path} was changed after the launch; what was launched counts")
-    return configs.flatten(launched)
+    return configs.flatten(config)

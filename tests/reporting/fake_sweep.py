@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from s2sjax.config import config_hash
+from s2sjax import config as configs
 
 HOSTILE = "</script><script>window.hostile = 1</script><img src=x onerror=alert(1)>"
 
@@ -49,7 +49,9 @@ def write(directory, rows, journals=None):
 
 def launched(directory, one, config):
     """Gives a row the config that its trial was launched with; the trial's folder."""
-    one["config_hash"] = config_hash(config)
+    resolved = configs.resolve({"train": {"steps": 9}, **config})
+    one["config_hash"] = configs.config_hash(resolved)
+    config = json.loads(configs.canonical_json(resolved))
     folder = directory / "trials" / one["name"]
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"config": config, "overrides": one["overrides"]}

@@ -65,13 +65,14 @@ def test_bytes_that_are_no_text_are_left_out(tmp_path):
 def test_what_tells_launches_apart_is_a_field_too(tmp_path):
     rows = [row(i, {"seed": i % 2}, exact=i / 4) for i in range(4)]
     for i, one in enumerate(rows):
-        config = {"seed": i % 2, "model": {"units": 8 + 8 * (i > 1)}, "task": {"n": 3}}
+        config = {"seed": i % 2, "model": {"units": 8 + 8 * (i > 1)}}
         fake_sweep.launched(tmp_path, one, config)
     table = sweep_table.read(str(write(tmp_path, rows)))
     assert table.varying() == ["model.units"]
     assert [trial.overrides["model.units"] for trial in table.trials] == [8, 8, 16, 16]
 
 
+@pytest.mark.parametrize("units", ['"units": 9', '"units": []', '"unit": 8', ""])
 @pytest.mark.parametrize(
     ("file", "said"),
     [
@@ -79,7 +80,7 @@ def test_what_tells_launches_apart_is_a_field_too(tmp_path):
         ("trial.json", "was changed after the launch; its fields are left out"),
     ],
 )
-def test_what_was_edited_is_no_factor(tmp_path, file, said):
+def test_what_was_edited_is_no_factor(tmp_path, file, said, units):
     rows = [row(i, {"seed": i}, exact=i / 4) for i in range(3)]
     folders = [
         fake_sweep.launched(tmp_path, one, {"seed": i, "model": {"units": 8}})
@@ -89,7 +90,7 @@ def test_what_was_edited_is_no_factor(tmp_path, file, said):
     sweep_table.read(str(write(tmp_path, rows)), told.append)
     assert told == []
     path = folders[1] / file
-    path.write_text(path.read_text().replace('"units": 8', '"units": 9'))
+    path.write_text(path.read_text().replace('"units": 8', units))
     table = sweep_table.read(str(tmp_path), told.append)
     assert table.varying() == [] and told == [f"{path} {said}"]
     units = [trial.overrides.get("model.units") for trial in table.trials]
