@@ -227,9 +227,10 @@ def _launched(
     path = folder / run_files.TRIAL
     if not path.is_file():
         return {}
-    launched = run_files.read_object(path).get("config")
+    kept = run_files.read_object(path).get("config")
+    launched = kept if isinstance(kept, dict) else {}
     try:
-        config = configs.resolve(launched if isinstance(launched, dict) else {})
+        config = configs.resolve(launched)
         is_whole = configs.config_hash(config) == trial.config_hash
     except UsageError:
         is_whole = False
