@@ -137,12 +137,17 @@ class Search:
             for each in self._study.trials
             if not each.state.is_finished()
         ]
+        self._lost: list[
+            Trial
+        ] = []  # those that Optuna knows the end of, and we do not
         for each in self._study.trials:
-            if each.state.is_finished() and _OVERRIDES in each.user_attrs:
-                trial = self._trial(each.user_attrs[_OVERRIDES])
-                if trial not in self.trials:
-                    self.trials.append(trial)
-        self._lost = [t for t in self.trials if t.name not in ledger.results]
+            if _OVERRIDES not in each.user_attrs:
+                continue
+            trial = self._trial(each.user_attrs[_OVERRIDES])
+            if trial not in self.trials:
+                self.trials.append(trial)
+                if each.state.is_finished() and trial.name not in ledger.results:
+                    self._lost.append(trial)
 
     def next(self) -> Trial | None:
         """See `Source`."""

@@ -115,6 +115,10 @@ def test_a_proposal_without_an_end_is_taken_up_again(search, tmp_path):
     # What Optuna was told of the last end is lost: the launcher was killed before.
     told = max(i for i, line in enumerate(lines) if '"state"' in line)
     journal.write_text("".join(lines[:told]))
+    with SweepDirectory(tmp_path / "sweep") as sweep:
+        to = (Ledger(sweep), configs.resolve({"train": {"steps": 20}}), SPACE)
+        source = Search(sweep, *to, "random", "none", 3, lambda *_: "command")
+        assert source.trials == first.trials
     ran = search(3)
     assert ran.status == ["done"] * 3 and set(ran.trials) >= set(first.trials)
     assert all(trial.state.name == "COMPLETE" for trial in ran.study.trials)
