@@ -54,6 +54,12 @@ def room(path):
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+def module(path):
+    """A file's name as an import has it."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
 def imports(path, *, at_import_only=False):
     """Absolute names of the modules that a file imports.
 
@@ -108,6 +114,21 @@ def test_imports_point_down(path):
     assert part in ALLOWED, f"{part} has no layer yet: give it one in this test"
     above = ours(imports(path)) - ALLOWED[part]
     assert not above, f"{path} imports {above}"
+
+
+def test_no_two_files_import_one_another():
+    """Nor do more of them in a circle, whenever the imports happen."""
+    files = {module(path): path for path in sources(PACKAGE)}
+    left = {
+        name: {
+            imported if imported in files else imported.rpartition(".")[0]
+            for imported in imports(path)
+        }
+        for name, path in files.items()
+    }
+    while free := [name for name in left if not left[name] & left.keys()]:
+        left = {name: found for name, found in left.items() if name not in free}
+    assert not left
 
 
 @pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.name))

@@ -1,15 +1,11 @@
 """`s2sjax sweep`: many runs of one experiment, launched, stopped and continued."""
 
-import os
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inspection import written
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,16 +81,15 @@ def main(parsed: Parsed) -> int:
         for trial in by_task.values():
             data = path / "trials" / trial.name / run_files.DATA
             start.tell_user_code(trial.config, data, named=False)
-    if parsed.values.dry_run:
-        from s2sjax.cli import sweep_plan
 
+    from s2sjax.cli import sweep_launch, sweep_plan
+
+    if parsed.values.dry_run:
         folder = Path(workdir or "DIR") / "trials"
-        lines = [command(parsed, trial, folder / trial.name) for trial in trials]
+        command = sweep_launch.commander(parsed)
+        lines = [command(trial, folder / trial.name) for trial in trials]
         sweep_plan.show(trials, lines, choice, as_json=parsed.values.json)
         return 0
-
-    from s2sjax.cli import sweep_launch
-
     return sweep_launch.launch(parsed, defined, choice)
 
 
@@ -139,7 +134,7 @@ def _check_together(parsed: Parsed) -> None:
     if values.search:
         if values.max_trials is None:
             raise UsageError(f"--search={values.search} needs --max_trials=N")
-        for name in ("sweep", "dry_run"):
+        for name in ("sweep", "dry_run", "retry_failed"):
             if getattr(values, name):
                 raise UsageError(f"--search={values.search} and --{name}: choose one")
 
@@ -169,18 +164,3 @@ def _kept(path: Path | None) -> "list[Trial]":
     if not trials:
         raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")
     return trials
-
-
-def command(parsed: Parsed, trial: "Trial", workdir: str | os.PathLike[str]) -> str:
-    """The command that trains a trial by itself."""
-    words = ["s2sjax", "train", *config_words(parsed)]
-    words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
-    return shlex.join([*words, f"--workdir={os.fspath(workdir)}"])
-
-
-def config_words(parsed: Parsed) -> Sequence[str]:
-    """`--config` and what the command line overrides."""
-    if not parsed.config_file:
-        return []
-    words = [f"--config={parsed.config_file}"]
-    return words + [f"--config.{f}={text}" for f, text in parsed.overrides.items()]

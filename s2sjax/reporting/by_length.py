@@ -48,7 +48,8 @@ def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByL
     except ValueError as error:
         say(f"{error}; the lengths of this trial are left out")
         return NOTHING
-    task = _inside(run_files.read_object(directory / run_files.CONFIG), "task")
+    launched = _inside(run_files.read_object(directory / run_files.TRIAL), "config")
+    task = _inside(launched, "task")
     marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED
     lengths = sorted(found)
     return ByLength(

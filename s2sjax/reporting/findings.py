@@ -99,6 +99,7 @@ def as_json(found: Findings) -> dict[str, Any]:
     best = found.best
     return {
         "trials": len(table.trials),
+        "asked": len(table.trials) + table.lacking,
         "status": table.counts(),
         "metric": metric,
         "group_by": [factor.field for factor in found.by],

@@ -77,6 +77,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     steps: dict[tuple[int, ...], int] = {}
     curves = [_curve(one, names, len(files), steps) for one in files]
     return {
+        "asked": table.asked,
         "metric": found.measure.name,
         "metrics": [
             {

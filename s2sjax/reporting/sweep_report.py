@@ -20,6 +20,8 @@ def show_findings(found: Findings, screen: Screen) -> None:
     table = found.table
     counts = ", ".join(f"{n} {status}" for status, n in table.counts().items())
     total = _counted(len(table.trials), "trial")
+    if table.lacking:
+        total += f" of {table.asked:,} that were asked for"
     screen.line(f"{table.directory}: {total} ({counts})\n")
     show(_groups(found), screen)
     if found.effects:

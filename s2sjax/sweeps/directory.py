@@ -169,7 +169,7 @@ class SweepDirectory:
           code: what it runs.
           config: `--config` and what overrides it, to continue from; may be empty.
           backend: its spec.
-          trials: that it lists.
+          trials: how many it asks for.
           data: the SHA-256 of each file that its trials read, by path.
         """
         now: dict[str, Any] = {
@@ -183,7 +183,11 @@ class SweepDirectory:
         }
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
-        record = {"format_version": FORMAT_VERSION, "launches": self.launches}
+        record = {
+            "format_version": FORMAT_VERSION,
+            "asked": asked(self.launches),
+            "launches": self.launches,
+        }
         try:
             if code.difference:
                 (self.path / CODE).mkdir(exist_ok=True)
@@ -277,6 +281,20 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise UsageError(f"{file} is damaged: {error}") from None
     return [dict(launch) for launch in launches]
+
+
+def is_search(launch: Mapping[str, Any]) -> bool:
+    """Whether a launch asked for proposals."""
+    return any(str(word).startswith("--search") for word in launch["command"])
+
+
+def asked(launches: Sequence[Mapping[str, Any]]) -> int:
+    """How many trials a sweep is to have: those of its lists, and of its searches."""
+    most = {False: 0, True: 0}
+    for launch in launches:
+        kind = is_search(launch)
+        most[kind] = max(most[kind], launch.get("trials", 0))
+    return sum(most.values())
 
 
 def _changed(path: Path, then: dict[str, str], now: dict[str, str]) -> str:

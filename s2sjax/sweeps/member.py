@@ -60,6 +60,7 @@ class Member:
     progress: Progress = dataclasses.field(default_factory=Progress)
     # How it ended: done, patience, failed, pruned, or over, where another group did.
     ended: str = ""
+    identity: str = ""  # of its config; see `slices`
 
     @classmethod
     def of(cls, trial: Trial, directory: Path) -> "Member":
@@ -73,7 +74,13 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """As the stacked checkpoint keeps it."""
-        return {"step": self.step, "ended": self.ended, **self.progress.to_json()}
+        about = {"step": self.step, "ended": self.ended, "config": self.identity}
+        return {**about, **self.progress.to_json()}
+
+    def is_in(self, kept: dict[str, Any]) -> bool:
+        """Whether it is of this trial that a stacked checkpoint keeps something."""
+        kept_of = kept.get("config") or self.identity
+        return bool(self.ended) or kept_of == self.identity
 
     def restore(self, kept: dict[str, Any], say: Callable[[str], None]) -> None:
         """The inverse of `to_json`; lines of later steps leave the journal.

@@ -61,7 +61,9 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
             members = tuple(by_name[name] for name in kept["trials"])
         except KeyError as error:
             raise UsageError(f"{path} is damaged: there is no trial {error}") from None
-        if not 0 < len(set(members)) == len(members) <= kept["size"]:
+        # As `replicas.padded_size` pads.
+        padded = len(members) <= kept["size"] < 2 * len(members)
+        if not padded or len(set(members)) < len(members):
             raise UsageError(f"{path} is damaged: not a group of trials")
         found.append(Membership(path.parent, members, kept["size"]))
     return found

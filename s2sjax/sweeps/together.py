@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.config import Config
+from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes
 from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.sweeps import membership
 from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
 from s2sjax.tasks.task import Bucket
@@ -56,7 +58,7 @@ class Together:
     def __init__(
         self, group: Membership, widest: Config, members: list[Member], hooks: Hooks
     ):
-        self.members, self.hooks = members, hooks
+        self.group, self.members, self.hooks = group, members, hooks
         # What is traced is left out, so that groups that differ in it compile once.
         self.config = dataclasses.replace(widest, seed=0)
         self.train = widest.train
@@ -82,6 +84,7 @@ class Together:
         """Trains to the end of every member, or until a signal.
 
         Raises:
+          UsageError: the checkpoint is of other trials.
           RunError: the disk is full.
         """
         state, best = self._restore()
@@ -179,7 +182,13 @@ class Together:
             return state, jax.tree.map(jnp.copy, state.params)
         self.saves = restored.step + 1
         kept = restored.progress["replicas"]
-        for member, its in zip(self.members, kept, strict=True):
+        pairs = list(zip(self.members, kept, strict=False))
+        if len(kept) != len(self.members) or not all(m.is_in(its) for m, its in pairs):
+            raise UsageError(
+                f"{self.group.path / membership.GROUP} is damaged: its trials are not "
+                f"those of its checkpoint"
+            )
+        for member, its in pairs:
             over = member.ended
             member.restore(its, self.hooks.said)
             member.ended = member.ended or over

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -24,8 +25,9 @@ from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, journal, run_files
 
-TRIAL, RESULT, LOG = "trial.json", "result.json", "log"
+TRIAL, RESULT, LOG = run_files.TRIAL, "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")
+AGAIN = "pending"  # of a trial that ended in an earlier launch and is tried again
 # Numbers of an evaluation that say what was evaluated, and are no metric.
 _ABOUT = ("seed",)
 
@@ -34,12 +36,12 @@ _ABOUT = ("seed",)
 class Result:
     """How a trial ended."""
 
-    status: str  # one of ENDINGS
+    status: str  # one of ENDINGS, or AGAIN
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0  # that its workers took
     device: str = ""
     error: str = ""
-    attempts: int = 1
+    attempts: int = 1  # of all launches that came to an end
 
 
 class _Kept(TypedDict):
@@ -82,7 +84,7 @@ def move_data(directory: Path, trial: Trial, command: str) -> None:
 
 
 def read(directory: Path) -> tuple[Trial, str]:
-    """A trial and its command line, from its directory.
+    """A trial and its command line where it is now, from its directory.
 
     Raises:
       UsageError: it is damaged, or not that of a trial.
@@ -91,11 +93,12 @@ def read(directory: Path) -> tuple[Trial, str]:
     try:
         kept = json_objects.read(path, _Kept)
         config = configs.resolve(kept["config"])
-    except UsageError as error:
+        words = shlex.split(kept.get("command", ""))
+    except (UsageError, ValueError) as error:  # a quotation without an end
         said = str(error)
         raise UsageError(said if str(path) in said else f"{path}: {said}") from None
     trial = Trial(kept["index"], kept["overrides"], config, directory.name)
-    return trial, kept.get("command", "")
+    return trial, shlex.join(run_files.placed(words, directory))
 
 
 def restore_config(directory: Path, trial: Trial) -> None:
@@ -118,14 +121,24 @@ def write_result(directory: Path, result: Result) -> None:
 
 
 def read_result(directory: Path) -> Result | None:
-    """How a trial ended; None where it has not, or where the file is damaged."""
-    kept = run_files.read_object(directory / RESULT)
+    """How a trial ended; None where nothing says so.
+
+    Raises:
+      UsageError: the file is damaged.
+    """
+    path = directory / RESULT
+    if not path.is_file():
+        return None
+    kept = json_objects.read(path, dict)
     try:
         result = json_objects.built(kept, Result)
-    except ValueError:
-        return None
-    said = result.status in ENDINGS
-    return result if said and (result.metrics or result.status != "done") else None
+        if result.status not in (*ENDINGS, AGAIN):
+            raise ValueError(f"status is {result.status!r}")
+        if result.status == "done" and not result.metrics:
+            raise ValueError("metrics is empty")
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    return result
 
 
 def test_metrics(directory: Path) -> dict[str, float]:

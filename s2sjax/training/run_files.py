@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -17,6 +18,7 @@ from s2sjax.errors import UsageError
 from s2sjax.training import atomic
 
 CONFIG, RECORD = "config.json", "run.json"
+TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
@@ -213,6 +215,18 @@ def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
                 task[field] = colon + function
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def placed(command: Sequence[str], directory: Path) -> list[str]:
+    """The words of a recorded command, with the place where its directory is now.
+
+    >>> placed(["s2sjax", "train", "--workdir=old/place"], Path("new"))
+    ['s2sjax', 'train', '--workdir=new']
+    """
+    place = "--workdir="
+    return [
+        f"{place}{directory}" if word.startswith(place) else word for word in command
+    ]
 
 
 def may_differ(schedule: Any) -> list[str]:

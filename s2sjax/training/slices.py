@@ -4,6 +4,7 @@
 
 The checkpoint holds `state`, the last of every replica, and `best`, the parameters of
 each at its best step. What was padded to a size that others needed is cut off again.
+It says of each replica which config it is of, so that a slice is never another run's.
 """
 
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 
 from s2sjax import json_objects
+from s2sjax.errors import UsageError
 from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
@@ -33,6 +35,12 @@ def write(run: Path, checkpoints: Path, replica: int) -> None:
     """
     where = {"checkpoints": os.path.relpath(checkpoints, run), "replica": replica}
     atomic.write_text(run / NAME, json_objects.encode(where))
+
+
+def identity(run: Path) -> str:
+    """Which config a replica is of; empty where the run has none yet."""
+    config = run_files.read_object(run / run_files.CONFIG)
+    return run_files.identity(config) if config else ""
 
 
 class SliceReader(CheckpointReader):
@@ -62,10 +70,11 @@ class SliceReader(CheckpointReader):
 
         Raises:
           NoCheckpoint: there is none, or not of this step.
+          UsageError: `replica.json` names another run's slice.
           RunError: it cannot be read.
         """
         saved, found = self._load("last")
-        progress = saved.progress["replicas"][self._replica]
+        progress = self._progress(saved.progress.get("replicas"))
         last, best = progress["step"], progress["best_step"]
         if progress["ended"] == "failed":
             self._say(f"{self._run}: this trial has failed; its result.json says why")
@@ -88,3 +97,21 @@ class SliceReader(CheckpointReader):
         step = best if root == ("best",) else last
         params = jax.tree.unflatten(jax.tree.structure(shapes), values)
         return Restored(step, params, progress)
+
+    def _progress(self, replicas: Any) -> dict[str, Any]:
+        """What the checkpoint says of the run; of no other."""
+        path = self._run / NAME
+        count = len(replicas) if isinstance(replicas, list) else 0
+        if not 0 <= self._replica < count:
+            raise UsageError(
+                f"{path} is damaged: {self.directory} has no replica {self._replica} "
+                f"(it has {count})"
+            )
+        progress: dict[str, Any] = replicas[self._replica]
+        mine = identity(self._run)
+        if (progress.get("config") or mine) != mine:
+            raise UsageError(
+                f"{path} is damaged: replica {self._replica} of {self.directory} is "
+                f"another run than {self._run}"
+            )
+        return progress

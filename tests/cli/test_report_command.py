@@ -47,6 +47,15 @@ def test_json_is_one_object(command, sweep):
     assert found["best"]["overrides"] == best  # the lowest nll
 
 
+def test_a_sweep_that_lacks_trials_does_not_look_finished(command, sweep):
+    (sweep / "sweep.json").write_text(json.dumps({"asked": 20}))
+    done = command("report", f"--workdir={sweep}")
+    assert "18 trials of 20 that were asked for (17 done, 1 failed)" in done.out
+    assert '"asked": 20' in (sweep / "report" / "index.html").read_text()
+    done = command("report", f"--workdir={sweep}", "--json")
+    assert json.loads(done.out)["asked"] == 20
+
+
 def test_group_by_and_a_page_elsewhere(command, sweep, tmp_path):
     page = tmp_path / "page.html"
     arguments = (f"--workdir={sweep}", "--group_by=task.length", f"--html={page}")

@@ -30,7 +30,8 @@ def tried(path, exact_of, overrides=OVERRIDES, statuses=(), **task):
         }
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "test.json").write_text(json.dumps({"by_length": rows}))
-        (folder / "config.json").write_text(json.dumps({"task": task}))
+        kept = {"config": {"task": task}}
+        (folder / "trial.json").write_text(json.dumps(kept))
     table = sweep_table.read(str(path))
     (path / "report").mkdir(exist_ok=True)
     return find(table, "exact"), read_all(table)

@@ -125,7 +125,9 @@ def test_the_best_trial_is_at_the_better_end(tmp_path, metric, index):
     ]
     found = find(sweep_table.read(str(write(tmp_path, rows))), metric)
     assert found.best.index == index
-    assert as_json(found)["best"]["command"] == f"s2sjax train --workdir={index}"
+    # Where it is now, wherever it was launched.
+    place = tmp_path / "trials" / f"{index:04d}-trial"
+    assert as_json(found)["best"]["command"] == f"s2sjax train --workdir={place}"
 
 
 def test_the_best_group_is_by_its_mean(tmp_path):

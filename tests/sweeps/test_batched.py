@@ -112,6 +112,7 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     # Only what failed is tried again, in a group of its own.
     again = launch(tmp_path / "sweep", config, rates, retry=True)
     assert [status for status, *_ in again] == ["done", "done", "failed"]
+    assert [result.attempts for _, result, _ in again] == [1, 1, 2]
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
     assert lines(again[0][2]) == lines(path)
 
