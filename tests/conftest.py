@@ -19,7 +19,9 @@ HURRY = {
 VERSION = environment.jaxlib_version()
 given = os.environ.get("XLA_FLAGS", "").split()
 names = {flag.partition("=")[0] for flag in given}
-given += [flag for flag in HURRY.get(VERSION, ()) if flag.partition("=")[0] not in names]
+given += [
+    flag for flag in HURRY.get(VERSION, ()) if flag.partition("=")[0] not in names
+]
 os.environ["XLA_FLAGS"] = " ".join(given)
 environment.prepare(os.environ, threads=1)
 os.environ["JAX_PLATFORMS"] = "cpu"
