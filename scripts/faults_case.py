@@ -15,8 +15,8 @@ from faults_commands import Commands, Done
 
 CODES = (0, 1, 2, 130, 143)
 LONGEST = 2000  # characters of a line for a person
-CRASHES = ("Traceback (most recent call last)", "Fatal Python error", "core dumped")
-CRASHES += ("Exception ignored in",)
+CRASHES: tuple[str, ...] = ("Traceback (most recent call last)", "core dumped")
+CRASHES += ("Fatal Python error", "Exception ignored in")
 # Not part of an answer: clocks, how often something was tried, and checksums of such.
 VOLATILE = ("seconds", "attempts", "since")
 
