@@ -178,6 +178,16 @@ def ending(path: Path) -> dict[str, str]:
     return found
 
 
+def trials_of(found: Mapping[str, str]) -> dict[str, str]:
+    """Of an ending what its trials came to, whatever their numbers are."""
+    parts = [name.partition("/") for name in found]
+    return {
+        f"{trial.partition('-')[2]}/{file}": found[f"{trial}/{file}"]
+        for trial, slash, file in parts
+        if slash and trial != "groups"
+    }
+
+
 def check_same(found: Mapping[str, str], wanted: Mapping[str, str], done: Done) -> None:
     """A run that was disturbed ends where it would have ended.
 
@@ -218,7 +228,7 @@ def _arrays(checkpoints: Path) -> str:
     except (IndexError, UsageError, RunError) as error:
         return f"none: {error}"
     saved = manifest.read(checkpoints / str(newest))
-    text = repr((saved.step, saved.metric, saved.leaves))
+    text = repr((saved.metric, saved.leaves))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -162,7 +162,7 @@ class Commands:
 
     def _begin(self) -> "subprocess.Popen[str]":
         words = [sys.executable, str(HERE / "faults_worker.py"), self.module]
-        limits = json.dumps({"limits": {"AS": 8 << 30}})
+        limits = json.dumps({"limits": {"AS": 6 << 30}})
         self._worker = subprocess.Popen(
             [*words, str(self._said)],
             stdin=subprocess.PIPE,

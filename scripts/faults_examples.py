@@ -32,6 +32,10 @@ def sweep(config):
     return product(grid({"train.learning_rate": (1e-2, 3e-2)}), seeds(2))[:2]
 
 
+def sweep_all(config):
+    return product(grid({"train.learning_rate": (1e-2, 3e-2)}), seeds(2))
+
+
 def search(config):
     return {"train.learning_rate": choice(1e-2, 3e-2), "seed": choice(0, 1)}
 """,
@@ -94,6 +98,14 @@ def sweep(work: Path, name: str) -> list[str]:
     """The command that runs a sweep of `SWEEPS` in `run`."""
     start = ["sweep", f"--config={config(work, 'integers')}", "--workdir=run"]
     return [*start, *SWEEPS[name]]
+
+
+def searched(work: Path, name: str) -> list[str]:
+    """The command that trains all that a search of `SWEEPS` can propose."""
+    backend = [word for word in SWEEPS[name] if not word.startswith("--search")]
+    backend = [word for word in backend if not word.startswith("--max_trials")]
+    start = ["sweep", f"--config={config(work, 'integers')}", "--workdir=run"]
+    return [*start, "--sweep=all", *backend]
 
 
 def by_process(commands: Commands, argv: Sequence[str]) -> Callable[[Path], None]:

@@ -26,6 +26,7 @@ from faults_case import (
     check_untouched,
     ending,
     state,
+    trials_of,
 )
 from faults_commands import HERE, Done, Process, descendants
 
@@ -44,11 +45,17 @@ class Kills:
       shop: where cases run.
       commands: the commands that are disturbed, by name, the most frequent first.
       again: what is added to the last, undisturbed command.
+      searches: of commands that choose what they train, those that train it all.
     """
 
     def __init__(
-        self, shop: Workshop, commands: dict[str, list[str]], again: Sequence[str] = ()
+        self,
+        shop: Workshop,
+        commands: dict[str, list[str]],
+        again: Sequence[str] = (),
+        searches: Mapping[str, list[str]] | None = None,
     ):
+        self._searches = searches or {}
         self.shop, self._commands, self._again = shop, commands, list(again)
         self._endings: dict[str, dict[str, str]] = {}
         self._failpoints = failpoints()
@@ -87,7 +94,7 @@ class Kills:
             check(done)
             if done.code:
                 raise Fault(f"undisturbed again it ends with code {done.code}", done)
-            check_same(ending(folder / "run"), self._reference(name), done)
+            self._compare(name, ending(folder / "run"), done)
         finally:
             left = descendants(folder)
             for pid in left:
@@ -99,9 +106,18 @@ class Kills:
 
     def _reference(self, name: str) -> dict[str, str]:
         if name not in self._endings:
+            searches = name in self._searches
             found = self.shop.made(*self._made(name))
-            self._endings[name] = ending(found / "run")
+            self._endings[name] = ending(found / ("all/run" if searches else "run"))
         return self._endings[name]
+
+    def _compare(self, name: str, found: dict[str, str], done: Done) -> None:
+        wanted = self._reference(name)
+        if name in self._searches:
+            # What is proposed after a kill is another draw; each trial is as alone.
+            there, found = trials_of(wanted), trials_of(found)
+            wanted = {each: there[each] for each in found if each in there}
+        check_same(found, wanted, done)
 
     def seconds(self, name: str) -> float:
         """What the undisturbed command takes, its programs compiled."""
@@ -123,6 +139,10 @@ class Kills:
             if check(done) != "done":
                 raise Fault("an undisturbed command did not end well", done)
             (folder / "seconds").write_text(str(done.seconds))
+            if name in self._searches:
+                (folder / "all").mkdir()
+                whole = examples.by_process(commands, self._searches[name])
+                whole(folder / "all")
 
         return f"undisturbed-{argv[0]}-{name}", make
 
@@ -170,7 +190,9 @@ class Kills:
                 for _ in range(1 + twice):
                     process.popen.send_signal(number)
                     time.sleep(0.2 * twice)
-            return process.wait()
+            done = process.wait()
+            # Before it listens to signals, and when it has ended, they kill it.
+            return _as_killed(done) if done.code == -number else done
 
         return f"{number.name}{' twice' * twice} at {share:.0%}", disturb
 
@@ -202,9 +224,9 @@ class Kills:
         """Files, descriptors or memory end."""
         resource, value = draw.choice(
             (
-                ("FSIZE", int(10 ** draw.uniform(0, 5))),
+                ("FSIZE", int(10 ** draw.uniform(3.5, 5))),
                 ("NOFILE", draw.randint(8, 60)),
-                ("AS", int(draw.uniform(1.0, 6.0) * 2**30)),
+                ("AS", int(draw.uniform(0.8, 3.0) * 2**30)),
             )
         )
         disturb = self._with(hook={"limits": {resource: value}})
@@ -319,7 +341,12 @@ def of_train(shop: Workshop) -> Kills:
 def of_sweep(shop: Workshop) -> Kills:
     """The kind `sweep`."""
     commands = {name: examples.sweep(shop.work, name) for name in examples.SWEEPS}
-    return Kills(shop, commands, again=["--retry_failed"])
+    searches = {
+        name: examples.searched(shop.work, name)
+        for name, words in examples.SWEEPS.items()
+        if words[0].startswith("--search")
+    }
+    return Kills(shop, commands, ["--retry_failed"], searches)
 
 
 def failpoints() -> list[str]:

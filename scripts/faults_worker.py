@@ -17,7 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -28,7 +28,7 @@ def output_to(folder: Path) -> Iterator[None]:
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout, sys.stderr = (
+    streams = [
         io.TextIOWrapper(
             open(number, "wb", closefd=False),  # noqa: SIM115
             encoding="utf-8",
@@ -36,15 +36,14 @@ def output_to(folder: Path) -> Iterator[None]:
             line_buffering=number == 2,
         )
         for number, errors in ((1, "strict"), (2, "backslashreplace"))
-    )
+    ]
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
+        for stream in streams:
+            with suppress(ValueError):  # the command closed it
                 stream.flush()
-            except ValueError:  # the command closed it
-                continue
 
 
 def run(main: Callable[[Sequence[str]], int], argv: Sequence[str], folder: Path) -> int:
