@@ -22,7 +22,8 @@ import hashlib, json, os, pathlib, signal, sys, time
 
 PLANTED = os.environ.get("FAKE_FAULT", "")
 KNOWN = ("--config", "--workdir", "--json", "--checkpoint", "--out", "--backend")
-KNOWN += ("--sweep", "--workers", "--search", "--max_trials", "--retry_failed", "--init_from")
+KNOWN += ("--sweep", "--workers", "--search", "--max_trials", "--retry_failed")
+KNOWN += ("--init_from",)
 
 
 class Refused(Exception):

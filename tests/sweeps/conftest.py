@@ -1,5 +1,6 @@
 """A sweep whose trials are shell scripts: who runs them, and when, is what matters."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -53,12 +54,13 @@ def launch(tmp_path, trials):
             sweep.launches or sweep.record_launch(["test"], CODE, [])
             ledger = Ledger(sweep)
             left = [t for t in defined if ledger.status(t) == "pending"]
-            with interruption.watch() as signals:
+            pool = Processes(workers)
+            with interruption.watch() as signals, contextlib.closing(pool):
                 scheduler.run(
                     sweep,
                     ledger,
                     Listed(left),
-                    Processes(workers, tmp_path / "compiled"),
+                    pool,
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),

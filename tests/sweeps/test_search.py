@@ -1,5 +1,6 @@
 """Search with Optuna: it proposes, it prunes, and it goes on where it was killed."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -54,12 +55,13 @@ def search(tmp_path):
                 *(sweep, ledger, base, SPACE, sampler, pruner, most),
                 lambda trial, path: "command",
             )
-            with interruption.watch() as signals:
+            pool = Processes(1)
+            with interruption.watch() as signals, contextlib.closing(pool):
                 scheduler.run(
                     sweep,
                     ledger,
                     source,
-                    Processes(1, tmp_path / "compiled"),
+                    pool,
                     command or (lambda p: [sys.executable, *train, str(p), pause]),
                     signals,
                     scheduler.Budgets(failed=0),
