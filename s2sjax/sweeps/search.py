@@ -63,7 +63,9 @@ class Search:
         self._proposals: dict[str, list[Any]] = {}
         self._reported: dict[str, tuple[int, int]] = {}  # size of a journal, last step
         storage = optuna.storages
-        backend = storage.journal.JournalFileBackend(str(sweep.path / NAME))
+        backend = storage.journal.JournalFileBackend(
+            str(sweep.path / NAME), lock_obj=_Held()
+        )
         self._study = optuna.create_study(
             storage=storage.JournalStorage(backend),
             study_name="sweep",
@@ -162,6 +164,20 @@ class Search:
             for entry in trial_files.validations(directory)
             if isinstance(entry.get(self._metric), int | float)
         ]
+
+
+class _Held:
+    """Optuna's lock on its journal: the sweep's own is held, and dies with us.
+
+    The one that Optuna would make stays behind a kill, to be waited for.
+    """
+
+    def acquire(self) -> bool:
+        """It is ours."""
+        return True
+
+    def release(self) -> None:
+        """Nothing is held."""
 
 
 def _distribution(optuna: ModuleType, given: Distribution) -> Any:

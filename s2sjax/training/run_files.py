@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,26 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     except ValueError as error:  # a NUL, or what the file system cannot encode
         raise UsageError(f"--workdir={_short(text)!r}: {error}") from None
     return directory
+
+
+def check_files(directory: Path) -> None:
+    """Makes sure that what is read in a directory has an end.
+
+    Raises:
+      UsageError: a pipe, a socket or a device is there, or a link to one.
+    """
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            try:
+                kind = path.stat().st_mode
+            except OSError:  # a broken link, or the trainer has just deleted it
+                continue
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise UsageError(
+                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
+                    f"but a pipe or a device; take it away"
+                )
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class SliceReader(CheckpointReader):
             directory = run / kept["checkpoints"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        run_files.check_files(directory)
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
 
