@@ -4,7 +4,6 @@ A command then reads what is damaged, twice: it gives the answer that it gives o
 undamaged directory, or a line that the undamaged one does not have.
 """
 
-import copy
 import json
 import os
 import random
@@ -245,7 +244,7 @@ def put(value: Any, place: Sequence[Any], change: Callable[[Any], Any]) -> Any:
     if not place:
         made = change(value)
         return None if made is ABSENT else made
-    value = copy.deepcopy(value)
+    value = json.loads(json.dumps(value))
     node = value
     for name in place[:-1]:
         node = node[name]
