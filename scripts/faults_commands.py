@@ -16,6 +16,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PATIENCE = 60.0  # seconds that a command may take
 GRACE = 30.0  # that it may take to end once it is asked to
+# XLA reads its flags once: the worker's are the same whichever command comes first.
+WORKER_FLAGS = "--xla_cpu_multi_thread_eigen=false "
+WORKER_FLAGS += "--xla_force_host_platform_device_count=1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,13 +165,14 @@ class Commands:
 
     def _begin(self) -> "subprocess.Popen[str]":
         words = [sys.executable, str(HERE / "faults_worker.py"), self.module]
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {WORKER_FLAGS}"
         limits = json.dumps({"limits": {"AS": 6 << 30}})
         self._worker = subprocess.Popen(
             [*words, str(self._said)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=self.environ(FAULTS=limits),
+            env=self.environ(FAULTS=limits, XLA_FLAGS=flags.strip()),
             text=True,
             start_new_session=True,
         )
