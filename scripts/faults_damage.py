@@ -186,7 +186,7 @@ WRONG: tuple[Any, ...] = (
 def field_wrong(path: Path, draw: random.Random) -> tuple[str, Callable[[Path], None]]:
     """A field of another type, absent, or junk."""
     value = draw.choice(WRONG)
-    return _field(path, draw, lambda old: value, _shown(value))
+    return _field(path, draw, lambda old: value, shown(value))
 
 
 def field_other(path: Path, draw: random.Random) -> tuple[str, Callable[[Path], None]]:
@@ -256,7 +256,8 @@ def put(value: Any, place: Sequence[Any], change: Callable[[Any], Any]) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for the name of a case."""
     return "absent" if value is ABSENT else ascii(value)[:40]
 
 

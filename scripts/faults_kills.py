@@ -31,6 +31,7 @@ from faults_case import (
 from faults_commands import HERE, Done, Process, descendants
 
 NOBODY = 65534
+NO_MEMORY = ("failed to map segment", "cannot allocate memory", "start new thread")
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS", "EMFILE")
 
 # A disturbance takes (the kind's undisturbed times, its draw) and gives its name and
@@ -226,15 +227,16 @@ class Kills:
             (
                 ("FSIZE", int(10 ** draw.uniform(3.5, 5))),
                 ("NOFILE", draw.randint(8, 60)),
-                ("AS", int(draw.uniform(0.8, 3.0) * 2**30)),
+                ("AS", int(draw.uniform(1.2, 2.4) * 2**30)),
             )
         )
         disturb = self._with(hook={"limits": {resource: value}})
 
         def patient(argv: Sequence[str], folder: Path) -> Done:
             done = disturb(argv, folder)
-            # Without memory the compiler may give up by itself: as good as a kill.
-            if resource == "AS" and done.code in (-signal.SIGABRT, -signal.SIGSEGV):
+            # Without memory for a library's own code it gives up: as good as a kill.
+            died = done.code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
+            if resource == "AS" and (died or any(n in done.err for n in NO_MEMORY)):
                 return _as_killed(done)
             return done
 

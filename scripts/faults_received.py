@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import faults_examples as examples
 from faults_case import Case, Fault, Workshop, changed, state
 from faults_commands import Done
-from faults_damage import WRONG, places_of, put
+from faults_damage import WRONG, places_of, put, shown
 from faults_reading import Reading
 
 RUNS = ("a trained run", "a run of a user's pattern", "a run on text")
@@ -146,7 +146,7 @@ def shape(base: Path, draw: random.Random) -> tuple[str, Change]:
     """Odd shapes in files that have the right hashes."""
     share, pick, value = draw.random(), draw.random(), draw.choice(WRONG)
     names = ("data/*.json", "checkpoints/*/manifest.json", "config.json")
-    pattern = draw.choice(names)
+    pattern = draw.choice([name for name in names if any((base / "run").rglob(name))])
 
     def change(place: Path, outside: Path) -> None:
         found = sorted((place / "run").rglob(pattern))
@@ -162,24 +162,23 @@ def shape(base: Path, draw: random.Random) -> tuple[str, Change]:
         if pattern == "config.json":
             _agree(path.parent)
 
-    return f"{pattern}: {pick:.1%} is {ascii(value)[:30]}", change
+    return f"{pattern}: {pick:.1%} is {shown(value)}", change
 
 
 def link(base: Path, draw: random.Random) -> tuple[str, Change]:
-    """Links that lead outside, in place of files and folders."""
-    share, whole = draw.random(), draw.random() < 0.3
-    target = draw.choice(("the same", "the same", "/dev/zero", "/proc/self/mem", "/"))
+    """Links in place of files: to the file itself, elsewhere, or to a device.
+
+    Folders are left alone: to keep checkpoints on another disk one links to them.
+    """
+    share = draw.random()
+    target = draw.choice(("the same", "the same", "/dev/zero", "/dev/null", "OUTSIDE"))
 
     def change(place: Path, outside: Path) -> None:
-        found = [
-            path
-            for path in sorted((place / "run").rglob("*"))
-            if path.is_dir() == whole and not path.is_symlink()
-        ]
+        found = [path for path in sorted((place / "run").rglob("*")) if path.is_file()]
         path = found[int(share * len(found))]
-        moved = outside / "moved"
-        path.rename(moved)
-        path.symlink_to(moved if target == "the same" else target)
+        path.rename(outside / "moved")
+        to = "OUTSIDE/moved" if target == "the same" else target
+        path.symlink_to(to.replace("OUTSIDE", str(outside)))
 
     return f"a link to {target} at {share:.1%}", change
 

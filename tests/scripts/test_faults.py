@@ -180,6 +180,7 @@ def test_the_same_seed_gives_the_same_cases(campaign, kind):
     found = campaign(kind)
     names = [[found.case(n).name for n in range(40)] for _ in range(2)]
     assert names[0] == names[1]
+    assert not any("0x" in name and "object" in name for name in names[0])
     assert len(set(names[0])) > 30
 
 
