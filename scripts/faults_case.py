@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ CRASHES: tuple[str, ...] = ("Traceback (most recent call last)", "core dumped")
 CRASHES += ("Fatal Python error", "Exception ignored in")
 # Not part of an answer: clocks, how often something was tried, and checksums of such.
 VOLATILE = ("seconds", "attempts", "since")
+# How a line among others, which show what goes on, is known to tell of damage.
+DAMAGE = "damaged|not used|left out|lost|missing"
 
 
 class Fault(Exception):
@@ -219,8 +222,9 @@ def _arrays(checkpoints: Path) -> str:
     from s2sjax.training import manifest
     from s2sjax.training.checkpoint_reader import CheckpointReader
 
-    if not all(p.is_file() or p.is_dir() for p in checkpoints.rglob("*")):
-        return "none: it has what is no file"
+    found = [path for path in checkpoints.rglob("*") if path.exists()]
+    if not all(path.is_file() or path.is_dir() for path in found):
+        return "none: a pipe or a device is there"
     reader = CheckpointReader(checkpoints, metric_better="max")
     try:
         newest = reader.steps()[-1]
@@ -233,5 +237,10 @@ def _arrays(checkpoints: Path) -> str:
 
 
 def new_lines(done: Done, usual: Done) -> list[str]:
-    """Lines of standard error that an undisturbed command does not have."""
-    return [line for line in done.err.splitlines() if line not in usual.err]
+    """Lines for a person that an undisturbed command does not have.
+
+    Those of standard error, and among what a command shows those of damage.
+    """
+    shown = [line for line in done.out.splitlines() if re.search(DAMAGE, line)]
+    lines = [*done.err.splitlines(), *shown]
+    return [line for line in lines if line not in usual.err + usual.out]
