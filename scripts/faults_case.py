@@ -241,6 +241,7 @@ def new_lines(done: Done, usual: Done) -> list[str]:
 
     Those of standard error, and among what a command shows those of damage.
     """
-    shown = [line for line in done.out.splitlines() if re.search(DAMAGE, line)]
+    shown = [line for line in done.out.splitlines() if not line.startswith("{")]
+    shown = [line for line in shown if re.search(DAMAGE, line)]
     lines = [*done.err.splitlines(), *shown]
     return [line for line in lines if line not in usual.err + usual.out]
