@@ -49,26 +49,6 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return directory
 
 
-def check_files(directory: Path) -> None:
-    """Makes sure that what is read in a directory has an end.
-
-    Raises:
-      UsageError: a pipe, a socket or a device is there, or a link to one.
-    """
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            try:
-                kind = path.stat().st_mode
-            except OSError:  # a broken link, or the trainer has just deleted it
-                continue
-            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-                raise UsageError(
-                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
-                    f"but a pipe or a device; take it away"
-                )
-
-
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """`run.json` of a run, without the rest of it; empty where there is none.
 
@@ -109,6 +89,26 @@ def read_config(directory: Path) -> Config:
             f"another run with it in a new directory"
         )
     return config
+
+
+def check_files(directory: Path) -> None:
+    """Makes sure that what is read in a directory has an end.
+
+    Raises:
+      UsageError: a pipe, a socket or a device is there, or a link to one.
+    """
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            try:
+                kind = path.stat().st_mode
+            except OSError:  # a broken link, or the trainer has just deleted it
+                continue
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise UsageError(
+                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
+                    f"but a pipe or a device; take it away"
+                )
 
 
 def write_changes(path: Path, config: Config) -> None:

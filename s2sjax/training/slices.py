@@ -55,9 +55,9 @@ class SliceReader(CheckpointReader):
             directory = run / kept["checkpoints"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
-        run_files.check_files(directory)
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
+        run_files.check_files(self.directory)
 
     def restore_slice(self, which: Which, shapes: Any) -> Restored:
         """The parameters of the run.
