@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -42,9 +43,8 @@ class Processes:
                 f"--workers={self.size}: this machine has {len(self._cores)} cores"
                 + f" and {len(self._gpus)} GPUs" * bool(self._gpus)
             )
-        self._compiled = tempfile.TemporaryDirectory(
-            prefix="s2sjax-compiled-", ignore_cleanup_errors=True
-        )
+        self._compiled = tempfile.mkdtemp(prefix="s2sjax-compiled-")
+        self._remove = weakref.finalize(self, shutil.rmtree, self._compiled, True)
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> "Process":
         """Starts a command; see `Pool`."""
@@ -52,7 +52,7 @@ class Processes:
         environ = dict(os.environ)
         environ |= device_environ(self._gpus, self.size, slot)
         for name, value in {
-            "JAX_COMPILATION_CACHE_DIR": self._compiled.name,
+            "JAX_COMPILATION_CACHE_DIR": self._compiled,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }.items():
@@ -79,7 +79,7 @@ class Processes:
 
     def close(self) -> None:
         """Removes the compiled programs."""
-        self._compiled.cleanup()
+        self._remove()
 
 
 class Process:

@@ -63,9 +63,7 @@ class Search:
         self._proposals: dict[str, list[Any]] = {}
         self._reported: dict[str, tuple[int, int]] = {}  # size of a journal, last step
         storage = optuna.storages
-        backend = storage.journal.JournalFileBackend(
-            str(sweep.path / NAME), lock_obj=_Held()
-        )
+        backend = storage.journal.JournalFileBackend(str(sweep.path / NAME))
         self._study = optuna.create_study(
             storage=storage.JournalStorage(backend),
             study_name="sweep",
@@ -164,20 +162,6 @@ class Search:
             for entry in trial_files.validations(directory)
             if isinstance(entry.get(self._metric), int | float)
         ]
-
-
-class _Held:
-    """Optuna's lock on its journal: the sweep's own is held, and dies with us.
-
-    The one that Optuna would make stays behind a kill, to be waited for.
-    """
-
-    def acquire(self) -> bool:
-        """It is ours."""
-        return True
-
-    def release(self) -> None:
-        """Nothing is held."""
 
 
 def _distribution(optuna: ModuleType, given: Distribution) -> Any:

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +99,8 @@ def check_files(directory: Path) -> None:
     for folder, _, names in os.walk(directory):
         for name in names:
             path = Path(folder, name)
-            try:
-                kind = path.stat().st_mode
-            except OSError:  # a broken link, or the trainer has just deleted it
-                continue
-            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            # What is not there is a broken link, or the trainer has just deleted it.
+            if not path.is_file() and not path.is_dir() and path.exists():
                 raise UsageError(
                     f"--workdir={directory}: {path.relative_to(directory)} is no file "
                     f"but a pipe or a device; take it away"

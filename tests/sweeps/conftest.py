@@ -1,6 +1,5 @@
 """A sweep whose trials are shell scripts: who runs them, and when, is what matters."""
 
-import contextlib
 import json
 from types import SimpleNamespace
 
@@ -54,13 +53,12 @@ def launch(tmp_path, trials):
             sweep.launches or sweep.record_launch(["test"], CODE, [])
             ledger = Ledger(sweep)
             left = [t for t in defined if ledger.status(t) == "pending"]
-            pool = Processes(workers)
-            with interruption.watch() as signals, contextlib.closing(pool):
+            with interruption.watch() as signals:
                 scheduler.run(
                     sweep,
                     ledger,
                     Listed(left),
-                    pool,
+                    Processes(workers),
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),
