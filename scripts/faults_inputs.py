@@ -6,6 +6,7 @@ Each ends as promised: a result, or one line; exit 2 leaves nothing.
 import inspect
 import json
 import random
+import signal
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -223,9 +224,9 @@ class Inputs:
         before = state(folder)
         patience = 15.0 if asked.may_last else 60.0
         done = self.shop.commands.inside(asked.argv, folder, patience=patience)
-        outcome = check(done) if not (asked.may_last and done.code < 0) else "stopped"
-        if done.hung:
-            raise Fault("it hangs, also when it is asked to end", done)
+        # Before it listens to SIGTERM, that kills it.
+        is_killed = asked.may_last and done.asked and done.code == -signal.SIGTERM
+        outcome = "stopped" if is_killed else check(done)
         if done.asked and not asked.may_last:
             raise Fault(f"it did not end within {patience:.0f} s", done)
         check_untouched(before, folder, done)
