@@ -5,7 +5,9 @@ as it takes to start Python.
 """
 
 import json
+import pathlib
 import random
+import re
 import signal
 
 import faults
@@ -286,6 +288,17 @@ def test_misuse_is_exit_2(argv, capsys):
         faults.main(argv)
     assert ended.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_the_tests_that_hold_the_promises_are_there():
+    root = pathlib.Path(__file__).parents[2]
+    named = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    tests = {path: path.read_text() for path in (root / "tests").rglob("test_*.py")}
+    found = re.findall(r"([\w/]+\.py)::(test_\w+)|`(test_\w+)`", named)
+    assert len(found) > 40
+    for file, test, alone in found:
+        texts = [tests[root / "tests" / file]] if file else tests.values()
+        assert any(f"def {test or alone}(" in text for text in texts), (file, test)
 
 
 def test_the_command_line_sums_up_in_json(campaign, tmp_path, monkeypatch, capsys):
