@@ -141,13 +141,14 @@ def _opened(
             pool = backends.make_pool(choice.backend, path, values.workers, address)
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
-        check(sweep)
         if trials is None:
             ledger = Ledger(sweep)
             trials = [
                 t for t in sweep.trials if _is_left(ledger, t, values.retry_failed)
             ]
+        # Data that lie elsewhere by now are no difference to refuse.
         hashes = data.settle(sweep, trials, commander(parsed))
+        check(sweep)
         _warn(choice.line)
         _record(parsed, sweep, choice.backend, asked, hashes)
         yield sweep, pool

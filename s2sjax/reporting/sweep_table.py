@@ -120,6 +120,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
             else ("is not a directory" if directory.exists() else "does not exist")
         )
         raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+    run_files.check_files(directory)
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

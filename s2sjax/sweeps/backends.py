@@ -57,7 +57,7 @@ def _makers(
     def processes() -> Callable[[], Pool]:
         from s2sjax.sweeps.processes import Processes
 
-        return lambda: Processes(workers, sweep / "compiled")
+        return lambda: Processes(workers)
 
     def ray(*, cpus: float = 1.0, gpus: float = 0.0) -> Callable[[], Pool]:
         spec.between("cpus", cpus, 0, _MOST)

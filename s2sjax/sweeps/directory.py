@@ -225,6 +225,7 @@ def check(path: Path) -> bool:
       UsageError: something else is.
     """
     if (path / SWEEP).is_file():
+        run_files.check_files(path)
         return True
     if not path.exists() and not path.is_symlink():
         return False

@@ -168,6 +168,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
             else ("is not a directory" if directory.exists() else "does not exist")
         )
         raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
+    run_files.check_files(directory)
     return RunDirectory(
         directory, run_files.read_config(directory), run_files.read_record(directory)
     )
@@ -176,6 +177,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
 def _agreed(directory: Path, asked: Config | None) -> Config:
     """The config to train with; writes nothing."""
     if (directory / CONFIG).is_file():
+        run_files.check_files(directory)
         there = run_files.read_config(directory)
         if asked is None:
             return there

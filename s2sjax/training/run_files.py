@@ -170,6 +170,23 @@ def read_config(directory: Path) -> Config:
     return config
 
 
+def check_files(directory: Path) -> None:
+    """Makes sure that what is read in a directory has an end.
+
+    Raises:
+      UsageError: a pipe, a socket or a device is there, or a link to one.
+    """
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            # What is not there is a broken link, or the trainer has just deleted it.
+            if not path.is_file() and not path.is_dir() and path.exists():
+                raise UsageError(
+                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
+                    f"but a pipe or a device; take it away"
+                )
+
+
 def write_changes(path: Path, config: Config) -> None:
     """Puts the fields that may differ into the file and leaves the others as read.
 

@@ -60,6 +60,7 @@ class SliceReader(CheckpointReader):
         directory = run / kept["checkpoints"]
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
+        run_files.check_files(self.directory)
 
     def restore_slice(self, which: Which, shapes: Any) -> Restored:
         """The parameters of the run.

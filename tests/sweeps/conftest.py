@@ -59,7 +59,7 @@ def launch(tmp_path, trials):
                     sweep,
                     ledger,
                     Listed(left),
-                    Processes(workers, tmp_path / "compiled"),
+                    Processes(workers),
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),

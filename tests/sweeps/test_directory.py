@@ -111,6 +111,14 @@ def test_other_directories_are_refused_and_left_alone(tmp_path, trials, base):
     assert not check(tmp_path / "nothing") and not (tmp_path / "nothing").exists()
 
 
+def test_what_has_no_end_is_refused(tmp_path):
+    with SweepDirectory(tmp_path) as sweep:
+        sweep.record_launch(["test"], SourceCode("0", "", ""), [])
+    os.mkfifo(tmp_path / "trials" / "pipe")
+    with pytest.raises(UsageError, match="trials/pipe is no file"):
+        SweepDirectory(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -191,6 +191,16 @@ def test_workers_are_pinned_to_their_share(launch):
         assert found == {str(core) for core in cores}
 
 
+def test_compiled_programs_are_not_read_from_a_sweeps_directory(launch, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    show = 'stat -c "%a %n" "$JAX_COMPILATION_CACHE_DIR"'
+    ran = launch(f"{show}; {DONE}")
+    mode, name = log(ran, 0)
+    assert mode == "700"
+    assert ran.path not in pathlib.Path(name).parents
+    assert not pathlib.Path(name).exists()  # the pool has been closed
+
+
 def test_a_full_disk_ends_the_launch_and_costs_nothing(launch, rows, monkeypatch):
     def full(directory, result):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

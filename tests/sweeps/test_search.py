@@ -72,7 +72,7 @@ def search(tmp_path):
                     sweep,
                     ledger,
                     source,
-                    Processes(1, tmp_path / "compiled"),
+                    Processes(1),
                     command or (lambda p: [sys.executable, *train, str(p), pause]),
                     signals,
                     scheduler.Budgets(failed=0),

@@ -136,6 +136,22 @@ def test_a_linked_lock_is_not_written_through(runs, tmp_path):
     assert victim.read_text() == ""
 
 
+def test_what_has_no_end_is_refused(runs, tmp_path):
+    run = tmp_path / "run"
+    open_for_training(run, runs.resolved()).close()
+    os.mkfifo(run / "data" / "pipe")
+    for opened in (lambda: open_for_training(run, None), lambda: open_for_reading(run)):
+        with pytest.raises(UsageError, match="data/pipe is no file"):
+            opened()
+    (run / "data" / "pipe").unlink()
+    (run / "data" / "link").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="data/link is no file"):
+        open_for_reading(run)
+    (run / "data" / "link").unlink()
+    (run / "broken").symlink_to("nowhere")
+    open_for_reading(run).close()
+
+
 def test_a_config_alone_is_a_run_to_start(runs, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"train": {"steps": 10}}))
     assert open_for_reading(tmp_path).record == {}
