@@ -16,6 +16,7 @@ from s2sjax.cli import (
     inspection,
     report,
     score,
+    start,
     sweep,
     tasks,
     train,
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(parsed, str):
             print(parsed)
             return 0
+        start.check_style()
         code = RUNS[parsed.command](parsed)
         sys.stdout.flush()
         return code

@@ -5,7 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from s2sjax import environment
+from s2sjax.cli.command import Flag
 from s2sjax.config import Config, TrainConfig
+from s2sjax.errors import UsageError, unknown
+
+PICTURES = (".png", ".pdf", ".svg")  # what pictures are written as
+FORMAT = Flag("format", "how pictures are written", "png", value="png|pdf|svg")
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -28,6 +33,27 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         import jax
 
         jax.config.update("jax_default_matmul_precision", config.precision)
+
+
+def check_format(name: str) -> str:
+    """What `--format` says.
+
+    Raises:
+      UsageError: there is no such format.
+    """
+    known = [ending.removeprefix(".") for ending in PICTURES]
+    if name not in known:
+        raise unknown("--format", name, known)
+    return name
+
+
+def check_style() -> None:
+    """Raises UsageError where the style of a user's own is no file."""
+    path = os.environ.get("S2SJAX_STYLE")
+    if path and not os.path.isfile(path):
+        raise UsageError(
+            f"S2SJAX_STYLE={path} in the environment: there is no such file"
+        )
 
 
 def reading(workdir: str) -> Config:

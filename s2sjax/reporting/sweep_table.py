@@ -32,6 +32,7 @@ class Trial:
     device: str = ""
     error: str = ""
     command: str = ""
+    examples: int = 0  # that the metrics are of; 0: not told
 
     def value(self, metric: str) -> float | None:
         """The metric, of a trial that is done: earlier numbers do not compare."""
@@ -150,6 +151,7 @@ def _trial(row: Any) -> Trial:
         if _finite(value) and key not in _NO_METRICS
     }
     seconds: Any = row.get("seconds")
+    examples: Any = metrics.get("examples") if isinstance(metrics, dict) else None
     return Trial(
         index=index if isinstance(index, int) else 0,
         name=name,
@@ -160,6 +162,7 @@ def _trial(row: Any) -> Trial:
         device=str(row.get("device") or ""),
         error=str(row.get("error") or ""),
         command=str(row.get("command") or ""),
+        examples=int(examples) if _finite(examples) and examples > 0 else 0,
     )
 
 

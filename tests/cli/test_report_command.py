@@ -24,7 +24,7 @@ def test_tables_and_files(command, sweep):
     assert header.split() == [
         "task.length",
         "task.cardinality",
-        *("exact", "match,", "%", "±", "n"),
+        *("exact", "match,", "%", "95", "%", "n"),
     ]
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
     assert "  s2sjax train --workdir=" in done.out
