@@ -8,7 +8,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from s2sjax.reporting.figure import save, style
-from s2sjax.reporting.formats import cut, printable
+from s2sjax.reporting.formats import cut, distinct, printable
 from s2sjax.reporting.layout import Size, fit
 from s2sjax.reporting.measure import Measure
 from s2sjax.reporting.sensitivity import Effect
@@ -73,5 +73,5 @@ def _remark(effect: Effect, measure: Measure) -> str:
         return "fewer than two levels are done"
     span = f"{100 * effect.span:.3g}" if measure.share else f"{effect.span:.3g}"
     unit = " points" if measure.share else ""
-    low, high = (cut(printable(end), 18) for end in (effect.lowest, effect.highest))
+    low, high = distinct((effect.lowest, effect.highest), 24)
     return f"{span}{unit}: {low} lowest, {high} highest"

@@ -91,16 +91,17 @@ def draw_heat_maps(
         _legend(figure, grid, colour, measure)
         if title:
             figure.suptitle(cut(printable(title), 100), parse_math=False)
-        caption = _caption(measure, counts)
+        told = any(math.isfinite(cell.estimate.low) for cell in cells)
+        caption = _caption(counts, measure.interval if told else "")
         figure.supxlabel(caption, fontsize=8, color=GREY)
         fit(figure, grid, Size(columns * width, rows * height))
         save(figure, path)
 
 
-def _caption(measure: Measure, counts: set[int]) -> str:
+def _caption(counts: set[int], interval: str) -> str:
     n = f"n = {next(iter(counts))}" if len(counts) == 1 else "n"
     told = f"mean of {n} {'trial' if counts == {1} else 'trials'}"
-    return f"{told}; below: {measure.interval}"
+    return f"{told}; below: {interval}" if interval else told
 
 
 def scale_of(measure: Measure, panels: Sequence[Panel]) -> tuple[float, float]:

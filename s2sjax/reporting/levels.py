@@ -64,11 +64,10 @@ def draw_levels(
         figure.suptitle(cut(printable(title), 100), parse_math=False)
         n = sorted({estimate.n for estimate in estimates if estimate.n})
         of = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
-        figure.supxlabel(
-            f"dot: mean of n = {of}; line: {measure.interval}; circles: the trials",
-            fontsize=8,
-            color=GREY,
-        )
+        told = any(math.isfinite(estimate.low) for estimate in estimates)
+        interval = f"line: {measure.interval}; " if told else ""
+        caption = f"dot: mean of n = {of}; {interval}circles: the trials"
+        figure.supxlabel(caption, fontsize=8, color=GREY)
         width = (0.42 if len(estimates) <= 12 else 0.26) * len(estimates)
         fit(figure, grid, Size(max(_NARROWEST, width), _HEIGHT))
         save(figure, path)

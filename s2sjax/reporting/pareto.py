@@ -18,9 +18,10 @@ from s2sjax.reporting.layout import Size, fit
 
 # Where a label may stand beside its point, the best place first: offsets in points
 # and the corner that stands there.
+_NEAR = 6
 _PLACES = [
     (x, y, ha, va)
-    for far in (6, 14, 24)
+    for far in (_NEAR, 14, 24)
     for x, y, ha, va in (
         (far, far * 0.6, "left", "bottom"),
         (-far, far * 0.6, "right", "bottom"),
@@ -176,7 +177,7 @@ def _label(renderer: RendererAgg, axes: Axes, panel: Panel) -> None:
     inside = axes.get_window_extent(renderer)
     for place in _front(panel):
         point = panel.points[place]
-        best, least = None, np.inf
+        best, least, offset = None, np.inf, _PLACES[0][:2]
         for x, y, ha, va in _PLACES:
             text = axes.annotate(
                 f"{point.group}, {point.kind}",
@@ -195,10 +196,18 @@ def _label(renderer: RendererAgg, axes: Axes, panel: Panel) -> None:
             if covered < least:
                 if best is not None:
                     best.remove()
-                best, least = text, covered
+                best, least, offset = text, covered, (x, y)
             else:
                 text.remove()
         assert best is not None
+        if max(map(abs, offset)) > _NEAR:  # a line says whose name it is
+            axes.annotate(
+                "",
+                (point.speed, point.quality),
+                xytext=offset,
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+            ).set_in_layout(False)
         taken.append(best.get_window_extent(renderer))
 
 

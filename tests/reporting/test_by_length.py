@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from s2sjax.reporting import by_length, sweep_table
+from s2sjax.reporting import bands, by_length, sweep_table
+from s2sjax.reporting.bands import Band, CurvePanel, draw_bands
+from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.findings import find
 from s2sjax.reporting.groups import estimate
+from s2sjax.reporting.measure import measure
 from s2sjax.reporting.page import page_data
 from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import draw_pictures, length_panels
@@ -103,6 +106,26 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
     values = [float(rows[4][name]) for name in ("exact", "least", "largest")]
     assert values == [0.625, 0.5, 0.75] and rows[4]["examples"] == "20"
     assert float(rows[4]["exact_low"]) == wanted[1].low
+
+
+def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(bands, "save", lambda figure, path: figures.append(figure))
+    few, many = (np.array([number], float) for number in (3, 123))
+    test = ByLength(np.array([2.0, 5.0]), np.ones(2), np.concatenate([few, many]))
+    rows = by_length.joined([test])
+    assert rows[0].estimate.low < 0.5 < 0.95 < rows[1].estimate.low
+    columns = [(row.length, *row.estimate[:3], row.examples) for row in rows]
+    lengths, mean, low, high, examples = np.array(columns, float).T
+    panel = CurvePanel((), {0: Band(lengths, mean, low, high, 1, examples)})
+    draw_bands([panel], None, measure("exact"), tmp_path / "a.png", axis=LENGTHS)
+    (dots,) = [c for c in figures[0].axes[0].collections if len(c.get_sizes())][-1:]
+    assert dots.get_sizes()[1] > 5 * dots.get_sizes()[0]
+    said = figures[0].texts[-1].get_text().replace("\n", " ")
+    assert said == "line: mean of n = 1; band: interval; marker: 3 to 123 examples"
+
+
+LENGTHS = bands.Axis("symbols", "test", "interval")
 
 
 def test_nothing_is_drawn_of_tests_with_one_length(tmp_path):

@@ -10,8 +10,11 @@ from matplotlib.image import imread
 
 from s2sjax.errors import RunError
 from s2sjax.reporting import sweep_table
+from s2sjax.reporting.arrangement import Cell, Panel
 from s2sjax.reporting.bands import Curve, band
 from s2sjax.reporting.findings import find
+from s2sjax.reporting.groups import Estimate
+from s2sjax.reporting.heatmap import scale_of
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import curve_panels, draw_pictures
@@ -68,6 +71,20 @@ def test_cells_have_the_colours_of_their_means(tmp_path):
         assert columns == sorted(columns)
     for length in (5, 10, 20):  # more symbols are higher up
         assert centres[length, 50][0] < centres[length, 10][0]
+
+
+def test_shares_that_are_near_have_colours_far_apart(tmp_path):
+    def scale(*means):
+        cells = {
+            (0, place): Cell(Estimate(mean, mean, mean, 1), ("done",))
+            for place, mean in enumerate(means)
+        }
+        return scale_of(measure("exact"), [Panel((), cells)])
+
+    assert scale(0.88, 0.97) == (0.88, 0.97)
+    # What hardly differs is no hill, and no colour stands for more than all.
+    np.testing.assert_allclose(scale(0.5, 0.501), (0.4905, 0.5105))
+    np.testing.assert_allclose(scale(1.0, 1.0), (0.98, 1.0))
 
 
 def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
