@@ -17,6 +17,7 @@ from s2sjax.cli import (
     printing,
     report,
     score,
+    start,
     sweep,
     tasks,
     train,
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             printing.lines(parsed.splitlines())
             return 0
         printing.warn(parsed.notes)
+        start.check_style()
         code = _run(parsed)
         sys.stdout.flush()
         return code

@@ -27,7 +27,7 @@ COMMAND = Command(
     "bench",
     "Compares decoding strategies: quality, search errors, calibration, speed.\n"
     "All decode the same examples; rounds are timed in turn. Writes bench.csv,\n"
-    "bench.json, quality_speed.png and beam_size.png.",
+    "bench.json, and the pictures quality_speed and beam_size.",
     flags=(
         Flag("workdir", "the runs to compare", value="DIR,DIR2", required=True),
         Flag(
@@ -49,6 +49,7 @@ COMMAND = Command(
         Flag("repeats", "rounds of timing", 5, type=int, least=1),
         Flag("peers", "decode with eager PyTorch too", False, type=bool),
         Flag("out", "where the files go (default: bench in the run)", value="DIR"),
+        start.FORMAT,
         Flag("json", "one JSON object", False, type=bool),
     ),
     memory="--batch_sizes, or size or n of a --strategy",
@@ -67,6 +68,7 @@ def main(parsed: Parsed) -> int:
     strategies = tuple(
         dict.fromkeys(str(spec.parse(text)) for text in values.strategy or STRATEGIES)
     )
+    start.check_format(values.format)
     start.reading(paths[0])
 
     from s2sjax.benchmark import peers
@@ -240,4 +242,4 @@ def _write(
         raise cannot_write(f"--out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
     title = f"{names}: {result.rows[0].examples:,} {values.split} examples"
-    draw_benchmark(result.rows, groups, folder, title)
+    draw_benchmark(result.rows, groups, folder, title, values.format)

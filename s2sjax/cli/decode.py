@@ -30,7 +30,12 @@ COMMAND = Command(
         Flag("decode", "a decoding strategy, e.g. beam:size=5,n=3", value="SPEC"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
-        Flag("attention", "draws where the model looked", value="FILE.png"),
+        Flag(
+            "attention",
+            "draws where the model looked",
+            value="FILE.png|.pdf|.svg",
+        ),
+        Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag("states", "saves the encoder's states and memory", value="FILE.npz"),
         Flag("json", "one JSON object a line", False, type=bool),
     ),
@@ -49,8 +54,8 @@ def main(parsed: Parsed) -> int:
     if bool(parsed.positional) == bool(values.from_file):
         came = "both" if values.from_file else "neither"
         raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
-    for flag, ending in (("attention", ".png"), ("states", ".npz")):
-        _check_output(flag, getattr(values, flag), ending)
+    _check_output("attention", values.attention, start.PICTURES)
+    _check_output("states", values.states, (".npz",))
     paths = members.paths(values)
     config = start.reading(paths[0])
     if values.attention and config.model.attention == "none":
@@ -92,18 +97,20 @@ def main(parsed: Parsed) -> int:
         else:
             _show(task, item, nbest)
     if values.attention:
-        _draw(Path(values.attention), task, items, [nbest[0] for nbest in found])
+        first = [nbest[0] for nbest in found]
+        _draw(Path(values.attention), task, items, first, values.panels)
     if values.states:
         sources = [wish.source for wish in wishes]
         _save_states(Path(values.states), encode_sources(trained.system, sources))
     return 0
 
 
-def _check_output(flag: str, path: str | None, ending: str) -> None:
+def _check_output(flag: str, path: str | None, endings: Sequence[str]) -> None:
     if path is None:
         return
-    if not path.endswith(ending):
-        raise UsageError(f"--{flag}={path} does not end with {ending}")
+    if not path.lower().endswith(tuple(endings)):
+        listed = " or ".join(endings)
+        raise UsageError(f"--{flag}={path} does not end with {listed}")
     if not Path(path).absolute().parent.is_dir():
         raise UsageError(f"--{flag}={path}: there is no such folder")
 
@@ -172,6 +179,7 @@ def _draw(
     task: "Task",
     items: Sequence[Item],
     hypotheses: Sequence["Hypothesis"],
+    panels: int,
 ) -> None:
     from s2sjax.reporting.alignment import Alignment, draw_alignments
 
@@ -183,9 +191,10 @@ def _draw(
             weights = weights[:, ::-1]
         written = task.target_vocabulary.decode(hypothesis.output)
         drawn.append(Alignment(weights, item.input, written))
-    left_out = len(drawn) - draw_alignments(drawn, path)
+    left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
-        start.warn([f"--attention={path}: the last {left_out} inputs have no panel"])
+        last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
+        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
     printing.warn([f"attention: {path}"])
 
 

@@ -7,10 +7,13 @@ from s2sjax import environment
 from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
 from s2sjax.config import Config, TrainConfig, is_user_code
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, unknown
 
 __all__ = [
+    "FORMAT",
     "NO_USER_CODE",
+    "PICTURES",
+    "check_style",
     "prepare",
     "reading",
     "recorded_flags",
@@ -21,6 +24,8 @@ __all__ = [
 NO_USER_CODE = Flag(
     "no_user_code", "refuse to execute a Python file that is a task", False, type=bool
 )
+PICTURES = (".png", ".pdf", ".svg")  # what pictures are written as
+FORMAT = Flag("format", "how pictures are written", "png", value="png|pdf|svg")
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -44,6 +49,27 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         import jax
 
         jax.config.update("jax_default_matmul_precision", config.precision)
+
+
+def check_format(name: str) -> str:
+    """What `--format` says.
+
+    Raises:
+      UsageError: there is no such format.
+    """
+    known = [ending.removeprefix(".") for ending in PICTURES]
+    if name not in known:
+        raise unknown("--format", name, known)
+    return name
+
+
+def check_style() -> None:
+    """Raises UsageError where the style of a user's own is no file."""
+    path = os.environ.get("S2SJAX_STYLE")
+    if path and not os.path.isfile(path):
+        raise UsageError(
+            f"S2SJAX_STYLE={path} in the environment: there is no such file"
+        )
 
 
 def reading(workdir: str) -> Config:

@@ -1,6 +1,7 @@
 """Texts and numbers as people read them on a line."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -25,6 +26,28 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     while cell_len(kept) > room and kept:
         kept = kept[:-1]
     return kept.rstrip() + ellipsis
+
+
+def distinct(texts: Sequence[str], width: int) -> list[str]:
+    """Printable texts, each cut to `width` columns so that none looks like another.
+
+    Where their ends are what tells them apart, these are kept.
+
+    >>> distinct(["sgd", "adam(rate=0.1)", "adam(rate=0.2)"], 10)
+    ['sgd', 'adam(…0.1)', 'adam(…0.2)']
+    """
+    shown = [printable(text) for text in texts]
+    shortened = [cut(text, width) for text in shown]
+    for kept in range(width // 2, width):
+        if len(set(shortened)) == len(set(shown)):
+            break
+        shortened = [
+            text
+            if cell_len(text) <= width
+            else cut(text, width - kept, "") + "…" + text[1 - kept :]
+            for text in shown
+        ]
+    return shortened
 
 
 def percent(share: Any) -> str:

@@ -34,6 +34,7 @@ class Trial:
     error: str = ""
     command: str = ""
     config_hash: str = ""
+    examples: int = 0  # that the metrics are of; 0: not told
 
     def value(self, metric: str) -> float | None:
         """The metric, of a trial that is done: earlier numbers do not compare."""
@@ -167,6 +168,7 @@ def _trial(row: Any) -> Trial:
         if _finite(value) and key not in _NO_METRICS
     }
     seconds: Any = row.get("seconds")
+    examples: Any = metrics.get("examples") if isinstance(metrics, dict) else None
     return Trial(
         index=index if isinstance(index, int) else 0,
         name=name,
@@ -178,6 +180,7 @@ def _trial(row: Any) -> Trial:
         error=str(row.get("error") or ""),
         command=str(row.get("command") or ""),
         config_hash=str(row.get("config_hash") or ""),
+        examples=int(examples) if _finite(examples) and examples > 0 else 0,
     )
 
 

@@ -77,6 +77,19 @@ def test_attention_and_states(command, integers, tmp_path):
         )
 
 
+def test_attention_of_several_inputs_for_a_paper(command, integers, tmp_path):
+    inputs = tmp_path / "inputs.txt"
+    inputs.write_text("1 2 3\n4 5\n6\n")
+    drawn = tmp_path / "a.PDF"
+    for panels, left in (("--panels=2", 1), ("--panels=3", 0)):
+        result = command(
+            *("decode", f"--workdir={integers}", f"--from_file={inputs}"),
+            *(f"--attention={drawn}", panels),
+        )
+        assert result.code == 0 and drawn.read_bytes().startswith(b"%PDF")
+        assert ("the last has no panel; --panels=N draws N" in result.err) == left
+
+
 def test_export_and_begin_with_it(command, integers, tmp_path):
     file = tmp_path / "model.safetensors"
     assert command("export", f"--workdir={integers}", f"--out={file}").code == 0
