@@ -11,6 +11,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from s2sjax.reporting.screen import Screen
+
 # What has no shape of its own: controls, joiners, blanks, and lone surrogates.
 _SHAPELESS = ("Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp")
 
@@ -86,10 +88,9 @@ def say_missing(characters: set[str], path: Path) -> None:
         scripts.setdefault(_script(character), f"U+{ord(character):04X}")
     if scripts:
         listed = ", ".join(f"{name} ({code})" for name, code in scripts.items())
-        print(
+        Screen(sys.stderr).line(
             f"{path}: no installed font has the characters of {listed}; boxes stand "
-            f"for them until one that has is installed, e.g. of Google's Noto fonts",
-            file=sys.stderr,
+            f"for them until one that has is installed, e.g. of Google's Noto fonts"
         )
 
 
