@@ -8,10 +8,14 @@ from s2sjax import config as configs
 from s2sjax import experiment
 from s2sjax.cli import main
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import data, definition
+from s2sjax.sweeps import data, definition, scheduler
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.processes import Processes
+from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.watcher import Watcher
+from s2sjax.training import interruption
 
 FILE = """
 from s2sjax.config import base_config
@@ -94,6 +98,23 @@ def test_trials_wait_for_data_that_are_gone_and_go_on_with_them_elsewhere(
     # What is done needs no data.
     moved.unlink()
     assert main(["sweep", workdir, "--backend=batched"]) == 0
+
+
+def test_data_that_vanish_meanwhile_fail_no_trial(here, tmp_path):
+    trials, _, _ = launched(here)
+    (here / "pairs.tsv").unlink()
+    watcher, said = Watcher(), []
+    watcher.said = said.append
+    pool = Processes(2, tmp_path / "compiled")
+    with (
+        SweepDirectory(here.parent / "sweep") as sweep,
+        interruption.watch() as signals,
+    ):
+        ledger, source = Ledger(sweep), Listed(trials)
+        to = (sweep, ledger, source, pool, lambda path: ["sh", "-c", "exit 2"], signals)
+        scheduler.run(*to, watcher=watcher)
+        assert [ledger.status(trial) for trial in trials] == ["pending"] * 2
+    assert len(said) == 2 and "pairs.tsv is gone; 0000-seed=0" in min(said)
 
 
 def test_the_same_data_in_another_folder_are_the_same_trials(here):
