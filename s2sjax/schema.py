@@ -8,6 +8,7 @@ from typing import Any
 
 SIZE = 10**6  # the most of what is an axis of an array, or is unrolled
 COUNT = 2**31 - 1  # the most of what is counted: the int32 of compiled code
+LARGE = 1e38  # the most of what may be any number: its float32
 
 
 def option(
@@ -127,12 +128,12 @@ class TrainConfig:
         None, "passes over a finite training set", least=1, most=COUNT
     )
     optimizer: str = option("adam", "an optax optimiser, e.g. adam:b2=0.98")
-    learning_rate: float = option(1e-3, "peak learning rate", least=0.0, most=1e6)
+    learning_rate: float = option(1e-3, "peak learning rate", least=0.0, most=LARGE)
     schedule: str = option(
         "constant", "constant, cosine:warmup=100,final=0.0 or rsqrt:warmup=100"
     )
     clip_norm: float = option(
-        0.0, "largest gradient norm; 0: unlimited", least=0.0, most=1e6
+        0.0, "largest gradient norm; 0: unlimited", least=0.0, most=LARGE
     )
     feeding: str = option(
         "gold",

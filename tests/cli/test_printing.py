@@ -79,3 +79,42 @@ def test_commands_of_a_received_sweep_are_shown_with_codes(command, tmp_path):
     result = command("sweep", f"--config={path}", "--dry_run", "--backend=processes")
     assert not set(result.out + result.err) & STEERING
     assert r"\x1b[31m" in result.out + result.err
+
+
+LOUD = (
+    "print('read')\n"
+    "from s2sjax.config import base_config\n"
+    "def get_config():\n"
+    "    print('config')\n"
+    "    config = base_config()\n"
+    "    config.train.steps = 2\n"
+    "    config.task.name = __file__ + ':pattern'\n"
+    "    config.task.num_train = config.task.num_valid = config.task.num_test = 4\n"
+    "    config.model.units = config.model.embedding = config.task.length = 4\n"
+    "    return config\n"
+    "def sweep(config):\n"
+    "    for seed in range(2):\n"
+    "        print('sweep')\n"
+    "        yield {'seed': seed}\n"
+    "def pattern(xs):\n"
+    "    print('pattern')\n"
+    "    return xs[:1]\n"
+)
+
+
+def test_json_stays_json_whatever_user_code_prints(command, tmp_path):
+    path, workdir = tmp_path / "loud.py", f"--workdir={tmp_path / 'run'}"
+    path.write_text(LOUD)
+    config = f"--config={path}"
+    shown = command("config", "show", config, "--json")
+    assert json.loads(shown.out)["train.steps"]["value"] == 2
+    assert shown.err.split() == ["read", "config"]
+    planned = command("sweep", config, "--dry_run", "--json")
+    assert json.loads(planned.out)["trials"] == 2
+    assert {"read", "config", "sweep", "pattern"} <= set(planned.err.split())
+    trained = command("train", config, workdir)
+    assert trained.code == 0 and "pattern" in trained.err
+    assert "\npattern" not in trained.out
+    decoded = command("decode", workdir, "--json", "1", "2")
+    assert json.loads(decoded.out)["expected"] == [1]
+    assert "pattern" in decoded.err

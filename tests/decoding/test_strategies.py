@@ -110,3 +110,20 @@ def test_a_bound_holds_to_the_last_bit(kind, alpha):
         )
         assert (np.asarray(chosen.score(later, lengths, width)) <= bound).all()
         assert (np.asarray(chosen.score(live, lengths, width)) <= bound).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample:seed=2147483647,top_k=2147483647,temperature=0.000001",
+        "stochastic_beam:size=2,seed=2147483647,temperature=1e6",
+        "greedy:no_repeat=1000000",
+        "beam:size=2,coverage=1e6,alpha=10",
+        "diverse_beam:size=2,groups=2,diversity=1e6",
+    ],
+)
+def test_numbers_at_their_ends_decode(text):
+    chosen = decoding(text)
+    models = Tables(4, 5, 4, seed=0)
+    found = models.decode(chosen.strategy, no_repeat=chosen.rules.no_repeat)
+    assert found.tokens.shape[0] == 4 and not np.isnan(found.scores).any()
