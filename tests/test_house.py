@@ -14,7 +14,15 @@ PACKAGE = ROOT / "s2sjax"
 # are blind to one another.
 BASE = {
     *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "field"),
-    *("config", "experiment", "metrics", "environment", "failpoints", "json_objects"),
+    *(
+        "config",
+        "places",
+        "experiment",
+        "metrics",
+        "environment",
+        "failpoints",
+        "json_objects",
+    ),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -33,7 +41,7 @@ ALLOWED = (
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "field", "config"),
-    *("experiment", "environment", "cli", "__init__", "json_objects"),
+    *("experiment", "places", "environment", "cli", "__init__", "json_objects"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from s2sjax import config, experiment
+from s2sjax import config, experiment, places
 from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -62,7 +62,7 @@ def show(parsed: Parsed) -> int:
         printing.lines(json.dumps(described, indent=1).splitlines())
         return 0
     rows = [
-        (path, written(item["value"]), item["type"], item["doc"])
+        (path, _cell(item["value"]), item["type"], item["doc"])
         for path, item in described.items()
     ]
     _print_table(("field", "value", "type", "comment"), rows)
@@ -85,7 +85,7 @@ def diff(parsed: Parsed) -> int:
     if not differing:
         printing.line("no difference")
         return 0
-    rows = [(path, written(a), written(b)) for path, (a, b) in differing.items()]
+    rows = [(path, _cell(a), _cell(b)) for path, (a, b) in differing.items()]
     _print_table(("field", one, other), rows)
     return 0
 
@@ -96,27 +96,18 @@ def load(text: str) -> Config:
     Raises:
       UsageError: it is none of them.
     """
-    path = pathlib.Path(text)
-    if os.path.isdir(path):
-        return config.read(_of_run(text))
-    return config.read(path) if path.suffix == ".json" else experiment.load_config(text)
+    return experiment.load_config(text)
 
 
-def written(value: Any) -> str:
-    """A value as the command line takes it.
-
-    >>> written(None), written(True), written(""), written(0.5)
-    ('none', 'true', "''", '0.5')
-    """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return "''" if value == "" else str(value)
+def _cell(value: Any) -> str:
+    return config.written(value) or "''"
 
 
 def _of_run(workdir: str) -> pathlib.Path:
     path = pathlib.Path(workdir) / "config.json"
     if not os.path.isfile(path):
-        raise UsageError(f"'{workdir}' is not a run: it has no config.json")
+        what = places.not_a_run(pathlib.Path(workdir))
+        raise UsageError(f"--workdir={workdir} {what}")
     return path
 
 

@@ -140,7 +140,8 @@ def train(
       task: where the examples come from.
       observer: is told how it goes.
       signals: the first one makes the loop save and stop.
-      params: the parameters to begin with, for a run that has no checkpoint yet.
+      params: the parameters to begin with, for a run that has no checkpoint yet;
+        they are evaluated at step 0, and are the best until others are better.
       hosts: the processes that train it together; None: this one alone.
 
     Raises:
@@ -214,7 +215,9 @@ class _Loop:
         if restored is None:
             if self.run_directory.metrics.exists():
                 self.observer.said("no checkpoint is left; training begins at step 0")
-            progress = self._truncate(-1, Progress())
+            # What others have trained is evaluated as it came; a first draw is not.
+            begun = Progress(evaluated=0 if params is None else -1)
+            progress = self._truncate(-1, begun)
             state = first_state(self.config, self.model)
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
@@ -277,7 +280,7 @@ class _Loop:
         return "signal" if stop else ""
 
     def _evaluation_is_due(self, step: int, progress: Progress) -> bool:
-        due = step > 0 and step % self.config.train.eval_every == 0
+        due = step % self.config.train.eval_every == 0
         return (due or step >= self.steps) and progress.evaluated < step
 
     def _save_is_due(self, step: int, progress: Progress) -> bool:

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -23,6 +23,9 @@ DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
 TEST = "test.json"  # its evaluation on test data, once it has ended
+# Fields in which a run may change now, and which earlier versions' identities hold: a
+# run that goes on gets the identity of this one.
+EARLIER = ((), ("train.epochs",), ("train.epochs", *configs.PLACES))
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -155,10 +158,9 @@ def read_config(directory: Path) -> Config:
         config = configs.resolve(raw)
     except UsageError as error:
         raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
-    # The record called it `config_hash` once, which is the hash of every field; and
-    # once the place of the data was part of it.
+    # The record called it `config_hash` once, which is the hash of every field.
     known = record.get("identity", record.get("config_hash"))
-    if record and known not in (identity(raw), identity(raw, with_places=True)):
+    if record and known not in [identity(raw, fixed) for fixed in EARLIER]:
         raise UsageError(
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
@@ -205,10 +207,10 @@ def write_changes(path: Path, config: Config) -> None:
         atomic.write_text(path, text)
 
 
-def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
+def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
     """A hash of a config as nested dict, without the fields in which a run may change.
 
-    Nor does it hang on where the data lie, unless `with_places` asks for it.
+    Nor does it hang on where the data lie. `fixed` are fields that count all the same.
 
     >>> one = {"seed": 0, "train": {"log_every": 1}}
     >>> identity(one) == identity({"seed": 0, "train": {"log_every": 2}})
@@ -220,10 +222,10 @@ def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
     train = kept.get("train")
     for field in may_differ(train.get("schedule") if isinstance(train, dict) else ""):
         group, _, name = field.rpartition(".")
-        if isinstance(kept.get(group), dict):
+        if field not in fixed and isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
     task = kept.get("task")
-    if isinstance(task, dict) and not with_places:
+    if isinstance(task, dict) and not set(configs.PLACES) & {*fixed}:
         for field, value in task.items():
             file, colon, function = str(value).rpartition(":")
             if field == "path":
