@@ -249,7 +249,7 @@ def test_what_a_killed_launcher_left_half_done_goes(search):
     path = search(1).path / NAME
     with open(path, "a") as journal:
         journal.write('{"op_code": 4, "wor')
-    # A relative link leads nowhere, and Optuna would look for its end for ever.
+    # Of an earlier version; Optuna would wait for its end for ever.
     path.with_name(NAME + ".lock").symlink_to("sweep/search.journal")
     assert search(2).status == ["done"] * 2
     assert all(json.loads(line) for line in path.read_text().splitlines())
