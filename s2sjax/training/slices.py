@@ -9,11 +9,12 @@ each at its best step. What was padded to a size that others needed is cut off a
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
 from s2sjax import json_objects
+from s2sjax.errors import UsageError
 from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
@@ -33,6 +34,18 @@ def write(run: Path, checkpoints: Path, replica: int) -> None:
     """
     where = {"checkpoints": os.path.relpath(checkpoints, run), "replica": replica}
     atomic.write_text(run / NAME, json_objects.encode(where))
+
+
+class _Replica(TypedDict):
+    step: int
+    best_step: int
+    ended: str
+
+
+class _Kept(TypedDict):
+    """What the stacked checkpoint keeps beside its arrays."""
+
+    replicas: list[_Replica]
 
 
 class SliceReader(CheckpointReader):
@@ -65,7 +78,15 @@ class SliceReader(CheckpointReader):
           RunError: it cannot be read.
         """
         saved, found = self._load("last")
-        progress = saved.progress["replicas"][self._replica]
+        try:
+            progress = json_objects.checked(saved.progress, _Kept)["replicas"][
+                self._replica
+            ]
+        except (ValueError, IndexError):
+            raise UsageError(
+                f"{self._run / NAME} is damaged: {self.directory} has no replica "
+                f"{self._replica}"
+            ) from None
         last, best = progress["step"], progress["best_step"]
         if progress["ended"] == "failed":
             self._say(f"{self._run}: this trial has failed; its result.json says why")
@@ -87,4 +108,4 @@ class SliceReader(CheckpointReader):
         ]
         step = best if root == ("best",) else last
         params = jax.tree.unflatten(jax.tree.structure(shapes), values)
-        return Restored(step, params, progress)
+        return Restored(step, params, dict(progress))
