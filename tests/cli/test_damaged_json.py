@@ -30,6 +30,7 @@ from s2sjax.tasks import kept
 from s2sjax.training import logged, manifest, run_files, slices
 from s2sjax.training.checkpoint import CheckpointReader, Checkpoints
 from s2sjax.training.directory import agreed_config, open_for_reading
+from s2sjax.training.journal import Journal
 from s2sjax.training.progress import Progress
 
 WRONG = (None, True, 3, -3, 10**30, 0.5, float("nan"), "x", "\x1b[2J", [], [3], {})
@@ -288,8 +289,14 @@ def sweep(tmp_path_factory):
             sweep.record_launch(["sweep"], SourceCode("0", "", ""), [], "batched", 3)
         group = membership.write(path, trials[:2], 2)
         stacked = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
-        progress = Progress(evaluated=2, best=0.5, best_step=2).to_json()
-        replicas = [{"step": 4, "ended": "done", **progress}] * 2
+        progress = Progress(evaluated=2, best=0.5, best_step=2)
+        replicas = []
+        for trial in trials[:2]:
+            with Journal(sweep.of(trial) / run_files.METRICS) as journal:
+                for step in (2, 4):
+                    journal.write(step, {"kind": "valid", "exact": 0.5})
+            marked = progress.marked(journal.mark).to_json()
+            replicas.append({"step": 4, "ended": "done", **marked})
         state = {"state": {"params": stacked}, "best": {"w": stacked["w"] + 1}}
         saving = Checkpoints(group.checkpoints, metric_better="max")
         saving.save(1, state, {"replicas": replicas})
@@ -364,6 +371,18 @@ def test_the_config_of_a_trial_that_waits_is_put_back(sweep, monkeypatch):
     assert compare(folder / "config.json", answer)[1] > 500
 
 
+def test_a_lost_line_of_a_trial_among_others_is_told(sweep):
+    for place, folder in enumerate(sorted((sweep / "trials").iterdir())[:2]):
+        path, said = folder / run_files.METRICS, []
+        data = path.read_bytes()
+        assert len(logged.entries(folder, said.append)) == 2 and not said
+        path.write_bytes(data.splitlines(keepends=True)[place])
+        assert len(logged.entries(folder, said.append)) == 1
+        (line,) = said
+        assert "1 of 2 lines are damaged or missing, after line 0 (step 0)" in line
+        path.write_bytes(data)
+
+
 def test_each_row_of_a_sweep_s_table(sweep):
     path = sweep / ledger.NAME
     lines = path.read_bytes().splitlines(keepends=True)
@@ -406,3 +425,26 @@ def test_the_commands_themselves(run, command, tmp_path, name, field):
                 assert done.out == before.out
     finally:
         (run / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_training_tells_a_lost_journal_and_names_no_picture(
+    run, tmp_path, command, left
+):
+    run = shutil.copytree(run, tmp_path / "run")
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_bytes(b"".join(lines[:left]))
+    (run / "curves.png").unlink()
+    for _ in range(2):  # it is not forgotten either
+        done = command("train", f"--workdir={run}")
+        assert done.code == 0 and ("curves:" in done.out) == bool(left)
+        lost = f"{len(lines) - left} of {len(lines)} lines are damaged or missing"
+        assert f"metrics.jsonl: {lost}" in " ".join((done.out + done.err).split())
+
+
+def test_a_run_without_its_record_goes_on_with_a_line(run, tmp_path, command):
+    run = shutil.copytree(run, tmp_path / "run")
+    (run / "run.json").unlink()
+    done = command("train", f"--workdir={run}")
+    assert done.code == 0 and (run / "run.json").is_file()
+    assert "has lost its run.json, which is made anew" in done.err
