@@ -48,7 +48,7 @@ def show(parsed: Parsed) -> int:
     workdir = parsed.values.workdir
     if workdir and parsed.config:
         raise UsageError("--config and --workdir came; give one of them")
-    shown = config.read(_of_run(workdir)) if workdir else parsed.config
+    shown = _of_run(workdir) if workdir else parsed.config
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
         path: {
@@ -96,19 +96,21 @@ def load(text: str) -> Config:
     Raises:
       UsageError: it is none of them.
     """
-    return experiment.load_config(text)
+    path = pathlib.Path(text)
+    return _of_run(text) if os.path.isdir(path) else experiment.load_config(text)
 
 
 def _cell(value: Any) -> str:
     return config.written(value) or "''"
 
 
-def _of_run(workdir: str) -> pathlib.Path:
-    path = pathlib.Path(workdir) / "config.json"
-    if not os.path.isfile(path):
-        what = places.not_a_run(pathlib.Path(workdir))
-        raise UsageError(f"--workdir={workdir} {what}")
-    return path
+def _of_run(workdir: str) -> Config:
+    from s2sjax.training import run_files
+
+    path = pathlib.Path(workdir)
+    if not os.path.isfile(path / run_files.CONFIG):
+        raise UsageError(f"'{workdir}' {places.not_a_run(path)}")
+    return run_files.read_config(path)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
