@@ -14,15 +14,8 @@ PACKAGE = ROOT / "s2sjax"
 # are blind to one another.
 BASE = {
     *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "field"),
-    *(
-        "config",
-        "places",
-        "experiment",
-        "metrics",
-        "environment",
-        "failpoints",
-        "json_objects",
-    ),
+    *("config", "experiment", "metrics", "environment", "failpoints", "json_objects"),
+    *("places", "program_cache"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -41,7 +34,8 @@ ALLOWED = (
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "field", "config"),
-    *("experiment", "places", "environment", "cli", "__init__", "json_objects"),
+    *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
+    "program_cache",
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from s2sjax import __version__
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_codes(sys.stdout)
     # Libraries' warnings are not for the people who read these lines.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # A program that was half written is compiled again.
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
         printing.line(f"s2sjax {__version__}")

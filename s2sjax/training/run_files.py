@@ -15,9 +15,10 @@ from s2sjax import config as configs
 from s2sjax import json_objects
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.places import CONFIG
 from s2sjax.training import atomic
 
-CONFIG, RECORD = "config.json", "run.json"
+RECORD = "run.json"
 TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
