@@ -299,6 +299,8 @@ class _Loop:
             np.int32,
         )
         rows[:count] = chunk.rows[:count]
+        if chunk.bucket not in self.compiled:
+            self.observer.compiling(self._program(chunk.bucket))
         start = time.perf_counter()
         state, reported, param_norm = self.placement.run_steps(
             self.model,
@@ -331,6 +333,16 @@ class _Loop:
             self.observer.logged(step, values)
             progress = progress.logged().marked(journal.mark)
         return state, step, progress
+
+    def _program(self, index: int) -> str:
+        """The program that trains on a bucket, for a person who waits for it."""
+        buckets = self.task.buckets["train"]
+        return (
+            f"the step for {self.config.train.batch_size:,} sources to "
+            f"{buckets[index].source_width:,} symbols"
+            + f" (length bucket {index + 1} of {len(buckets)})"
+            * (len(buckets) > 1)
+        )
 
     def _static(self) -> Config:
         """The config as the compiled step sees it: what is traced or unused there
