@@ -135,8 +135,8 @@ class TrainConfig:
     )
     buckets: int = option(4, "length buckets of a stored training set", least=1)
     bucket_run: int = option(
-        4,
-        "batches of one length bucket in a row; more compile into fewer calls",
+        1,
+        "batches of one length bucket in a row; more take fewer calls, and learn worse",
         least=1,
     )
     precision: str = option(
