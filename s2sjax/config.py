@@ -10,14 +10,16 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import types
 import typing
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.field import Field, checked, coerced, fields, unknown_field
 from s2sjax.schema import Config, DecodeConfig, ModelConfig, TaskConfig, TrainConfig
 
@@ -35,13 +37,17 @@ __all__ = [
     "checked",
     "coerced",
     "config_hash",
+    "data_path",
     "difference",
+    "displaced",
     "fields",
     "flatten",
+    "is_user_code",
     "parse_arg",
     "read",
     "resolve",
     "unknown_field",
+    "with_data_path",
 ]
 
 FORMAT_VERSION = 1
@@ -56,9 +62,22 @@ MAY_DIFFER = (
 )
 
 
-# Fields that came after the first runs. Unset they change no hash, so that a run with
-# the same values is the same run, whichever version began it.
-ADDED = ("task.test_length",)
+# Fields that say where data of the user's lie. The same bytes elsewhere are the same
+# data: whoever compares configs compares those instead; see `data_path`.
+PLACES = ("task.name", "task.path")
+
+# Fields that came after the first runs. With their default they change no hash, so that
+# a run with the same values is the same run, whichever version began it.
+ADDED = ("task.test_length", "task.normalise", "train.valid_examples")
+
+# A field, the value of it (None: any) that leaves another one nothing to say, and that
+# other one, which is then at its default.
+_DISPLACES = (
+    ("train.steps", None, "train.epochs"),
+    ("train.epochs", None, "train.steps"),
+    ("train.feeding", "gold", "train.feeding_probability"),
+    ("model.attention", "none", "model.attention_units"),
+)
 
 
 def base_config() -> ConfigDict:
@@ -101,22 +120,45 @@ def parse_arg(arg: str | None, **spec: Any) -> Any:
 
 
 def resolve(config: ConfigDict | dict[str, Any]) -> Config:
-    """Checks every field and freezes the config.
+    """Checks every field and freezes the config; where data lie becomes absolute.
 
     Raises:
       UsageError: an unknown, missing or impossible field, by its dotted name.
     """
     flat, known = flatten(config), fields()
+    problems, values = Problems(), {}
     for path in flat:
         if path not in known:
-            raise unknown_field(path)
-    values = {
-        path: checked(field, flat.get(path, field.default))
-        for path, field in known.items()
-    }
+            with problems:
+                raise unknown_field(path)
+    for path, field in known.items():
+        with problems:
+            values[path] = checked(field, flat.get(path, field.default))
+    problems.tell()
     resolved = _build(Config, "", values)
     _check_together(resolved)
-    return resolved
+    path = data_path(resolved)
+    return with_data_path(resolved, _absolute(path)) if path else resolved
+
+
+def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
+    """The fields that a choice leaves nothing to say, each with the one that does it.
+
+    Args:
+      values: of all fields, by dotted path.
+      chosen: the fields that somebody has chosen; they are not displaced.
+
+    >>> values = flatten(base_config()) | {"train.epochs": 3, "train.steps": 20}
+    >>> displaced(values, ["train.steps"])
+    {'train.epochs': 'train.steps'}
+    """
+    found = {}
+    for by, value, path in _DISPLACES:
+        says = values[by] is not None if value is None else values[by] == value
+        is_default = values[path] == fields()[path].default
+        if by in chosen and says and path not in chosen and not is_default:
+            found[path] = by
+    return found
 
 
 def read(path: str | pathlib.Path) -> Config:
@@ -142,19 +184,46 @@ def read(path: str | pathlib.Path) -> Config:
 def canonical_json(config: Config) -> str:
     """The config as JSON with sorted keys: what a run keeps and what is hashed.
 
-    Fields that are `ADDED` are left out where they are unset.
+    Fields that are `ADDED` are left out where they have their default.
     """
     values = _nested(config)
     for path in ADDED:
         group, _, name = path.rpartition(".")
-        if values[group][name] is None:
+        if values[group][name] == fields()[path].default:
             del values[group][name]
     return json.dumps(values, sort_keys=True, indent=1)
 
 
 def config_hash(config: Config) -> str:
-    """The first 8 hex digits of the SHA-256 of the canonical JSON."""
+    """The first 8 hex digits of the SHA-256 of the canonical JSON.
+
+    Of the path to data the last part counts, so that the hash is the same on another
+    machine.
+    """
+    path = data_path(config)
+    if path:
+        config = with_data_path(config, os.path.basename(path))
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
+
+
+def data_path(config: Config) -> str:
+    """The file or folder of the user's that a task reads; empty where it needs none.
+
+    >>> data_path(Config(task=TaskConfig(name="mine.py:double")))
+    'mine.py'
+    """
+    file, _, _ = config.task.name.rpartition(":")
+    return file if file.endswith(".py") else config.task.path
+
+
+def with_data_path(config: Config, path: str) -> Config:
+    """The config of a task that reads the file or folder `path` instead of its own."""
+    file, _, function = config.task.name.rpartition(":")
+    if file.endswith(".py"):
+        task = dataclasses.replace(config.task, name=f"{path}:{function}")
+    else:
+        task = dataclasses.replace(config.task, path=path)
+    return dataclasses.replace(config, task=task)
 
 
 def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
@@ -170,10 +239,27 @@ def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
     return {path: flat[path] for path in fields() if path in flat} | flat
 
 
+def is_user_code(task_name: str) -> bool:
+    """Whether a `task.name` is a Python function of the user's own.
+
+    >>> is_user_code("pattern.py:twice"), is_user_code("copy")
+    (True, False)
+    """
+    file, _, function = task_name.rpartition(":")
+    return file.endswith(".py") and function.isidentifier()
+
+
 def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+def _absolute(path: str) -> str:
+    try:
+        return str(pathlib.Path(os.path.expanduser(path)).absolute())
+    except OSError as error:  # the current folder has been removed
+        raise UsageError(f"{path}: the current folder: {error.strerror}") from None
 
 
 def _build(cls: type, prefix: str, values: dict[str, Any]) -> Any:
@@ -224,30 +310,33 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
 
 def _check_together(config: Config) -> None:
     task, model, train = config.task, config.model, config.train
+    told = []
     if task.min_length is not None and task.min_length > task.length:
-        raise UsageError(
+        told.append(
             f"task.min_length={task.min_length} is above task.length={task.length}"
         )
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
-        raise UsageError(f"set train.steps or train.epochs; {came} came")
+        told.append(f"set train.steps or train.epochs; {came} came")
     if train.feeding == "gold" and train.feeding_probability != 1.0:
-        raise UsageError(
+        told.append(
             f"train.feeding_probability={train.feeding_probability} means nothing "
             f"with train.feeding=gold; use train.feeding=argmax or probabilities"
         )
     if model.attention == "none" and model.attention_units:
-        raise UsageError(
+        told.append(
             f"model.attention_units={model.attention_units} means nothing without "
             f"attention; use model.attention=bahdanau"
         )
     if model.bidirectional and model.bridge == "copy":
-        raise UsageError(
+        told.append(
             "model.bridge=copy needs states of one size on both sides; with "
             "model.bidirectional=true use model.bridge=dense or zero"
         )
     if task.valid_share + task.test_share >= 1:
-        raise UsageError(
+        told.append(
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    if told:
+        raise UsageError(*told)

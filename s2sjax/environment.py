@@ -8,7 +8,7 @@ of jax. Nothing happens on import: the command line, the test suite and scripts 
 
 import importlib.metadata
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from s2sjax.errors import UsageError
 
@@ -26,6 +26,7 @@ WIDE = "--xla_cpu_prefer_vector_width=512"
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 DEVICES = "--xla_force_host_platform_device_count"
+MOST_DEVICES = 4096  # that a recorded run may ask for
 
 _WHY = {
     GUARD: "jaxlib {jaxlib} {fault} without it",
@@ -80,7 +81,9 @@ def prepare(
 def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     """Adds the flags that a run recorded, so that it goes on with the same bits.
 
-    A flag that the user sets now wins, and so does the guard that this jaxlib needs.
+    Only flags that `prepare` may have set: a run may come from elsewhere, and others
+    write files or stop the process. A flag that the user sets now wins, and so does
+    the guard that this jaxlib needs.
 
     >>> environ = {}
     >>> lines = restore(environ, "--xla_gpu_deterministic_ops=true")
@@ -90,8 +93,32 @@ def restore(environ: MutableMapping[str, str], recorded: str) -> list[str]:
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     lines = _add(environ, [GUARD] if needs_guard() else [])
     unknown = () if needs_guard() else (_name(GUARD), _name(WIDE))
-    wanted = [flag for flag in recorded.split() if _name(flag) not in unknown]
+    wanted = [flag for flag in recorded.split() if _is_own(flag)]
+    wanted = [flag for flag in wanted if _name(flag) not in unknown]
     return lines + _add(environ, wanted)
+
+
+def left_out(environ: Mapping[str, str], recorded: str) -> list[str]:
+    """A line on recorded flags that `restore` leaves to the user, if there are any.
+
+    >>> print(*left_out({"XLA_FLAGS": "--xla_a=1"}, "--xla_a=1 --xla_b=1"))
+    XLA_FLAGS: the run began with --xla_b=1, which s2sjax does not restore
+    """
+    given = environ.get("XLA_FLAGS", "").split()
+    others = [f for f in recorded.split() if not _is_own(f) and f not in given]
+    listed = ascii(" ".join(others))[1:-1]
+    shown = listed if len(listed) <= 200 else f"{listed[:200]}..."
+    line = f"XLA_FLAGS: the run began with {shown}, which s2sjax does not restore"
+    return [line] if others else []
+
+
+def _is_own(flag: str) -> bool:
+    """Whether `prepare` writes such a flag."""
+    name, _, value = flag.partition("=")
+    if name == DEVICES:
+        is_short = value.isascii() and value.isdigit() and len(value) <= 4
+        return is_short and 0 < int(value) <= MOST_DEVICES
+    return flag in (GUARD, WIDE, ONE_THREAD, DETERMINISTIC)
 
 
 def needs_guard() -> bool:

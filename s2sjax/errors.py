@@ -3,13 +3,53 @@
 import difflib
 import errno
 from collections.abc import Iterable
+from types import TracebackType
 
 
 class UsageError(ValueError):
     """The request cannot be carried out as asked; nothing was started. Exit code 2.
 
-    The message is one line that names the argument, what came and what is possible.
+    A message is one line that names the argument, what came and what is possible;
+    several are what was found wrong at once.
     """
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
+
+
+class Problems:
+    """What is wrong in several places, told at once: each is tried in a `with`.
+
+    >>> problems = Problems()
+    >>> with problems:
+    ...     raise UsageError("one")
+    >>> with problems:
+    ...     raise UsageError("another")
+    >>> problems.tell()
+    Traceback (most recent call last):
+    s2sjax.errors.UsageError: one; another
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, None] = {}
+
+    def tell(self) -> None:
+        """Raises what was found, if anything was."""
+        if self._found:
+            raise UsageError(*self._found)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, UsageError):
+            self._found |= dict.fromkeys(error.args)
+        return isinstance(error, UsageError)
 
 
 class RunError(RuntimeError):

@@ -4,17 +4,17 @@
 dotted overrides edit it through ml_collections' `config_flags`, which knows the type
 of every field. The file may describe sweeps beside it: `sweep(config)`, and
 `sweep_NAME(config)` for as many more as it likes; and a space to search in,
-`search(config)`. What goes wrong in the file is told in one line. Imports no jax.
+`search(config)`. Imports no jax.
 """
 
 import ast
 import decimal
 import difflib
+import functools
 import inspect
 import os
 import pathlib
 import re
-import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,22 +22,39 @@ from typing import Any
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-from s2sjax import config
+from s2sjax import config, user_code
 from s2sjax.config import Config
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import Problems, UsageError, unknown
+from s2sjax.foreign import shown
 
 SWEEP = "sweep"  # the function that a sweep without a name is
 SEARCH = "search"
 
 
-def load_config(text: str, overrides: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    text: str,
+    overrides: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Config:
     """The config of `FILE[:variant]` with `overrides` by dotted field, all as text.
 
+    What is overridden wins: a field of the file that it leaves nothing to say, such as
+    `train.epochs` beside `train.steps`, goes back to its default.
+
+    Args:
+      text: what `--config` names.
+      overrides: texts by dotted field.
+      say: takes one line for a person.
+
     Raises:
-      UsageError: no such file, a file that fails, an impossible field or value.
+      UsageError: no such file, a file that fails, impossible fields or values.
     """
-    edited = load(text)
-    override(edited, overrides or {})
+    edited, given = load(text), overrides or {}
+    override(edited, given)
+    values = config.flatten(edited)
+    for name, by in config.displaced(values, given).items():
+        _assign(edited, name, config.fields()[name].default)
+        say(f"--config.{by}={given[by]} wins over {name}={values[name]} of {text}")
     return config.resolve(edited)
 
 
@@ -71,22 +88,8 @@ def load(text: str) -> ConfigDict:
       UsageError: no such file, or whatever is wrong in it, as `FILE:LINE: what`.
     """
     path, variant = locate(text)
-    returned = _get_config(path, _execute(path), variant)
-    if not isinstance(returned, ConfigDict):
-        raise UsageError(
-            f"{path}: get_config returned {type(returned).__name__}, not a ConfigDict; "
-            "edit and return s2sjax.config.base_config()"
-        )
-    try:
-        values = config.flatten(returned)
-    except ValueError as error:  # a required placeholder that is not set
-        raise UsageError(f"{path}: {_first_line(error)}") from None
-    edited, known = config.base_config(), config.fields()
-    for name, value in values.items():
-        if name not in known:
-            raise UsageError(f"{path}: {config.unknown_field(name)}")
-        _assign(edited, name, config.coerced(known[name], value), f"{path}: ")
-    return edited
+    module = _execute(path)
+    return user_code.call(str(path), lambda: _edited(_get_config(module, variant)))
 
 
 def sweeps(
@@ -115,8 +118,9 @@ def sweeps(
     for name in names or [SWEEP]:
         if name not in functions:
             raise unknown(f"sweep of {path}", name, functions)
-        yielded = _called(path, functions[name], base)
-        found[name] = _trials(path, functions[name].__name__, yielded)
+        found[name] = user_code.call(
+            str(path), functools.partial(_trials, functions[name], base)
+        )
     return found
 
 
@@ -128,24 +132,21 @@ def search(text: str, base: Config) -> dict[str, Any]:
     """
     path, _ = locate(text)
     function = vars(_execute(path)).get(SEARCH)
-    if not inspect.isfunction(function):
+    if type(function) is not types.FunctionType:
         raise UsageError(f"{path} has no search; write a function search(config)")
-    space = _called(path, function, base)
-    if not isinstance(space, dict) or not space:
-        raise UsageError(
-            f"{path}: search returns {space!r}, not a dict such as "
-            '{"train.learning_rate": log_uniform(1e-4, 1e-1)}'
-        )
-    return space
+    return user_code.call(str(path), functools.partial(_space, function, base))
 
 
 def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
     """Sets fields from the text of the command line; `none` unsets an optional one.
 
     Raises:
-      UsageError: an unknown field, a whole group, or a value of another type.
+      UsageError: unknown fields, whole groups, or values that a field does not take.
     """
-    given = {name: _typed_text(name, text) for name, text in overrides.items()}
+    problems, given = Problems(), {}
+    for name, text in overrides.items():
+        with problems:
+            given[name] = _typed_text(name, text)
     arguments = [
         f"--config.{name}={text}" for name, text in given.items() if text is not None
     ]
@@ -155,14 +156,18 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
         "config", edited, flag_values=values, lock_config=True, sys_argv=arguments
     )
     for argument in arguments:
-        try:
-            values(["s2sjax", argument])
-        except absl_flags.Error:
-            name, _, text = argument.removeprefix("--config.").partition("=")
-            raise _impossible(config.fields()[name], text) from None
+        name, _, text = argument.removeprefix("--config.").partition("=")
+        field = config.fields()[name]
+        with problems:
+            try:
+                values(["s2sjax", argument])
+            except absl_flags.Error:
+                raise _impossible(field, text) from None
+            config.checked(field, config.flatten(edited)[name])
     for name in given:
         if given[name] is None:
-            _assign(edited, name, None, "")
+            _assign(edited, name, None)
+    problems.tell()
 
 
 def check_field(name: str) -> config.Field:
@@ -205,7 +210,7 @@ def whole_number(text: str) -> str:
     >>> whole_number("1e3"), whole_number("9007199254740993"), whole_number("0.5")
     ('1000', '9007199254740993', '0.5')
     """
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", text):
+    if re.fullmatch(r"[+-]?\d{1,20}(\.\d{0,20})?([eE][+-]?\d{1,2})?", text):
         number = decimal.Decimal(text)
         if number == number.to_integral_value():
             return str(int(number))
@@ -223,42 +228,52 @@ def _impossible(field: config.Field, text: str) -> UsageError:
     return UsageError(f"--config.{field.path}={text} is not {field.possible}")
 
 
-def _assign(edited: ConfigDict, name: str, value: Any, where: str) -> None:
+def _assign(edited: ConfigDict, name: str, value: Any) -> None:
     field = config.fields()[name]
     parent, _, last = name.rpartition(".")
     try:
         (edited[parent] if parent else edited)[last] = value
     except (TypeError, ValueError, KeyError):
-        raise UsageError(f"{where}{name}={value!r} is not {field.possible}") from None
+        raise UsageError(f"{name}={shown(value)} is not {field.possible}") from None
 
 
 def _execute(path: pathlib.Path) -> types.ModuleType:
-    module = types.ModuleType(path.stem)
-    module.__file__ = str(path)
     try:
         source = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise _told(path, error) from None
-    return module
+    return user_code.execute(source, str(path), path.stem)
 
 
-def _get_config(
-    path: pathlib.Path, module: types.ModuleType, variant: str | None
-) -> Any:
+def _get_config(module: types.ModuleType, variant: str | None) -> Any:
     function = getattr(module, "get_config", None)
     if not callable(function):
-        raise UsageError(f"{path} has no function get_config(arg)")
-    takes = len(inspect.signature(function).parameters)
-    if takes == 0 and variant is not None:
-        raise UsageError(f"{path} has no variants, but ':{variant}' came")
+        raise UsageError("the file has no function get_config(arg)")
     try:
-        return function(*[variant][:takes])
-    except (Exception, SystemExit) as error:
-        raise _told(path, error) from None
+        takes = len(inspect.signature(function).parameters)
+    except ValueError:  # a class of Python's own has none
+        takes = 0
+    if takes == 0 and variant is not None:
+        raise UsageError(f"the file has no variants, but ':{variant}' came")
+    return function(*[variant][:takes])
+
+
+def _edited(returned: Any) -> ConfigDict:
+    """What `get_config` returned, in a config of our own."""
+    if not isinstance(returned, ConfigDict):
+        raise UsageError(
+            f"get_config returned {type(returned).__name__}, not a ConfigDict; "
+            "edit and return s2sjax.config.base_config()"
+        )
+    edited, known = config.base_config(), config.fields()
+    for name, value in config.flatten(returned).items():
+        if name not in known:
+            raise config.unknown_field(name)
+        value = config.coerced(known[name], value)
+        if type(value) is int and abs(value) >= 2**63:  # not all can be written down
+            config.checked(known[name], value)
+        _assign(edited, name, value)
+    return edited
 
 
 def _sweep_functions(
@@ -267,7 +282,7 @@ def _sweep_functions(
     """The sweeps of a file by name; an imported function is none."""
     found = {}
     for name, function in vars(module).items():
-        own = inspect.isfunction(function) and (
+        own = type(function) is types.FunctionType and (
             function.__code__.co_filename == str(path)
         )
         if own and (name == SWEEP or name.startswith(f"{SWEEP}_")):
@@ -275,43 +290,35 @@ def _sweep_functions(
     return found
 
 
-def _called(path: pathlib.Path, function: Callable[[Config], Any], base: Config) -> Any:
-    """What a function of the file returns, a generator as a list."""
-    try:
-        returned = function(base)
-        return list(returned) if inspect.isgenerator(returned) else returned
-    except (Exception, SystemExit) as error:
-        raise _told(path, error) from None
-
-
-def _trials(path: pathlib.Path, name: str, yielded: Any) -> list[dict[str, Any]]:
+def _trials(function: Callable[[Config], Any], base: Config) -> list[dict[str, Any]]:
+    """What a sweep returns, or yields, as plain data."""
+    name, yielded = function.__name__, function(base)
     if not isinstance(yielded, Iterable) or isinstance(yielded, Mapping):
-        raise UsageError(f"{path}: {name} returns {yielded!r}, not a list of trials")
-    trials = list(yielded)
-    for number, trial in enumerate(trials):
+        raise UsageError(f"{name} returns {shown(yielded)}, not a list of trials")
+    trials = []
+    for number, trial in enumerate(yielded):
         if not isinstance(trial, dict):
             raise UsageError(
-                f"{path}: {name} yields {trial!r} as trial {number}, not a dict such "
+                f"{name} yields {shown(trial)} as trial {number}, not a dict such "
                 'as {"task.length": 8, "seed": 1}'
             )
+        trials.append({str(field): _plain(value) for field, value in trial.items()})
     return trials
 
 
-def _told(path: pathlib.Path, error: BaseException) -> UsageError:
-    """What went wrong in the file, as one line: FILE:LINE: exception."""
-    if isinstance(error, UsageError):
-        return UsageError(f"{path}: {error}")
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return UsageError(f"{path}:{error.lineno}: {_kind(error)}: {error.msg}")
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    where = f"{path}:{lines[-1]}" if lines else str(path)
-    return UsageError(f"{where}: {_kind(error)}: {_first_line(error)}")
+def _plain(value: Any) -> Any:
+    """A number of numpy's, or of a class derived from one, as a plain number."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, int | float) and type(value) is not bool:
+        return float(value) if isinstance(value, float) else int(value)
+    return value
 
 
-def _kind(error: BaseException) -> str:
-    return type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().strip('"').splitlines() or [""])[0]
+def _space(function: Callable[[Config], Any], base: Config) -> dict[str, Any]:
+    returned = function(base)
+    if not isinstance(returned, dict) or not returned:
+        raise UsageError(
+            f"search returns {shown(returned)}, not a dict such as "
+            '{"train.learning_rate": log_uniform(1e-4, 1e-1)}'
+        )
+    return {str(field): distribution for field, distribution in returned.items()}

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from s2sjax.errors import UsageError, unknown
+from s2sjax.foreign import shown
 from s2sjax.schema import Config
 
-_LARGEST = 2**31 - 1  # the int32 of compiled code
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -36,16 +36,15 @@ class Field:
         """What the field takes, in words.
 
         >>> fields()["model.units"].possible
-        'a whole number of at least 1'
+        'a whole number from 1 to 1000000'
         """
         kind = _KINDS[self.type]
         least, most = self.metadata["least"], self.metadata["most"]
         if self.metadata["choices"]:
-            return "one of " + ", ".join(self.metadata["choices"])
-        if least is not None and most is not None:
+            none = ("none",) if self.optional else ()
+            return "one of " + ", ".join((*self.metadata["choices"], *none))
+        if least is not None:
             kind = f"{kind} from {least} to {most}"
-        elif least is not None:
-            kind = f"{kind} of at least {least}"
         return f"{kind}, or none" if self.optional else kind
 
 
@@ -64,7 +63,10 @@ def coerced(field: Field, value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if field.type is float and isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     if field.type is int and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -82,19 +84,14 @@ def checked(field: Field, value: Any) -> Any:
         raise UsageError(f"{field.path} is not set; it takes {field.possible}")
     value = coerced(field, value)
     if type(value) is not field.type:
-        raise UsageError(f"{field.path}={value!r} is not {field.possible}")
+        raise UsageError(f"{field.path}={shown(value)} is not {field.possible}")
     least, most = field.metadata["least"], field.metadata["most"]
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise unknown(field.path, str(value), choices)
-    if (
-        (isinstance(value, float) and not math.isfinite(value))
-        or (least is not None and value < least)
-        or (most is not None and value > most)
-    ):
-        raise UsageError(f"{field.path}={value} is not {field.possible}")
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise UsageError(f"{field.path}={value} is beyond {_LARGEST}")
+    # Written so that NaN, which is in no order, is refused.
+    if least is not None and not least <= value <= most:
+        raise UsageError(f"{field.path}={shown(value)} is not {field.possible}")
     return value
 
 

@@ -6,6 +6,7 @@ wrote by itself with the reference. Teacher-forced ones (`nll`,
 a short output cannot raise a score.
 """
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -46,32 +47,89 @@ def _edit_distance(source: Array, n: Array, target: Array, m: Array) -> Array:
     return last[m]
 
 
-class Outcomes(NamedTuple):
-    """What became of N examples; arrays of numpy."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N sequences, one after another: a long one does not make the others longer.
 
-    output: np.ndarray  # [N, U] int32, free-running, EOS and PAD after the symbols
-    output_lengths: np.ndarray  # [N] int32, symbols without EOS
+    >>> rows = Rows.of(np.array([[4, 5, 2], [6, 2, 0]]), np.array([2, 1]))
+    >>> rows.tokens.tolist(), rows.tolist()
+    ([4, 5, 6], [[4, 5], [6]])
+    """
+
+    tokens: np.ndarray  # [sum of lengths] int32
+    lengths: np.ndarray  # [N] int32
+
+    @staticmethod
+    def of(padded: np.ndarray, lengths: np.ndarray) -> "Rows":
+        """From an array [N, W] whose rows go on with something else."""
+        return Rows(padded[np.arange(padded.shape[1]) < lengths[:, None]], lengths)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each sequence begins, [N]."""
+        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+
+    def tolist(self) -> list[list[int]]:
+        """The sequences as lists."""
+        parts = np.split(self.tokens, self.starts[1:]) if len(self.lengths) else []
+        return [part.tolist() for part in parts]
+
+
+class Outcomes(NamedTuple):
+    """What became of N examples; arrays of numpy. `of` makes one of padded arrays."""
+
+    output: Rows  # symbols without EOS, free-running
     truncated: np.ndarray  # [N] bool
-    target: np.ndarray  # [N, T] int32
-    target_lengths: np.ndarray  # [N] int32, symbols without EOS
+    target: Rows  # symbols without EOS
     edits: np.ndarray  # [N] int32, edit distance between the symbols
     scores: np.ndarray  # [N] float32, of the hypotheses
     nll: np.ndarray  # [N] float32, nats, teacher-forced, EOS included
     forced_correct: np.ndarray  # [N] int32, tokens right when forced, EOS included
 
+    @classmethod
+    def of(
+        cls,
+        output: np.ndarray,
+        output_lengths: np.ndarray,
+        truncated: np.ndarray,
+        target: np.ndarray,
+        target_lengths: np.ndarray,
+        *numbers: np.ndarray,
+    ) -> "Outcomes":
+        """Outcomes of outputs [N, U] and targets [N, T] of such lengths without EOS.
+
+        `numbers` are the others, in their order.
+        """
+        return cls(
+            Rows.of(output, output_lengths),
+            truncated,
+            Rows.of(target, target_lengths),
+            *numbers,
+        )
+
+    @property
+    def output_lengths(self) -> np.ndarray:
+        """Symbols without EOS, [N]."""
+        return self.output.lengths
+
+    @property
+    def target_lengths(self) -> np.ndarray:
+        """Symbols without EOS, [N]."""
+        return self.target.lengths
+
 
 def concatenate(parts: list[Outcomes]) -> Outcomes:
-    """Joins outcomes of different widths."""
+    """Joins outcomes."""
 
-    def join(name: str) -> np.ndarray:
-        arrays = [getattr(part, name) for part in parts]
-        if arrays[0].ndim == 1:
-            return np.concatenate(arrays)
-        width = max(a.shape[1] for a in arrays)
-        padded = [np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in arrays]
-        return np.concatenate(padded)
+    def join(columns: tuple[Any, ...]) -> Any:
+        if isinstance(columns[0], Rows):
+            return Rows(
+                np.concatenate([rows.tokens for rows in columns]),
+                np.concatenate([rows.lengths for rows in columns]),
+            )
+        return np.concatenate(columns)
 
-    return Outcomes(*(join(name) for name in Outcomes._fields))
+    return Outcomes(*map(join, zip(*parts, strict=True)))
 
 
 def is_exact(outcomes: Outcomes) -> np.ndarray:
@@ -79,18 +137,27 @@ def is_exact(outcomes: Outcomes) -> np.ndarray:
     return (outcomes.edits == 0) & ~outcomes.truncated
 
 
-def correct_positions(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
-    """Which target positions hold the right symbol, and which are real, [N, T].
+def written(outcomes: Outcomes) -> np.ndarray:
+    """What stands in each output at each position of its target, EOS past its end.
+
+    Shapes: -> [sum of target lengths], like `outcomes.target.tokens`.
+    """
+    output, target = outcomes.output, outcomes.target
+    positions = np.arange(len(target.tokens)) - np.repeat(target.starts, target.lengths)
+    within = positions < np.repeat(output.lengths, target.lengths)
+    places = np.repeat(output.starts, target.lengths) + positions
+    came = np.full_like(target.tokens, EOS)
+    came[within] = output.tokens[places[within]]
+    return came
+
+
+def correct_positions(outcomes: Outcomes) -> np.ndarray:
+    """Which target positions hold the right symbol, bool, like `target.tokens`.
 
     An unknown symbol in a reference is never right: nobody knows what it was.
     """
-    target = outcomes.target
-    real = np.arange(target.shape[1])[None] < outcomes.target_lengths[:, None]
-    output = np.full_like(target, -1)
-    width = min(target.shape[1], outcomes.output.shape[1])
-    output[:, :width] = outcomes.output[:, :width]
-    written = np.arange(target.shape[1])[None] < outcomes.output_lengths[:, None]
-    return (output == target) & (target != UNK) & real & written, real
+    wanted = outcomes.target.tokens
+    return (written(outcomes) == wanted) & (wanted != UNK)
 
 
 def summary(outcomes: Outcomes) -> dict[str, Any]:
@@ -102,7 +169,7 @@ def summary(outcomes: Outcomes) -> dict[str, Any]:
     are teacher-forced, over reference tokens with EOS.
     """
     examples = len(outcomes.edits)
-    correct, _ = correct_positions(outcomes)
+    correct = correct_positions(outcomes)
     symbols = max(int(outcomes.target_lengths.sum()), 1)
     tokens = max(int(outcomes.target_lengths.sum()) + examples, 1)
     return {
@@ -130,10 +197,10 @@ def by_length(outcomes: Outcomes) -> dict[str, dict[str, float]]:
 
 def by_symbol(outcomes: Outcomes) -> dict[int, dict[str, float]]:
     """Count and free-running accuracy of each reference symbol, by token id."""
-    correct, real = correct_positions(outcomes)
-    size = int(outcomes.target.max(initial=0)) + 1
-    counts = np.bincount(outcomes.target[real], minlength=size)
-    right = np.bincount(outcomes.target[correct], minlength=size)
+    wanted = outcomes.target.tokens
+    size = int(wanted.max(initial=0)) + 1
+    counts = np.bincount(wanted, minlength=size)
+    right = np.bincount(wanted[correct_positions(outcomes)], minlength=size)
     return {
         int(token): {
             "count": int(counts[token]),
@@ -150,16 +217,11 @@ def confusion(outcomes: Outcomes) -> dict[int, dict[int, int]]:
     Token id -> written token id -> count. A position past the output's end counts as
     EOS.
     """
-    _, real = correct_positions(outcomes)
-    width = outcomes.target.shape[1]
-    output = np.full_like(outcomes.target, EOS)
-    shared = min(width, outcomes.output.shape[1])
-    output[:, :shared] = outcomes.output[:, :shared]
-    written = np.arange(width)[None] < outcomes.output_lengths[:, None]
-    output = np.where(written, output, EOS)
     table: dict[int, dict[int, int]] = {}
     pairs, counts = np.unique(
-        np.stack([outcomes.target[real], output[real]]), axis=1, return_counts=True
+        np.stack([outcomes.target.tokens, written(outcomes)]),
+        axis=1,
+        return_counts=True,
     )
     for (token, came), count in zip(pairs.T, counts, strict=True):
         table.setdefault(int(token), {})[int(came)] = int(count)

@@ -8,12 +8,15 @@ accepted too.
 import inspect
 import math
 import re
+import typing
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from s2sjax.errors import UsageError, unknown
 
+LARGEST = 2**31 - 1  # the int32 of compiled code
+_LARGEST_FLOAT = 3.4e38  # its float32
 _FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::(.*)|\((.*)\)\s*)?", re.DOTALL)
 
 
@@ -80,7 +83,8 @@ def call(
 
     Only parameters with a number, boolean or string as default (or None, or nothing)
     can be given; `positional` fills the first ones. `also` names arguments that the
-    caller takes itself, for the hint at the nearest name.
+    caller takes itself, for the hint at the nearest name. Numbers fit what is compiled:
+    an int32 or a float32.
 
     Raises:
       UsageError: an unknown name or argument (with the nearest one), a missing one,
@@ -106,34 +110,60 @@ def call(
             raise unknown(
                 f"argument of {kind} '{parsed.name}'", key, {*accepted, *also}
             )
-        given[key] = _like(accepted[key].default, value, f"{kind} '{text}': {key}")
+        given[key] = _like(_kind(accepted[key]), value, f"{kind} '{text}': {key}")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in given:
             raise UsageError(f"{kind} '{text}' needs the argument '{name}'")
     try:
         return function(*positional, **given)
-    except UsageError as error:
+    except (ValueError, ArithmeticError) as error:  # ours, or what a library says
         raise UsageError(f"{kind} '{text}': {error}") from None
 
 
-def _like(default: Any, value: Any, what: str) -> Any:
-    """`value` in the type of `default`, where that loses nothing."""
+def between(name: str, value: float, least: float, most: float) -> None:
+    """Checks a number that an argument gave.
+
+    Raises:
+      UsageError: it is smaller than the least, larger than the most, or not a number.
+
+    >>> between("size", 0, 1, 10)
+    Traceback (most recent call last):
+    s2sjax.errors.UsageError: size=0 is not a number from 1 to 10
+    """
+    if not least <= value <= most:
+        raise UsageError(f"{name}={value} is not a number from {least} to {most}")
+
+
+def _kind(parameter: inspect.Parameter) -> type | None:
+    """What a parameter takes: the one type of its annotation, or that of its default;
+    None where neither says it.
+    """
+    annotated = typing.get_args(parameter.annotation) or (parameter.annotation,)
+    kinds = [kind for kind in annotated if kind is not type(None)]
+    if len(kinds) == 1 and kinds[0] in (bool, int, float, str):
+        return typing.cast(type, kinds[0])
+    found = type(parameter.default)
+    return found if found in (bool, int, float, str) else None
+
+
+def _like(kind: type | None, value: Any, what: str) -> Any:
+    """`value` as this kind, where that loses nothing."""
+    if kind is str:
+        return _written(value)
+    if kind is bool and not isinstance(value, bool):
+        raise UsageError(f"{what}={value} is not true or false")
+    if isinstance(value, bool | str):
+        if kind in (int, float):
+            raise UsageError(f"{what}={_written(value)} is not a number")
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{what}={value} is not a finite number")
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UsageError(f"{what}={value} is not true or false")
-    elif isinstance(default, int | float):
-        if isinstance(value, bool | str):
-            raise UsageError(f"{what}={_written(value)} is not a number")
-        if isinstance(default, float):
-            return float(value)
-        if value != int(value):
-            raise UsageError(f"{what}={value} is not a whole number")
-        return int(value)
-    elif isinstance(default, str):
-        return _written(value)
-    return value
+    most = _LARGEST_FLOAT if (kind or type(value)) is float else LARGEST
+    if abs(value) > most:
+        raise UsageError(f"{what}={value} is beyond {most}")
+    if kind is int and value != int(value):
+        raise UsageError(f"{what}={value} is not a whole number")
+    return value if kind is None else kind(value)
 
 
 def _value(text: str) -> bool | int | float | str:

@@ -110,6 +110,41 @@ def test_restore_forgets_a_guard_that_this_jaxlib_may_not_know(right_jaxlib):
     assert environ["XLA_FLAGS"] == environment.ONE_THREAD
 
 
+OTHERS = [
+    "--xla_dump_to=/tmp/dumped",
+    "--xla_no_such_flag=1",
+    "--xla_cpu_multi_thread_eigen=yes",
+    f"{GUARD_NAME}=dot",
+    f"{environment.DEVICES}=",
+    f"{environment.DEVICES}=-1",
+    f"{environment.DEVICES}=0",
+    f"{environment.DEVICES}=\u0663",
+    f"{environment.DEVICES}={'9' * 5000}",
+    "flags.txt",
+    "\x1b[2J",
+    "x" * 5000,
+    f"{environment.DEVICES}={'0' * 5000}1",
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_restore_sets_no_flag_that_s2sjax_does_not_write(right_jaxlib, other):
+    environ = {}
+    own = f"{environment.ONE_THREAD} {environment.DEVICES}=2"
+    recorded = f"{other} {own} {other}"
+    (said,) = environment.left_out(environ, recorded)
+    environment.restore(environ, recorded)
+    assert environ["XLA_FLAGS"] == own
+    assert said.isprintable() and len(said) < 400
+
+
+def test_nothing_is_said_of_a_flag_that_the_user_sets_too(right_jaxlib):
+    environ = {"XLA_FLAGS": "--xla_mine=1"}
+    assert environment.left_out(environ, "--xla_mine=1") == []
+    assert environment.restore(environ, "--xla_mine=1") == []
+    assert environ["XLA_FLAGS"] == "--xla_mine=1"
+
+
 @pytest.mark.parametrize("wrong", [{"threads": 2}, {"devices": -1}])
 def test_impossible_numbers(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):

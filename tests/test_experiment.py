@@ -1,5 +1,7 @@
 """Experiment files: found, executed, overridden; what is wrong is one line."""
 
+import os
+
 import pytest
 
 from s2sjax import config, experiment
@@ -67,13 +69,16 @@ def test_nothing_is_left_beside_the_file_or_in_the_interpreter(good, tmp_path):
         ("task.min_length", "3", 3),
         ("task.min_length", "none", None),
         ("task.min_length", "None", None),
+        ("task.normalise", "nfkc", "nfkc"),
+        ("task.normalise", "none", None),
         ("decode.strategy", "beam:size=10,alpha=1.0", "beam:size=10,alpha=1.0"),
         ("decode.strategy", "beam(size=10, alpha=1.0)", "beam(size=10, alpha=1.0)"),
         ("train.optimizer", "adam:b1=0.9,b2=0.98", "adam:b1=0.9,b2=0.98"),
-        ("task.name", "a:b/my_patterns.py:interleave", "a:b/my_patterns.py:interleave"),
+        ("task.name", "/a:b/mine.py:interleave", "/a:b/mine.py:interleave"),
+        ("task.name", "a:b/mine.py:double", os.path.abspath("a:b/mine.py") + ":double"),
         ("task.path", "", ""),
-        ("task.path", "none", "none"),
-        ("task.path", "--x=1 'y", "--x=1 'y"),
+        ("task.path", "none", os.path.abspath("none")),
+        ("task.path", "/--x=1 'y", "/--x=1 'y"),
         ("model.attention", "none", "none"),
     ],
 )
@@ -97,10 +102,10 @@ def test_overrides_reach_the_config_unharmed(good, field, text, value):
         ("model.units", "3,4", "model.units=3,4 is not a whole number"),
         ("model.units", "[3]", "model.units=[3] is not"),
         ("model.units", "1.5", "model.units=1.5 is not a whole number"),
-        ("model.units", "0", "model.units=0 is not a whole number of at least 1"),
+        ("model.units", "0", "model.units=0 is not a whole number from 1"),
         ("seed", "2147483648", "seed=2147483648 is not a whole number from 0"),
-        ("train.steps", "1e10", "train.steps=10000000000 is beyond"),
-        ("task.first_symbol", "-3000000000", "is beyond"),
+        ("train.steps", "1e10", "train.steps=10000000000 is not a whole number from 1"),
+        ("task.first_symbol", "-3000000000", "from -1000000000 to"),
         ("model.units", "-8", "model.units=-8"),
         ("model.units", "", "model.units= is not"),
         ("model.units", "none", "model.units=none is not a whole number"),
@@ -155,6 +160,41 @@ def test_impossible_overrides_are_one_line(good, field, text, told):
             "    return ConfigDict({'model': {'units': [3]}})\n",
             "model.units=[3]",
         ),
+        ("get_config = dict\n", "bad.py: get_config returned dict, not a ConfigDict"),
+        ("get_config = print\n", "bad.py: get_config returned NoneType"),
+        ("def get_config(a, b): pass\n", "bad.py: TypeError"),
+        ("raise GeneratorExit\n", "bad.py:1: GeneratorExit"),
+        ("class E(BaseException): pass\nraise E('a b')\n", "bad.py:2: E: a b"),
+        (
+            "class E(Exception):\n    def __str__(self): raise ValueError\nraise E\n",
+            "bad.py:3: E",
+        ),
+        (
+            "from ml_collections import ConfigDict\n"
+            "class Mine:\n"
+            "    def __repr__(self): raise SystemExit\n"
+            "def get_config():\n"
+            "    return ConfigDict({'model': {'units': Mine()}})\n",
+            "bad.py:3: SystemExit",
+        ),
+        (
+            "from s2sjax.config import base_config\n"
+            "class Mine(float):\n"
+            "    def __float__(self): raise RuntimeError('mine')\n"
+            "def get_config():\n"
+            "    config = base_config()\n"
+            "    config.train.learning_rate = Mine(3)\n"
+            "    return config\n",
+            "bad.py:3: RuntimeError: mine",
+        ),
+        (
+            "from s2sjax.config import base_config\n"
+            "def get_config():\n"
+            "    config = base_config()\n"
+            "    config.train.steps = 10 ** 5000\n"
+            "    return config\n",
+            "train.steps=an int of about 5000 digits is not a whole number",
+        ),
         ("\0", "bad.py"),
         ("# \xff\n", "bad.py"),
     ],
@@ -197,3 +237,148 @@ def test_a_partial_config_is_filled_with_defaults(tmp_path):
     resolved = experiment.load_config(str(path), {"task.min_length": "4"})
     assert resolved.train.steps == 100 and resolved.task.min_length == 4
     assert resolved.model == config.ModelConfig()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("yield {'seed': 1}\n    1 / 0", "bad.py:3: ZeroDivisionError: division"),
+        ("return ({'seed': 1 // s} for s in (1, 0))", "bad.py:2: ZeroDivisionError"),
+        ("return map(lambda s: {'seed': 1 // s}, (1, 0))", "bad.py:2: ZeroDiv"),
+        ("raise GeneratorExit", "bad.py:2: GeneratorExit"),
+        ("return 3", "bad.py: sweep returns 3, not a list of trials"),
+        (
+            "return [Mine()]",
+            "bad.py: sweep yields an object of the type Mine as trial 0",
+        ),
+        ("return [{'seed': Mine()}]", "bad.py:6: OSError: mine"),
+        ("return Hostile()", "bad.py:9: RuntimeError: hostile"),
+    ],
+)
+def test_what_goes_wrong_in_a_sweep_is_one_line(tmp_path, body, told):
+    path = tmp_path / "bad.py"
+    path.write_text(
+        f"def sweep(config):\n    {body}\n"
+        + "\n" * (3 - len(body.splitlines()) - 1)
+        + "class Mine:\n    def __repr__(self): raise GeneratorExit\n"
+        "    def item(self): raise OSError('mine')\n"
+        "class Hostile(list):\n    def __len__(self): return 1\n"
+        "    def __iter__(self): raise RuntimeError('hostile')\n"
+    )
+    with pytest.raises(UsageError) as refused:
+        experiment.sweeps(str(path), [], config.Config())
+    message = str(refused.value).replace(f"{tmp_path}/", "")
+    assert told in message and "\n" not in message
+
+
+def test_numbers_of_a_sweep_become_plain(tmp_path):
+    path = tmp_path / "sweep.py"
+    path.write_text(
+        "import enum, numpy\n"
+        "class Size(enum.IntEnum):\n    SMALL = 3\n"
+        "def sweep(config):\n"
+        "    return [{'model.units': Size.SMALL, 'train.learning_rate':"
+        " numpy.float32(0.5), 'seed': numpy.int64(7), 'train.deterministic': True}]\n"
+    )
+    (trial,) = experiment.sweeps(str(path), [], config.Config())["sweep"]
+    assert [(type(v), v) for v in trial.values()] == [
+        (int, 3),
+        (float, 0.5),
+        (int, 7),
+        (bool, True),
+    ]
+
+
+def test_what_a_file_prints_goes_to_standard_error(good, tmp_path, capsys):
+    path = tmp_path / "loud.py"
+    path.write_text(
+        f"print('read')\n{GOOD}    print('never')\n"
+        "def sweep(config):\n    print('sweeping')\n    yield {'seed': 1}\n"
+        "def search(config):\n    print('searching')\n    return {'seed': 1}\n"
+    )
+    base = experiment.load_config(str(path))
+    experiment.sweeps(str(path), [], base)
+    experiment.search(str(path), base)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(word in err for word in ("read", "sweeping", "searching"))
+
+
+CHOICES = """
+from s2sjax.config import base_config
+
+def get_config():
+    config = base_config()
+    config.train.epochs = 3
+    config.train.feeding = "argmax"
+    config.train.feeding_probability = 0.5
+    config.model.attention = "bahdanau"
+    config.model.attention_units = 9
+    return config
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "displaced"),
+    [
+        ("train.steps", "20", {"train.epochs": (3, None)}),
+        ("train.feeding", "gold", {"train.feeding_probability": (0.5, 1.0)}),
+        ("model.attention", "none", {"model.attention_units": (9, 0)}),
+        ("train.epochs", "4", {}),
+        ("train.feeding", "probabilities", {}),
+    ],
+)
+def test_what_is_overridden_wins_over_the_file(tmp_path, field, text, displaced):
+    path = tmp_path / "choices.py"
+    path.write_text(CHOICES)
+    said = []
+    plain = experiment.load_config(str(path))
+    resolved = experiment.load_config(str(path), {field: text}, said.append)
+    differing = config.difference(plain, resolved)
+    assert differing.pop(field)[1] == config.flatten(resolved)[field]
+    assert differing == displaced
+    assert said == [
+        f"--config.{field}={text} wins over {name}={was} of {path}"
+        for name, (was, _) in displaced.items()
+    ]
+
+
+def test_steps_win_over_epochs_and_epochs_over_steps(good):
+    said = []
+    resolved = experiment.load_config(good, {"train.epochs": "2"}, said.append)
+    assert (resolved.train.steps, resolved.train.epochs) == (None, 2)
+    assert said == [f"--config.train.epochs=2 wins over train.steps=100 of {good}"]
+
+
+def test_two_choices_that_exclude_one_another_are_refused(good):
+    both = {"train.steps": "2", "train.epochs": "2"}
+    assert "both came" in refused(good, both)
+    both = {"train.feeding": "gold", "train.feeding_probability": "0.5"}
+    assert "means nothing" in refused(good, both)
+    assert "neither came" in refused(good, {"train.steps": "none"})
+
+
+def test_all_that_is_wrong_is_told_at_once(good):
+    wrong = {
+        "model.unit": "3",
+        "model.units": "many",
+        "model.layers": "0",
+        "train": "3",
+        "task.length": "5",
+        "train.learning_rate": "nan",
+    }
+    with pytest.raises(UsageError) as told:
+        experiment.load_config(good, wrong)
+    assert len(told.value.args) == 5
+    for name in wrong.keys() - {"task.length"}:
+        assert sum(f"--config.{name}" in a or f"{name}=" in a for a in told.value.args)
+    with pytest.raises(UsageError) as told:
+        config.resolve({"train": {"steps": 0, "epoch": 1}, "sed": 3, "seed": -1})
+    assert len(told.value.args) == 4
+    values = {
+        "train": {"steps": 1, "epochs": 1},
+        "task": {"length": 3, "min_length": 4},
+    }
+    with pytest.raises(UsageError) as told:
+        config.resolve(values)
+    assert len(told.value.args) == 2

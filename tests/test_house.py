@@ -13,8 +13,8 @@ PACKAGE = ROOT / "s2sjax"
 # Each layer may import itself and what stands before it; tasks, models and decoding
 # are blind to one another.
 BASE = {
-    *("types", "errors", "rng", "spec", "schema", "field", "config", "experiment"),
-    *("metrics", "environment", "failpoints"),
+    *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "field"),
+    *("config", "experiment", "metrics", "environment", "failpoints", "json_objects"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -32,8 +32,8 @@ ALLOWED = (
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
-    *("errors", "spec", "schema", "field", "config", "experiment", "environment"),
-    *("cli", "__init__"),
+    *("errors", "foreign", "user_code", "spec", "schema", "field", "config"),
+    *("experiment", "environment", "cli", "__init__", "json_objects"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}
@@ -52,6 +52,12 @@ def sources(folder):
 def room(path):
     """The part of the package that a file belongs to, e.g. "tasks" or "config"."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def module(path):
+    """A file's name as an import has it."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def imports(path, *, at_import_only=False):
@@ -108,6 +114,21 @@ def test_imports_point_down(path):
     assert part in ALLOWED, f"{part} has no layer yet: give it one in this test"
     above = ours(imports(path)) - ALLOWED[part]
     assert not above, f"{path} imports {above}"
+
+
+def test_no_two_files_import_one_another():
+    """Nor do more of them in a circle, whenever the imports happen."""
+    files = {module(path): path for path in sources(PACKAGE)}
+    left = {
+        name: {
+            imported if imported in files else imported.rpartition(".")[0]
+            for imported in imports(path)
+        }
+        for name, path in files.items()
+    }
+    while free := [name for name in left if not left[name] & left.keys()]:
+        left = {name: found for name, found in left.items() if name not in free}
+    assert not left
 
 
 @pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.name))
@@ -187,3 +208,53 @@ def test_every_part_has_a_docstring():
 
 def test_no_file_is_called_utils():
     assert not [path for path in sources(PACKAGE) if "util" in path.stem]
+
+
+# All that a person sees goes through these, which make control characters codes.
+PRINTS = {"cli/printing.py", "reporting/screen.py"}
+# Run as a program of its own, whose JSON another process reads.
+PRINTS_JSON = {"cli/probe.py"}
+
+
+def prints(tree):
+    """Lines that write to a terminal: `print`, a console of rich's, or the streams."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="print" | "input")):
+                yield node.lineno
+            case ast.Call(func=ast.Attribute(attr="print")):
+                yield node.lineno
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Attribute(attr="stdout" | "stderr"), attr="write"
+                )
+            ):
+                yield node.lineno
+            case ast.Import(names=names):
+                yield from (node.lineno for n in names if n.name == "rich.console")
+            case ast.ImportFrom(module="rich.console" | "rich", names=names):
+                found = {n.name for n in names} & {"Console", "print", "get_console"}
+                yield from (node.lineno for _ in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print(1)",
+        "input()",
+        "console.print(1)",
+        "from rich import print",
+        "from rich.console import Console",
+        "import rich.console",
+        "sys.stderr.write('a')",
+    ],
+)
+def test_the_walk_sees_each_way_to_print(text):
+    assert list(prints(ast.parse(text)))
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.name))
+def test_all_printing_goes_through_one_place(path):
+    found = list(prints(ast.parse(path.read_text(encoding="utf-8"))))
+    if path.relative_to(PACKAGE).as_posix() not in PRINTS | PRINTS_JSON:
+        assert not found, f"{path}: {found}"

@@ -9,7 +9,7 @@ import jax
 
 from s2sjax.benchmark.compilations import counted
 from s2sjax.benchmark.examples import Chunk
-from s2sjax.training.batches import at_once
+from s2sjax.training.batches import Passed, at_once, unwatched
 from s2sjax.training.predictor import System, decode
 from s2sjax.types import Hypotheses
 
@@ -28,17 +28,27 @@ class Contender(Protocol):
         """
 
 
-def together(contender: Contender, chunks: Sequence[Chunk]) -> list[Any]:
+def together(
+    contender: Contender, chunks: Sequence[Chunk], passed: Passed = unwatched
+) -> list[Any]:
     """What a contender decodes, as many batches at the same time as it takes.
 
     The widest begin, as in `prediction`, so that the cores end at about the same time.
+    `passed` is told how many batches are done.
     """
+    found: dict[int, Any] = {}
+    passed(0, len(chunks))
     if contender.at_once == 1:
-        return [contender.decode(chunk) for chunk in chunks]
+        for place, chunk in enumerate(chunks):
+            found[place] = contender.decode(chunk)
+            passed(len(found), len(chunks))
+        return list(found.values())
     order = sorted(range(len(chunks)), key=lambda at: -chunks[at].batch.source.shape[1])
     with ThreadPoolExecutor(contender.at_once) as pool:
         decoded = pool.map(contender.decode, [chunks[place] for place in order])
-        found = dict(zip(order, decoded, strict=True))
+        for place, each in zip(order, decoded, strict=True):
+            found[place] = each
+            passed(len(found), len(chunks))
     return [found[place] for place in range(len(chunks))]
 
 

@@ -1,6 +1,6 @@
 """What every strategy of a run writes, and what that is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +11,15 @@ from s2sjax.benchmark.plan import Plan, chunks_of, system_of
 from s2sjax.benchmark.quality import Quality, quality
 from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
 from s2sjax.benchmark.timing import Say
+from s2sjax.training.batches import Passed
 from s2sjax.training.predictor import System
 from s2sjax.training.text_scores import of_tokens
 from s2sjax.training.trained import Trained
 
 REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
+
+Watch = Callable[[str], Passed]
+"""`watch(what)` is told how many batches of something are done."""
 
 
 class Errors(NamedTuple):
@@ -41,7 +45,7 @@ class Judged(NamedTuple):
 
 
 def judge(
-    name: str, trained: Trained, plan: Plan, say: Say
+    name: str, trained: Trained, plan: Plan, say: Say, watch: Watch
 ) -> tuple[list[Judged], References]:
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
@@ -52,7 +56,8 @@ def judge(
     for strategy in plan.strategies:
         say(f"{name}: {strategy} decodes {len(right.tokens):,} examples")
         compiled[strategy] = Ours(systems[strategy], chunks)
-        written[strategy] = outputs(compiled[strategy], chunks)
+        passed = watch(f"{name}: {strategy}")
+        written[strategy] = outputs(compiled[strategy], chunks, passed)
     pool = [(goals[each], written[each]) for each in plan.strategies]
     for own in dict.fromkeys(filter(None, goals.values())):
         if plan.reference is None or own.of(plan.reference) in plan.strategies:
@@ -60,7 +65,8 @@ def judge(
         say(f"{name}: {own.of(plan.reference)} decodes the reference")
         few = chunks_of(trained, plan, min(REFERENCE_BATCH, max(plan.batch_sizes)))
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
-        pool.append((own, outputs(referee, few)))
+        passed = watch(f"{name}: the reference")
+        pool.append((own, outputs(referee, few, passed)))
     vocabulary = trained.task.target_vocabulary
     judged = [
         Judged(

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from s2sjax.benchmark import peers
-from s2sjax.benchmark.judging import judge
+from s2sjax.benchmark.judging import Watch, judge
 from s2sjax.benchmark.outputs import References
-from s2sjax.benchmark.plan import Plan, check
+from s2sjax.benchmark.plan import Plan, check, long_examples
 from s2sjax.benchmark.row import Row
 from s2sjax.benchmark.timing import Say
 from s2sjax.benchmark.turn import time_all
+from s2sjax.training.batches import unwatched
 from s2sjax.training.trained import Trained
 
 
@@ -49,7 +50,12 @@ def _same(one: References, other: References) -> bool:
     )
 
 
-def measure(runs: Mapping[str, Trained], plan: Plan, say: Say) -> Result:
+def measure(
+    runs: Mapping[str, Trained],
+    plan: Plan,
+    say: Say,
+    watch: Watch = lambda what: unwatched,
+) -> Result:
     """Everything in the plan, for every run.
 
     Outputs are judged once, from the largest batch size; every batch size is timed.
@@ -58,9 +64,17 @@ def measure(runs: Mapping[str, Trained], plan: Plan, say: Say) -> Result:
       UsageError: before anything is compiled, a strategy that some run cannot take.
     """
     check(runs, plan)
-    judged, right, notes = [], {}, []
+    judged, right = [], {}
+    notes: list[str] = []
     for name, trained in runs.items():
-        found, right[name] = judge(name, trained, plan, say)
+        left_out = long_examples(trained, plan)
+        if left_out:
+            notes.append(
+                f"{name}: {left_out:,} long examples are left out, of which "
+                f"{max(plan.batch_sizes)} are too many for a batch"
+            )
+            say(notes[-1])
+        found, right[name] = judge(name, trained, plan, say, watch)
         judged += found
     # Now, because PyTorch's own number of threads is forgotten once another is set.
     ways = peers.ways() if plan.peers else ()

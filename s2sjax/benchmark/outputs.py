@@ -7,6 +7,7 @@ import numpy as np
 
 from s2sjax.benchmark.contender import Contender, together
 from s2sjax.benchmark.examples import Chunk
+from s2sjax.training.batches import Passed, unwatched
 from s2sjax.training.predictor import System, force
 from s2sjax.types import Hypotheses
 
@@ -42,9 +43,11 @@ class References(NamedTuple):
     log_probs: np.ndarray  # [E] float32, under the model
 
 
-def outputs(contender: Contender, chunks: Sequence[Chunk]) -> Outputs:
-    """Decodes all examples, once."""
-    found: list[Hypotheses] = together(contender, chunks)
+def outputs(
+    contender: Contender, chunks: Sequence[Chunk], passed: Passed = unwatched
+) -> Outputs:
+    """Decodes all examples, once; `passed` is told how many batches are done."""
+    found: list[Hypotheses] = together(contender, chunks, passed)
 
     def column(pick: Any) -> np.ndarray:
         return _in_order([pick(each) for each in found], chunks)

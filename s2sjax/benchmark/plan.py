@@ -1,13 +1,15 @@
 """What a benchmark measures, and whether the runs can take it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from s2sjax.benchmark.examples import Chunk, chunks
 from s2sjax.benchmark.search_errors import goal
+from s2sjax.tasks.task import Bucket
 from s2sjax.training.evaluate import enough
-from s2sjax.training.predictor import System, output_lengths
+from s2sjax.training.predictor import System, batch_rows, output_lengths
 from s2sjax.training.trained import Trained, with_decode
+from s2sjax.training.validation import size
 
 
 class Plan(NamedTuple):
@@ -54,6 +56,24 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
 
 
 def chunks_of(trained: Trained, plan: Plan, batch_size: int) -> list[Chunk]:
-    """The plan's examples of a run, in batches."""
-    buckets = enough(trained.task.buckets[plan.split], plan.examples)
+    """The plan's examples of a run, in batches; without those that are too long."""
+    buckets = enough(_ordinary(trained, plan), plan.examples)
     return chunks(buckets, plan.examples, batch_size)
+
+
+def long_examples(trained: Trained, plan: Plan) -> int:
+    """How many of the split are too long for batches of the largest size."""
+    every = trained.task.buckets[plan.split]
+    return size(every) - size(_ordinary(trained, plan))
+
+
+def _ordinary(trained: Trained, plan: Plan) -> Sequence[Bucket]:
+    largest = max(plan.batch_sizes)
+    config = with_decode(trained.config, batch_size=largest).decode
+
+    def fits(bucket: Bucket) -> bool:
+        widths = bucket.source_width, bucket.target_width
+        return batch_rows(config, *widths, largest) == largest
+
+    every = trained.task.buckets[plan.split]
+    return tuple(filter(fits, every)) or every

@@ -80,7 +80,7 @@ def _outcomes(found: Outputs, right: References) -> Outcomes:
         edits(*map(jnp.asarray, (tokens, symbols, right.tokens, wanted)))
     )
     nothing = np.zeros(len(tokens))
-    return Outcomes(
+    return Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
         *(nothing, -right.log_probs, nothing.astype(np.int32)),
     )

@@ -14,8 +14,10 @@ from s2sjax.cli import (
     export,
     flags,
     inspection,
+    printing,
     report,
     score,
+    start,
     sweep,
     tasks,
     train,
@@ -56,18 +58,23 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    from s2sjax.reporting.screen import write_codes
+
+    write_codes(sys.stdout)
     # Libraries' warnings are not for the people who read these lines.
     logging.getLogger("absl").setLevel(logging.ERROR)
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
-        print(f"s2sjax {__version__}")
+        printing.line(f"s2sjax {__version__}")
         return 0
     try:
         parsed = flags.read(DOC, COMMANDS, argv)
         if isinstance(parsed, str):
-            print(parsed)
+            printing.lines(parsed.splitlines())
             return 0
-        code = RUNS[parsed.command](parsed)
+        printing.warn(parsed.notes)
+        start.check_style()
+        code = _run(parsed)
         sys.stdout.flush()
         return code
     except UsageError as error:
@@ -82,13 +89,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (OSError, MemoryError) as error:
         return _failed(error, 1)
+
+
+def _run(parsed: Parsed) -> int:
+    """Runs a command; the compiler's and the device's errors are those of the run."""
+    try:
+        return RUNS[parsed.command](parsed)
     except Exception as error:
-        # The compiler's and the device's errors, out of memory among them.
-        if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+        text, is_memory = str(error), isinstance(error, MemoryError)
+        if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+            is_memory = "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
+        elif not is_memory:
             raise
-        return _failed(RuntimeError(str(error).splitlines()[0]), 1)
+        told = (text.splitlines() or [type(error).__name__])[0]
+        lower = next(each.memory for each in COMMANDS if each.name == parsed.command)
+        if is_memory and lower:
+            told = f"out of memory; lower {lower} ({told})"
+        raise RunError(told) from None
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"s2sjax: {' '.join(str(error).split())}", file=sys.stderr)
+    told = error.args if isinstance(error, UsageError) else [error]
+    printing.warn([f"s2sjax: {each}" for each in told])
     return code

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import members, start
+from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write, unknown
@@ -26,7 +27,7 @@ COMMAND = Command(
     "bench",
     "Compares decoding strategies: quality, search errors, calibration, speed.\n"
     "All decode the same examples; rounds are timed in turn. Writes bench.csv,\n"
-    "bench.json, quality_speed.png and beam_size.png.",
+    "bench.json, and the pictures quality_speed and beam_size.",
     flags=(
         Flag("workdir", "the runs to compare", value="DIR,DIR2", required=True),
         Flag(
@@ -48,8 +49,10 @@ COMMAND = Command(
         Flag("repeats", "rounds of timing", 5, type=int, least=1),
         Flag("peers", "decode with eager PyTorch too", False, type=bool),
         Flag("out", "where the files go (default: bench in the run)", value="DIR"),
+        start.FORMAT,
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="--batch_sizes, or size or n of a --strategy",
     examples=(
         "s2sjax bench --workdir=runs/reversed --strategy=greedy --strategy=beam:size=5",
         "s2sjax bench --workdir=runs/one,runs/two --batch_sizes=1,100 --peers",
@@ -65,12 +68,14 @@ def main(parsed: Parsed) -> int:
     strategies = tuple(
         dict.fromkeys(str(spec.parse(text)) for text in values.strategy or STRATEGIES)
     )
+    start.check_format(values.format)
     start.reading(paths[0])
 
     from s2sjax.benchmark import peers
     from s2sjax.benchmark.measure import comparable, measure
     from s2sjax.benchmark.plan import Plan, check
     from s2sjax.reporting.benchmark_report import show_benchmark
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
     from s2sjax.training.journal import plain
 
@@ -88,7 +93,12 @@ def main(parsed: Parsed) -> int:
     if plan.peers:
         peers.check_installed()
     folder = _folder(values.out, paths[0])
-    result = measure(runs, plan, lambda line: start.warn([line]))
+    result = measure(
+        runs,
+        plan,
+        lambda line: start.warn([line]),
+        lambda what: ProgressLine(what, "batches"),
+    )
     groups = comparable(runs, result.references)
     notes = [*result.notes, *_notes(paths, groups)]
     rows = [dataclasses.asdict(row) for row in result.rows]
@@ -103,7 +113,7 @@ def main(parsed: Parsed) -> int:
     )
     _write(folder, told, result, groups, values)
     if values.json:
-        print(json.dumps(told))
+        printing.line(json.dumps(told))
     else:
         show_benchmark(result.rows, notes, Screen())
     start.warn([f"written: {folder}"])
@@ -128,7 +138,7 @@ def _batch_sizes(text: str) -> tuple[int, ...]:
     sizes = set()
     for part in text.split(","):
         number = part.strip()
-        if not (number.isascii() and number.isdigit() and 0 < int(number) < 10**6):
+        if not re.fullmatch("0*[1-9][0-9]{0,5}", number):
             raise UsageError(
                 f"--batch_sizes={text}: '{number}' is not a whole number from 1 to "
                 f"999999; write e.g. 1,32,256"
@@ -232,4 +242,4 @@ def _write(
         raise cannot_write(f"--out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
     title = f"{names}: {result.rows[0].examples:,} {values.split} examples"
-    draw_benchmark(result.rows, groups, folder, title)
+    draw_benchmark(result.rows, groups, folder, title, values.format)

@@ -49,6 +49,7 @@ class Command:
     config: Literal["none", "optional", "required"] = "none"
     positional: str = ""  # what the help calls them, e.g. "SYMBOLS"; empty: none taken
     examples: tuple[str, ...] = ()
+    memory: str = ""  # what to lower where it has run out
 
     def usage(self) -> str:
         """How the command is written, folded to the width of the help."""

@@ -2,13 +2,12 @@
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import inputs, members, start
+from s2sjax.cli import inputs, members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inputs import Item
@@ -24,17 +23,24 @@ COMMAND = Command(
     "Decodes inputs of yours with a trained model, or several together.\n"
     "For a task of integers all SYMBOLS are one sequence; for text each is one.\n"
     "FILE is a JSON list of sequences, or has one sequence a line, or one JSON object\n"
-    'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}.',
+    'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}; it may be\n'
+    "compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
         *members.FLAGS,
         Flag("decode", "a decoding strategy, e.g. beam:size=5,n=3", value="SPEC"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
-        Flag("attention", "draws where the model looked", value="FILE.png"),
+        Flag(
+            "attention",
+            "draws where the model looked",
+            value="FILE.png|.pdf|.svg",
+        ),
+        Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag("states", "saves the encoder's states and memory", value="FILE.npz"),
         Flag("json", "one JSON object a line", False, type=bool),
     ),
     positional="SYMBOLS",
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
         's2sjax decode --workdir=runs/fra_eng --decode=beam:size=5,n=3 "Be nice."',
@@ -48,8 +54,8 @@ def main(parsed: Parsed) -> int:
     if bool(parsed.positional) == bool(values.from_file):
         came = "both" if values.from_file else "neither"
         raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
-    for flag, ending in (("attention", ".png"), ("states", ".npz")):
-        _check_output(flag, getattr(values, flag), ending)
+    _check_output("attention", values.attention, start.PICTURES)
+    _check_output("states", values.states, (".npz",))
     paths = members.paths(values)
     config = start.reading(paths[0])
     if values.attention and config.model.attention == "none":
@@ -57,13 +63,17 @@ def main(parsed: Parsed) -> int:
             f"--attention={values.attention}: this model has no attention to draw"
         )
 
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training import run_files
     from s2sjax.training.prediction import Wish, encode_sources, predict
-    from s2sjax.training.trained import check_length
 
+    if values.no_user_code:
+        start.refuse_user_code(config, f"--workdir={paths[0]}")
     trained = members.open_all(values, paths)
     task = trained.task
+    start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     items = (
-        inputs.from_file(Path(values.from_file), task)
+        inputs.from_file(values.from_file, task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, task)
     )
@@ -74,61 +84,68 @@ def main(parsed: Parsed) -> int:
         )
         for item in items
     ]
+    inputs.check(values, trained, items)
     if not wishes:
-        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    longer = check_length(trained, max(len(wish.source) for wish in wishes))
-    if longer:
-        start.warn([longer])
-    found = predict(trained.system, wishes, attention=bool(values.attention))
+    with ProgressLine("decoding") as passed:
+        found = predict(
+            trained.system, wishes, attention=bool(values.attention), passed=passed
+        )
     for item, nbest in zip(items, found, strict=True):
         if values.json:
-            print(json.dumps(_line(trained, item, nbest), ensure_ascii=False))
+            printing.line(written(trained, item, nbest))
         else:
             _show(task, item, nbest)
     if values.attention:
-        _draw(Path(values.attention), task, items, [nbest[0] for nbest in found])
+        first = [nbest[0] for nbest in found]
+        _draw(Path(values.attention), task, items, first, values.panels)
     if values.states:
         sources = [wish.source for wish in wishes]
         _save_states(Path(values.states), encode_sources(trained.system, sources))
     return 0
 
 
-def _check_output(flag: str, path: str | None, ending: str) -> None:
+def _check_output(flag: str, path: str | None, endings: Sequence[str]) -> None:
     if path is None:
         return
-    if not path.endswith(ending):
-        raise UsageError(f"--{flag}={path} does not end with {ending}")
+    if not path.lower().endswith(tuple(endings)):
+        listed = " or ".join(endings)
+        raise UsageError(f"--{flag}={path} does not end with {listed}")
     if not Path(path).absolute().parent.is_dir():
         raise UsageError(f"--{flag}={path}: there is no such folder")
 
 
-def _line(
-    trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]
-) -> dict[str, Any]:
+def written(trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]) -> str:
+    """The line of `--json`, which `--from_file` takes again."""
+    from s2sjax.training.journal import plain
+
     rows = [_row(trained.task, hypothesis) for hypothesis in nbest]
     line: dict[str, Any] = {"input": item.input, **rows[0]}
     if spec.parse(trained.config.decode.strategy).name != "greedy":
         line["nbest"] = rows
     expected = _expected(trained.task, item)
-    return line if expected is None else {**line, "expected": expected}
+    if expected is not None:
+        line["expected"] = expected
+    return json.dumps(plain(line))
 
 
 def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
     target, expected = task.target_vocabulary, _expected(task, item)
-    print(f"input     {task.source_vocabulary.join(item.input)}")
+    printing.line(f"input     {task.source_vocabulary.join(item.input)}")
     for hypothesis in nbest:
         cut = "  (cut at its limit)" if hypothesis.truncated else ""
-        print(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
+        printing.line(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
         if len(nbest) > 1:
-            print(f"          {_numbers(hypothesis)}")
+            printing.line(f"          {_numbers(hypothesis)}")
     if expected is not None:
         best = target.decode(nbest[0].output)
         right = best == expected and not nbest[0].truncated
-        print(f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})")
+        printing.line(
+            f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})"
+        )
     if len(nbest) == 1:
-        print(f"          {_numbers(nbest[0])}")
-    print()
+        printing.line(f"          {_numbers(nbest[0])}")
+    printing.line()
 
 
 def _numbers(hypothesis: "Hypothesis") -> str:
@@ -162,6 +179,7 @@ def _draw(
     task: "Task",
     items: Sequence[Item],
     hypotheses: Sequence["Hypothesis"],
+    panels: int,
 ) -> None:
     from s2sjax.reporting.alignment import Alignment, draw_alignments
 
@@ -173,10 +191,11 @@ def _draw(
             weights = weights[:, ::-1]
         written = task.target_vocabulary.decode(hypothesis.output)
         drawn.append(Alignment(weights, item.input, written))
-    left_out = len(drawn) - draw_alignments(drawn, path)
+    left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
-        start.warn([f"--attention={path}: the last {left_out} inputs have no panel"])
-    print(f"attention: {path}", file=sys.stderr)
+        last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
+        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
+    printing.warn([f"attention: {path}"])
 
 
 def _save_states(path: Path, encoded: Sequence["EncodedSource"]) -> None:
@@ -202,4 +221,4 @@ def _save_states(path: Path, encoded: Sequence["EncodedSource"]) -> None:
         atomic.write_bytes(path, written.getvalue())
     except OSError as error:
         raise cannot_write(f"--states={path}", error) from None
-    print(f"states: {path}", file=sys.stderr)
+    printing.warn([f"states: {path}"])

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s2sjax import environment
+from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 
@@ -31,13 +32,13 @@ _GIB = 2**30
 def main(parsed: Parsed) -> int:
     """Runs the command; the exit code is 0 where this machine computes right."""
     if not parsed.values.json:
-        print("checking this machine; up to a minute ...", file=sys.stderr)
+        printing.warn(["checking this machine; up to a minute ..."])
     report = examine(os.environ)
     right = report["checks"]["reduction"]["with_guard"]["right"]
     if parsed.values.json:
-        print(json.dumps(report, indent=1))
+        printing.lines(json.dumps(report, indent=1).splitlines())
     else:
-        print("\n".join(told(report)))
+        printing.lines(told(report))
     return 0 if right else 1
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import members, start
+from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
@@ -26,6 +26,7 @@ COMMAND = Command(
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
+    memory="size or n of the decoding strategy, or decode.batch_size",
     examples=("s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",),
 )
 
@@ -47,7 +48,7 @@ def main(parsed: Parsed) -> int:
         trained, values.split, values.examples, confusion=values.confusion
     )
     if values.json:
-        print(json.dumps(plain(result)))
+        printing.line(json.dumps(plain(result)))
     else:
         titled = ("split", "step", "decode", "seed")
         tables.show_evaluation(
@@ -67,7 +68,8 @@ def evaluate(
     confusion: bool = False,
 ) -> dict[str, Any]:
     """Everything that `s2sjax eval --json` prints; holds no times and no paths."""
-    from s2sjax.training.evaluate import enough, outcomes
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training.evaluate import enough, long_ones, outcomes
     from s2sjax.training.evaluation import evaluation
 
     task = trained.task
@@ -76,7 +78,12 @@ def evaluate(
     if split not in task.buckets:
         raise unknown("split", split, task.buckets)
     buckets = enough(task.buckets[split], examples)
-    results, sources = outcomes(trained.system, buckets, examples)
+    long = long_ones(trained.system, buckets)
+    if long:
+        start.warn([f"{split}: {long}"])
+    with ProgressLine(f"evaluation on {split}") as passed:
+        results, sources = outcomes(trained.system, buckets, examples, passed)
+        passed.then(f"counting what {len(sources):,} outputs are worth")
     if examples is not None and len(sources) < examples:
         start.warn([f"--examples={examples}: {split} has {len(sources)}"])
     return evaluation(

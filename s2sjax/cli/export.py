@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from s2sjax.cli import start
+from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
@@ -36,5 +36,5 @@ def main(parsed: Parsed) -> int:
         say=lambda line: start.warn([line]),
     )
     count = weights.export(trained, Path(values.out))
-    print(f"{values.out}: {count:,} parameters of step {trained.step}")
+    printing.line(f"{values.out}: {count:,} parameters of step {trained.step}")
     return 0

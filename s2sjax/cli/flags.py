@@ -17,7 +17,7 @@ from s2sjax import experiment
 from s2sjax.cli import usage
 from s2sjax.cli.command import Command, Flag
 from s2sjax.config import Config
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import Problems, UsageError, unknown
 
 __all__ = ["Command", "Flag", "Parsed", "parse", "read"]
 
@@ -35,6 +35,7 @@ class Parsed:
     config: Config | None = None  # resolved, overrides applied
     overrides: dict[str, str] = field(default_factory=dict)  # by dotted field, as text
     config_file: str = ""  # what --config named
+    notes: tuple[str, ...] = ()  # what a person should know of it, a line each
 
 
 def read(doc: str, commands: Sequence[Command], argv: Sequence[str]) -> Parsed | str:
@@ -82,7 +83,8 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
     }
     overrides: dict[str, str] = {}
     positional: list[str] = []
-    for name, text in _tokens(command, argv):
+    problems = Problems()
+    for name, text in _tokens(command, argv, problems):
         if name is None:
             positional.append(text)
         elif name.startswith("config."):
@@ -106,24 +108,28 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
             f"unexpected argument '{positional[0]}' for {command.name}; it takes flags "
             "only, written --NAME=VALUE"
         )
-    values = _typed(command, given)
+    values = SimpleNamespace()
+    with problems:
+        values = _typed(command, given)
     for name, texts in repeated.items():
         if "" in texts:
             raise UsageError(f"--{name} is empty once; each time it takes a value")
         setattr(values, name, texts or None)
     for flag in command.flags:
         if flag.required and flag.name not in given:
-            raise UsageError(
-                f"{command.name} needs --{flag.name}={flag.value or 'VALUE'} "
-                f"({flag.doc})"
-            )
-    if command.config == "required" and "config" not in given:
-        raise UsageError(f"{command.name} needs --config=FILE[:variant]")
-    config = (
-        experiment.load_config(given["config"], overrides)
-        if "config" in given
-        else None
-    )
+            with problems:
+                raise UsageError(
+                    f"{command.name} needs --{flag.name}={flag.value or 'VALUE'} "
+                    f"({flag.doc})"
+                )
+    config: Config | None = None
+    notes: list[str] = []
+    with problems:
+        if "config" in given:
+            config = experiment.load_config(given["config"], overrides, notes.append)
+        elif command.config == "required":
+            raise UsageError(f"{command.name} needs --config=FILE[:variant]")
+    problems.tell()
     return Parsed(
         command.name,
         values,
@@ -131,11 +137,18 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
         config,
         overrides,
         given.get("config", ""),
+        tuple(notes),
     )
 
 
-def _tokens(command: Command, argv: Sequence[str]) -> Iterator[tuple[str | None, str]]:
-    """Yields (flag, text) in order, and (None, text) for positional arguments."""
+def _tokens(
+    command: Command, argv: Sequence[str], problems: Problems
+) -> Iterator[tuple[str | None, str]]:
+    """Yields (flag, text) in order, and (None, text) for positional arguments.
+
+    What is wrong with a flag is one of the `problems`. After one without an equals
+    sign nothing else can be told: what follows may be its value.
+    """
     types = {flag.name: flag.type for flag in command.flags}
     if command.config != "none":
         types["config"] = str
@@ -150,7 +163,14 @@ def _tokens(command: Command, argv: Sequence[str]) -> Iterator[tuple[str | None,
             continue
         form = _FLAG.fullmatch(item)
         written, equals, text = form.groups("") if form else (item, "", "")
-        name, kind, negated = _known(command, types, written, item)
+        known = None
+        with problems:
+            known = _known(command, types, written, item)
+        if known is None and not equals:
+            problems.tell()
+        if known is None:
+            continue
+        name, kind, negated = known
         if negated:
             if equals:
                 raise UsageError(f"{item}: write --{name}={text} or --no{name}")
@@ -213,24 +233,29 @@ def _typed(command: Command, given: dict[str, str]) -> SimpleNamespace:
     }
     for flag in command.flags:
         defining[flag.type](flag.name, flag.default, flag.doc, flag_values=values)
+    problems = Problems()
     for flag in command.flags:
-        text = given.get(flag.name)
-        if text is None:
-            continue
-        if not text:
-            raise UsageError(f"--{flag.name} is empty; it takes {flag.possible()}")
-        plain = experiment.whole_number(text) if flag.type is int else text
-        try:
-            values(["s2sjax", f"--{flag.name}={plain}"])
-            number: Any = values[flag.name].value
-            possible = flag.type is not int or (
-                (flag.least is None or number >= flag.least) and number <= flag.most
-            )
-        except absl_flags.Error:
-            possible = False
-        if not possible:
-            raise UsageError(f"--{flag.name}={text} is not {flag.possible()}")
+        with problems:
+            if flag.name in given:
+                _take(flag, given[flag.name], values)
+    problems.tell()
     values.mark_as_parsed()
     return SimpleNamespace(
         **{flag.name: values[flag.name].value for flag in command.flags}
     )
+
+
+def _take(flag: Flag, text: str, values: absl_flags.FlagValues) -> None:
+    if not text:
+        raise UsageError(f"--{flag.name} is empty; it takes {flag.possible()}")
+    plain = experiment.whole_number(text) if flag.type is int else text
+    try:
+        values(["s2sjax", f"--{flag.name}={plain}"])
+        number: Any = values[flag.name].value
+        possible = flag.type is not int or (
+            (flag.least is None or number >= flag.least) and number <= flag.most
+        )
+    except absl_flags.Error:
+        possible = False
+    if not possible:
+        raise UsageError(f"--{flag.name}={text} is not {flag.possible()}")

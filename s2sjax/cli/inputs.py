@@ -1,8 +1,15 @@
 """The inputs of `decode` and `score`: from the command line or from a file."""
 
+import bz2
+import gzip
 import json
-from collections.abc import Sequence
+import lzma
+import re
+import sys
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s2sjax.cli import start
@@ -10,8 +17,25 @@ from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Symbol, Task, Vocabulary
+    from s2sjax.training.trained import Trained
 
 FIELDS = ("input", "output", "prefix", "required", "banned")
+# What `decode --json` and `score --json` say besides, so that what they write can be
+# read again; it asks for nothing.
+SAID = frozenset(
+    (
+        *("score", "logprob", "truncated", "nbest", "expected", "token_logprobs"),
+        *("bound", "proved", "inclusion", "kappa", "logq"),
+    )
+)
+BLANK = " \t\r\n"  # what JSON takes for white space; Unicode has more
+# Compressed files by how they begin; None: not read.
+COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
+    (rb"\x1f\x8b\x08", gzip.decompress),
+    (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", bz2.decompress),
+    (rb"\xfd7zXZ\x00", lzma.decompress),
+    (rb"PK\x03\x04|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", None),
+)
 
 
 class Item(NamedTuple):
@@ -33,36 +57,36 @@ def from_arguments(arguments: Sequence[str], task: "Task") -> list[Item]:
     return [Item("", vocabulary.split(text)) for text in texts]
 
 
-def from_file(path: Path, task: "Task") -> list[Item]:
+def from_file(name: str, task: "Task") -> list[Item]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
-    (a list of symbols or phrases), `banned` (a list of symbols) and `output`.
+    (a list of symbols or phrases), `banned` (a list of symbols) and `output`. Only a
+    newline, or a carriage return and a newline, ends a line.
+
+    Args:
+      name: the file, perhaps compressed by gzip, bzip2 or xz; `-` is standard input.
+      task: whose symbols it holds.
 
     Raises:
       UsageError: the file cannot be read, or an item is none of these, with its place.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--from_file={path} is not UTF-8: {error.reason}") from None
-    except OSError as error:
-        raise UsageError(f"--from_file={path}: {error.strerror}") from None
-    begin = text.lstrip()[:1]
+    text = _content(name)
+    begin = text.lstrip(BLANK)[:1]
     kind = task.source_vocabulary.kind
-    if begin == "{" and (kind == "integer" or _is_object(text.lstrip())):
-        return _objects(path, text, task)
+    if begin == "{" and (kind == "integer" or _is_object(text.lstrip(BLANK))):
+        return _objects(name, text, task)
     if begin != "[":
-        return _lines(path, text, task)
+        return _lines(name, text, task)
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
         if kind != "integer":  # a text may begin with a bracket
-            return _lines(path, text, task)
-        raise UsageError(f"--from_file={path} is not JSON: {error}") from None
+            return _lines(name, text, task)
+        raise UsageError(f"--from_file={name} is not JSON: {error}") from None
     found = []
     for place, item in enumerate(items):
-        where = f"--from_file={path}: item {place}"
+        where = f"--from_file={name}: item {place}"
         if isinstance(item, dict):
             found.append(_item(where, item, task))
         else:
@@ -70,6 +94,22 @@ def from_file(path: Path, task: "Task") -> list[Item]:
                 Item(where, _sequence(where, item, task.source_vocabulary, "each item"))
             )
     return found
+
+
+def check(values: SimpleNamespace, trained: "Trained", items: Sequence[Item]) -> None:
+    """Says of inputs what a person should know: that there are none, or long ones.
+
+    Raises:
+      UsageError: an input that is too long to be read.
+    """
+    from s2sjax.training.trained import check_length
+
+    if not items:
+        start.warn([f"--from_file={values.from_file} holds no input"])
+        return
+    longer = check_length(trained, max(len(item.input) for item in items))
+    if longer:
+        start.warn([longer])
 
 
 def encoded_source(item: Item, task: "Task") -> list[int]:
@@ -88,7 +128,8 @@ def encoded_source(item: Item, task: "Task") -> list[int]:
         raise UsageError(f"{item.where}: {error}") from None
     if strange:
         listed = ", ".join(repr(symbol) for symbol in strange)
-        start.warn([f"not in the vocabulary, read as unknown: {listed}"])
+        hint = task.source_vocabulary.known_form(item.input)
+        start.warn([f"not in the vocabulary, read as unknown: {listed}{hint}"])
     return ids
 
 
@@ -120,12 +161,50 @@ def _is_object(text: str) -> bool:
     return isinstance(found, dict) and "input" in found
 
 
-def _objects(path: Path, text: str, task: "Task") -> list[Item]:
+def _content(name: str) -> str:
+    """The text of the file, or of standard input."""
+    try:
+        content = _standard_input() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--from_file={name}: {error.strerror}") from None
+    for begin, decompress in COMPRESSED:
+        if re.match(begin, content):
+            if decompress is None:
+                raise UsageError(
+                    f"--from_file={name} is compressed in a way that is not read; "
+                    f"gzip, bzip2 and xz are"
+                )
+            try:
+                content = decompress(content)
+            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                raise UsageError(
+                    f"--from_file={name} is compressed and damaged: {error}"
+                ) from None
+            break
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"--from_file={name} is not UTF-8: {error.reason} at byte {error.start}"
+        ) from None
+
+
+def _standard_input() -> bytes:
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise UsageError("--from_file=-: there is no standard input")
+    if sys.stdin.isatty():
+        start.warn(["reading inputs from the terminal, one a line; Ctrl-D ends them"])
+    content: bytes = stream.read()
+    return content
+
+
+def _objects(name: str, text: str, task: "Task") -> list[Item]:
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip(BLANK):
             continue
-        where = f"--from_file={path}:{number}"
+        where = f"--from_file={name}:{number}"
         try:
             item = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -138,7 +217,7 @@ def _objects(path: Path, text: str, task: "Task") -> list[Item]:
 
 def _item(where: str, item: dict[str, Any], task: "Task") -> Item:
     for name in item:
-        if name not in FIELDS:
+        if name not in FIELDS and name not in SAID:
             raise UsageError(f"{where}: {unknown('field', name, FIELDS)}")
     if "input" not in item:
         raise UsageError(f"{where} has no field 'input'")
@@ -182,11 +261,11 @@ def _phrase(each: Any) -> Any:
     return [each] if isinstance(each, int) and not isinstance(each, bool) else each
 
 
-def _lines(path: Path, text: str, task: "Task") -> list[Item]:
+def _lines(name: str, text: str, task: "Task") -> list[Item]:
     found = []
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
-        where = f"--from_file={path}:{number}"
+        where = f"--from_file={name}:{number}"
         try:
             symbols = task.source_vocabulary.split(line.removesuffix("\r"))
         except UsageError as error:

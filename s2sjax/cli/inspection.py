@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from s2sjax import config, experiment
+from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.foreign import printable
 
 SHOW = Command(
     "config show",
@@ -46,7 +48,7 @@ def show(parsed: Parsed) -> int:
     workdir = parsed.values.workdir
     if workdir and parsed.config:
         raise UsageError("--config and --workdir came; give one of them")
-    shown = config.read(_of_run(workdir)) if workdir else parsed.config
+    shown = _of_run(workdir) if workdir else parsed.config
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
         path: {
@@ -57,7 +59,7 @@ def show(parsed: Parsed) -> int:
         for path, field in config.fields().items()
     }
     if parsed.values.json:
-        print(json.dumps(described, indent=1))
+        printing.lines(json.dumps(described, indent=1).splitlines())
         return 0
     rows = [
         (path, written(item["value"]), item["type"], item["doc"])
@@ -76,10 +78,12 @@ def diff(parsed: Parsed) -> int:
     one, other = parsed.positional
     differing = config.difference(load(one), load(other))
     if parsed.values.json:
-        print(json.dumps({path: list(pair) for path, pair in differing.items()}))
+        printing.line(
+            json.dumps({path: list(pair) for path, pair in differing.items()})
+        )
         return 0
     if not differing:
-        print("no difference")
+        printing.line("no difference")
         return 0
     rows = [(path, written(a), written(b)) for path, (a, b) in differing.items()]
     _print_table(("field", one, other), rows)
@@ -94,7 +98,7 @@ def load(text: str) -> Config:
     """
     path = pathlib.Path(text)
     if os.path.isdir(path):
-        return config.read(_of_run(text))
+        return _of_run(text)
     return config.read(path) if path.suffix == ".json" else experiment.load_config(text)
 
 
@@ -109,26 +113,30 @@ def written(value: Any) -> str:
     return "''" if value == "" else str(value)
 
 
-def _of_run(workdir: str) -> pathlib.Path:
-    path = pathlib.Path(workdir) / "config.json"
-    if not os.path.isfile(path):
+def _of_run(workdir: str) -> Config:
+    from s2sjax.training import run_files
+
+    path = pathlib.Path(workdir)
+    if not os.path.isfile(path / run_files.CONFIG):
         raise UsageError(f"'{workdir}' is not a run: it has no config.json")
-    return path
+    return run_files.read_config(path)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; elsewhere aligned lines, one a row, for grep and cut."""
     if sys.stdout.isatty():
-        import rich.console
-        import rich.table
-        import rich.text
+        from rich.table import Table
+        from rich.text import Text
 
-        table = rich.table.Table(*header, box=None)
+        from s2sjax.reporting.screen import Screen
+
+        table = Table(*header, box=None)
         for row in rows:
-            table.add_row(*(rich.text.Text(cell) for cell in row))
-        rich.console.Console().print(table)
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        Screen().show(table)
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, strict=True)
-        print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+        printing.line("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())

@@ -16,6 +16,7 @@ FLAGS = (
     Flag("workdir", "the run", value="DIR"),
     Flag("ensemble", "runs read out together (with the run)", value="DIR,DIR2"),
     Flag("combine", "mean of an ensemble", value="|".join(COMBINE)),
+    start.NO_USER_CODE,
 )
 
 

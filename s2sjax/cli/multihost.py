@@ -1,6 +1,7 @@
 """The flags of `s2sjax train` for several processes that train one run."""
 
 import contextlib
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def check(values: SimpleNamespace) -> None:
     if not flags:
         return
     host, _, port = values.coordinator.rpartition(":")
-    if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not (host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise UsageError(f"--coordinator={values.coordinator} is not HOST:PORT")
     if values.process_id >= values.processes:
         raise UsageError(

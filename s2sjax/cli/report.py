@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from s2sjax.cli import start
+from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
@@ -22,6 +22,7 @@ COMMAND = Command(
             value="FIELD,...",
         ),
         Flag("metric", "what is compared", "exact", value="NAME"),
+        start.FORMAT,
         Flag("html", "write the page here too", value="FILE"),
         Flag("json", "one JSON object instead of tables", False, type=bool),
     ),
@@ -47,9 +48,10 @@ def main(parsed: Parsed) -> int:
     table = sweep_table.read(values.workdir, say)
     by = None if values.group_by is None else table.check_fields(values.group_by)
     found = find(table, values.metric, by)
+    format = start.check_format(values.format)
     page = None if values.html is None else _page_path(values.html)
     if values.json:
-        print(json.dumps(as_json(found)))
+        printing.line(json.dumps(as_json(found)))
     else:
         show_findings(found, Screen())
     folder = table.directory / "report"
@@ -69,9 +71,9 @@ def main(parsed: Parsed) -> int:
     pages = [folder / "index.html", *([page] if page else [])]
     for path in pages:
         write_page(found, files, path)
-    draw_pictures(found, files, folder, say)
+    draw_pictures(found, files, folder, say, format)
     if not values.json:
-        print(f"\npictures and CSV files: {folder}\npage: {pages[-1]}")
+        printing.lines(["", f"pictures and CSV files: {folder}", f"page: {pages[-1]}"])
     return 0
 
 

@@ -1,10 +1,9 @@
 """`s2sjax score`: how probable given outputs are to trained models."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import inputs, members, start
+from s2sjax.cli import inputs, members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
@@ -16,14 +15,16 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "score",
     "Scores given outputs: log-probabilities in nats, per token and in total.\n"
-    'FILE has one JSON object a line: {"input": .., "output": ..}. The end of an\n'
-    "output is a token of its own, and counted.",
+    'FILE has one JSON object a line: {"input": .., "output": ..}; it may be\n'
+    "compressed (gzip, bzip2, xz), and - is standard input. The end of an output is a\n"
+    "token of its own, and counted.",
     flags=(
         *members.FLAGS,
         Flag("from_file", "inputs with outputs", value="FILE", required=True),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("json", "one JSON object a line", False, type=bool),
     ),
+    memory="decode.batch_size, or the lengths of what is scored",
     examples=("s2sjax score --workdir=runs/reversed --from_file=pairs.jsonl",),
 )
 END = "<eos>"  # how the end of an output is shown
@@ -35,23 +36,23 @@ def main(parsed: Parsed) -> int:
     paths = members.paths(values)
     start.reading(paths[0])
 
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training.journal import plain
     from s2sjax.training.prediction import score
-    from s2sjax.training.trained import check_length
 
     trained = members.open_all(values, paths)
     task = trained.task
-    items = inputs.from_file(Path(values.from_file), task)
+    items = inputs.from_file(values.from_file, task)
     pairs = [
         (inputs.encoded_source(item, task), _encoded_output(item, task))
         for item in items
     ]
+    inputs.check(values, trained, items)
     if not pairs:
-        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    longer = check_length(trained, max(len(source) for source, _ in pairs))
-    if longer:
-        start.warn([longer])
-    for item, tokens in zip(items, score(trained.system, pairs), strict=True):
+    with ProgressLine("scoring") as passed:
+        scored = score(trained.system, pairs, passed)
+    for item, tokens in zip(items, scored, strict=True):
         assert item.output is not None
         line: dict[str, Any] = {
             "input": item.input,
@@ -60,13 +61,14 @@ def main(parsed: Parsed) -> int:
             "token_logprobs": tokens.tolist(),
         }
         if values.json:
-            print(json.dumps(line, ensure_ascii=False))
+            printing.line(json.dumps(plain(line)))
             continue
-        print(f"input    {task.source_vocabulary.join(item.input)}")
-        print(f"output   {task.target_vocabulary.join(item.output)}")
-        print(f"logprob  {line['logprob']:.4f}")
+        printing.line(f"input    {task.source_vocabulary.join(item.input)}")
+        printing.line(f"output   {task.target_vocabulary.join(item.output)}")
+        printing.line(f"logprob  {line['logprob']:.4f}")
         named = zip([*item.output, END], line["token_logprobs"], strict=True)
-        print("tokens   " + "  ".join(f"{s!s} {each:.4f}" for s, each in named) + "\n")
+        told = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
+        printing.lines([f"tokens   {told}", ""])
     return 0
 
 

@@ -1,11 +1,31 @@
 """What stands between the parsed command and jax: flags, precision, and saying so."""
 
 import os
-import sys
-from collections.abc import Sequence
+from pathlib import Path
 
 from s2sjax import environment
-from s2sjax.config import Config, TrainConfig
+from s2sjax.cli.command import Flag
+from s2sjax.cli.printing import warn
+from s2sjax.config import Config, TrainConfig, is_user_code
+from s2sjax.errors import UsageError, unknown
+
+__all__ = [
+    "FORMAT",
+    "NO_USER_CODE",
+    "PICTURES",
+    "check_style",
+    "prepare",
+    "reading",
+    "recorded_flags",
+    "refuse_user_code",
+    "tell_user_code",
+    "warn",
+]
+NO_USER_CODE = Flag(
+    "no_user_code", "refuse to execute a Python file that is a task", False, type=bool
+)
+PICTURES = (".png", ".pdf", ".svg")  # what pictures are written as
+FORMAT = Flag("format", "how pictures are written", "png", value="png|pdf|svg")
 
 
 def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
@@ -21,6 +41,7 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
             os.environ, threads=config.threads, deterministic=config.deterministic
         )
     else:
+        warn(environment.left_out(os.environ, recorded))
         lines = environment.restore(os.environ, recorded)
     if not quiet:
         warn(lines)
@@ -28,6 +49,27 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         import jax
 
         jax.config.update("jax_default_matmul_precision", config.precision)
+
+
+def check_format(name: str) -> str:
+    """What `--format` says.
+
+    Raises:
+      UsageError: there is no such format.
+    """
+    known = [ending.removeprefix(".") for ending in PICTURES]
+    if name not in known:
+        raise unknown("--format", name, known)
+    return name
+
+
+def check_style() -> None:
+    """Raises UsageError where the style of a user's own is no file."""
+    path = os.environ.get("S2SJAX_STYLE")
+    if path and not os.path.isfile(path):
+        raise UsageError(
+            f"S2SJAX_STYLE={path} in the environment: there is no such file"
+        )
 
 
 def reading(workdir: str) -> Config:
@@ -48,7 +90,38 @@ def recorded_flags(record: dict[str, object]) -> str | None:
     return str(flags.get("XLA_FLAGS", "")) if isinstance(flags, dict) else None
 
 
-def warn(lines: Sequence[str]) -> None:
-    """Prints lines for a person on standard error."""
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+def refuse_user_code(config: Config, what: str) -> None:
+    """What `--no_user_code` does, before anything is executed.
+
+    Raises:
+      UsageError: the task of `what` is a Python file of a user's own.
+    """
+    if is_user_code(config.task.name):
+        raise UsageError(
+            f"--no_user_code: {what} would execute a Python file, of task.name="
+            f"{config.task.name}"
+        )
+
+
+def tell_user_code(config: Config, data: Path, *, named: bool) -> None:
+    """Says in a line that a file is executed, unless it is the user's own.
+
+    It is where the config names it on this machine with the same bytes, or where the
+    command line names the config.
+
+    Args:
+      config: of a run.
+      data: what the run keeps of its data, a copy of the file among it.
+      named: whether the command line names the config.
+    """
+    from s2sjax import tasks
+
+    code = tasks.user_code(config, data)
+    if code is None or (code.is_here if code.is_kept else named):
+        return
+    warn(
+        [
+            f"{code.path} (SHA-256 {code.sha256[:16]}) is executed, the pattern of "
+            f"this run; --no_user_code refuses that"
+        ]
+    )

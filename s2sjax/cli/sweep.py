@@ -1,14 +1,11 @@
 """`s2sjax sweep`: many runs of one experiment, launched, stopped and continued."""
 
-import os
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inspection import written
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,10 +46,12 @@ COMMAND = Command(
             least=1,
         ),
         Flag("retry_failed", "try what failed in earlier launches again", False, bool),
+        start.NO_USER_CODE,
         Flag("ray_address", "of a Ray cluster; unset: a local one", value="ADDRESS"),
         Flag("json", "one JSON object at the end", False, bool),
     ),
     config="optional",
+    memory="train.batch_size, task.length or model.units of the trials, or --workers",
     examples=(
         "s2sjax sweep --config=experiments/data_size.py --workdir=sweeps/data_size",
         "s2sjax sweep --config=experiments/data_size.py:smoke --dry_run",
@@ -73,17 +72,24 @@ def main(parsed: Parsed) -> int:
         return _search(parsed, path)
     defined = None if parsed.config is None else _defined(parsed)
     trials = _kept(path) if defined is None else defined
+    if parsed.values.no_user_code:
+        for trial in trials:
+            start.refuse_user_code(trial.config, f"trial {trial.name}")
     choice = sweep_backend.prepare(parsed, trials, path)
-    if parsed.values.dry_run:
-        from s2sjax.cli import sweep_plan
+    if defined is None and path is not None:
+        by_task = {trial.config.task.name: trial for trial in trials}
+        for trial in by_task.values():
+            data = path / "trials" / trial.name / run_files.DATA
+            start.tell_user_code(trial.config, data, named=False)
 
+    from s2sjax.cli import sweep_launch, sweep_plan
+
+    if parsed.values.dry_run:
         folder = Path(workdir or "DIR") / "trials"
-        lines = [command(parsed, trial, folder / trial.name) for trial in trials]
+        command = sweep_launch.commander(parsed)
+        lines = [command(trial, folder / trial.name) for trial in trials]
         sweep_plan.show(trials, lines, choice, as_json=parsed.values.json)
         return 0
-
-    from s2sjax.cli import sweep_launch
-
     return sweep_launch.launch(parsed, defined, choice)
 
 
@@ -92,6 +98,8 @@ def _search(parsed: Parsed, path: Path | None) -> int:
     from s2sjax.sweeps import definition, optuna_specs
 
     assert parsed.config is not None
+    if parsed.values.no_user_code:
+        start.refuse_user_code(parsed.config, f"--config={parsed.config_file}")
     optuna_specs.make_sampler(parsed.values.search)
     optuna_specs.make_pruner(parsed.values.pruner or "none")
     space = definition.space(parsed.config_file, parsed.config)
@@ -126,7 +134,7 @@ def _check_together(parsed: Parsed) -> None:
     if values.search:
         if values.max_trials is None:
             raise UsageError(f"--search={values.search} needs --max_trials=N")
-        for name in ("sweep", "dry_run"):
+        for name in ("sweep", "dry_run", "retry_failed"):
             if getattr(values, name):
                 raise UsageError(f"--search={values.search} and --{name}: choose one")
 
@@ -156,18 +164,3 @@ def _kept(path: Path | None) -> "list[Trial]":
     if not trials:
         raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")
     return trials
-
-
-def command(parsed: Parsed, trial: "Trial", workdir: str | os.PathLike[str]) -> str:
-    """The command that trains a trial by itself."""
-    words = ["s2sjax", "train", *config_words(parsed)]
-    words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
-    return shlex.join([*words, f"--workdir={os.fspath(workdir)}"])
-
-
-def config_words(parsed: Parsed) -> Sequence[str]:
-    """`--config` and what the command line overrides."""
-    if not parsed.config_file:
-        return []
-    words = [f"--config={parsed.config_file}"]
-    return words + [f"--config.{f}={text}" for f, text in parsed.overrides.items()]

@@ -29,7 +29,7 @@ class SweepConsole(Watcher):
       trials: of the sweep; a search adds to them.
       ledger: how they stand.
       metric: what the best is chosen by.
-      most: how many trials there will be; None: as many as there are.
+      most: how many trials there are to be; None: as many as there are.
       waiting: how many of them this launch is to train; None: those without an end.
       quiet: show nothing, for those who read the JSON.
       screen: where; None: standard output.
@@ -49,8 +49,12 @@ class SweepConsole(Watcher):
         self.trials, self._ledger, self._quiet = trials, ledger, quiet
         self._screen = Screen() if screen is None else screen
         self._metric = metric
-        self._most = max(len(trials), most or 0)
-        self._waiting = self._most - self._over() if waiting is None else waiting
+        self.most = max(len(trials), most or 0)
+        if waiting is None:
+            self._before = self._over()
+            self._waiting = self.most - self._before
+        else:
+            self._before, self._waiting = len(trials) - waiting, waiting
         self._ended = 0  # trials in this launch
         self._begun = self._drawn = time.monotonic()
         self._live: Live | None = None
@@ -67,7 +71,7 @@ class SweepConsole(Watcher):
             return
         what = result.error if result.status == "failed" else self._value(result)
         parts = [
-            f"{self._over():,} of {self._most:,}",
+            f"{self._over():,} of {self.most:,}",
             f"{result.status} {trial.name}",
             cut(what, 200),
             f"took {duration(result.seconds)}",
@@ -111,9 +115,9 @@ class SweepConsole(Watcher):
             self.said(f"  s2sjax sweep  --workdir={sweep.path} --retry_failed")
 
     def __enter__(self) -> "SweepConsole":
-        over = self._most - self._waiting
+        over = self._before
         self.said(
-            f"{self._most:,} trials"
+            f"{self.most:,} trials"
             + f", {over:,} of them ended before" * bool(over)
             + f"; {self._waiting:,} to go"
         )
@@ -141,6 +145,8 @@ class SweepConsole(Watcher):
 
     def _counts(self) -> dict[str, int]:
         statuses = [self._ledger.status(trial) for trial in self.trials]
+        # Those that a search has not proposed yet.
+        statuses += ["pending"] * (self.most - len(statuses))
         known = ("done", "running", "pending", "failed", "pruned")
         return {s: statuses.count(s) for s in known if s == "done" or s in statuses}
 
@@ -187,9 +193,9 @@ class SweepConsole(Watcher):
         table.add_row("rate", "  ".join(filter(None, (pace, self._left()))))
         running = [t.name for t in self.trials if t.name in self._ledger.running]
         for name in running[:8]:
-            table.add_row("running", Text(name))
+            table.add_row("running", Text(printable(name)))
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            table.add_row("best on test", Text(f"{value}  {best.name}"))
+            table.add_row("best on test", Text(printable(f"{value}  {best.name}")))
         return table

@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from s2sjax.cli import start
+from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.sweep import command, config_words
+from s2sjax.cli.inspection import written
 from s2sjax.cli.sweep_console import SweepConsole
+from s2sjax.config import PLACES, Config
 from s2sjax.sweeps import (
     backends,
     batched,
+    data,
+    definition,
     directory,
     scheduler,
     source_code,
 )
+from s2sjax.sweeps import search as searches
 from s2sjax.sweeps.backend_choice import Choice
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
@@ -26,25 +30,33 @@ from s2sjax.sweeps.pool import Pool
 from s2sjax.sweeps.search import Search
 from s2sjax.sweeps.source import Listed, Source
 from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial_files import ENDINGS
 from s2sjax.training import interruption, run_files
 
 
 def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
     """Runs a sweep's trials, or without a definition those of its directory."""
     values = parsed.values
-    asked = len(defined) if defined is not None else 0
-    with _opened(parsed, choice, asked) as (sweep, pool):
-        trials = sweep.trials[: values.max_trials]
+    with _opened(parsed, choice, len(defined or ()), defined) as (sweep, pool):
+        trials, most = sweep.trials[: values.max_trials], None
         if defined is None:
             _warn(_lacking(sweep))
+            most = min(
+                directory.asked(sweep.launches), values.max_trials or sys.maxsize
+            )
         else:
-            trials, added = sweep.add(defined, _commander(parsed))
+            trials, added = sweep.add(defined, commander(parsed))
             _warn(_told(sweep, trials, added))
-        ledger = Ledger(sweep)
+        ledger = Ledger(sweep, _warn)
         left = [t for t in trials if _is_left(ledger, t, values.retry_failed)]
         metric = trials[0].config.train.metric
         console = SweepConsole(
-            trials, ledger, metric=metric, waiting=len(left), quiet=values.json
+            trials,
+            ledger,
+            metric=metric,
+            most=most,
+            waiting=len(left),
+            quiet=values.json,
         )
         return _run(parsed, sweep, ledger, Listed(left), console, pool)
 
@@ -52,26 +64,37 @@ def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> i
 def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) -> int:
     """Runs the trials that Optuna proposes."""
     values = parsed.values
-    assert parsed.config is not None
+    config = parsed.config
+    assert config is not None
     pruner = values.pruner or "none"
-    with _opened(parsed, choice, 0) as (sweep, pool):
-        ledger = Ledger(sweep)
+    asked = values.max_trials
+
+    def check(sweep: SweepDirectory) -> None:
+        _warn(searches.check(sweep, config, space))
+
+    places = _places(config, space)
+    with _opened(parsed, choice, asked, places, check) as (sweep, pool):
+        ledger = Ledger(sweep, _warn)
         source = Search(
             sweep,
             ledger,
-            parsed.config,
+            config,
             space,
             values.search,
             pruner,
-            values.max_trials,
-            _commander(parsed),
+            asked,
+            commander(parsed),
         )
-        metric, most = parsed.config.train.metric, values.max_trials
+        metric = config.train.metric
         console = SweepConsole(
-            source.trials, ledger, metric=metric, most=most, quiet=values.json
+            source.trials, ledger, metric=metric, most=asked, quiet=values.json
         )
         at_once = values.workers or (batched.proposals() if pool is None else None)
-        return _run(parsed, sweep, ledger, source, console, pool, at_once)
+        code = _run(parsed, sweep, ledger, source, console, pool, at_once)
+        if source.lacking():
+            there = f"{len(source.trials):,} of {asked:,} trials"
+            _warn(f"{sweep.path}: {there} are there: {source.lacking()}")
+        return code
 
 
 def _run(
@@ -96,11 +119,17 @@ def _run(
 
 @contextlib.contextmanager
 def _opened(
-    parsed: Parsed, choice: Choice, asked: int
+    parsed: Parsed,
+    choice: Choice,
+    asked: int,
+    trials: Sequence[Trial] | None,
+    check: Callable[[SweepDirectory], None] = lambda sweep: None,
 ) -> Iterator[tuple[SweepDirectory, Pool | None]]:
     """The directory, with this launch noted, and where trials run: in the pool, or,
     where there is none, in this process. Nothing is made where the pool cannot be.
-    `asked` trials are those of a list, 0 where there is none.
+    `asked` is how many trials there are to be, 0 where those of the directory are
+    trained; `trials` have the data that it reads; None: those that the directory has
+    left. `check` may refuse what is there before anything is noted.
     """
     values = parsed.values
     path = run_files.checked_path(values.workdir)
@@ -112,8 +141,16 @@ def _opened(
             pool = backends.make_pool(choice.backend, path, values.workers, address)
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
+        if trials is None:
+            ledger = Ledger(sweep)
+            trials = [
+                t for t in sweep.trials if _is_left(ledger, t, values.retry_failed)
+            ]
+        # Data that lie elsewhere by now are no difference to refuse.
+        hashes = data.settle(sweep, trials, commander(parsed))
+        check(sweep)
         _warn(choice.line)
-        _record(parsed, sweep, choice.backend, asked)
+        _record(parsed, sweep, choice.backend, asked, hashes)
         yield sweep, pool
 
 
@@ -127,25 +164,33 @@ def _ended(
     """Says how the sweep ended; the exit code."""
     trials = console.trials
     again = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
+    again += ["--retry_failed"] * parsed.values.retry_failed
     if parsed.values.search:  # whose proposals need all that it was begun with
         again = ["s2sjax", *sys.argv[1:]]
     console.summarise(sweep, shlex.join(again), stopped=bool(signals.received))
     if parsed.values.json:
-        statuses = ("done", "failed", "pruned", "pending")
-        counts = {status: ledger.count(status, trials) for status in statuses}
-        print(json.dumps({"trials": len(trials), **counts}))
+        counts = {status: ledger.count(status, trials) for status in ENDINGS}
+        counts["pending"] = console.most - sum(counts.values())
+        printing.line(json.dumps({"trials": console.most, **counts}))
     if signals.received:
         return signals.exit_code
-    return int(ledger.count("failed", trials) > 0)
+    over = ledger.count("done", trials) + ledger.count("pruned", trials)
+    return int(over < console.most)
 
 
-def _record(parsed: Parsed, sweep: SweepDirectory, backend: str, asked: int) -> None:
+def _record(
+    parsed: Parsed,
+    sweep: SweepDirectory,
+    backend: str,
+    asked: int,
+    hashes: Mapping[str, Sequence[str]],
+) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
-    config = config_words(parsed)
-    _warn(sweep.record_launch(words, code, config, backend, asked))
+    config = _config_words(parsed)
+    _warn(sweep.record_launch(words, code, config, backend, asked, hashes))
 
 
 def _warn(line: str) -> None:
@@ -156,8 +201,23 @@ def _train(directory: Path) -> list[str]:
     return [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
 
 
-def _commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
-    return lambda trial, path: command(parsed, trial, path)
+def commander(parsed: Parsed) -> Callable[[Trial, Path], str]:
+    """Of a trial and its directory, the command that trains it by itself."""
+
+    def command(trial: Trial, workdir: Path) -> str:
+        words = ["s2sjax", "train", *_config_words(parsed)]
+        words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
+        return shlex.join([*words, f"--workdir={workdir}"])
+
+    return command
+
+
+def _config_words(parsed: Parsed) -> list[str]:
+    """`--config` and what the command line overrides."""
+    if not parsed.config_file:
+        return []
+    words = [f"--config={parsed.config_file}"]
+    return words + [f"--config.{f}={text}" for f, text in parsed.overrides.items()]
 
 
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
@@ -165,25 +225,28 @@ def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
     return status == "pending" or (retry_failed and status == "failed")
 
 
+def _places(base: Config, space: Mapping[str, Distribution]) -> list[Trial]:
+    """Trials with all the data that a search can propose."""
+    proposed = [
+        {field: value}
+        for field in PLACES
+        if field in space
+        for value in space[field].values
+    ]
+    return definition.resolve(base, proposed or [{}])
+
+
 def _lacking(sweep: SweepDirectory) -> str:
     """What a launch that is given no config cannot go on with."""
-    searches = [
-        launch["command"]
-        for launch in sweep.launches
-        if any(str(word).startswith("--search") for word in launch["command"])
-    ]
-    if searches:
-        return (
-            f"{sweep.path} is a search; this trains what it has proposed, and it goes "
-            f"on by {shlex.join(searches[-1])}"
-        )
-    asked = max(launch.get("trials", 0) for launch in sweep.launches)
-    if len(sweep.trials) < asked:
-        return (
-            f"{sweep.path}: a launch was cut off when {len(sweep.trials):,} of "
-            f"{asked:,} trials were there; with its --config=FILE the others are added"
-        )
-    return ""
+    there, asked = len(sweep.trials), directory.asked(sweep.launches)
+    if there >= asked:
+        return ""
+    lacks = f"{sweep.path} has {there:,} of the {asked:,} trials that it was asked for"
+    searched = [each for each in sweep.launches if directory.is_search(each)]
+    if searched:
+        again = shlex.join(run_files.placed(searched[-1]["command"], sweep.path))
+        return f"{lacks}: it is a search, which goes on by {again}"
+    return f"{lacks}; with its --config=FILE the others are added"
 
 
 def _told(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from s2sjax.cli import printing
 from s2sjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def show(
             "groups": described,
             "commands": list(commands),
         }
-        print(json.dumps(plan))
+        printing.line(json.dumps(plan))
         return
     screen = Screen()
     rows = [
@@ -93,11 +94,15 @@ def _groups(groups: "Sequence[Group]", costs: "Sequence[Cost]") -> Any:
 
 
 def _described(group: "Group", cost: "Cost") -> dict[str, Any]:
+    """A group for programs: of one trial, padded to the largest, and of all of them."""
+    size = len(group.trials)
     return {
         "trials": [trial.index for trial in group.trials],
         "varying": group.varying(),
-        "parameters": cost.parameters,
         "steps": cost.steps,
-        "step_flops": cost.step_flops,
-        "memory": cost.memory,
+        "parameters_per_trial": cost.parameters,
+        "step_flops_per_trial": cost.step_flops,
+        "step_flops_of_group": cost.step_flops * size,
+        "memory_per_trial": cost.memory,
+        "memory_of_group": cost.memory * size,
     }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 
@@ -25,7 +26,7 @@ def main(parsed: Parsed) -> int:
     from s2sjax.tasks import TASKS
 
     if parsed.values.json:
-        print(
+        printing.line(
             json.dumps(
                 {
                     name: {
@@ -35,8 +36,7 @@ def main(parsed: Parsed) -> int:
                         "uses": sorted(entry.uses),
                     }
                     for name, entry in TASKS.items()
-                },
-                ensure_ascii=False,
+                }
             )
         )
     else:

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import multihost, start
+from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import Problems, RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
@@ -26,9 +26,11 @@ COMMAND = Command(
             "begin with the parameters of a run or of an exported file",
             value="DIR|FILE.safetensors",
         ),
+        start.NO_USER_CODE,
         *multihost.FLAGS,
     ),
     config="optional",
+    memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
         "--workdir=runs/reversed_prefix",
@@ -36,6 +38,7 @@ COMMAND = Command(
     ),
 )
 
+CURVES = "curves.png"
 # What the summary of a run shows; `s2sjax eval` has the rest.
 HEADLINES = (
     "exact",
@@ -55,15 +58,27 @@ def main(parsed: Parsed) -> int:
     multihost.check(parsed.values)
     path, init_from = parsed.values.workdir, parsed.values.init_from
     config, record = directory.agreed_config(path, parsed.config)
+    if parsed.values.no_user_code:
+        start.refuse_user_code(config, f"--workdir={path}")
     if record:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.training import loop
+    from s2sjax import tasks
+    from s2sjax.training import loop, run_files
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
-            loop.check(config)
+            problems = Problems()
+            with problems:
+                loop.check(config)
+            with problems:
+                if not record:  # a run that is there has what it needs
+                    tasks.check(config)
+            problems.tell()
+            if hosts.leads:
+                data = run_files.checked_path(path) / run_files.DATA
+                start.tell_user_code(config, data, named=parsed.config is not None)
             run = stack.enter_context(_opened(parsed, hosts))
             task, ended = _train(run, init_from, hosts, is_new=not record)
         if hosts.leads and not hosts.signal:
@@ -109,25 +124,26 @@ def _train(
     run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
-    from s2sjax.training import directory, interruption, loop
+    from s2sjax.training import directory, interruption, loop, memory
 
     try:
         task = tasks.create(run.config, run.data)
         loop.total_steps(run.config, loop.training_order(run.config, task))
+        memory.check(run.config, task)
         params = _first_params(run, task, init_from)
-    except UsageError:
+        if hosts.leads:
+            start.warn(task.notes)
+            hosts.of_first(0)  # the run and its data are there to be read
+        with contextlib.ExitStack() as stack:
+            observers = stack.enter_context(_observers(run, hosts))
+            signals = stack.enter_context(interruption.watch())
+            ended = loop.train(run, task, observers, signals, params, hosts)
+    except BaseException:  # an interruption too
         if is_new and hosts.leads:
             directory.discard_unless_begun(run)
         raise
-    if hosts.leads:
-        start.warn(task.notes)
-        hosts.of_first(0)  # the run and its data are there to be read
-    with contextlib.ExitStack() as stack:
-        observers = stack.enter_context(_observers(run, hosts))
-        signals = stack.enter_context(interruption.watch())
-        ended = loop.train(run, task, observers, signals, params, hosts)
     if hosts.signal and hosts.leads:
-        print(f"  s2sjax train --workdir={run.path}")
+        printing.line(f"  s2sjax train --workdir={run.path}")
     return task, ended
 
 
@@ -148,7 +164,7 @@ def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
 
 
 def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
-    if ended.trained or not (run.path / "curves.png").is_file():
+    if ended.trained or not (run.path / CURVES).is_file():
         _draw(run, ended.progress.best_step)
     _summarise(run, task, ended)
 
@@ -171,16 +187,17 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
 
 
 def _draw(run: "RunDirectory", best_step: int) -> None:
+    """Draws the curves, where the journal has a line and a picture can be written."""
     from s2sjax.reporting.curves import draw_curves
     from s2sjax.training import journal
 
-    entries = journal.read(run.metrics)
-    if entries:
-        best = best_step if best_step >= 0 else None
-        try:
-            draw_curves(entries, run.path / "curves.png", run.path.name, best)
-        except RunError as error:  # the run itself is done and saved
-            start.warn([str(error)])
+    try:
+        entries = journal.read(run.metrics)  # what is damaged, training has said
+        if entries:
+            best = best_step if best_step >= 0 else None
+            draw_curves(entries, run.path / CURVES, run.path.name, best)
+    except RunError as error:  # the run itself is done and saved
+        start.warn([str(error)])
 
 
 def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
@@ -193,12 +210,18 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
-        print(f"{run.path} is finished at step {ended.step}: {why[ended.reason]}")
-    result = run_files.read_object(run.path / run_files.TEST)
+        printing.line(
+            f"{run.path} is finished at step {ended.step}: {why[ended.reason]}"
+        )
+    try:
+        result = run_files.read_test(run.path)
+    except UsageError as error:
+        start.warn([f"{error}; the best checkpoint is evaluated again"])
+        result = {}
     if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
-    print()
+    printing.line()
     tables.show_evaluation(
         {name: value for name, value in result.items() if name in HEADLINES},
         Screen(),
@@ -206,10 +229,15 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         f"examples",
     )
     where = run.path
-    print(
-        f"\ncurves: {where / 'curves.png'}\nnext:\n"
-        f"  s2sjax eval   --workdir={where}\n"
-        f"  s2sjax decode --workdir={where} -- {_example(task)}"
+    curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
+    printing.lines(
+        [
+            "",
+            *curves,
+            "next:",
+            f"  s2sjax eval   --workdir={where}",
+            f"  s2sjax decode --workdir={where} -- {_example(task)}",
+        ]
     )
 
 

@@ -119,6 +119,9 @@ def _allowed(written: Written, vocabulary: int, request: Request) -> Array:
 def _repeats(written: Written, vocabulary: int, order: int) -> Array:
     """Which tokens would end an n-gram that stands there already, [B, V] bool."""
     assert written.tokens is not None
+    batch, width = written.tokens.shape
+    if order > width:  # and is not to be unrolled
+        return jnp.zeros((batch, vocabulary), bool)
     return jax.vmap(_repeats_of_one, in_axes=(0, 0, None, None))(
         written.tokens, written.length, vocabulary, order
     )

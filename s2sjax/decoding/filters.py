@@ -27,6 +27,7 @@ from jax import Array
 from s2sjax.decoding.scoring import log_probs as normalised
 from s2sjax.decoding.scoring import only
 from s2sjax.errors import UsageError
+from s2sjax.spec import LARGEST
 
 # float32 rounds sums and quotients of probabilities: what is reached up to this counts
 # as reached, so that a boundary token stays.
@@ -50,8 +51,11 @@ class Filters:
 
     def __post_init__(self) -> None:
         possible = {
-            "temperature": (self.temperature >= 0, "at least 0"),
-            "top_k": (self.top_k >= 0, "at least 0"),
+            "temperature": (
+                self.temperature == 0 or 1e-6 <= self.temperature <= 1e6,
+                "from 1e-06 to 1e+06, or 0",
+            ),
+            "top_k": (0 <= self.top_k <= LARGEST, f"from 0 to {LARGEST}"),
             "top_p": (0 < self.top_p <= 1, "above 0, at most 1"),
             "min_p": (0 <= self.min_p <= 1, "from 0 to 1"),
             "typical": (0 < self.typical <= 1, "above 0, at most 1"),

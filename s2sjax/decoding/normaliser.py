@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from s2sjax.errors import UsageError, unknown
+from s2sjax.spec import between
 
 KINDS = ("none", "average", "gnmt")
 _USUAL = {"average": 1.0, "gnmt": 0.6}
@@ -73,8 +74,8 @@ def normaliser(kind: str | None, alpha: float | None) -> Normaliser:
         kind = "none" if alpha is None else "average"
     if kind not in KINDS:
         raise unknown("normaliser", str(kind), KINDS)
-    if alpha is not None and (isinstance(alpha, str) or abs(alpha) > 10):
-        raise UsageError(f"alpha={alpha} is not a number from -10 to 10")
+    if alpha is not None:
+        between("alpha", alpha, -10, 10)
     if kind == "none":
         if alpha:
             raise UsageError(

@@ -25,14 +25,24 @@ from s2sjax.decoding.rerank import rerank, scorer_named
 from s2sjax.decoding.sample import sample
 from s2sjax.decoding.similarity import UTILITIES
 from s2sjax.decoding.stochastic_beam import stochastic_beam
-from s2sjax.decoding.strategy import Decoding, Rules, Strategy, at_least, seeded
+from s2sjax.decoding.strategy import (
+    LARGEST_SIZE,
+    Decoding,
+    Rules,
+    Strategy,
+    seeded,
+)
 from s2sjax.errors import UsageError, unknown
 from s2sjax.types import Hypotheses
 
 
+def _check_size(name: str, value: int) -> None:
+    spec.between(name, value, 1, LARGEST_SIZE)
+
+
 def _check_sizes(size: int, n: int) -> None:
-    at_least("size", size, 1)
-    at_least("n", n, 1)
+    _check_size("size", size)
+    _check_size("n", n)
     if n > size:
         raise UsageError(f"n={n} is more than the beam holds: size={size}")
 
@@ -52,7 +62,7 @@ def _sample(
     epsilon: float = 0.0,
     seed: int | None = None,
 ) -> Strategy:
-    at_least("n", n, 1)
+    _check_size("n", n)
     filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
     return seeded(partial(sample, count=n, filters=filters), seed)
 
@@ -67,7 +77,7 @@ def _beam(
     early: bool = True,
 ) -> Strategy:
     _check_sizes(size, n)
-    at_least("coverage", coverage, 0)
+    spec.between("coverage", coverage, 0, 1e6)
     return partial(
         beam,
         size=size,
@@ -89,8 +99,8 @@ def _diverse_beam(
     early: bool = True,
 ) -> Strategy:
     _check_sizes(size, n)
-    at_least("groups", groups, 1)
-    at_least("diversity", diversity, 0)
+    _check_size("groups", groups)
+    spec.between("diversity", diversity, 0, 1e6)
     if size % groups:
         raise UsageError(f"size={size} cannot be shared out to groups={groups} equally")
     return partial(
@@ -115,7 +125,7 @@ def _stochastic_beam(
     epsilon: float = 0.0,
     seed: int | None = None,
 ) -> Strategy:
-    at_least("size", size, 1)
+    _check_size("size", size)
     filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
     return seeded(partial(stochastic_beam, size=size, filters=filters), seed)
 
@@ -147,8 +157,9 @@ def _exact(
     capacity: int = 1000,
     size: int = 8,
 ) -> Strategy:
-    for name, value in (("n", n), ("budget", budget), ("size", size)):
-        at_least(name, value, 1)
+    given = {"n": n, "budget": budget, "capacity": capacity, "size": size}
+    for name, value in given.items():
+        _check_size(name, value)
     if capacity < size:
         raise UsageError(f"capacity={capacity} is less than is expanded: size={size}")
     return partial(
@@ -163,8 +174,8 @@ def _exact(
 
 def _candidates(kind: str, size: int, n: int, drawn: dict[str, Any]) -> Strategy:
     """`size` candidates; `drawn` holds what only samples take."""
-    at_least("size", size, 1)
-    at_least("n", n, 1)
+    _check_size("size", size)
+    _check_size("n", n)
     if n > size:
         raise UsageError(f"n={n} is more than there are candidates: size={size}")
     given = {name: value for name, value in drawn.items() if value is not None}

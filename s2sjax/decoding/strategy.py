@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import jax
 
+from s2sjax import spec
 from s2sjax.decoding.request import Request
-from s2sjax.errors import UsageError
 from s2sjax.types import Carry, Hypotheses, StepFn
 
+LARGEST_SIZE = 10**6  # of what is held or returned, and tokens of an output
 Strategy = Callable[[StepFn, Carry, Request], Hypotheses]
 """`strategy(step, carry, request)`: the hypotheses of every row of the carry."""
 
@@ -34,7 +35,16 @@ class Rules:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
-                at_least(field.name, value, 1 if field.name == "max_extra" else 0)
+                spec.between(field.name, value, *_POSSIBLE[field.name])
+
+
+_POSSIBLE = {
+    "min_ratio": (0, 1000),
+    "min_extra": (0, LARGEST_SIZE),
+    "max_ratio": (0, 1000),
+    "max_extra": (1, LARGEST_SIZE),
+    "no_repeat": (0, LARGEST_SIZE),
+}
 
 
 class Decoding(NamedTuple):
@@ -44,21 +54,11 @@ class Decoding(NamedTuple):
     rules: Rules
 
 
-def at_least(name: str, value: float | str, least: int) -> None:
-    """Checks an argument of a spec.
-
-    Raises:
-      UsageError: it is smaller, or no number.
-    """
-    if isinstance(value, str | bool) or value < least:
-        raise UsageError(f"{name}={value} is not a number of at least {least}")
-
-
 def seeded(strategy: Strategy, seed: int | None) -> Strategy:
     """The strategy with keys of its own, where a seed is given."""
     if seed is None:
         return strategy
-    at_least("seed", seed, 0)
+    spec.between("seed", seed, 0, spec.LARGEST)
 
     def with_seed(step: StepFn, carry: Carry, request: Request) -> Hypotheses:
         keys = jax.vmap(jax.random.fold_in, (0, None))(request.keys, seed)

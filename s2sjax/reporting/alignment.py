@@ -4,7 +4,7 @@ import math
 import os
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +13,13 @@ from matplotlib.image import AxesImage
 
 from s2sjax.reporting.figure import GREY, save, style
 from s2sjax.reporting.formats import cut, printable
+from s2sjax.reporting.layout import Size, fit
 
 END = "■"
 PANELS = 6
 
 _CELL = 0.27  # inches
-_SMALLEST, _LARGEST = 1.7, 9.0  # inches, of a panel's side
+_LARGEST = 9.0  # inches, of a panel's side
 _SPACES = {" ": "␣", "\u00a0": "⍽", "\u202f": "⍽", "\t": "⇥", "\n": "⏎", "": "∅"}
 
 
@@ -44,8 +45,8 @@ def draw_alignment(
 ) -> None:
     """Draws one heat map: source symbols from left to right, output from the top down.
 
-    The step that ends the output is marked `■`, a space `␣`. A character that no
-    installed font has is a box.
+    The step that ends the output is marked `■`, as the axis says, a space `␣`. Of a
+    character that no installed font has, a line names the script.
 
     Args:
       weights: [T, S], see `Alignment`.
@@ -64,6 +65,8 @@ def draw_alignments(
 ) -> int:
     """Draws the first `panels` heat maps in one figure; returns how many these are.
 
+    A cell has one size in all of them.
+
     Raises:
       ValueError: there are none, or weights are not of their symbols' lengths.
       RunError: the file cannot be written.
@@ -73,29 +76,37 @@ def draw_alignments(
         raise ValueError("there is no alignment to draw")
     columns = min(len(shown), 3 if len(shown) != 4 else 2)
     rows = math.ceil(len(shown) / columns)
-    width = max(_side(len(one.source)) for one in shown)
-    height = max(_side(len(one.weights)) for one in shown)
+    widths, heights = [1] * columns, [1] * rows  # of the widest and highest, in cells
+    for place, one in enumerate(shown):
+        row, column = divmod(place, columns)
+        widths[column] = max(widths[column], len(one.source))
+        heights[row] = max(heights[row], len(one.weights))
+    cell = min(_CELL, _LARGEST / max(*widths, *heights))
     with style():
-        size = (columns * (width + 1.0) + 0.6, rows * (height + 1.0))
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        images = [
-            _draw(axes, one, width / max(len(one.source), 1))
-            for axes, one in zip(grid, shown, strict=False)
-        ]
-        for axes in grid[len(shown) :]:
-            axes.set_axis_off()
+        figure = Figure(layout="constrained")
+        grid = figure.subplots(
+            rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights
+        )
+        for place, axes in enumerate(grid.ravel()):
+            if place >= len(shown):
+                axes.set_axis_off()
+                continue
+            image = _draw(axes, shown[place], cell)
+            row, column = divmod(place, columns)
+            axes.set_xlim(-0.5, widths[column] - 0.5)
+            axes.set_ylim(heights[row] - 0.5, -0.5)
         bar = figure.colorbar(
-            images[0],
-            ax=grid.tolist(),
-            shrink=0.7,
+            image,
+            ax=grid.ravel().tolist(),
             aspect=24,
             pad=0.02,
-            panchor=(0.5, 1.0),  # panels of one row have their tops at one height
+            shrink=min(1.0, 4 / (cell * sum(heights))),
+            anchor=(0.0, 1.0),
         )
         bar.set_label("attention weight")
         bar.set_ticks([0.0, 0.5, 1.0])
         bar.outline.set_visible(False)
+        fit(figure, grid, Size(cell * sum(widths), cell * sum(heights)))
         save(figure, path)
     return len(shown)
 
@@ -112,10 +123,6 @@ def _checked(alignment: Alignment) -> Alignment:
     return alignment._replace(weights=weights)
 
 
-def _side(count: int) -> float:
-    return min(max(count * _CELL, _SMALLEST), _LARGEST)
-
-
 def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     weights, source, output, title = alignment
     marks = [*map(_label, output), *[END] * (len(weights) - len(output))]
@@ -126,7 +133,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
         cmap="Blues",
         vmin=0.0,
         vmax=1.0,
-        aspect="equal" if max(drawn.shape) <= 3 * min(drawn.shape) else "auto",
+        aspect="auto",  # the figure is as large as makes cells square
         interpolation="nearest",
     )
     names = [_label(symbol) for symbol in source]
@@ -139,16 +146,17 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     axes.tick_params(length=0, pad=3, top=False, labeltop=True, labelbottom=False)
     for label in axes.get_yticklabels()[len(output) :]:
         label.set_color(GREY)
-    axes.set_xticks(np.arange(1, len(names)) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, len(marks)) - 0.5, minor=True)
-    axes.grid(which="minor", color="#EDEDED", linewidth=0.5)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(True)
-    axes.spines[:].set_color("#C8C8C8")
+    # Lines around the cells, and none where another panel has more of them.
+    height, width = drawn.shape
+    lines: dict[str, Any] = {"color": "#E0E0E0", "linewidth": 0.5}
+    axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
+    axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
+    axes.spines[:].set_visible(False)
     axes.set_title(cut(printable(title), 50), fontsize=9.5, parse_math=False)
-    axes.set_xlabel("source")
+    axes.set_xlabel("source", loc="left")
     axes.xaxis.set_label_position("top")
-    axes.set_ylabel("output")
+    ends = len(marks) > len(output)
+    axes.set_ylabel(f"output ({END} its end)" if ends else "output", loc="top")
     return image
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
-
 from s2sjax.reporting.factor import Factor
 from s2sjax.reporting.formats import cut, printable
 from s2sjax.reporting.groups import Estimate, groups
@@ -83,16 +81,10 @@ def panel_title(factors: Sequence[Factor], levels: Sequence[int]) -> tuple[str, 
     )
 
 
-def folded(parts: Sequence[str], width: int) -> str:
-    r"""The parts in lines of up to `width` columns; a part that is longer is cut.
+def joined(parts: Sequence[str]) -> str:
+    """The parts of a title; a line may end between them, and not within one.
 
-    >>> folded(["cell = lstm", "layers = 2", "dropout = 0.1"], 24)
-    'cell = lstm, layers = 2\ndropout = 0.1'
+    >>> joined(["cell = lstm", "layers = 2"])
+    'cell\xa0=\xa0lstm, layers\xa0=\xa02'
     """
-    lines: list[str] = []
-    for part in (cut(printable(part), width) for part in parts):
-        if lines and cell_len(lines[-1]) + 2 + cell_len(part) <= width:
-            lines[-1] += f", {part}"
-        else:
-            lines.append(part)
-    return "\n".join(lines)
+    return ", ".join(cut(printable(part), 60).replace(" ", "\xa0") for part in parts)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from s2sjax.reporting.figure import GREY, save, style
-from s2sjax.reporting.pareto import COLOURS, MARKERS, set_quality_limits
+from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.formats import cut, printable
+from s2sjax.reporting.layout import Size, fit
+from s2sjax.reporting.pareto import set_quality_limits
 
 
 class Widths(NamedTuple):
@@ -44,30 +45,31 @@ def draw_beam_sizes(
       RunError: the file cannot be written.
     """
     with style():
-        layout = ConstrainedLayoutEngine(wspace=0.06)
-        figure = Figure(figsize=(10.5, 3.5), layout=layout)
-        quality, errors, probability = figure.subplots(1, 3)
+        figure = Figure(layout="constrained")
+        grid = figure.subplots(1, 3, squeeze=False)
+        quality, errors, probability = grid[0]
         for place, widths in enumerate(every):
-            look: dict[str, Any] = {
-                "color": COLOURS[place % len(COLOURS)],
-                "marker": MARKERS[place % len(MARKERS)],
-                "markersize": 4.5,
-                "linewidth": 1.5,
-            }
-            quality.plot(widths.sizes, widths.quality, **look)
-            errors.plot(widths.sizes, _gaps(widths.search_errors), **look)
-            probability.plot(widths.sizes, widths.logprob, label=widths.name, **look)
+            # A point at the end of what is possible is drawn whole.
+            own: dict[str, Any] = {**look(place), "markersize": 4.5, "clip_on": False}
+            own["linewidth"] = 1.5
+            quality.plot(widths.sizes, widths.quality, **own)
+            errors.plot(widths.sizes, _gaps(widths.search_errors), **own)
+            probability.plot(widths.sizes, widths.logprob, label=widths.name, **own)
         _finish(quality, every, measure)
         set_quality_limits(quality, [q for widths in every for q in widths.quality])
         _finish(errors, every, "search errors, % of inputs")
-        errors.set_ylim(0.0, max(1.0, 1.05 * errors.get_ylim()[1]))
+        errors.set_ylim(0.0, min(max(1.0, 1.05 * errors.get_ylim()[1]), 100.0))
         _finish(probability, every, "mean log p(output), nats")
         low, high = probability.get_ylim()
         if high - low < 0.01:  # a flat line is no hill of rounding
-            probability.set_ylim(low - 0.01, high + 0.01)
+            low, high = low - 0.01, high + 0.01
+        probability.set_ylim(low, min(high, 0.0))  # of what is sure, p is 1
         _tell_references(probability, every)
-        figure.legend(loc="outside lower center", ncols=4)
-        figure.suptitle(title, fontsize=10.5, parse_math=False)
+        legend = figure.legend(loc="outside lower center", ncols=4)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        figure.suptitle(cut(printable(title), 200), parse_math=False)
+        fit(figure, grid, Size(8.4, 2.3))
         save(figure, path)
 
 
@@ -104,5 +106,5 @@ def _finish(axes: Axes, every: Sequence[Widths], label: str) -> None:
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_xlabel("beam size")
-    axes.set_title(label, fontsize=9, loc="left")
-    axes.grid(axis="y", color="#E4E4E4", linewidth=0.8)
+    axes.set_title(label, loc="left")
+    axes.grid(axis="y")

@@ -90,15 +90,20 @@ def _table(
 
 
 def draw_benchmark(
-    rows: Sequence[Row], comparable: Sequence[Sequence[str]], folder: Path, title: str
+    rows: Sequence[Row],
+    comparable: Sequence[Sequence[str]],
+    folder: Path,
+    title: str,
+    format: str = "png",
 ) -> list[Path]:
-    """Draws `quality_speed.png`, and `beam_size.png` where sizes can be compared.
+    """Draws `quality_speed`, and `beam_size` where sizes can be compared.
 
     Args:
       rows: of all runs.
       comparable: the names of runs that have the same task, group by group.
       folder: where the pictures go.
       title: above them.
+      format: one of `figure.FORMATS`.
 
     Returns:
       What was drawn.
@@ -123,11 +128,11 @@ def draw_benchmark(
         panels.append(
             Panel(", ".join(names) if len(comparable) > 1 else "", measure, points)
         )
-    drawn = [folder / "quality_speed.png"]
+    drawn = [folder / f"quality_speed.{format}"]
     draw_quality_speed(panels, drawn[0], title)
     widths = _widths(rows, several)
     if widths:
-        drawn.append(folder / "beam_size.png")
+        drawn.append(folder / f"beam_size.{format}")
         draw_beam_sizes(widths, _measure(rows)[1], drawn[1], title)
     return drawn
 

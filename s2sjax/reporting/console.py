@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from s2sjax.reporting.formats import duration, number, percent, printable
+from s2sjax.reporting.progress_line import ProgressLine
 from s2sjax.reporting.sample_lines import sample_lines
 from s2sjax.reporting.screen import Screen
 from s2sjax.training.observer import Observer, Sample
@@ -37,6 +38,7 @@ class Console(Observer):
         self._steps = 0
         self._begun = self._drawn = time.monotonic()
         self._last = (0, self._begun)  # the step and time of the last logged line
+        self._waiting = ProgressLine("evaluation")  # where there is no bar
 
     def started(self, step: int, steps: int, about: str) -> None:
         """Says where training begins, and draws the bar."""
@@ -102,6 +104,20 @@ class Console(Observer):
             parts.append(f"left {duration((self._steps - step) / pace)}")
         self._screen.line("  ".join(parts))
 
+    def evaluating(self, step: int, done: int, all_: int) -> None:
+        """In the bar, or where there is none as a line on standard error."""
+        if self._progress is None:
+            if not done:
+                self._waiting = ProgressLine(f"evaluation at step {step:,}")
+            self._waiting(done, all_)
+            return
+        now = time.monotonic()
+        if now - self._drawn >= REFRESH_SECONDS:
+            self._drawn = now
+            share = f"evaluated {done / max(all_, 1):.0%}"
+            self._progress.update(self._progress.task_ids[0], loss=share)
+            self._progress.refresh()
+
     def evaluated(
         self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
     ) -> None:
@@ -139,6 +155,7 @@ class Console(Observer):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        self._waiting.close()
 
     def __enter__(self) -> "Console":
         return self

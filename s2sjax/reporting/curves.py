@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from s2sjax.reporting.figure import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, save, style
-from s2sjax.reporting.formats import percent
+from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.formats import cut, percent, printable
+from s2sjax.reporting.layout import Size, fit
 
 Entries = Sequence[Mapping[str, Any]]
 
@@ -43,9 +43,9 @@ def draw_curves(
     if best_step is None:
         best_step = _highest(valid)
     with style():
-        layout = ConstrainedLayoutEngine(wspace=0.05)
-        figure = Figure(figsize=(10.0, 3.5), layout=layout)
-        loss, accuracy = figure.subplots(1, 2, width_ratios=(1.0, 1.3))
+        figure = Figure(figsize=(10.0, 3.5), layout="constrained")
+        panels = figure.subplots(1, 2, width_ratios=(1.0, 1.3), squeeze=False)
+        loss, accuracy = panels[0]
         _draw_loss(loss, train, valid)
         _draw_accuracy(accuracy, valid)
         for axes in (loss, accuracy):
@@ -55,7 +55,8 @@ def draw_curves(
                     best_step, color=GREY, linewidth=0.9, linestyle=(0, (1, 2))
                 )
         _mark_best(accuracy, valid, best_step)
-        figure.suptitle(f"{title}\n", fontsize=10.5, parse_math=False)
+        figure.suptitle(cut(printable(title), 200), parse_math=False)
+        fit(figure, panels, Size(8.6, 2.5))
         save(figure, path)
 
 
@@ -88,7 +89,6 @@ def _line(axes: Axes, entries: Entries, name: str, label: str, **look: Any) -> N
         steps,
         values,
         label=label,
-        marker="o",
         markevery=marked.tolist(),
         markersize=3.0,
         solid_joinstyle="round",
@@ -97,9 +97,8 @@ def _line(axes: Axes, entries: Entries, name: str, label: str, **look: Any) -> N
 
 
 def _draw_loss(axes: Axes, train: Entries, valid: Entries) -> None:
-    look = {"color": BLUE, "linewidth": 1.1, "alpha": 0.9}
-    _line(axes, train, "loss", "training loss", **look)
-    _line(axes, valid, "nll", "validation nll", color=ORANGE, linewidth=1.6)
+    _line(axes, train, "loss", "training loss", **look(0), linewidth=1.1)
+    _line(axes, valid, "nll", "validation nll", **look(1), linewidth=1.6)
     axes.set_ylabel("nats per token")
     values = np.concatenate([_column(train, "loss")[1], _column(valid, "nll")[1]])
     values = values[np.isfinite(values)]
@@ -110,17 +109,13 @@ def _draw_loss(axes: Axes, train: Entries, valid: Entries) -> None:
 
 
 def _draw_accuracy(axes: Axes, valid: Entries) -> None:
-    forced: dict[str, Any] = {
-        "color": PURPLE,
-        "linewidth": 1.4,
-        "linestyle": (0, (4, 1.5)),
-    }
     # The broad line comes first, so that three curves in one place are all seen.
-    look: dict[str, Any] = {"color": GREEN, "linewidth": 3.2}
-    _line(axes, valid, "exact", "exact, free-running", **look)
-    look = {"color": BLUE, "linewidth": 1.4}
-    _line(axes, valid, "token_accuracy", "tokens, free-running", **look)
-    _line(axes, valid, "forced_token_accuracy", "tokens, teacher-forced", **forced)
+    for name, label, place, own in (
+        ("exact", "exact, free-running", 2, {"linestyle": "-", "linewidth": 3.2}),
+        ("token_accuracy", "tokens, free-running", 0, {"linewidth": 1.4}),
+        ("forced_token_accuracy", "tokens, teacher-forced", 3, {"linewidth": 1.6}),
+    ):
+        _line(axes, valid, name, label, **(look(place) | own))
     axes.set_ylabel("validation accuracy")
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks(np.linspace(0, 1, 6))
@@ -133,12 +128,8 @@ def _mark_best(axes: Axes, valid: Entries, best_step: int | None) -> None:
     if not len(here):
         return
     x, y = steps[here[0]], exact[here[0]]
-    star: dict[str, Any] = {
-        "color": GREEN,
-        "markersize": 11,
-        "markeredgecolor": "white",
-    }
-    axes.plot([x], [y], "*", zorder=4, **star)
+    star: dict[str, Any] = {"color": look(2)["color"], "markeredgecolor": "white"}
+    axes.plot([x], [y], "*", markersize=11, zorder=4, clip_on=False, **star)
     # Beside the dotted line, on the side and at the end where the curves are not.
     beyond = x > sum(axes.get_xlim()) / 2
     axes.annotate(
@@ -149,7 +140,6 @@ def _mark_best(axes: Axes, valid: Entries, best_step: int | None) -> None:
         ha="right" if beyond else "left",
         va="bottom" if y > 0.3 else "top",
         fontsize=8.5,
-        color=DARK,
     )
 
 
@@ -159,9 +149,9 @@ def _finish(axes: Axes, entries: Entries) -> None:
     axes.set_xlim(0, max(last, 1) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.grid(axis="y", color="#E4E4E4", linewidth=0.8)
+    axes.grid(axis="y")
     if axes.get_legend_handles_labels()[0]:
-        legend = axes.legend(
+        axes.legend(
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             ncols=3,
@@ -170,7 +160,6 @@ def _finish(axes: Axes, entries: Entries) -> None:
             handletextpad=0.5,
             columnspacing=0.9,
         )
-        legend.set_in_layout(False)  # it would squeeze the panel to its own width
     else:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "nothing logged", transform=axes.transAxes, ha="center")

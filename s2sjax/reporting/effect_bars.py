@@ -4,10 +4,12 @@ import math
 import os
 from collections.abc import Sequence
 
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from s2sjax.reporting.figure import BLUE, DARK, GREY, save, style
-from s2sjax.reporting.formats import cut, printable
+from s2sjax.reporting.figure import save, style
+from s2sjax.reporting.formats import cut, distinct, printable
+from s2sjax.reporting.layout import Size, fit
 from s2sjax.reporting.measure import Measure
 from s2sjax.reporting.sensitivity import Effect
 
@@ -25,42 +27,44 @@ def draw_effects(
     Raises:
       RunError: the file cannot be written.
     """
+    shares = [
+        effect.share if math.isfinite(effect.share) else 0.0 for effect in effects
+    ]
+    rows = range(len(effects))
     with style():
-        figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(effects)), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(layout="constrained")
+        grid = figure.subplots(squeeze=False)
+        axes = grid[0, 0]
+        axes.barh(rows, shares, height=0.62)
         for row, effect in enumerate(effects):
-            known = math.isfinite(effect.share)
-            axes.barh(row, effect.share if known else 0.0, height=0.62, color=BLUE)
             if math.isfinite(effect.chance):
-                ends = [row - 0.31, row + 0.31]
-                axes.plot([effect.chance] * 2, ends, color=DARK, linewidth=1.2)
-            axes.annotate(
-                _remark(effect, measure),
-                (
-                    max(effect.share if known else 0.0, effect.chance if known else 0),
-                    row,
-                ),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.0,
-                color=DARK if known else GREY,
-                parse_math=False,
-            )
-        names = [cut(printable(effect.field), 32) for effect in effects]
-        axes.set_yticks(range(len(names)), names, parse_math=False)
-        axes.tick_params(axis="y", length=0)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1.9)
+                axes.vlines(
+                    min(effect.chance, 1.0),
+                    *(row - 0.31, row + 0.31),
+                    color=rcParams["text.color"],
+                    linewidth=1.2,
+                    clip_on=False,
+                )
+        axes.set_ylim(len(effects) - 0.5, -0.5)  # the largest at the top
+        axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+        names = [cut(printable(effect.field), 40) for effect in effects]
+        axes.set_yticks(rows, names, parse_math=False)
+        # What is said of a bar stands beside the panel, however long the bar is.
+        beside = axes.secondary_yaxis("right")
+        remarks = [_remark(effect, measure) for effect in effects]
+        beside.set_yticks(rows, remarks, fontsize=8, parse_math=False)
+        beside.spines[:].set_visible(False)
+        for one in (axes, beside):
+            one.tick_params(axis="y", length=0)
         axes.set_xlabel(
-            f"variance of {measure.label} explained by the factor alone, %   "
-            "( | : by chance)"
+            f"variance of {measure.label} explained by the factor alone, %  "
+            f"( | : by chance)"
         )
-        axes.spines["bottom"].set_bounds(0, 1)
-        axes.grid(axis="x", color="#E4E4E4", linewidth=0.8)
+        axes.grid(axis="x")
         if title:
-            axes.set_title(cut(printable(title), 80), fontsize=10.5, parse_math=False)
+            figure.suptitle(cut(printable(title), 80), parse_math=False)
+        fit(figure, grid, Size(3.4, 0.38 * len(effects)))
         save(figure, path)
 
 
@@ -69,5 +73,5 @@ def _remark(effect: Effect, measure: Measure) -> str:
         return "fewer than two levels are done"
     span = f"{100 * effect.span:.3g}" if measure.share else f"{effect.span:.3g}"
     unit = " points" if measure.share else ""
-    low, high = (cut(printable(end), 18) for end in (effect.lowest, effect.highest))
+    low, high = distinct((effect.lowest, effect.highest), 24)
     return f"{span}{unit}: {low} lowest, {high} highest"

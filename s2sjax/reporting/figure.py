@@ -1,77 +1,106 @@
-"""What the pictures share: a style, colours for every eye, files that are whole."""
+"""What the pictures share: a style, their size, files that are whole."""
 
 import contextlib
 import io
+import logging
 import os
 import warnings
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from s2sjax.errors import RunError
+from s2sjax.reporting import fonts
 
-# Okabe and Ito's colours, distinct for every kind of colour vision.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY, DARK = "#767676", "#262626"
-
-# Fonts that fill in for scripts which the first, matplotlib's own, lacks. One is
-# enough for Chinese, Japanese and Korean; the others are what systems have.
-_FONTS = (
-    *("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans"),
-    *("Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans"),
-)
-_FORMATS = ("pdf", "svg", "png")
+STYLE = "S2SJAX_STYLE"  # the environment variable that names a style file of one's own
+FORMATS = ("png", "pdf", "svg")
+GREY = "#767676"  # of marks beside the data, on white and on black
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Fonts, sizes and colours for the pictures drawn and saved inside.
+    """Fonts, sizes, colours and lines for the pictures drawn and saved inside.
 
-    A character that no font has is drawn as a box that says its block; that is no
-    reason for a warning.
+    They are those of `assets/pictures.mplstyle`, and over them those of the file that
+    the environment variable `S2SJAX_STYLE` names.
+
+    Raises:
+      RunError: that file is none, or has what matplotlib does not know.
     """
-    installed = set(font_manager.fontManager.get_font_names())
-    settings: dict[Any, Any] = {
-        "font.family": [name for name in _FONTS if name in installed] or ["sans-serif"],
-        "font.size": 9.0,
-        "axes.labelsize": 9.0,
-        "axes.edgecolor": GREY,
-        "axes.labelcolor": DARK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "figure.facecolor": "white",
-        "legend.frameon": False,
-        "legend.fontsize": 8.5,
-        "text.color": DARK,
-        "text.usetex": False,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
-        "xtick.labelcolor": DARK,
-        "ytick.labelcolor": DARK,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    ours = resources.files("s2sjax.reporting") / "assets" / "pictures.mplstyle"
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        with resources.as_file(ours) as path:
+            matplotlib.rcParams.update(_settings(path))
+        if os.environ.get(STYLE):
+            matplotlib.rcParams.update(_settings(Path(os.environ[STYLE])))
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")
-        yield
+        logger = logging.getLogger("matplotlib.font_manager")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # of a font in another weight than asked for
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour, line and marker of one of several, as the style gives them in turn."""
+    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()
+    return {name: values[place % len(values)] for name, values in cycle.items()}
+
+
+def _settings(path: Path) -> matplotlib.RcParams:
+    if not path.is_file():
+        raise RunError(f"{STYLE}={path}: there is no such file")
+    said = _Said()
+    logger = logging.getLogger("matplotlib")
+    propagated, logger.propagate = logger.propagate, False
+    logger.addHandler(said)
+    try:
+        found = matplotlib.rc_params_from_file(
+            path, fail_on_error=True, use_default_template=False
+        )
+    except (ValueError, OSError) as error:
+        raise RunError(f"{STYLE}={path}: {error}") from None
+    finally:
+        logger.removeHandler(said)
+        logger.propagate = propagated
+    if said.lines:
+        raise RunError(f"{STYLE}={path}: {said.lines[0]}")
+    return found
+
+
+class _Said(logging.Handler):
+    """Keeps the first line of what matplotlib says of a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage().strip().splitlines()[0])
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a picture, whole or not at all: PNG, or PDF or SVG by the path's ending.
+
+    Each text is drawn in installed fonts that have its characters. Where none has
+    them, a line on standard error names their script, and boxes are drawn.
 
     Raises:
       RunError: the file cannot be written; an old one is intact.
     """
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
+    kind = ending if ending in FORMATS else "png"
+    fonts.say_missing(fonts.choose(figure), target)
     drawn = io.BytesIO()
-    kind = ending if ending in _FORMATS else "png"
-    figure.savefig(drawn, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.1)
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.savefig(drawn, format=kind, metadata=dates.get(kind))
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(drawn.getvalue())

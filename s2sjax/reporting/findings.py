@@ -51,7 +51,7 @@ class Findings:
         alone = all(group.estimate.n <= 1 for group in self.groups)
         nothing = "nothing: one trial in each group" if alone else "of the same bins"
         over = ", ".join(self.averaged) or nothing
-        return f"mean ± half of Student's 95 % interval over n trials ({over})"
+        return f"mean and {self.measure.interval} over n trials ({over})"
 
 
 def find(
@@ -99,16 +99,18 @@ def as_json(found: Findings) -> dict[str, Any]:
     best = found.best
     return {
         "trials": len(table.trials),
+        "asked": len(table.trials) + table.lacking,
         "status": table.counts(),
         "metric": metric,
         "group_by": [factor.field for factor in found.by],
         "averaged_over": list(found.averaged),
-        "interval": "student-t 0.95",
+        "interval": found.measure.interval,
         "groups": [
             {
                 "levels": levels(found, group),
                 "mean": _number(group.estimate.mean),
-                "half_interval": _number(group.estimate.half),
+                "low": _number(group.estimate.low),
+                "high": _number(group.estimate.high),
                 "n": group.estimate.n,
                 "trials": len(group.trials),
             }

@@ -1,28 +1,14 @@
 """Texts and numbers as people read them on a line."""
 
 import math
-import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len
 
-_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # bidirectional controls
+from s2sjax.foreign import printable
 
-
-def printable(text: str) -> str:
-    r"""The text without characters that steer a terminal or break a line.
-
-    >>> printable("a\tb\x1b[31m"), printable("j’ai été")
-    ('a\\tb\\x1b[31m', 'j’ai été')
-    """
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    steers = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-    if steers or ord(character) in _TURNING:
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
+__all__ = ["cut", "duration", "number", "percent", "printable"]
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
@@ -40,6 +26,28 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     while cell_len(kept) > room and kept:
         kept = kept[:-1]
     return kept.rstrip() + ellipsis
+
+
+def distinct(texts: Sequence[str], width: int) -> list[str]:
+    """Printable texts, each cut to `width` columns so that none looks like another.
+
+    Where their ends are what tells them apart, these are kept.
+
+    >>> distinct(["sgd", "adam(rate=0.1)", "adam(rate=0.2)"], 10)
+    ['sgd', 'adam(…0.1)', 'adam(…0.2)']
+    """
+    shown = [printable(text) for text in texts]
+    shortened = [cut(text, width) for text in shown]
+    for kept in range(width // 2, width):
+        if len(set(shortened)) == len(set(shown)):
+            break
+        shortened = [
+            text
+            if cell_len(text) <= width
+            else cut(text, width - kept, "") + "…" + text[1 - kept :]
+            for text in shown
+        ]
+    return shortened
 
 
 def percent(share: Any) -> str:

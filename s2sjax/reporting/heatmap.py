@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from s2sjax.reporting.arrangement import Arrangement, Cell, Panel, folded
+from s2sjax.reporting.arrangement import Arrangement, Cell, Panel, joined
 from s2sjax.reporting.factor import Factor
-from s2sjax.reporting.figure import DARK, GREY, save, style
-from s2sjax.reporting.formats import cut, printable
-from s2sjax.reporting.measure import Measure
+from s2sjax.reporting.figure import GREY, save, style
+from s2sjax.reporting.formats import cut, distinct, printable
+from s2sjax.reporting.layout import Size, fit
+from s2sjax.reporting.measure import Measure, percents
 
 PANELS = 12  # of one picture; what is more goes to the next
-COLOURS = "viridis"  # one direction of lightness, for every eye and for grey paper
-_CELL = 0.52  # inches
-_NARROWEST = 3  # cells that a panel has room for, at least
+_CELL = Size(0.62, 0.5)  # inches
+_PANEL = Size(1.9, 1.2)  # inches, at least
 _WRITTEN = 14  # levels across, up to which the numbers are written into the cells
+_LEAST_RANGE = 0.02  # of shares, from one end of the colours to the other
 _EMPTY = "#F1F1F1"
 
 
@@ -31,6 +33,17 @@ class Colours(NamedTuple):
 
     norm: Normalize
     map: Colormap
+
+
+class Numbers(NamedTuple):
+    """How the numbers are written into the cells."""
+
+    measure: Measure
+    decimals: int  # of percents
+    n: bool  # whether each cell says how many trials it is of
+
+    def text(self, value: float) -> str:
+        return self.measure.text(value, self.decimals)
 
 
 def draw_heat_maps(
@@ -43,9 +56,9 @@ def draw_heat_maps(
 ) -> None:
     """Draws the panels of one picture, with one colour scale for all of them.
 
-    A cell has the mean over its trials that are done; below it stands how many these
-    are where others are not. A cell that none is done of says what they are; where
-    no trial belongs, it is empty.
+    A cell has the mean over its trials that are done, and below it the ends of its
+    interval; then how many trials, where that is not the same everywhere. A cell that
+    none is done of says what they are; where no trial belongs, it is empty.
 
     Args:
       scale: the values at the two ends of the colours, see `scale_of`.
@@ -54,38 +67,59 @@ def draw_heat_maps(
       RunError: the file cannot be written.
     """
     across, down, _ = arrangement
-    width = _CELL * max(_count(across), _NARROWEST)
-    height = _CELL * max(_count(down), _NARROWEST)
+    width = max(_CELL.width * _count(across), _PANEL.width)
+    height = max(_CELL.height * _count(down), _PANEL.height)
     columns = max(1, min(len(panels), 4, int(11 / (width + 0.6))))
     rows = math.ceil(len(panels) / columns)
+    cells = [cell for panel in panels for cell in panel.cells.values()]
+    counts = {cell.estimate.n for cell in cells}
+    fine = measure.share and scale[1] - scale[0] < 0.1
     with style():
-        size = (columns * (width + 0.55) + 1.7, rows * (height + 0.9) + 0.75)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
-        colour = Colours(Normalize(*scale), colormaps[COLOURS])
+        write = Numbers(measure, decimals=int(fine), n=len(counts) > 1)
+        colour = Colours(Normalize(*scale), colormaps[rcParams["image.cmap"]])
         for index, axes in enumerate(grid.ravel()):
             if index >= len(panels):
                 axes.set_axis_off()
                 continue
-            _draw(axes, panels[index], arrangement, measure, colour)
+            _draw(axes, panels[index], arrangement, write, colour)
             if index % columns == 0 and down is not None:
                 axes.set_ylabel(printable(down.name), parse_math=False)
             if index + columns >= len(panels) and across is not None:
                 axes.set_xlabel(printable(across.name), parse_math=False)
         _legend(figure, grid, colour, measure)
         if title:
-            figure.suptitle(cut(printable(title), 100), fontsize=10.5, parse_math=False)
+            figure.suptitle(cut(printable(title), 100), parse_math=False)
+        told = any(math.isfinite(cell.estimate.low) for cell in cells)
+        caption = _caption(counts, measure.interval if told else "")
+        figure.supxlabel(caption, fontsize=8, color=GREY)
+        fit(figure, grid, Size(columns * width, rows * height))
         save(figure, path)
 
 
+def _caption(counts: set[int], interval: str) -> str:
+    n = f"n = {next(iter(counts))}" if len(counts) == 1 else "n"
+    told = f"mean of {n} {'trial' if counts == {1} else 'trials'}"
+    return f"{told}; below: {interval}" if interval else told
+
+
 def scale_of(measure: Measure, panels: Sequence[Panel]) -> tuple[float, float]:
-    """The ends of the colours: 0 and 1 for a share, else the least and largest mean."""
-    if measure.share:
-        return 0.0, 1.0
+    """The ends of the colours: the least and the largest mean.
+
+    Shares that hardly differ have no more than hardly different colours.
+    """
     means = [c.estimate.mean for panel in panels for c in panel.cells.values()]
     found = [mean for mean in means if math.isfinite(mean)]
     low, high = min(found, default=0.0), max(found, default=1.0)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    least = _LEAST_RANGE if measure.share else 1e-9 * max(abs(low), 1.0)
+    if high - low >= least:
+        return low, high
+    half = least / 2 if measure.share else 0.5
+    middle = (low + high) / 2
+    if measure.share:
+        middle = min(max(middle, half), 1 - half)
+    return middle - half, middle + half
 
 
 def _count(axis: Factor | None) -> int:
@@ -96,7 +130,7 @@ def _draw(
     axes: Axes,
     panel: Panel,
     arrangement: Arrangement,
-    measure: Measure,
+    write: Numbers,
     colour: Colours,
 ) -> None:
     across, down, _ = arrangement
@@ -112,61 +146,59 @@ def _draw(
         interpolation="nearest",
         origin="lower",
     )
+    roomy = means.shape[1] <= _WRITTEN
     for place, cell in panel.cells.items():
-        if means.shape[1] <= _WRITTEN or not cell.estimate.n:
-            _write(axes, place, cell, measure, colour, means.shape[1] <= _WRITTEN)
+        if roomy or not cell.estimate.n:
+            _write(axes, place, cell, write, colour, roomy)
     _ticks(axes, across, down)
     axes.set_xticks(np.arange(1, means.shape[1]) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, means.shape[0]) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.0)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    inches = _CELL * max(means.shape[1], _NARROWEST)
-    title = folded(panel.title, int(13 * inches))
-    axes.set_title(title, fontsize=8.5, parse_math=False)
+    axes.set_title(joined(panel.title), parse_math=False)
 
 
 def _ticks(axes: Axes, across: Factor | None, down: Factor | None) -> None:
     for axis, factor in ((axes.xaxis, across), (axes.yaxis, down)):
-        labels = (
-            [""] if factor is None else [cut(printable(t), 18) for t in factor.labels]
-        )
+        labels = [""] if factor is None else distinct(factor.labels, 24)
         axis.set_ticks(range(len(labels)), labels, parse_math=False)
-        longest = max(map(len, labels))
-        if axis is axes.xaxis and longest > 4 and longest * len(labels) > 12:
-            turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-            axis.set_tick_params(pad=2)
-            for label in axes.get_xticklabels():
-                label.set(**turned)
 
 
 def _write(
     axes: Axes,
     place: tuple[int, int],
     cell: Cell,
-    measure: Measure,
+    write: Numbers,
     colour: Colours,
     roomy: bool,
 ) -> None:
-    mean, _, count = cell.estimate
-    if count:
-        text, ink = measure.text(mean), _ink(colour.map(colour.norm(mean)))
-    else:
-        text, ink = cell.statuses[0] if roomy else "×", GREY
-    partly = 0 < count < len(cell.statuses)
+    mean, low, high, count = cell.estimate
     row, column = place
-    size = 8.0 if count and len(text) <= 5 else 6.2
-    axes.text(column, row, text, fontsize=size, color=ink, ha="center", va="center")
-    if partly:
-        of = f"{count} of {len(cell.statuses)}"
-        below: dict[str, Any] = {"fontsize": 5.4, "ha": "center", "va": "center"}
-        axes.text(column, row - 0.33, of, color=ink, **below)
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
+    if not count:
+        text = cell.statuses[0] if roomy else "×"
+        axes.text(column, row, text, fontsize=6.2, color=GREY, **middle)
+        return
+    lines = []
+    if math.isfinite(low):
+        lines.append(f"{write.text(low)}–{write.text(high)}")
+    if count < len(cell.statuses):
+        lines.append(f"{count} of {len(cell.statuses)}")
+    elif write.n:
+        lines.append(f"n = {count}")
+    middle["color"] = _ink(colour.map(colour.norm(mean)))
+    above = 0.12 * len(lines)
+    axes.text(column, row + above, write.text(mean), fontsize=8, **middle)
+    for place_, line in enumerate(lines):
+        below = row + above - 0.3 - 0.22 * place_
+        axes.text(column, below, line, fontsize=5.4, **middle)
 
 
 def _ink(rgba: Any) -> str:
     """Black or white, whichever is read better on a colour."""
     red, green, blue, _ = rgba
-    return DARK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+    return "#262626" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
 
 def _legend(
@@ -178,11 +210,11 @@ def _legend(
         aspect=20,
         pad=0.02,
         fraction=0.05,
-        shrink=min(1.0, 4.0 / figure.get_figheight()),
-        anchor=(0.0, 1.0),
     )
-    better = "lower is better" if measure.lower else ""
-    bar.set_label("\n".join(filter(None, [f"mean {measure.unit}", better])))
+    better = " (lower is better)" if measure.lower else ""
+    bar.set_label(f"mean {measure.unit}{better}")
     if measure.share:
-        bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
+        bar.formatter = FuncFormatter(percents)
+    bar.locator = MaxNLocator(5)
+    bar.update_ticks()
     bar.outline.set_visible(False)

@@ -1,6 +1,7 @@
 """What a metric of a sweep is called, and which end of it is better."""
 
 import dataclasses
+import math
 
 _LABELS = {
     "exact": "exact match",
@@ -12,6 +13,11 @@ _LABELS = {
 }
 _UNITS = {"edit_distance": "edits per token", "nll": "nats per token"}
 _SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
+# The largest value that can be; a share's is 1, and of what is not here none is known.
+_MOST = {
+    **{"bleu": 100.0, "chrf": 100.0},
+    **dict.fromkeys(("edit_distance", "nll", "loss", "seconds"), math.inf),
+}
 _LOWER = ("nll", "edit_distance", "truncated", "loss", "seconds", "grad_norm")
 
 
@@ -22,15 +28,20 @@ class Measure:
     Attributes:
       share: whether it is a share of 1, shown in percent.
       lower: whether less is better.
+      most: its largest value, where its least is 0; None: it may be any number.
     """
 
     name: str
     label: str
     share: bool
     lower: bool
+    most: float | None = None
 
-    def text(self, value: float) -> str:
+    def text(self, value: float, decimals: int = 0) -> str:
         """A value in few characters; only 1 is 100 %, and only 0 is 0 %.
+
+        Args:
+          decimals: of percents.
 
         >>> exact, nll = measure("exact"), measure("nll")
         >>> exact.text(0.98), exact.text(0.9996), exact.text(1), nll.text(0.01234)
@@ -38,9 +49,24 @@ class Measure:
         """
         if not self.share:
             return f"{value:.3g}"
-        if 0.995 <= value < 1 or 0 < value < 0.005:
-            return ">99" if value > 0.5 else "<1"
-        return str(int(100 * value + 0.5))
+        unit = 10**-decimals
+        if 0 < value < 0.005 * unit:
+            return f"<{unit:g}"
+        if 1 - 0.005 * unit <= value < 1:
+            return f">{100 - unit:g}"
+        if value in (0, 1):
+            return f"{100 * value:.0f}"
+        return f"{math.floor(100 * value / unit + 0.5) * unit:.{decimals}f}"
+
+    @property
+    def interval(self) -> str:
+        """What the interval of a mean is, see `groups.estimate`.
+
+        >>> measure("exact").interval, measure("my_score").interval
+        ('score interval at 95 %', "Student's interval at 95 %")
+        """
+        kind = "Student's" if self.most is None else "score"
+        return f"{kind} interval at 95 %"
 
     @property
     def unit(self) -> str:
@@ -60,4 +86,14 @@ def measure(name: str) -> Measure:
     (True, True, 'my score')
     """
     label = _LABELS.get(name, name.replace("_", " "))
-    return Measure(name, label, name in _SHARES, name in _LOWER)
+    most = 1.0 if name in _SHARES else _MOST.get(name)
+    return Measure(name, label, name in _SHARES, name in _LOWER, most)
+
+
+def percents(share: float, _: object = None) -> str:
+    """A share on an axis, in percent.
+
+    >>> percents(0.25), percents(0.9875)
+    ('25', '98.75')
+    """
+    return f"{100 * share:.4g}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from s2sjax.errors import cannot_write
 from s2sjax.reporting import sensitivity
@@ -16,7 +17,7 @@ from s2sjax.reporting.arrangement import arrange
 from s2sjax.reporting.factor import Factor, factors, level_label
 from s2sjax.reporting.findings import Findings, compared
 from s2sjax.reporting.formats import cut
-from s2sjax.reporting.groups import t_quantile
+from s2sjax.reporting.groups import CONFIDENCE, t_quantile
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.trial_files import TrialFiles, command_line
 from s2sjax.training import atomic, journal
@@ -77,6 +78,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     steps: dict[tuple[int, ...], int] = {}
     curves = [_curve(one, names, len(files), steps) for one in files]
     return {
+        "asked": table.asked,
         "metric": found.measure.name,
         "metrics": [
             {
@@ -85,6 +87,8 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
                 "unit": one.unit,
                 "share": one.share,
                 "lower": one.lower,
+                "limited": one.most is not None,
+                "most": one.most,
             }
             for one in map(measure, names)
         ],
@@ -106,6 +110,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
         "steps": list(steps),
         "effects": {name: _effects(found, name) for name in table.metrics()},
         "formula": sensitivity.FORMULA,
+        "z": stats.norm.ppf(0.5 + CONFIDENCE / 2),
         "t": [round(t_quantile(freedom), 4) for freedom in range(1, 200)],
     }
 
@@ -130,12 +135,13 @@ def _trial(
         "values": [level_label(trial.overrides.get(one.field)) for one in shown],
         "overrides": [[f, level_label(v)] for f, v in trial.overrides.items()],
         "metrics": trial.metrics,
+        "examples": trial.examples,
         "seconds": trial.seconds,
         "device": trial.device,
         "error": trial.error,
         "command": command_line(found.table, trial),
         "curve": curve,
-        "lengths": list(zip(*map(_list, files.by_length[:2]), strict=True)),
+        "lengths": list(zip(*map(_list, files.by_length[:3]), strict=True)),
         "samples": [
             [cut(text, _SAMPLE_WIDTH) for text in sample]
             for sample in files.samples[:_SAMPLES]

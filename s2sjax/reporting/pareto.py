@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator
 from matplotlib.transforms import Bbox
 
-from s2sjax.reporting.figure import BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, save, style
+from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.formats import cut, printable
+from s2sjax.reporting.layout import Size, fit
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", DARK, GREY)
-MARKERS = "osD^vP*X"
 # Where a label may stand beside its point, the best place first: offsets in points
 # and the corner that stands there.
+_NEAR = 6
 _PLACES = [
     (x, y, ha, va)
-    for far in (6, 14, 24)
+    for far in (_NEAR, 14, 24)
     for x, y, ha, va in (
         (far, far * 0.6, "left", "bottom"),
         (-far, far * 0.6, "right", "bottom"),
@@ -35,8 +36,8 @@ _PLACES = [
 class Point(NamedTuple):
     """One measurement: what it is and what it came to."""
 
-    group: str  # colour, e.g. the strategy
-    kind: str  # marker, e.g. the batch size
+    group: str  # colour and marker, e.g. the strategy
+    kind: str  # size, e.g. the batch size
     speed: float  # sequences per second, more than 0
     quality: float
 
@@ -71,38 +72,38 @@ def draw_quality_speed(
 ) -> None:
     """Draws quality against sequences per second, one panel for what is comparable.
 
-    A strategy has a colour, a batch size a marker. The points that no other beats in
-    both are joined and named.
+    A strategy has a colour and a marker, a batch size the marker's size. The points
+    that no other beats in both are joined and named.
 
     Raises:
       RunError: the file cannot be written.
     """
     with style():
-        figure = Figure(
-            figsize=(7.6 * len(panels), 4.4), layout=ConstrainedLayoutEngine()
-        )
-        FigureCanvasAgg(figure)  # labels are measured before the picture is saved
+        figure = Figure(layout="constrained")
         every = [point for panel in panels for point in panel.points]
-        colours = _assigned([point.group for point in every], COLOURS)
-        markers = _assigned([point.kind for point in every], MARKERS)
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, panel in zip(row, panels, strict=True):
-            _draw_panel(axes, panel, colours, markers)
-        _legend(figure, row[-1], colours, markers)
-        figure.suptitle(title, fontsize=10.5, parse_math=False)
-        figure.draw_without_rendering()
-        for axes, panel in zip(row, panels, strict=True):
-            _label(figure, axes, panel)
+        groups = list(dict.fromkeys(point.group for point in every))
+        looks = {group: _mark(place) for place, group in enumerate(groups)}
+        kinds = dict.fromkeys(point.kind for point in every)
+        sizes = {kind: 5 + 1.8 * place for place, kind in enumerate(kinds)}
+        row = figure.subplots(1, len(panels), squeeze=False)
+        for axes, panel in zip(row[0], panels, strict=True):
+            _draw_panel(axes, panel, looks, sizes)
+        _legend(figure, row[0, -1], looks, sizes)
+        figure.suptitle(cut(printable(title), 200), parse_math=False)
+        # Names are placed where nothing is, when all else has its place.
+        renderer = fit(figure, row, Size(5.4 * len(panels), 3.5))
+        for axes, panel in zip(row[0], panels, strict=True):
+            _label(renderer, axes, panel)
         save(figure, path)
 
 
-def _assigned(names: Sequence[str], looks: Sequence[str]) -> dict[str, str]:
-    unique = list(dict.fromkeys(names))
-    return {name: looks[place % len(looks)] for place, name in enumerate(unique)}
+def _mark(place: int) -> dict[str, Any]:
+    """The look of one of several strategies, as a marker without a line."""
+    return {"marker": "o", **look(place), "linestyle": "none"}
 
 
 def _draw_panel(
-    axes: Axes, panel: Panel, colours: dict[str, str], markers: dict[str, str]
+    axes: Axes, panel: Panel, looks: dict[str, Any], sizes: dict[str, float]
 ) -> None:
     front = [panel.points[i] for i in _front(panel)]
     axes.plot(
@@ -110,20 +111,21 @@ def _draw_panel(
         [point.quality for point in front],
         color=GREY,
         linewidth=1.2,
-        linestyle=(0, (4, 2)),
+        linestyle="--",
+        marker="",
         zorder=1,
     )
     for point in panel.points:
         on_front = point in front
-        look: dict[str, Any] = {
-            "color": colours[point.group],
-            "marker": markers[point.kind],
-            "markersize": 8 if on_front else 6,
-            "markeredgecolor": DARK if on_front else "white",
+        own: dict[str, Any] = {
+            **looks[point.group],
+            "markersize": sizes[point.kind],
+            "markeredgecolor": rcParams["text.color"] if on_front else "white",
             "markeredgewidth": 1.0 if on_front else 0.6,
             "alpha": 1.0 if on_front else 0.75,
+            "clip_on": False,  # at the end of what is possible, too
         }
-        axes.plot([point.speed], [point.quality], zorder=3 if on_front else 2, **look)
+        axes.plot([point.speed], [point.quality], zorder=3 if on_front else 2, **own)
     axes.set_xscale("log")
     speeds = [point.speed for point in panel.points]
     axes.set_xlim(min(speeds) / 1.6, max(speeds) * 1.6)
@@ -133,18 +135,16 @@ def _draw_panel(
     set_quality_limits(axes, [point.quality for point in panel.points])
     axes.set_xlabel("sequences per second (logarithmic)")
     axes.set_ylabel(panel.measure)
-    axes.grid(color="#E4E4E4", linewidth=0.8)
+    axes.grid()
     if panel.title:
-        axes.set_title(panel.title, fontsize=9.5, parse_math=False)
+        axes.set_title(cut(printable(panel.title), 100), parse_math=False)
 
 
 def set_quality_limits(axes: Axes, values: Sequence[float]) -> None:
-    """Room around values of at most 100; where all are one, there is no hill to see."""
+    """Room around values from 0 to 100; where all are one, there is no hill to see."""
     lowest, highest = min(values), max(values)
     room = max((highest - lowest) * 0.15, 1.0)
-    axes.set_ylim(lowest - room, highest + room)
-    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 100])
-    axes.set_ylim(lowest - room, highest + room)
+    axes.set_ylim(max(lowest - room, 0.0), min(highest + room, 100.0))
 
 
 def _front(panel: Panel) -> list[int]:
@@ -152,25 +152,22 @@ def _front(panel: Panel) -> list[int]:
 
 
 def _legend(
-    figure: Figure, axes: Axes, colours: dict[str, str], markers: dict[str, str]
+    figure: Figure, axes: Axes, looks: dict[str, Any], sizes: dict[str, float]
 ) -> None:
     empty: Any = ([], [])
-    handles = [
-        axes.plot(*empty, "o", color=colour, label=name)[0]
-        for name, colour in colours.items()
-    ]
-    handles += [
-        axes.plot(*empty, marker, color=GREY, linestyle="none", label=name)[0]
-        for name, marker in markers.items()
-    ]
+    handles = [axes.plot(*empty, **own, label=name)[0] for name, own in looks.items()]
+    for name, size in sizes.items():
+        own: dict[str, Any] = {"color": GREY, "linestyle": "none", "markersize": size}
+        handles += axes.plot(*empty, **own, marker="o", label=name)
     dashed: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "linestyle": "--"}
-    handles += axes.plot(*empty, label="Pareto front", **dashed)
-    figure.legend(handles=handles, loc="outside right upper")
+    handles += axes.plot(*empty, **dashed, marker="", label="Pareto front")
+    legend = figure.legend(handles=handles, loc="outside right upper")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
-def _label(figure: Figure, axes: Axes, panel: Panel) -> None:
+def _label(renderer: RendererAgg, axes: Axes, panel: Panel) -> None:
     """Names the points of the front, each where it covers no point and no name."""
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     taken = [
         Bbox.from_bounds(x - 5, y - 5, 10, 10)
         for x, y in axes.transData.transform(
@@ -180,7 +177,7 @@ def _label(figure: Figure, axes: Axes, panel: Panel) -> None:
     inside = axes.get_window_extent(renderer)
     for place in _front(panel):
         point = panel.points[place]
-        best, least = None, np.inf
+        best, least, offset = None, np.inf, _PLACES[0][:2]
         for x, y, ha, va in _PLACES:
             text = axes.annotate(
                 f"{point.group}, {point.kind}",
@@ -190,7 +187,6 @@ def _label(figure: Figure, axes: Axes, panel: Panel) -> None:
                 ha=ha,
                 va=va,
                 fontsize=8,
-                color=DARK,
                 parse_math=False,
             )
             text.set_in_layout(False)
@@ -200,10 +196,18 @@ def _label(figure: Figure, axes: Axes, panel: Panel) -> None:
             if covered < least:
                 if best is not None:
                     best.remove()
-                best, least = text, covered
+                best, least, offset = text, covered, (x, y)
             else:
                 text.remove()
         assert best is not None
+        if max(map(abs, offset)) > _NEAR:  # a line says whose name it is
+            axes.annotate(
+                "",
+                (point.speed, point.quality),
+                xytext=offset,
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+            ).set_in_layout(False)
         taken.append(best.get_window_extent(renderer))
 
 

@@ -1,11 +1,14 @@
 """Where lines for a person go: a terminal in colour, or a file or pipe without."""
 
 import contextlib
+import io
 import sys
 from typing import IO, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+from s2sjax.foreign import printable
 
 WIDTH = 100  # columns, where no terminal says how many it has
 
@@ -29,6 +32,7 @@ class Screen:
         width: int | None = None,
     ):
         file = sys.stdout if file is None else file
+        write_codes(file)
         self._file = _Lenient(file)
         self.terminal = file.isatty() if terminal is None else terminal
         self.console = Console(
@@ -46,7 +50,10 @@ class Screen:
         self.columns = min(self.console.width, WIDTH)
 
     def line(self, text: Text | str) -> None:
-        """Writes a line, however long."""
+        """Writes lines, however long; what would steer a terminal becomes a code."""
+        plain = "\n".join(printable(part) for part in str(text).split("\n"))
+        if plain != str(text):
+            text = plain
         if self.terminal:
             self.console.print(text, soft_wrap=True)
         else:
@@ -58,19 +65,24 @@ class Screen:
         self.console.print(drawing)
 
 
+def write_codes(file: IO[str]) -> None:
+    """From now on a file takes every character: as a code where it has no other way.
+
+    A terminal's encoding may be ASCII or a code page, and what a model writes is
+    anything.
+    """
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")
+
+
 class _Lenient:
-    """A text file that takes every character, and forgives a lost reader."""
+    """A text file that forgives a lost reader."""
 
     def __init__(self, file: IO[str]):
         self._file = file
         self.encoding = getattr(file, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            coded = text.encode(self.encoding, "backslashreplace")
-            text = coded.decode(self.encoding)
         with contextlib.suppress(OSError):
             self._file.write(text)
         return len(text)

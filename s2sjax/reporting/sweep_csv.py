@@ -12,7 +12,6 @@ from s2sjax.errors import RunError
 from s2sjax.reporting import by_length
 from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.findings import Findings, levels
-from s2sjax.reporting.groups import estimate
 from s2sjax.reporting.sweep_table import SweepTable
 from s2sjax.reporting.trial_files import TrialFiles
 from s2sjax.training import atomic
@@ -66,33 +65,33 @@ def _trial_rows(table: SweepTable) -> list[list[Any]]:
 def _group_rows(found: Findings) -> list[list[Any]]:
     fields = [factor.field for factor in found.by]
     name = found.measure.name
-    statistics = ("n", "trials", name, f"{name}_low", f"{name}_high")
+    statistics = ("n", "trials", name, f"{name}_low", f"{name}_high", "interval")
     rows: list[list[Any]] = [[*fields, *statistics]]
     for group in found.groups:
-        mean, half, count = group.estimate
-        numbers = (mean, mean - half, mean + half)
+        *numbers, count = group.estimate
         told = [number if math.isfinite(number) else None for number in numbers]
         of = levels(found, group).values()
-        rows.append([*of, count, len(group.trials), *told])
+        rows.append([*of, count, len(group.trials), *told, found.measure.interval])
     return rows
 
 
 def _length_rows(found: Findings, tests: Sequence[ByLength]) -> list[list[Any]]:
     """A table with a row for each group and length, over the trials that are done.
 
-    Its columns are the levels of the group, the length, how many trials, and the
-    mean, the least and the largest share of outputs all right.
+    Its columns are the levels of the group, the length, how many trials and examples,
+    and of the share of outputs all right the mean, its score interval at 95 %, the
+    least and the largest.
     """
     fields = [factor.field for factor in found.by]
-    table: list[list[Any]] = [[*fields, "length", "n", "exact", "least", "largest"]]
+    last = ("exact", "exact_low", "exact_high", "least", "largest")
+    table: list[list[Any]] = [[*fields, "length", "n", "examples", *last]]
     for group in found.groups:
         done = [p for p in group.trials if found.table.trials[p].status == "done"]
-        told = [dict(zip(*tests[place][:2], strict=True)) for place in done]
-        for length in sorted({length for its in told for length in its}):
-            values = [its[length] for its in told if length in its]
-            numbers = (estimate(values).mean, min(values), max(values))
-            named = levels(found, group).values()
-            table.append([*named, int(length), len(values), *map(float, numbers)])
+        for row in by_length.joined([tests[place] for place in done]):
+            mean, low, high, count = row.estimate
+            ends = [number if math.isfinite(number) else None for number in (low, high)]
+            told = [count, row.examples, mean, *ends, row.least, row.largest]
+            table.append([*levels(found, group).values(), row.length, *told])
     return table
 
 

@@ -1,17 +1,21 @@
-"""The pictures of a sweep, as PNG files in one folder."""
+"""The pictures of a sweep, as files in one folder."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from s2sjax.reporting import bands, by_length, heatmap
 from s2sjax.reporting.arrangement import arrange, panel_title, panels
-from s2sjax.reporting.bands import Axis, Curve, CurvePanel, draw_bands
+from s2sjax.reporting.bands import Axis, Band, Curve, CurvePanel, draw_bands
 from s2sjax.reporting.effect_bars import draw_effects
+from s2sjax.reporting.figure import FORMATS
 from s2sjax.reporting.findings import Findings
-from s2sjax.reporting.groups import groups
+from s2sjax.reporting.groups import groups, values
 from s2sjax.reporting.heatmap import draw_heat_maps, scale_of
+from s2sjax.reporting.levels import draw_levels
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.trial_files import TrialFiles
 
@@ -25,51 +29,76 @@ def draw_pictures(
     files: Sequence[TrialFiles],
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
+    format: str = "png",
 ) -> list[Path]:
     """Draws heat maps, learning curves, lengths and sensitivity; returns the files.
+
+    One factor has its levels side by side in place of heat maps.
 
     A kind of which there is nothing to see has no picture, and its older files go.
 
     Args:
       files: of each trial of the table.
       say: takes a line where panels are left out.
+      format: one of `figure.FORMATS`.
 
     Raises:
       RunError: a file cannot be written.
     """
-    for kind in ("heatmap", "curves", "by_length", "sensitivity"):
-        for old in folder.glob(f"{kind}*.png"):
-            old.unlink(missing_ok=True)
+    for kind in ("heatmap", "levels", "curves", "by_length", "sensitivity"):
+        for old in folder.glob(f"{kind}*.*"):
+            if old.suffix.removeprefix(".") in FORMATS:
+                old.unlink(missing_ok=True)
     arrangement = arrange(found.by)
     title = f"{found.table.directory.name}: {found.measure.label}"
     written = []
     maps = panels(found.table, arrangement, found.measure.name)
-    if found.by and any(
+    if len(found.by) == 1 and any(group.estimate.n for group in found.groups):
+        _draw_levels(found, folder / f"levels.{format}", title)
+        written.append(folder / f"levels.{format}")
+    elif found.by and any(
         math.isfinite(c.estimate.mean) for p in maps for c in p.cells.values()
     ):
         scale = scale_of(found.measure, maps)
-        for path, some in _pages(maps, heatmap.PANELS, folder, "heatmap", say):
+        for path, some in _pages(
+            maps, heatmap.PANELS, folder, ("heatmap", format), say
+        ):
             draw_heat_maps(some, arrangement, found.measure, path, scale, title)
             written.append(path)
     curves = curve_panels(found, files)
     if any(panel.bands for panel in curves):
-        for path, page in _pages(curves, bands.PANELS, folder, "curves", say):
+        for path, page in _pages(curves, bands.PANELS, folder, ("curves", format), say):
             draw_bands(page, arrangement.across, found.measure, path, title)
             written.append(path)
     tests = [each.by_length for each in files]
     if by_length.tell(tests):
         mark = by_length.trained(tests)
         beside = "" if mark is None else f" (to {mark} in training)"
-        axis = Axis(f"symbols{beside}", "test", mark)
+        axis = Axis(f"symbols{beside}", "test", "score interval at 95 %", mark)
         title_ = f"{found.table.directory.name}: exact match by length"
         lengths = length_panels(found, files)
-        for path, page in _pages(lengths, bands.PANELS, folder, "by_length", say):
+        for path, page in _pages(
+            lengths, bands.PANELS, folder, ("by_length", format), say
+        ):
             draw_bands(page, arrangement.across, measure("exact"), path, title_, axis)
             written.append(path)
     if any(math.isfinite(effect.span) for effect in found.effects):
-        draw_effects(found.effects, found.measure, folder / "sensitivity.png", title)
-        written.append(folder / "sensitivity.png")
+        written.append(folder / f"sensitivity.{format}")
+        draw_effects(found.effects, found.measure, written[-1], title)
     return written
+
+
+def _draw_levels(found: Findings, path: Path, title: str) -> None:
+    (factor,) = found.by
+    metric = found.measure.name
+    draw_levels(
+        factor,
+        [group.estimate for group in found.groups],
+        [values(found.table, group.trials, metric) for group in found.groups],
+        found.measure,
+        path,
+        title,
+    )
 
 
 def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
@@ -79,23 +108,30 @@ def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePane
         over = found.table.trials[place].status == "done"
         return Curve(*files[place].curve(found.measure.name), over)
 
-    return _panels(found, curve)
+    return _panels(found, lambda places: bands.band([curve(p) for p in places]))
 
 
 def length_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
-    """Bands over the lengths of the test; see `_panels`."""
+    """Means over the lengths of the test, with their intervals; see `_panels`."""
 
-    def curve(place: int) -> Curve:
-        test = files[place].by_length
-        return Curve(test.lengths, test.exact, over=False)
+    def band(places: Sequence[int]) -> Band:
+        tests = [files[place].by_length for place in places]
+        rows = by_length.joined(tests)
+        columns = np.array(
+            [(row.length, *row.estimate[:3], row.examples) for row in rows], float
+        )
+        lengths, mean, low, high, examples = columns.reshape(-1, 5).T
+        known = examples if examples.all() else None
+        tested = sum(len(test.lengths) > 0 for test in tests)
+        return Band(lengths, mean, low, high, tested, known)
 
-    return _panels(found, curve)
+    return _panels(found, band)
 
 
-def _panels(found: Findings, curve: Callable[[int], Curve]) -> list[CurvePanel]:
+def _panels(found: Findings, band: Callable[[Sequence[int]], Band]) -> list[CurvePanel]:
     """Bands by level of the factor across, a panel per combination of the others.
 
-    `curve` is that of a trial, by its place in the table.
+    `band` is that of some trials, by their places in the table.
     """
     across, down, rest = arrange(found.by)
     others = [*rest, *([down] if down is not None else [])]
@@ -104,7 +140,7 @@ def _panels(found: Findings, curve: Callable[[int], Curve]) -> list[CurvePanel]:
     for group in groups(found.table, by, found.measure.name):
         key = group.levels[: len(others)]
         panel = joined.setdefault(key, CurvePanel(panel_title(others, key), {}))
-        joint = bands.band([curve(place) for place in group.trials])
+        joint = band(group.trials)
         if len(joint.steps):
             panel.bands[group.levels[-1] if across is not None else 0] = joint
     return list(joined.values())
@@ -114,13 +150,17 @@ def _pages(
     items: Sequence[T],
     size: int,
     folder: Path,
-    kind: str,
+    name: tuple[str, str],
     say: Callable[[str], None],
 ) -> Iterator[tuple[Path, Sequence[T]]]:
-    """`kind.png`, `kind-2.png` and so on, with up to `size` items each."""
+    """`kind.png`, `kind-2.png` and so on, with up to `size` items each.
+
+    `name` is the kind and the format.
+    """
+    kind, format = name
     for page in range(min(math.ceil(len(items) / size), PAGES)):
-        name = f"{kind}.png" if page == 0 else f"{kind}-{page + 1}.png"
-        yield folder / name, items[page * size : (page + 1) * size]
+        file = f"{kind}.{format}" if page == 0 else f"{kind}-{page + 1}.{format}"
+        yield folder / file, items[page * size : (page + 1) * size]
     left = len(items) - PAGES * size
     if left > 0:
         say(f"{kind}: {left:,} panels are not drawn; index.html has them")

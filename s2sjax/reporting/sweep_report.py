@@ -20,6 +20,8 @@ def show_findings(found: Findings, screen: Screen) -> None:
     table = found.table
     counts = ", ".join(f"{n} {status}" for status, n in table.counts().items())
     total = _counted(len(table.trials), "trial")
+    if table.lacking:
+        total += f" of {table.asked:,} that were asked for"
     screen.line(f"{table.directory}: {total} ({counts})\n")
     show(_groups(found), screen)
     if found.effects:
@@ -46,23 +48,30 @@ def _groups(found: Findings) -> Table:
         left = len(found.groups) - ROWS
         note += f"; the best {ROWS} groups, {left} more are in groups.csv"
     best = found.best_group()
-    header = [*(factor.field for factor in found.by), found.measure.unit, "±", "n", ""]
+    header = [
+        *(factor.field for factor in found.by),
+        found.measure.unit,
+        "95 %",
+        "n",
+        "",
+    ]
     rows = [
         (*levels(found, group).values(), *_told(found, group, group is best))
         for group in shown
     ]
     title = f"{found.measure.label}: {_counted(len(found.groups), 'group')}"
-    return Table(title, header, rows, (found.measure.unit, "±", "n"), note)
+    return Table(title, header, rows, (found.measure.unit, "95 %", "n"), note)
 
 
 def _told(found: Findings, group: Group, best: bool) -> tuple[str, str, str, str]:
-    mean, half, count = group.estimate
+    mean, low, high, count = group.estimate
     of = len(group.trials)
     n = str(count) if count == of else f"{count} of {of}"
     statuses = [found.table.trials[place].status for place in group.trials]
     others = sorted({status for status in statuses if status != "done"})
     remark = " ".join(["best"] * best + others)
-    return _value(found, mean), _value(found, half), n, remark
+    ends = f"{_value(found, low)} to {_value(found, high)}"
+    return _value(found, mean), ends if math.isfinite(low) else "n/a", n, remark
 
 
 def _counted(count: int, noun: str) -> str:

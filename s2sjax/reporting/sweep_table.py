@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import UsageError, unknown
 from s2sjax.training import run_files
 
-TRIALS = "trials.jsonl"
+TRIALS, SWEEP = "trials.jsonl", "sweep.json"
 STATUSES = ("done", "running", "pending", "failed", "pruned")
 SEED = "seed"  # a replicate: averaged over unless it is asked for
 _USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
@@ -32,6 +33,8 @@ class Trial:
     device: str = ""
     error: str = ""
     command: str = ""
+    config_hash: str = ""
+    examples: int = 0  # that the metrics are of; 0: not told
 
     def value(self, metric: str) -> float | None:
         """The metric, of a trial that is done: earlier numbers do not compare."""
@@ -44,6 +47,12 @@ class SweepTable:
 
     directory: Path
     trials: tuple[Trial, ...]
+    asked: int = 0  # how many there are to be; 0: as many as there are
+
+    @property
+    def lacking(self) -> int:
+        """How many of those that were asked for are not there."""
+        return max(self.asked - len(self.trials), 0)
 
     def fields(self) -> list[str]:
         """Every overridden field, in the order in which they first appear."""
@@ -97,7 +106,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     which launches with different configs made them differ.
 
     Args:
-      say: takes a line for every row that is left out.
+      say: takes a line for every row that is left out, and for every trial whose
+        config is not what it was launched with.
 
     Raises:
       UsageError: it is not a sweep, or has no readable trial.
@@ -111,6 +121,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
             else ("is not a directory" if directory.exists() else "does not exist")
         )
         raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+    run_files.check_files(directory)
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -118,8 +129,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     rows: dict[str, Trial] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            trial = _trial(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            trial = _trial(json_objects.opened(json.loads(line)))
+        except (ValueError, RecursionError, OverflowError) as error:
             say(f"{path}:{number} is left out: {_reason(error)}")
             continue
         if trial.name in rows:
@@ -128,7 +139,9 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")
     trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
-    return _filled(SweepTable(directory, tuple(trials)))
+    asked = run_files.read_object(directory / SWEEP).get("asked")
+    asked = asked if isinstance(asked, int) else 0
+    return _filled(SweepTable(directory, tuple(trials), asked), say)
 
 
 def _trial(row: Any) -> Trial:
@@ -143,13 +156,19 @@ def _trial(row: Any) -> Trial:
     if row.get("status") not in STATUSES:
         raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
     index = row.get("index")
-    metrics = row.get("metrics")
+    metrics = row.get("metrics") or {}
+    if not isinstance(metrics, dict):
+        raise ValueError(f"metrics {metrics!r} is not a JSON object")
+    for key, value in metrics.items():
+        if isinstance(value, str | list | dict):
+            raise ValueError(f"the metric {key}, {value!r}, is not a number")
     numbers = {
         str(key): float(value)
-        for key, value in (metrics.items() if isinstance(metrics, dict) else ())
+        for key, value in metrics.items()
         if _finite(value) and key not in _NO_METRICS
     }
     seconds: Any = row.get("seconds")
+    examples: Any = metrics.get("examples") if isinstance(metrics, dict) else None
     return Trial(
         index=index if isinstance(index, int) else 0,
         name=name,
@@ -160,6 +179,8 @@ def _trial(row: Any) -> Trial:
         device=str(row.get("device") or ""),
         error=str(row.get("error") or ""),
         command=str(row.get("command") or ""),
+        config_hash=str(row.get("config_hash") or ""),
+        examples=int(examples) if _finite(examples) and examples > 0 else 0,
     )
 
 
@@ -177,13 +198,13 @@ def _reason(error: Exception) -> str:
     return "not a line of JSON" if is_json or is_text else str(error)
 
 
-def _filled(table: SweepTable) -> SweepTable:
+def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
     """Trials with a value for every field that some override or some config differs in.
 
     Launches with different configs may have made them: what tells them apart is no
     override then.
     """
-    own = {trial.name: _config(table, trial) for trial in table.trials}
+    own = {trial.name: _launched(table, trial, say) for trial in table.trials}
     known = [config for config in own.values() if config]
     differing = [
         field
@@ -201,7 +222,28 @@ def _filled(table: SweepTable) -> SweepTable:
     return dataclasses.replace(table, trials=tuple(map(whole, table.trials)))
 
 
-def _config(table: SweepTable, trial: Trial) -> dict[str, Any]:
-    """A trial's own config by dotted field; empty where it cannot be read."""
-    path = table.directory / "trials" / trial.name / run_files.CONFIG
-    return configs.flatten(run_files.read_object(path))
+def _launched(
+    table: SweepTable, trial: Trial, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The config that a trial was launched with, by dotted field; empty where it
+    cannot be read. What its run has now was edited, where it differs.
+    """
+    folder = table.directory / "trials" / trial.name
+    path = folder / run_files.TRIAL
+    if not path.is_file():
+        return {}
+    kept = run_files.read_object(path).get("config")
+    launched = kept if isinstance(kept, dict) else {}
+    try:
+        config = configs.resolve(launched)
+        is_whole = configs.config_hash(config) == trial.config_hash
+    except UsageError:
+        is_whole = False
+    if not is_whole:
+        say(f"{path} was changed after the launch; its fields are left out")
+        return {}
+    path = folder / run_files.CONFIG
+    now = run_files.read_object(path)
+    if path.is_file() and run_files.identity(now) != run_files.identity(launched):
+        say(f"{path} was changed after the launch; what was launched counts")
+    return configs.flatten(config)

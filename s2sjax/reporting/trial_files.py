@@ -1,6 +1,7 @@
 """What the directory of a trial adds to its row: learning curves, samples, lengths."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.reporting import by_length
 from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.sweep_table import SweepTable, Trial
-from s2sjax.training import journal, run_files
+from s2sjax.training import logged, run_files
 from s2sjax.training.observer import Sample
 
 
@@ -63,31 +64,35 @@ def directory_of(table: SweepTable, trial: Trial) -> Path:
 def command_line(table: SweepTable, trial: Trial) -> str:
     """The command that a person types to have this trial again, or to go on with it.
 
-    It is what the trial's row or its run recorded; else the one that continues its
-    directory.
+    It is what the trial's row or its run recorded, or else what continues its
+    directory; it names the place where the trial is now, wherever it was launched.
     """
-    if trial.command:
-        return trial.command
     directory = directory_of(table, trial)
+    try:
+        words = shlex.split(trial.command)
+    except ValueError:
+        words = []
+    if words:
+        return shlex.join(run_files.placed(words, directory))
     try:
         recorded = run_files.read_record(directory).get("command")
     except UsageError:
         recorded = None
-    words = recorded if isinstance(recorded, list) else []
-    if any(str(word).startswith("--config") for word in words):
-        return " ".join(map(str, words))
-    return f"s2sjax train --workdir={directory}"
+    words = list(map(str, recorded)) if isinstance(recorded, list) else []
+    if not any(word.startswith("--config") for word in words):
+        words = ["s2sjax", "train", "--workdir="]
+    return shlex.join(run_files.placed(words, directory))
 
 
 def _read(directory: Path, say: Callable[[str], None]) -> TrialFiles:
     try:
-        entries = journal.read(directory / "metrics.jsonl")
+        entries = logged.entries(directory, say)
     except RunError as error:
         say(f"{error}; the curve of this trial is left out")
         entries = []
     valid = [entry for entry in entries if entry.get("kind") == "valid"]
     shown = next((e["samples"] for e in reversed(entries) if e.get("samples")), None)
-    return TrialFiles(valid, _samples(shown), by_length.read(directory))
+    return TrialFiles(valid, _samples(shown), by_length.read(directory, say))
 
 
 def _samples(shown: Any) -> list[Sample]:

@@ -12,6 +12,7 @@ from s2sjax.errors import UsageError
 from s2sjax.sweeps.pool import Pool
 
 BATCHED = "batched"
+_MOST = 10**6  # cores, GPUs or GiB of one trial
 
 
 def name(text: str) -> str:
@@ -56,9 +57,11 @@ def _makers(
     def processes() -> Callable[[], Pool]:
         from s2sjax.sweeps.processes import Processes
 
-        return lambda: Processes(workers, sweep / "compiled")
+        return lambda: Processes(workers)
 
     def ray(*, cpus: float = 1.0, gpus: float = 0.0) -> Callable[[], Pool]:
+        spec.between("cpus", cpus, 0, _MOST)
+        spec.between("gpus", gpus, 0, _MOST)
         from s2sjax.sweeps.ray_cluster import RayCluster
 
         return lambda: RayCluster(ray_address, workers, cpus, gpus)
@@ -72,6 +75,10 @@ def _makers(
         minutes: int = 60,
         cluster: str = "slurm",
     ) -> Callable[[], Pool]:
+        spec.between("cpus", cpus, 1, _MOST)
+        spec.between("gpus", gpus, 0, _MOST)
+        spec.between("memory", memory, 0, _MOST)
+        spec.between("minutes", minutes, 1, spec.LARGEST)
         from s2sjax.sweeps.slurm import Slurm
 
         of_job = (partition, cpus, gpus, memory, minutes, cluster)

@@ -125,6 +125,9 @@ def _resolved(
         # A number of numpy's, out of np.logspace, is a number.
         plain = value.item() if hasattr(value, "item") else value
         overrides[field] = configs.checked(known[field], plain)
+    # Written down too, so that the trial's command says it after the base's own words.
+    for field in configs.displaced({**base, **overrides}, overrides):
+        overrides[field] = known[field].default
     return overrides, configs.resolve(_nested({**base, **overrides}))
 
 

@@ -9,15 +9,17 @@
 Imports no jax.
 """
 
-import json
+import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.source_code import SourceCode
@@ -29,6 +31,25 @@ from s2sjax.training.lock import Lock, is_lock
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first
 FORMAT_VERSION = 1
+
+
+class _Launch(TypedDict):
+    command: list[str]
+    code: dict[str, str]
+    config: NotRequired[list[str]]
+    backend: NotRequired[str]
+    trials: NotRequired[int]
+    since: NotRequired[str]
+
+
+class _Versioned(TypedDict):
+    format_version: int
+
+
+class _Record(_Versioned):
+    """`sweep.json`."""
+
+    launches: list[_Launch]
 
 
 class SweepDirectory:
@@ -43,11 +64,17 @@ class SweepDirectory:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = run_files.checked_path(path)
         check(self.path)
+        folders = atomic.missing_folders(self.trials_folder)
         try:
             self.trials_folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
         except OSError as error:
+            atomic.take_back(folders, ())
             raise cannot_write(f"--workdir={path}", error) from None
-        self._lock = Lock(self.path)
+        except Exception:
+            atomic.take_back(folders, ())
+            raise
+        self._made = folders
         try:
             self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
@@ -98,6 +125,34 @@ class SweepDirectory:
         there |= {trial.config: trial for trial in added}
         return [there[trial.config] for trial in defined], added
 
+    def move_data(
+        self, old: str, new: str, command: Callable[[Trial, Path], str]
+    ) -> None:
+        """Has the trials whose data lay at one path read them at another.
+
+        Raises:
+          RunError: they could not be written.
+        """
+        there = {trial.config for trial in self.trials}
+        for place, trial in enumerate(self.trials):
+            config = configs.with_data_path(trial.config, new)
+            if configs.data_path(trial.config) != old or config in there:
+                continue
+            values = configs.flatten(config)
+            overrides = {
+                field: values[field] if field in configs.PLACES else value
+                for field, value in trial.overrides.items()
+            }
+            moved = dataclasses.replace(trial, overrides=overrides, config=config)
+            line = command(moved, self.of(moved))
+            try:
+                trial_files.move_data(self.of(moved), moved, line)
+            except OSError as error:
+                what = f"cannot write to {self.of(moved)}"
+                raise RunError(f"{what}: {error.strerror}") from None
+            self.trials[place] = moved
+            self.commands[moved.name] = line
+
     def record_launch(
         self,
         command: Sequence[str],
@@ -105,6 +160,7 @@ class SweepDirectory:
         config: Sequence[str],
         backend: str = "",
         trials: int = 0,
+        data: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -113,27 +169,36 @@ class SweepDirectory:
           code: what it runs.
           config: `--config` and what overrides it, to continue from; may be empty.
           backend: its spec.
-          trials: that it lists.
+          trials: how many it asks for.
+          data: the SHA-256 of each file that its trials read, by path.
         """
         now: dict[str, Any] = {
             "command": list(command),
             "config": list(config),
             "backend": backend,
             "trials": trials,
+            "data": dict(data or {}),
             "code": code.record(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
-        record = {"format_version": FORMAT_VERSION, "launches": self.launches}
+        record = {
+            "format_version": FORMAT_VERSION,
+            "asked": asked(self.launches),
+            "launches": self.launches,
+        }
         try:
             if code.difference:
                 (self.path / CODE).mkdir(exist_ok=True)
                 path = self.path / CODE / f"{code.difference_hash}.diff"
                 atomic.write_text(path, code.difference)
-            text = json.dumps(record, indent=1) + "\n"
-            atomic.write_text(self.path / SWEEP, text)
+            atomic.write_text(self.path / SWEEP, json_objects.encode(record))
         except OSError as error:
+            if not self.launches[1:] and not self.trials:  # nothing has begun
+                names = (CODE, SWEEP, LOCK)
+                inside = [self.path / name for name in names] * bool(self._made)
+                atomic.take_back(self._made, inside)
             raise RunError(f"cannot write to {self.path}: {error.strerror}") from None
         return _changed(self.path, first["code"], now["code"])
 
@@ -160,6 +225,7 @@ def check(path: Path) -> bool:
       UsageError: something else is.
     """
     if (path / SWEEP).is_file():
+        run_files.check_files(path)
         return True
     if not path.exists() and not path.is_symlink():
         return False
@@ -201,23 +267,35 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
       UsageError: the record is damaged, or of a newer format.
     """
     file = path / SWEEP
-    if not file.is_file():
+    if not os.path.lexists(file):
         return []
+    record = json_objects.read(file, _Versioned)
+    if record["format_version"] > FORMAT_VERSION:
+        raise UsageError(
+            f"--workdir={path} has format_version {record['format_version']}; this "
+            f"s2sjax reads up to {FORMAT_VERSION}: install a newer one"
+        )
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        version, launches = record["format_version"], record["launches"]
-        if all(isinstance(launch["code"], dict) for launch in launches):
-            if version > FORMAT_VERSION:
-                raise UsageError(
-                    f"--workdir={path} has format_version {version}; this s2sjax "
-                    f"reads up to {FORMAT_VERSION}: install a newer one"
-                )
-            return list(launches)
-    except UsageError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise UsageError(f"{file} is damaged: not what a sweep wrote")
+        launches = json_objects.checked(record, _Record)["launches"]
+        if not launches:
+            raise ValueError("launches is empty")
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from None
+    return [dict(launch) for launch in launches]
+
+
+def is_search(launch: Mapping[str, Any]) -> bool:
+    """Whether a launch asked for proposals."""
+    return any(str(word).startswith("--search") for word in launch["command"])
+
+
+def asked(launches: Sequence[Mapping[str, Any]]) -> int:
+    """How many trials a sweep is to have: those of its lists, and of its searches."""
+    most = {False: 0, True: 0}
+    for launch in launches:
+        kind = is_search(launch)
+        most[kind] = max(most[kind], launch.get("trials", 0))
+    return sum(most.values())
 
 
 def _changed(path: Path, then: dict[str, str], now: dict[str, str]) -> str:

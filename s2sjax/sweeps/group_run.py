@@ -112,6 +112,7 @@ class GroupRun:
                     path, trial.config, environment=environment, say=self.watcher.said
                 ):
                     slices.write(path, self.group.checkpoints, replica)
+            member.identity = slices.identity(path)
             members.append(member)
         self.ledger.write()  # that they run: compiling takes a while
         return members

@@ -5,12 +5,12 @@ that is lost or half written comes back whole with the next launch.
 """
 
 import dataclasses
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from s2sjax.errors import RunError
+from s2sjax import json_objects
+from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.trial import Trial
@@ -25,17 +25,32 @@ class Ledger:
     """How all trials of a sweep stand; written at most once a second, and at the end.
 
     `results` holds how each trial ended, by name; those that have not are missing.
+
+    Args:
+      sweep: the trials.
+      say: takes a line for each trial whose end cannot be read.
     """
 
-    def __init__(self, sweep: SweepDirectory):
+    def __init__(
+        self, sweep: SweepDirectory, say: Callable[[str], None] = lambda line: None
+    ):
         self._sweep = sweep
         self.results: dict[str, Result] = {}
         self.running: set[str] = set()
         self._written = -SECONDS
         self._lines: dict[str, str] = {}
+        self._attempts: dict[str, int] = {}  # before those whose end is to come
         for trial in sweep.trials:
-            result = trial_files.read_result(sweep.of(trial))
-            if result is not None:
+            try:
+                result = trial_files.read_result(sweep.of(trial))
+            except UsageError as error:
+                say(f"{error}; the trial's end is found again")
+                continue
+            if result is None:
+                continue
+            if result.status == trial_files.AGAIN:
+                self._attempts[trial.name] = result.attempts
+            else:
                 self.results[trial.name] = result
 
     def status(self, trial: Trial) -> str:
@@ -49,9 +64,17 @@ class Ledger:
         return sum(self.status(trial) == status for trial in trials)
 
     def begin(self, trial: Trial) -> None:
-        """A trial runs, again perhaps: how it ended before counts no more."""
-        if self.results.pop(trial.name, None) is not None:
-            (self._sweep.of(trial) / trial_files.RESULT).unlink(missing_ok=True)
+        """A trial runs, again perhaps: how it ended before counts no more.
+
+        Raises:
+          RunError: the disk is full.
+        """
+        before = self.results.pop(trial.name, None)
+        if before is not None:
+            self._attempts[trial.name] = before.attempts
+            self._write_result(
+                trial, Result(trial_files.AGAIN, attempts=before.attempts)
+            )
         self.running.add(trial.name)
         self._changed(trial)
 
@@ -66,12 +89,9 @@ class Ledger:
         Raises:
           RunError: the disk is full; the trial is run again by the next launch.
         """
-        directory = self._sweep.of(trial)
-        try:
-            trial_files.restore_config(directory, trial)
-            trial_files.write_result(directory, result)
-        except OSError as error:
-            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
+        attempts = self._attempts.pop(trial.name, 0) + result.attempts
+        result = dataclasses.replace(result, attempts=attempts)
+        self._write_result(trial, result)
         self.running.discard(trial.name)
         self.results[trial.name] = result
         self._changed(trial)
@@ -89,11 +109,11 @@ class Ledger:
         """
         for trial in self._sweep.trials:
             if trial.name not in self._lines:
-                self._lines[trial.name] = json.dumps(self.row(trial))
+                row = json_objects.encode(self.row(trial), indent=None)
+                self._lines[trial.name] = row
         lines = (self._lines[trial.name] for trial in self._sweep.trials)
         try:
-            text = "".join(f"{line}\n" for line in lines)
-            atomic.write_text(self._sweep.path / NAME, text)
+            atomic.write_text(self._sweep.path / NAME, "".join(lines))
         except OSError as error:
             path = self._sweep.path / NAME
             raise RunError(f"cannot write {path}: {error.strerror}") from None
@@ -101,7 +121,7 @@ class Ledger:
 
     def row(self, trial: Trial) -> dict[str, Any]:
         """What the table says of a trial."""
-        empty = Result("pending", attempts=0)
+        empty = Result("pending", attempts=self._attempts.get(trial.name, 0))
         result = dataclasses.asdict(self.results.get(trial.name, empty))
         return {
             "index": trial.index,
@@ -112,6 +132,14 @@ class Ledger:
             "config_hash": trial.config_hash,
             "command": self._sweep.commands[trial.name],
         }
+
+    def _write_result(self, trial: Trial, result: Result) -> None:
+        directory = self._sweep.of(trial)
+        try:
+            trial_files.restore_config(directory, trial)
+            trial_files.write_result(directory, result)
+        except OSError as error:
+            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
 
     def _changed(self, trial: Trial) -> None:
         self._lines.pop(trial.name, None)

@@ -1,6 +1,7 @@
 """One trial among those that are trained together: what the host knows of it."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from s2sjax.metrics import Outcomes
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.task import Task
-from s2sjax.training import evaluation, journal, loop, run_files
+from s2sjax.training import evaluation, journal, logged, loop, run_files
 from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.journal import Journal, plain
 from s2sjax.training.progress import Progress
@@ -59,6 +60,7 @@ class Member:
     progress: Progress = dataclasses.field(default_factory=Progress)
     # How it ended: done, patience, failed, pruned, or over, where another group did.
     ended: str = ""
+    identity: str = ""  # of its config; see `slices`
 
     @classmethod
     def of(cls, trial: Trial, directory: Path) -> "Member":
@@ -72,23 +74,28 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """As the stacked checkpoint keeps it."""
-        return {"step": self.step, "ended": self.ended, **self.progress.to_json()}
+        about = {"step": self.step, "ended": self.ended, "config": self.identity}
+        return {**about, **self.progress.to_json()}
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        """The inverse of `to_json`; lines of later steps leave the journal."""
-        names = [field.name for field in dataclasses.fields(Progress)]
-        self.progress = Progress(**{name: kept[name] for name in names})
+    def is_in(self, kept: dict[str, Any]) -> bool:
+        """Whether it is of this trial that a stacked checkpoint keeps something."""
+        kept_of = kept.get("config") or self.identity
+        return bool(self.ended) or kept_of == self.identity
+
+    def restore(self, kept: dict[str, Any], say: Callable[[str], None]) -> None:
+        """The inverse of `to_json`; lines of later steps leave the journal.
+
+        Args:
+          kept: by the stacked checkpoint.
+          say: takes one line for a person, where the journal is damaged.
+        """
+        progress = Progress.from_json(kept)
         self.step, self.ended = kept["step"], kept["ended"]
-        evaluated = self.progress.evaluated
-        journal.truncate_after(
-            self._journal,
-            self.step,
-            lambda line: line["kind"] == "train" or line["step"] <= evaluated,
-        )
+        self.progress = logged.cut_back(self._journal, self.step, progress, say)
 
     def begin(self) -> None:
         """From the first step on, whatever the journal held."""
-        journal.truncate_after(self._journal, -1)
+        self.progress = self.progress.marked(journal.truncate_after(self._journal, -1))
 
     def advanced(self, dispatch: Dispatch, steps: int) -> str:
         """Takes in some steps; why the trial has failed, if it has.
@@ -140,9 +147,10 @@ class Member:
 
     @property
     def _journal(self) -> Path:
-        return self.directory / "metrics.jsonl"
+        return self.directory / run_files.METRICS
 
     def _write(self, values: dict[str, Any]) -> None:
         # Opened for a line: a thousand trials would be a thousand open files.
-        with Journal(self._journal) as journal_:
+        with Journal(self._journal, self.progress.mark) as journal_:
             journal_.write(self.step, values)
+        self.progress = self.progress.marked(journal_.mark)

@@ -6,12 +6,13 @@
 Imports no jax.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic
@@ -39,6 +40,13 @@ class Membership:
         return any(path.name.isdecimal() and int(path.name) > 0 for path in saved)
 
 
+class _Kept(TypedDict):
+    """`group.json`."""
+
+    trials: list[str]
+    size: int
+
+
 def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
     """The groups of a sweep, in the order in which they were begun.
 
@@ -49,11 +57,15 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
     found = []
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = json_objects.read(path, _Kept)
             members = tuple(by_name[name] for name in kept["trials"])
-            found.append(Membership(path.parent, members, int(kept["size"])))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        except KeyError as error:
+            raise UsageError(f"{path} is damaged: there is no trial {error}") from None
+        # As `replicas.padded_size` pads.
+        padded = len(members) <= kept["size"] < 2 * len(members)
+        if not padded or len(set(members)) < len(members):
+            raise UsageError(f"{path} is damaged: not a group of trials")
+        found.append(Membership(path.parent, members, kept["size"]))
     return found
 
 
@@ -69,7 +81,7 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
     kept = {"trials": [trial.name for trial in trials], "size": size}
     try:
         path.mkdir(parents=True)
-        atomic.write_text(path / GROUP, json.dumps(kept, indent=1) + "\n")
+        atomic.write_text(path / GROUP, json_objects.encode(kept))
         atomic.sync_directory(folder)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror}") from None

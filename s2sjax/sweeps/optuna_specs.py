@@ -22,17 +22,22 @@ def make_sampler(text: str, already: int = 0) -> Any:
     """
     samplers = load().samplers
 
+    def moved(seed: int) -> int:
+        spec.between("seed", seed, 0, spec.LARGEST)
+        return seed + already
+
     def tpe(*, seed: int = 0, startup: int = 10) -> Any:
-        return samplers.TPESampler(seed=seed + already, n_startup_trials=startup)
+        spec.between("startup", startup, 0, spec.LARGEST)
+        return samplers.TPESampler(seed=moved(seed), n_startup_trials=startup)
 
     def random(*, seed: int = 0) -> Any:
-        return samplers.RandomSampler(seed=seed + already)
+        return samplers.RandomSampler(seed=moved(seed))
 
     def cmaes(*, seed: int = 0) -> Any:
-        return samplers.CmaEsSampler(seed=seed + already)
+        return samplers.CmaEsSampler(seed=moved(seed))
 
     def gp(*, seed: int = 0) -> Any:
-        return samplers.GPSampler(seed=seed + already)
+        return samplers.GPSampler(seed=moved(seed))
 
     table: Makers = {"tpe": tpe, "random": random, "cmaes": cmaes, "gp": gp}
     return _made("sampler", text, table)
@@ -49,14 +54,20 @@ def make_pruner(text: str) -> Any:
     pruners = load().pruners
 
     def asha(*, first: int = 1, factor: int = 4) -> Any:
+        spec.between("first", first, 1, spec.LARGEST)
+        spec.between("factor", factor, 2, spec.LARGEST)
         return pruners.SuccessiveHalvingPruner(
             min_resource=first, reduction_factor=factor
         )
 
     def hyperband(*, first: int = 1, factor: int = 3) -> Any:
+        spec.between("first", first, 1, spec.LARGEST)
+        spec.between("factor", factor, 2, spec.LARGEST)
         return pruners.HyperbandPruner(min_resource=first, reduction_factor=factor)
 
     def median(*, startup: int = 5, first: int = 0) -> Any:
+        spec.between("startup", startup, 0, spec.LARGEST)
+        spec.between("first", first, 0, spec.LARGEST)
         return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=first)
 
     none = pruners.NopPruner
@@ -88,7 +99,5 @@ def load() -> ModuleType:
 def _made(kind: str, text: str, table: Makers) -> Any:
     try:
         return spec.call(kind, text, table)
-    except UsageError:
-        raise
-    except (ValueError, ImportError) as error:  # whatever Optuna says of its arguments
+    except ImportError as error:  # of what a sampler needs besides
         raise UsageError(f"{kind} '{text}': {error}") from None

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +21,12 @@ class Processes:
     are GPUs, a process sees one of them, and shares its memory evenly with the other
     processes there.
 
+    Trials that differ only in numbers share compiled programs, in a private folder
+    that goes when the pool is closed: they are machine code, and what somebody else has
+    put there would be executed.
+
     Args:
       workers: how many at a time; None: one per GPU, or else per core.
-      cache: a folder for compiled programs, which trials that differ only in numbers
-        then share.
 
     Raises:
       UsageError: more workers than cores.
@@ -30,7 +34,7 @@ class Processes:
 
     queues = False
 
-    def __init__(self, workers: int | None, cache: Path):
+    def __init__(self, workers: int | None):
         self._cores = sorted(environment.cores())
         self._gpus = gpus(os.environ)
         self.size = workers or len(self._gpus) or len(self._cores)
@@ -39,7 +43,8 @@ class Processes:
                 f"--workers={self.size}: this machine has {len(self._cores)} cores"
                 + f" and {len(self._gpus)} GPUs" * bool(self._gpus)
             )
-        self._cache = cache
+        self._compiled = tempfile.mkdtemp(prefix="s2sjax-compiled-")
+        self._remove = weakref.finalize(self, shutil.rmtree, self._compiled, True)
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> "Process":
         """Starts a command; see `Pool`."""
@@ -47,7 +52,7 @@ class Processes:
         environ = dict(os.environ)
         environ |= device_environ(self._gpus, self.size, slot)
         for name, value in {
-            "JAX_COMPILATION_CACHE_DIR": str(self._cache.absolute()),
+            "JAX_COMPILATION_CACHE_DIR": self._compiled,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }.items():
@@ -73,7 +78,8 @@ class Processes:
         return Process(process)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Removes the compiled programs."""
+        self._remove()
 
 
 class Process:

@@ -1,8 +1,6 @@
 """Groups of trials, split until each fits the memory of the devices."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +10,7 @@ from s2sjax.errors import UsageError
 from s2sjax.sweeps import cost
 from s2sjax.sweeps.groups import Group, group
 from s2sjax.sweeps.trial import Trial
+from s2sjax.training.memory import memory
 from s2sjax.training.replicas import padded_size
 
 SHARE = 0.6  # of the memory that is there; the rest is for what nobody counted
@@ -31,18 +30,6 @@ def fitting(trials: Sequence[Trial], limit: int | None = None) -> list[Group]:
     devices = jax.devices()
     limit = int(SHARE * memory(devices)) if limit is None else limit
     return [part for each in group(trials) for part in _parts(each, devices, limit)]
-
-
-def memory(devices: Sequence[Any]) -> int:
-    """Bytes that the devices have, together; of the CPU those of the machine."""
-    if devices[0].platform != "cpu":
-        stats = [device.memory_stats() or {} for device in devices]
-        return sum(each.get("bytes_limit", 16 << 30) for each in stats)
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no limit, or not Linux
-        return machine
 
 
 def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:

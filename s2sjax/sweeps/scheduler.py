@@ -5,10 +5,12 @@ trial. What is known stands in files, so that a launcher that is killed loses no
 """
 
 import dataclasses
+import os
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from s2sjax import config as configs
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
@@ -183,7 +185,7 @@ class _Scheduler:
 
     def _ended(self, running: _Running, code: int) -> None:
         trial, name = running.trial, running.trial.name
-        directory = self.sweep.of(trial)
+        directory, data = self.sweep.of(trial), configs.data_path(trial.config)
         self.seconds[name] += time.time() - running.since
         metrics = trial_files.test_metrics(directory) if code == 0 else {}
         # A launcher that was killed had started a worker, which took the lock before
@@ -195,6 +197,9 @@ class _Scheduler:
         elif running.ending == "pruned":
             self._end(trial, Result("pruned", trial_files.last_validation(directory)))
         elif running.ending == "stopped":
+            self.ledger.pause(trial)
+        elif code == USAGE and data and not os.path.exists(data):
+            self.watcher.said(f"{data} is gone; {name} waits for the next launch")
             self.ledger.pause(trial)
         elif code in PREEMPTED and running.ending != "silent":
             self.preempted[name] += 1

@@ -39,7 +39,8 @@ def describe(folder: Path) -> SourceCode:
         root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
         unknown = _git(root, "ls-files", "--others", "--exclude-standard")
         difference = _git(root, "diff", "HEAD")
-        difference += "".join(f"untracked: {line}\n" for line in unknown.splitlines())
+        names = filter(None, unknown.split("\n"))
+        difference += "".join(f"untracked: {name}\n" for name in names)
     return SourceCode(s2sjax.__version__, commit, difference)
 
 

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.config import Config
+from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes
 from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.sweeps import membership
 from s2sjax.sweeps.member import Member
 from s2sjax.sweeps.membership import Membership
 from s2sjax.tasks.task import Bucket
@@ -26,6 +28,7 @@ from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.predictor import System
 from s2sjax.training.replicas import Layout
 from s2sjax.training.state import Hyper, TrainState, build_model, hyper
+from s2sjax.training.validation import chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Together:
     def __init__(
         self, group: Membership, widest: Config, members: list[Member], hooks: Hooks
     ):
-        self.members, self.hooks = members, hooks
+        self.group, self.members, self.hooks = group, members, hooks
         # What is traced is left out, so that groups that differ in it compile once.
         self.config = dataclasses.replace(widest, seed=0)
         self.train = widest.train
@@ -81,6 +84,7 @@ class Together:
         """Trains to the end of every member, or until a signal.
 
         Raises:
+          UsageError: the checkpoint is of other trials.
           RunError: the disk is full.
         """
         state, best = self._restore()
@@ -134,7 +138,8 @@ class Together:
 
     def _bucket(self, split: str) -> Bucket:
         """The buckets of all members as one; the widths are the largest."""
-        found = [member.task.buckets[split][0] for member in self._all]
+        most = self.train.valid_examples if split == "valid" else 0
+        found = [chosen(each.task.buckets[split], most)[0] for each in self._all]
         widest = max(found, key=lambda bucket: bucket.source_width)
         store = self.layout.place(replicas.stack([bucket.store for bucket in found]))
         target_width = max(bucket.target_width for bucket in found)
@@ -177,9 +182,15 @@ class Together:
             return state, jax.tree.map(jnp.copy, state.params)
         self.saves = restored.step + 1
         kept = restored.progress["replicas"]
-        for member, its in zip(self.members, kept, strict=True):
+        pairs = list(zip(self.members, kept, strict=False))
+        if len(kept) != len(self.members) or not all(m.is_in(its) for m, its in pairs):
+            raise UsageError(
+                f"{self.group.path / membership.GROUP} is damaged: its trials are not "
+                f"those of its checkpoint"
+            )
+        for member, its in pairs:
             over = member.ended
-            member.restore(its)
+            member.restore(its, self.hooks.said)
             member.ended = member.ended or over
         return restored.state["state"], restored.state["best"]
 

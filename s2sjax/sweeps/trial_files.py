@@ -13,18 +13,21 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, journal, run_files
 
-TRIAL, RESULT, LOG = "trial.json", "result.json", "log"
+TRIAL, RESULT, LOG = run_files.TRIAL, "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")
+AGAIN = "pending"  # of a trial that ended in an earlier launch and is tried again
 # Numbers of an evaluation that say what was evaluated, and are no metric.
 _ABOUT = ("seed",)
 
@@ -33,12 +36,21 @@ _ABOUT = ("seed",)
 class Result:
     """How a trial ended."""
 
-    status: str  # one of ENDINGS
+    status: str  # one of ENDINGS, or AGAIN
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0  # that its workers took
     device: str = ""
     error: str = ""
-    attempts: int = 1
+    attempts: int = 1  # of all launches that came to an end
+
+
+class _Kept(TypedDict):
+    """`trial.json`."""
+
+    index: int
+    overrides: dict[str, Any]
+    config: dict[str, Any]
+    command: NotRequired[str]
 
 
 def create(folder: Path, trial: Trial, command: str) -> Path:
@@ -51,61 +63,82 @@ def create(folder: Path, trial: Trial, command: str) -> Path:
     shutil.rmtree(half, ignore_errors=True)  # of a launcher that was killed
     half.mkdir()
     config = configs.canonical_json(trial.config)
-    kept = {
-        "index": trial.index,
-        "overrides": trial.overrides,
-        "command": command,
-        "config": json.loads(config),
-    }
     (half / run_files.CONFIG).write_text(config + "\n", encoding="utf-8")
-    (half / TRIAL).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    (half / TRIAL).write_text(_launched(trial, command), encoding="utf-8")
     os.replace(half, made)
     return made
 
 
+def move_data(directory: Path, trial: Trial, command: str) -> None:
+    """Keeps that the data of a trial lie where its config has them now.
+
+    Raises:
+      OSError: it could not be written.
+      UsageError: its run is damaged.
+    """
+    if (directory / run_files.CONFIG).is_file():
+        run = run_files.read_config(directory)
+        moved = configs.with_data_path(run, configs.data_path(trial.config))
+        run_files.write_changes(directory / run_files.CONFIG, moved)
+    atomic.write_text(directory / TRIAL, _launched(trial, command))
+
+
 def read(directory: Path) -> tuple[Trial, str]:
-    """A trial and its command line, from its directory.
+    """A trial and its command line where it is now, from its directory.
 
     Raises:
       UsageError: it is damaged, or not that of a trial.
     """
     path = directory / TRIAL
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json_objects.read(path, _Kept)
         config = configs.resolve(kept["config"])
-        trial = Trial(int(kept["index"]), kept["overrides"], config, directory.name)
-        return trial, str(kept.get("command", ""))
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
-        raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        words = shlex.split(kept.get("command", ""))
+    except (UsageError, ValueError) as error:  # a quotation without an end
+        said = str(error)
+        raise UsageError(said if str(path) in said else f"{path}: {said}") from None
+    trial = Trial(kept["index"], kept["overrides"], config, directory.name)
+    return trial, shlex.join(run_files.placed(words, directory))
 
 
 def restore_config(directory: Path, trial: Trial) -> None:
-    """Puts `config.json` back where a run that could not begin took it away."""
-    if not (directory / run_files.CONFIG).is_file():
+    """Puts `config.json` back where a run that could not begin took it away.
+
+    And where it was changed before a run has begun: with it, another would begin.
+    """
+    path = directory / run_files.CONFIG
+    data = (configs.canonical_json(trial.config) + "\n").encode()
+    begun = (directory / run_files.RECORD).is_file()
+    if not path.is_file() or (not begun and path.read_bytes() != data):
         directory.mkdir(parents=True, exist_ok=True)
-        text = configs.canonical_json(trial.config) + "\n"
-        atomic.write_text(directory / run_files.CONFIG, text)
+        atomic.write_bytes(path, data)
 
 
 def write_result(directory: Path, result: Result) -> None:
     """Says how a trial ended, whole or not at all."""
-    text = json.dumps(dataclasses.asdict(result), indent=1) + "\n"
+    text = json_objects.encode(dataclasses.asdict(result))
     atomic.write_text(directory / RESULT, text)
 
 
 def read_result(directory: Path) -> Result | None:
-    """How a trial ended; None where it has not, or where the file is damaged."""
-    kept = run_files.read_object(directory / RESULT)
-    try:
-        result = Result(**kept)
-    except TypeError:
+    """How a trial ended; None where nothing says so.
+
+    Raises:
+      UsageError: the file is damaged.
+    """
+    path = directory / RESULT
+    if not path.is_file():
         return None
-    said = result.status in ENDINGS and isinstance(result.metrics, dict)
-    return result if said and (result.metrics or result.status != "done") else None
+    kept = json_objects.read(path, dict)
+    try:
+        result = json_objects.built(kept, Result)
+        if result.status not in (*ENDINGS, AGAIN):
+            raise ValueError(f"status is {result.status!r}")
+        if result.status == "done" and not result.metrics:
+            raise ValueError("metrics is empty")
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    return result
 
 
 def test_metrics(directory: Path) -> dict[str, float]:
@@ -116,8 +149,8 @@ def test_metrics(directory: Path) -> dict[str, float]:
 def validations(directory: Path) -> list[dict[str, Any]]:
     """The evaluations on validation examples, in order."""
     try:
-        entries = journal.read(directory / "metrics.jsonl")
-    except RunError:  # damaged: the run says so when it goes on
+        entries = journal.read(directory / run_files.METRICS)
+    except RunError:  # the run says so when it goes on
         return []
     return [entry for entry in entries if entry.get("kind") == "valid"]
 
@@ -137,6 +170,16 @@ def has_begun(directory: Path) -> bool:
 def device(directory: Path) -> str:
     """What the run of a trial was begun on; empty where it has not begun."""
     return str(run_files.read_object(directory / run_files.RECORD).get("device", ""))
+
+
+def _launched(trial: Trial, command: str) -> str:
+    kept = {
+        "index": trial.index,
+        "overrides": trial.overrides,
+        "command": command,
+        "config": json.loads(configs.canonical_json(trial.config)),
+    }
+    return json_objects.encode(kept)
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

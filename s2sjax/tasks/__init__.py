@@ -4,13 +4,16 @@
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from s2sjax.config import Config, TaskConfig
+from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
-from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
+from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 __all__ = [
@@ -20,10 +23,15 @@ __all__ = [
     "Entry",
     "Symbol",
     "Task",
+    "UserCode",
     "Vocabulary",
+    "check",
+    "check_sources",
     "create",
     "encode_source",
     "load",
+    "sources",
+    "user_code",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -39,13 +47,14 @@ class Entry:
     uses: frozenset[str]  # names of fields of `TaskConfig`
     create: Maker
     load: Maker
+    sources: Callable[[Config], dict[str, str]]  # hashes of the user's files, by path
 
 
-def _generated(make: Callable[[Config], Task]) -> dict[str, Maker]:
+def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
     def maker(config: Config, directory: Path | None) -> Task:
         return make(config)
 
-    return {"create": maker, "load": maker}
+    return {"create": maker, "load": maker, "sources": lambda config: {}}
 
 
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
@@ -114,6 +123,7 @@ TASKS: dict[str, Entry] = {
             {
                 "path",
                 "level",
+                "normalise",
                 "min_count",
                 "max_length",
                 "valid_share",
@@ -123,6 +133,7 @@ TASKS: dict[str, Entry] = {
         ),
         create=text.create,
         load=text.load,
+        sources=text.sources,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
@@ -131,6 +142,7 @@ TASKS: dict[str, Entry] = {
         _INTEGERS,
         create=user_pattern.create,
         load=user_pattern.load,
+        sources=user_pattern.sources,
     ),
 }
 
@@ -149,6 +161,20 @@ def create(config: Config, directory: Path | None = None) -> Task:
     return _entry(config).create(config, directory)
 
 
+def check(config: Config) -> None:
+    """Tries what a config names of a new run, before anything is read or written.
+
+    Raises:
+      UsageError: an unknown task, a field that it does not use, or a missing file.
+    """
+    entry = _entry(config)
+    field, path = "path", config.task.path
+    if entry is TASKS[USER_PATTERN]:
+        field, path = "name", config.task.name.rpartition(":")[0]
+    if path and not os.path.exists(os.path.expanduser(path)):
+        raise UsageError(f"task.{field}: {path} does not exist")
+
+
 def load(config: Config, directory: Path | None = None) -> Task:
     """Builds the task from what `create` kept; "train" is absent for files.
 
@@ -158,12 +184,41 @@ def load(config: Config, directory: Path | None = None) -> Task:
     return _entry(config).load(config, directory)
 
 
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of each file of the user's that training reads, by its path.
+
+    Raises:
+      UsageError: an unknown task, or a file that cannot be read.
+    """
+    return _entry(config).sources(config)
+
+
+def check_sources(config: Config, directory: Path) -> None:
+    """Compares the user's files with what `create` made of them, where it has.
+
+    Raises:
+      UsageError: they cannot be read, or hold something else.
+    """
+    if kept.exists(directory):
+        kept.check_sources(directory, sources(config))
+
+
+def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
+    """The file that the task of a config executes; None where it executes none.
+
+    Raises:
+      UsageError: there is no such file, or the one kept in `directory` is damaged.
+    """
+    if not is_user_code(config.task.name):
+        return None
+    return user_pattern.user_code(config, directory)
+
+
 def _entry(config: Config) -> Entry:
     name = config.task.name
-    file, _, function = name.rpartition(":")
     if name.endswith(".py"):
         raise UsageError(f"task.name={name} lacks the function; write {name}:function")
-    if file.endswith(".py") and function.isidentifier():
+    if is_user_code(name):
         entry = TASKS[USER_PATTERN]
     elif name in TASKS and name != USER_PATTERN:
         entry = TASKS[name]

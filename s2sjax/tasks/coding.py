@@ -1,5 +1,6 @@
 """From texts to ids, many at a time: characters by table, words by dictionary."""
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class Coding(Protocol):
 class Characters:
     """Every code point is a symbol."""
 
-    def __init__(self) -> None:
+    def __init__(self, normal_form: str | None) -> None:
+        self._normal_form = normal_form
         self._counts = np.zeros(CODE_POINTS, np.int64)
         self._table: np.ndarray | None = None
 
@@ -46,7 +48,8 @@ class Characters:
     def vocabulary(self, min_count: int) -> Vocabulary:
         seen = np.flatnonzero(self._counts >= min_count)
         order = seen[np.argsort(-self._counts[seen], kind="stable")]
-        return Vocabulary("char", tuple(map(chr, order)))
+        symbols = tuple(map(chr, order))
+        return Vocabulary("char", symbols, normal_form=self._normal_form)
 
     def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
         if self._table is None:
@@ -61,8 +64,8 @@ class Characters:
 class Words:
     """Words, with or without separating their punctuation."""
 
-    def __init__(self, punctuation: bool) -> None:
-        self._splitter = Vocabulary("word", (), punctuation)
+    def __init__(self, punctuation: bool, normal_form: str | None) -> None:
+        self._splitter = Vocabulary("word", (), punctuation, normal_form)
         self._counts: Counter[Symbol] = Counter()
 
     def lengths(self, texts: Sequence[str]) -> np.ndarray:
@@ -76,7 +79,7 @@ class Words:
     def vocabulary(self, min_count: int) -> Vocabulary:
         seen = [word for word, count in self._counts.items() if count >= min_count]
         seen.sort(key=lambda word: (-self._counts[word], word))
-        return Vocabulary("word", tuple(seen), self._splitter.punctuation)
+        return dataclasses.replace(self._splitter, symbols=tuple(seen))
 
     def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
         words = itertools.chain.from_iterable(map(self._splitter.split, texts))

@@ -2,19 +2,28 @@
 
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 
 FORMAT_VERSION = 1
 ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
+
+
+class _About(TypedDict):
+    """`about.json`."""
+
+    format_version: int
+    files: dict[str, str]
+    sources: NotRequired[dict[str, str]]
+    notes: NotRequired[list[str]]
 
 
 def exists(directory: Path | None) -> bool:
@@ -41,7 +50,7 @@ def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) ->
         temporary.mkdir(parents=True)
         for name, content in {
             **files,
-            ABOUT: json.dumps(whole, indent=1).encode(),
+            ABOUT: json_objects.encode(whole).encode(),
         }.items():
             with (temporary / name).open("xb") as file:
                 file.write(content)
@@ -65,16 +74,17 @@ def read(
     """
     if directory is None or not exists(directory):
         raise UsageError(f"{directory} does not hold the data of a run")
-    try:
-        about = json.loads((directory / ABOUT).read_text("utf-8"))
-        version, hashes = about["format_version"], dict(about["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{directory / ABOUT} is damaged") from None
-    if version != FORMAT_VERSION:
+    about: dict[str, Any] = json_objects.read(directory / ABOUT, dict)
+    version = about.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise UsageError(
             f"{directory} has format_version {version}; this s2sjax reads "
             f"{FORMAT_VERSION}"
         )
+    try:
+        hashes = json_objects.checked(about, _About)["files"]
+    except ValueError as error:
+        raise UsageError(f"{directory / ABOUT} is damaged: {error}") from None
     files = {}
     for name, expected in hashes.items():
         path = directory / name
@@ -91,6 +101,29 @@ def read(
     return files, about
 
 
+def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
+    """Compares the files that a task reads with those that the folder was made from.
+
+    What they hold counts, and their order, but not what they are called.
+
+    Args:
+      directory: the folder.
+      sources: the SHA-256 of each file, by its path.
+
+    Raises:
+      UsageError: a file holds something else, or there are more or fewer of them.
+    """
+    _, about = read(directory)
+    kept = about.get("sources")
+    before = list(kept.values()) if isinstance(kept, dict) else []
+    for number, (path, now) in enumerate(sources.items()):
+        if before[number : number + 1] != [now] or len(before) != len(sources):
+            raise UsageError(
+                f"{path} is not the file that this run was started with (its SHA-256 "
+                "differs); bring that one back, or start a new run"
+            )
+
+
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Arrays as the bytes of an npz file."""
     buffer = io.BytesIO()
@@ -99,12 +132,13 @@ def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; nothing in it is ever executed."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """The arrays of an npz file; nothing in it is ever executed.
 
-
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Raises:
+      UsageError: it is none.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy and zipfile raise many kinds
+        raise UsageError(f"a run's arrays are damaged: {error}") from None

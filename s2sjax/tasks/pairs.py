@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2sjax.tasks import stored, unseen
+from s2sjax.errors import UsageError
+from s2sjax.tasks import kept, stored, unseen
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import SPLITS, Bucket
 
 TRAIN = SPLITS.index("train")
+HELD_OUT = {SPLITS.index(name) for name in ("valid", "test")}
 ROWS_A_BUCKET = 256  # below which held-out examples are not cut into more buckets
 CHUNK = 16384  # rows hashed at a time
 
@@ -22,23 +24,38 @@ class Pairs(NamedTuple):
     splits: np.ndarray  # [N] uint8, positions in SPLITS
 
     def buckets(
-        self, train_buckets: int, reverse_source: bool
+        self, train_buckets: int, reverse_source: bool, ordinary: int | None = None
     ) -> dict[str, tuple[Bucket, ...]]:
-        """The buckets of every split that has examples."""
-        found = {}
+        """The buckets of every split that has examples.
+
+        Held-out examples with a side longer than `ordinary` are not among the others,
+        which would all be padded to their length: they have buckets of their own, one
+        for each power of two that their longer side does not exceed.
+        """
+        found: dict[str, tuple[Bucket, ...]] = {}
         for number, split in enumerate(SPLITS):
-            chosen = np.flatnonzero(self.splits == number)
-            held_out = min(4, -(-len(chosen) // ROWS_A_BUCKET))
-            if len(chosen):
-                found[split] = stored.buckets(
+            for part in self._by_size(number, ordinary):
+                held_out = min(4, -(-len(part) // ROWS_A_BUCKET))
+                found[split] = found.get(split, ()) + stored.buckets(
                     self.source,
                     self.target,
                     self.ids,
-                    chosen=chosen,
+                    chosen=part,
                     count=train_buckets if number == TRAIN else held_out,
                     reverse_source=reverse_source,
                 )
         return found
+
+    def _by_size(self, number: int, ordinary: int | None) -> list[np.ndarray]:
+        """Positions of a split's examples: the ordinary ones, then the long ones."""
+        chosen = np.flatnonzero(self.splits == number)
+        longer = np.maximum(self.source.lengths, self.target.lengths)[chosen]
+        sizes = np.ceil(np.log2(np.maximum(longer, 1)))
+        if ordinary is None or number == TRAIN:
+            sizes[:] = 0
+        else:
+            sizes[longer <= ordinary] = 0
+        return [chosen[sizes == size] for size in np.unique(sizes)]
 
     def training_hashes(self, reverse_source: bool) -> np.ndarray:
         """The hashes of the training sources as they stand in batches: [n] uint64."""
@@ -64,10 +81,44 @@ class Pairs(NamedTuple):
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: dict[str, np.ndarray]) -> "Pairs":
-        """The pairs that `held_out` made arrays of."""
-        source, target = (
+    def from_arrays(arrays: dict[str, np.ndarray], sizes: tuple[int, int]) -> "Pairs":
+        """The pairs that `held_out` made arrays of.
+
+        Args:
+          arrays: by name; a run may come from elsewhere.
+          sizes: of the vocabularies of source and target.
+
+        Raises:
+          UsageError: the arrays are not such.
+        """
+        names = ("source_tokens", "source_lengths", "target_tokens", "target_lengths")
+        for name in ("ids", "splits", *names):
+            array = arrays.get(name)
+            if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
+                raise UsageError(f"a run's held-out pairs are damaged: no array {name}")
+        ids, splits = arrays["ids"], arrays["splits"]
+        sides = [
             Ragged(arrays[f"{name}_tokens"], arrays[f"{name}_lengths"])
             for name in ("source", "target")
-        )
-        return Pairs(source, target, arrays["ids"], arrays["splits"])
+        ]
+        fit = len(ids) == len(splits) and set(splits.tolist()) == HELD_OUT
+        for (tokens, lengths), size in zip(sides, sizes, strict=True):
+            fit &= len(lengths) == len(ids) and bool((lengths >= 0).all())
+            fit &= int(lengths.sum()) == len(tokens)
+            fit &= bool(((tokens >= 0) & (tokens < size)).all())
+        if not fit:
+            raise UsageError("a run's held-out pairs are damaged: they do not fit")
+        return Pairs(sides[0], sides[1], ids, splits)
+
+
+def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]:
+    """The held-out pairs that a run keeps, and the hashes of its training sources.
+
+    Raises:
+      UsageError: the content, of an npz file, is damaged.
+    """
+    arrays = kept.unpack(content)
+    known = arrays.get("training_hashes")
+    if known is None or known.dtype != np.uint64:
+        raise UsageError("a run's held-out pairs are damaged: no training_hashes")
+    return Pairs.from_arrays(arrays, sizes), known

@@ -1,5 +1,6 @@
 """The task of translating lines of text, from files that a user gives."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from s2sjax.errors import UsageError
 from s2sjax.tasks import kept, unseen
 from s2sjax.tasks.coding import Characters, Coding, Words
 from s2sjax.tasks.corpus import Corpus, open_corpus
-from s2sjax.tasks.pairs import TRAIN, Pairs
+from s2sjax.tasks.normal_forms import Mixture
+from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -29,17 +31,14 @@ def create(config: Config, directory: Path | None) -> Task:
         is there already, files that are not the ones it was made from.
     """
     task = config.task
-    if not task.path:
+    if kept.exists(directory) and not os.path.exists(task.path):
         raise UsageError(
-            "task.path is not set; the task text reads a tab-separated file, or a "
-            "folder with train, dev and test as .src and .trg"
+            f"{task.path} does not exist; the run goes on with the same data elsewhere,"
+            f" given --config=FILE --config.task.path=PLACE"
         )
-    path = Path(task.path).expanduser()
-    _check_shares(task, path)
-    corpus = open_corpus(path, task.valid_share, task.test_share)
-    hashes = {file.name: kept.file_hash(file) for file in corpus.files}
+    corpus = _corpus(task)
     if kept.exists(directory):
-        _check_unchanged(corpus, hashes, kept.read(directory)[1])
+        kept.check_sources(directory, _sources(corpus))
     pairs, source, target, notes = _read(corpus, task)
     known = pairs.training_hashes(task.reverse_source)
     if directory is not None and not kept.exists(directory):
@@ -48,8 +47,18 @@ def create(config: Config, directory: Path | None) -> Task:
             "target.json": target.to_json().encode(),
             "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
         }
-        kept.write(directory, files, {"sources": hashes, "notes": notes})
+        sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
+        kept.write(directory, files, {"sources": sources, "notes": notes})
     return _task(config, pairs, source, target, known, notes)
+
+
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of each file of `task.path`.
+
+    Raises:
+      UsageError: they cannot be read.
+    """
+    return _sources(_corpus(config.task))
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -59,13 +68,10 @@ def load(config: Config, directory: Path | None) -> Task:
       UsageError: a directory that is missing or damaged.
     """
     files, about = kept.read(directory, ("source.json", "target.json", "held_out.npz"))
-    arrays = kept.unpack(files["held_out.npz"])
     source, target = (
-        Vocabulary.from_json(files[f"{name}.json"].decode())
-        for name in ("source", "target")
+        Vocabulary.from_json(files[f"{name}.json"]) for name in ("source", "target")
     )
-    known = arrays.pop("training_hashes")
-    pairs = Pairs.from_arrays(arrays)
+    pairs, known = unpacked(files["held_out.npz"], (len(source), len(target)))
     return _task(config, pairs, source, target, known, about.get("notes", ()))
 
 
@@ -88,7 +94,7 @@ def _task(
         name=config.task.name,
         source_vocabulary=source,
         target_vocabulary=target,
-        buckets=pairs.buckets(config.train.buckets, reverse),
+        buckets=pairs.buckets(config.train.buckets, reverse, config.task.max_length),
         expected=expected,
         unseen=share,
         reverse_source=reverse,
@@ -100,9 +106,10 @@ def _read(
     corpus: Corpus, task: TaskConfig
 ) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
     parallel = len(corpus.files) > 1
-    codings = [_coding(task.level, parallel) for _ in range(2)]
+    codings = [_coding(task, parallel) for _ in range(2)]
     splits = np.full(corpus.size, LEFT_OUT, np.uint8)
     lengths = np.zeros((2, corpus.size), np.int32)
+    mixture = Mixture()
     for chunk in corpus.chunks():
         texts = (chunk.sources, chunk.targets)
         counted = np.stack(
@@ -113,17 +120,31 @@ def _read(
         span = slice(chunk.start, chunk.start + len(here))
         splits[span], lengths[:, span] = here, counted
         for coding, side in zip(codings, texts, strict=True):
+            mixture.first(side)
             coding.count(_chosen(side, here == TRAIN))
     left_out = int((splits == LEFT_OUT).sum())
     _check_splits(splits, left_out, corpus, task)
     source, target = (coding.vocabulary(task.min_count) for coding in codings)
     lengths[:, splits == LEFT_OUT] = 0
-    tokens = _encode(corpus, codings, (source, target), splits, lengths.sum(1))
+    vocabularies = (source, target)
+    tokens = _encode(corpus, codings, vocabularies, splits, lengths.sum(1), mixture)
     real = splits != LEFT_OUT
     sides = [
         Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
     ]
     notes = []
+    if mixture.words:
+        notes.append(
+            f"{len(mixture.words):,} words are in the texts in several Unicode normal "
+            f"forms, e.g. {min(mixture.words)!r}, and are read as different ones; "
+            f"task.normalise=nfc makes them the same"
+        )
+    unspaced = sorted({*source.unspaced(), *target.unspaced()})
+    if unspaced:
+        notes.append(
+            f"task.level=word: {' and '.join(unspaced)} has no blanks between words, "
+            f"and is taken apart into syllables or signs; use task.level=char"
+        )
     if left_out:
         notes.append(
             f"{left_out} training pairs with a side longer than task.max_length="
@@ -139,6 +160,7 @@ def _encode(
     vocabularies: tuple[Vocabulary, Vocabulary],
     splits: np.ndarray,
     totals: np.ndarray,
+    mixture: Mixture,
 ) -> list[np.ndarray]:
     tokens = [
         np.zeros(total, smallest_type(len(vocabulary)))
@@ -148,19 +170,37 @@ def _encode(
     for chunk in corpus.chunks():
         real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
         for side, texts in enumerate((chunk.sources, chunk.targets)):
+            mixture.second(texts)
             ids = codings[side].encode(_chosen(texts, real), vocabularies[side])
             tokens[side][filled[side] : filled[side] + len(ids)] = ids
             filled[side] += len(ids)
     return tokens
 
 
-def _coding(level: str, parallel: bool) -> Coding:
+def _coding(task: TaskConfig, parallel: bool) -> Coding:
+    if task.level == "char":
+        return Characters(task.normalise)
     # Parallel files come with their symbols set apart by spaces already.
-    return Characters() if level == "char" else Words(punctuation=not parallel)
+    return Words(not parallel, task.normalise)
 
 
 def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
     return [text for text, wanted in zip(texts, which.tolist(), strict=True) if wanted]
+
+
+def _corpus(task: TaskConfig) -> Corpus:
+    if not task.path:
+        raise UsageError(
+            "task.path is not set; the task text reads a tab-separated file, or a "
+            "folder with train, dev and test as .src and .trg"
+        )
+    path = Path(task.path).expanduser()
+    _check_shares(task, path)
+    return open_corpus(path, task.valid_share, task.test_share, task.normalise)
+
+
+def _sources(corpus: Corpus) -> dict[str, str]:
+    return dict(zip(map(str, corpus.files), corpus.hashes, strict=True))
 
 
 def _check_shares(task: TaskConfig, path: Path) -> None:
@@ -171,15 +211,6 @@ def _check_shares(task: TaskConfig, path: Path) -> None:
             raise UsageError(
                 f"task.{name}={value} means nothing to parallel files; the folder "
                 f"{path} has its own dev and test"
-            )
-
-
-def _check_unchanged(corpus: Corpus, hashes: dict[str, str], about: dict) -> None:
-    for file in corpus.files:
-        if about.get("sources", {}).get(file.name) != hashes[file.name]:
-            raise UsageError(
-                f"{file} is not the file that this run was started with (its SHA-256 "
-                "differs); bring that one back, or start a new run"
             )
 
 

@@ -1,16 +1,19 @@
 """A pattern of the user's own: `FILE.py:function`, plain Python over a list."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.tasks import generated, kept, unseen, user_function
-from s2sjax.tasks.pairs import Pairs
+from s2sjax.tasks.pairs import Pairs, unpacked
 from s2sjax.tasks.patterns import PATTERNS
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.synthetic import integer_vocabulary, least_length
@@ -23,6 +26,15 @@ COPY = "pattern.py"  # the name of the user's file in a run
 TRAINING = 20_000  # examples where task.num_train is 0: the host cannot be endless
 LARGEST_RANGE = 100_000  # of the integers in targets
 CHUNK = 4096  # sources drawn at a time
+
+
+class UserCode(NamedTuple):
+    """A file of Python that a task executes."""
+
+    path: Path
+    sha256: str
+    is_kept: bool  # a copy, in a run
+    is_here: bool  # where the config says, with the same bytes
 
 
 def create(config: Config, directory: Path | None) -> Task:
@@ -72,19 +84,59 @@ def create(config: Config, directory: Path | None) -> Task:
     return _task(config, pairs, target_vocabulary, known, call)
 
 
+def sources(config: Config) -> dict[str, str]:
+    """The SHA-256 of the user's file, by its path.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    path = Path(configs.data_path(config)).expanduser()
+    return {str(path): hashlib.sha256(user_function.read(path)).hexdigest()}
+
+
 def load(config: Config, directory: Path | None) -> Task:
-    """The task from what `create` kept: only the copied file is executed.
+    """The task from what `create` kept.
+
+    Its copy of the file is executed once an expected target is asked for; evaluation
+    needs none, so that it runs nobody's code.
 
     Raises:
       UsageError: a directory that is missing or damaged.
     """
     files, _ = kept.read(directory, (COPY, "target.json", "held_out.npz"))
     name, _, function_name = config.task.name.rpartition(":")
-    call = user_function.function_of(files[COPY], name, function_name)
-    arrays = kept.unpack(files["held_out.npz"])
-    known = arrays.pop("training_hashes")
-    vocabulary = Vocabulary.from_json(files["target.json"].decode())
-    return _task(config, Pairs.from_arrays(arrays), vocabulary, known, call)
+
+    @functools.cache
+    def function() -> Pattern:
+        return user_function.function_of(files[COPY], name, function_name)
+
+    def call(source: list[int]) -> list[int]:
+        return function()(source)
+
+    vocabulary = Vocabulary.from_json(files["target.json"])
+    sizes = (len(integer_vocabulary(config)), len(vocabulary))
+    pairs, known = unpacked(files["held_out.npz"], sizes)
+    return _task(config, pairs, vocabulary, known, call)
+
+
+def user_code(config: Config, directory: Path | None) -> UserCode:
+    """Which file the pattern of a config is; executes nothing.
+
+    Raises:
+      UsageError: there is no such file, or the copy in `directory` is damaged.
+    """
+    path = Path(config.task.name.rpartition(":")[0]).expanduser()
+    is_kept = kept.exists(directory)
+    content = kept.read(directory, (COPY,))[0][COPY] if is_kept else None
+    try:
+        here = path.read_bytes()
+    except OSError:
+        here = None
+    if content is None:
+        content = user_function.read(path)
+    where = directory / COPY if is_kept and directory else path
+    digest = hashlib.sha256(content).hexdigest()
+    return UserCode(where, digest, is_kept, here == content)
 
 
 def _task(

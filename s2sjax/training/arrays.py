@@ -69,22 +69,34 @@ def read(
     }
 
 
-def place(array: np.ndarray, target: Any, name: str) -> jax.Array:
-    """The array on the target's devices.
-
-    Raises:
-      UsageError: the target has another shape or dtype.
-    """
-    if array.shape != tuple(target.shape):
-        raise UsageError(
-            f"{name} has shape {array.shape}; this model has {tuple(target.shape)}"
-        )
-    if array.dtype != target.dtype:
-        raise UsageError(f"{name} is {array.dtype}; this model has {target.dtype}")
+def place(array: np.ndarray, target: Any) -> jax.Array:
+    """The array on the target's devices."""
     # A copy: a buffer shared with numpy could not be donated to the train step.
     value = jnp.array(array)
     sharding = getattr(target, "sharding", None)
     return value if sharding is None else jax.device_put(value, sharding)
+
+
+def check_same(
+    found: dict[tuple[str, ...], Any], wanted: dict[tuple[str, ...], Any], name: str
+) -> None:
+    """Checks arrays by path against those that a model has.
+
+    Raises:
+      UsageError: one is missing, is too many, or has another shape or dtype.
+    """
+    for path in wanted.keys() - found.keys():
+        raise UsageError(f"{name} has no {'/'.join(path)}, which this model needs")
+    for path in found.keys() - wanted.keys():
+        raise UsageError(f"{name} has {'/'.join(path)}, which this model has not")
+    for path, leaf in wanted.items():
+        array, which = found[path], f"{name}: {'/'.join(path)}"
+        if array.shape != tuple(leaf.shape):
+            raise UsageError(
+                f"{which} has shape {array.shape}; this model has {tuple(leaf.shape)}"
+            )
+        if array.dtype != leaf.dtype:
+            raise UsageError(f"{which} is {array.dtype}; this model has {leaf.dtype}")
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:

@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that are taken back."""
 
 import contextlib
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -32,6 +34,31 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """The folders that making the folder `path` would make, outermost first."""
+    folders = [path, *path.absolute().parents]
+    there = next(place for place, each in enumerate(folders) if os.path.lexists(each))
+    return folders[:there][::-1]
+
+
+def take_back(folders: Iterable[Path], inside: Iterable[Path]) -> None:
+    """Removes what was made for something that cannot be; what fails stays.
+
+    Args:
+      folders: that were made, outermost first; they stay if they hold anything else.
+      inside: files, and folders with all that they hold.
+    """
+    with contextlib.suppress(OSError):
+        for path in inside:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    for folder in reversed(list(folders)):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def sync_directory(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Several batches at once: a core each, where a batch alone leaves cores idle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,6 +10,9 @@ from s2sjax import environment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+Passed = Callable[[int, int], None]
+"""`passed(done, all)`: how many of all, examples mostly, are done, from 0 on."""
 
 MOST_AT_ONCE = 8  # each holds the memory of a batch
 
@@ -27,13 +30,18 @@ def at_once() -> int:
     return min(len(environment.cores()), MOST_AT_ONCE)
 
 
+def unwatched(done: int, all_: int) -> None:
+    """Nobody waits."""
+
+
 def each_batch(
     function: Callable[[Item], Result], items: Sequence[Item]
-) -> list[Result]:
+) -> Iterator[Result]:
     """`function` of each item, in order, `at_once` of them at the same time.
 
     The first goes alone, so that a program is compiled once.
     """
-    results = [function(item) for item in items[:1]]
+    for item in items[:1]:
+        yield function(item)
     with ThreadPoolExecutor(at_once()) as pool:
-        return results + list(pool.map(function, items[1:]))
+        yield from pool.map(function, items[1:])

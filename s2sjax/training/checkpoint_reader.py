@@ -77,33 +77,39 @@ class CheckpointReader:
             be read by the library that is installed.
         """
         saved, found = self._load(which)
-        wanted = arrays.paths(target)
-        where = f"checkpoint {saved.step} in {self.directory}"
-        for path in wanted.keys() - found.keys():
-            raise UsageError(f"{where} has no {'/'.join(path)}, which this model needs")
-        for path in found.keys() - wanted.keys():
-            raise UsageError(f"{where} has {'/'.join(path)}, which this model has not")
+        arrays.check_same(
+            found, arrays.paths(target), f"checkpoint {saved.step} in {self.directory}"
+        )
         values = [
-            arrays.place(found[path], leaf, f"{where}: {'/'.join(path)}")
-            for path, leaf in wanted.items()
+            arrays.place(found[path], leaf)
+            for path, leaf in arrays.paths(target).items()
         ]
         state = jax.tree.unflatten(jax.tree.structure(target), values)
         return Restored(saved.step, state, saved.progress)
 
-    def restore_params(self, which: Which = "best") -> Restored:
+    def restore_params(self, which: Which = "best", target: Any = None) -> Restored:
         """Reads the parameters alone, as a nested dict of numpy arrays.
 
-        Needs no target: shapes, types and checksums are those of the manifest.
+        Args:
+          which: "last", "best" or a step.
+          target: a tree of `jax.ShapeDtypeStruct`, to compare with; None: whatever
+            the manifest says.
+
         Raises as `restore` does.
         """
         saved, found = self._load(which)
+        leaves = {
+            path[1:]: array for path, array in found.items() if path[0] == "params"
+        }
+        if target is not None:
+            where = f"checkpoint {saved.step} in {self.directory}"
+            arrays.check_same(leaves, arrays.paths(target), where)
         params: dict[str, Any] = {}
-        for (root, *inner), array in found.items():
-            if root == "params" and inner:
-                node = params
-                for parent in inner[:-1]:
-                    node = node.setdefault(parent, {})
-                node[inner[-1]] = array
+        for inner, array in leaves.items():
+            node = params
+            for parent in inner[:-1]:
+                node = node.setdefault(parent, {})
+            node[inner[-1]] = array
         return Restored(saved.step, params, saved.progress)
 
     def _path(self, step: int) -> Path:
@@ -112,7 +118,7 @@ class CheckpointReader:
     def _scan(self) -> tuple[list[Manifest], dict[int, Damaged]]:
         """Manifests by ascending step, and the steps whose manifest is damaged."""
         intact, damaged = [], {}
-        for step in sorted(self._candidates()):
+        for step in manifests.steps(self.directory):
             try:
                 intact.append(self._manifest(step))
             except Damaged as damage:
@@ -125,20 +131,6 @@ class CheckpointReader:
         if found.step != step:
             raise Damaged(f"it says that it is step {found.step}")
         return found
-
-    def _candidates(self) -> list[int]:
-        if not self.directory.is_dir():
-            return []
-        return [
-            int(path.name)
-            for path in self.directory.iterdir()
-            if path.name.isascii()
-            and path.name.isdigit()
-            and len(path.name) < 19
-            and str(int(path.name)) == path.name
-            and path.is_dir()
-            and not path.is_symlink()
-        ]
 
     def _ranked(self, saved: list[Manifest]) -> list[Manifest]:
         """Best first; those without a metric left out."""

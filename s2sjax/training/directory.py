@@ -14,19 +14,22 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.training import atomic, run_files
 from s2sjax.training.lock import NAME as LOCK
 from s2sjax.training.lock import Lock, is_lock
-from s2sjax.training.run_files import CONFIG, DATA, RECORD, REPLICA
+from s2sjax.training.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
+
+# What a run writes before its first checkpoint.
+OWN = (DATA, "checkpoints", "tensorboard", METRICS, RECORD, CONFIG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,8 @@ class RunDirectory:
     config: Config
     record: dict[str, Any]  # run.json; empty where the run never started
     lock: Lock | None = None  # None: for reading
+    # What was not there before it was opened: folders, and what is inside.
+    made: tuple[Sequence[Path], Sequence[Path]] = ((), ())
 
     @property
     def checkpoints(self) -> Path:
@@ -51,7 +56,7 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         """The journal."""
-        return self.path / "metrics.jsonl"
+        return self.path / run_files.METRICS
 
     def close(self) -> None:
         """Lets another process train here."""
@@ -95,37 +100,30 @@ def open_for_training(
     """
     directory = run_files.checked_path(path)
     asked = _agreed(directory, config)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--workdir={path}: {error.strerror}") from None
-    lock = Lock(directory)
-    try:
+    folders = atomic.missing_folders(directory)
+    with contextlib.ExitStack() as stack:
+        # Where opening fails, folders that are empty go again.
+        stack.callback(atomic.take_back, folders, ())
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(f"--workdir={path}", error) from None
+        is_locked = os.path.lexists(directory / LOCK)
+        lock = stack.enter_context(contextlib.closing(Lock(directory)))
+        inside = [directory / name for name in OWN]
+        inside = [each for each in inside if not os.path.lexists(each)]
+        if not is_locked:
+            inside.append(directory / LOCK)
+        stack.callback(atomic.take_back, (), inside)
         # Another process may have started a run here before the lock was ours.
         asked = _agreed(directory, config)
         record = run_files.read_record(directory)
-        if record:
-            run_files.write_changes(directory / CONFIG, asked)
-            _say_changes(directory, record, environment or {}, say)
-        else:
-            text = configs.canonical_json(asked) + "\n"
-            record = {
-                **(environment or {}),
-                "format_version": configs.FORMAT_VERSION,
-                "identity": run_files.identity(json.loads(text)),
-            }
-            atomic.write_text(directory / CONFIG, text)
-            text = json.dumps(record, sort_keys=True, indent=1) + "\n"
-            atomic.write_text(directory / RECORD, text)
-        for part in (directory / "checkpoints", directory / "data"):
-            part.mkdir(exist_ok=True)
-        return RunDirectory(directory, asked, record, lock)
-    except OSError as error:
-        lock.close()
-        raise RunError(f"cannot write to {directory}: {error.strerror}") from None
-    except BaseException:
-        lock.close()
-        raise
+        try:
+            record = _written(directory, asked, record, environment or {}, say)
+        except OSError as error:
+            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
+        stack.pop_all()
+        return RunDirectory(directory, asked, record, lock, (folders, inside))
 
 
 def agreed_config(
@@ -152,14 +150,8 @@ def discard_unless_begun(run: RunDirectory) -> None:
 
     For a run that this process has just made; one with a checkpoint is left as it is.
     """
-    if any(run.checkpoints.iterdir()):
-        return
-    shutil.rmtree(run.data, ignore_errors=True)
-    for name in (RECORD, CONFIG, LOCK):
-        (run.path / name).unlink(missing_ok=True)
-    for folder in (run.checkpoints, run.path):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    if not any(run.checkpoints.iterdir()):
+        atomic.take_back(*run.made)
 
 
 def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
@@ -176,6 +168,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
             else ("is not a directory" if directory.exists() else "does not exist")
         )
         raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
+    run_files.check_files(directory)
     return RunDirectory(
         directory, run_files.read_config(directory), run_files.read_record(directory)
     )
@@ -184,6 +177,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
 def _agreed(directory: Path, asked: Config | None) -> Config:
     """The config to train with; writes nothing."""
     if (directory / CONFIG).is_file():
+        run_files.check_files(directory)
         there = run_files.read_config(directory)
         if asked is None:
             return there
@@ -196,6 +190,38 @@ def _agreed(directory: Path, asked: Config | None) -> Config:
             f"--workdir={directory} is not a run; give --config=FILE to start one"
         )
     return asked
+
+
+def _written(
+    directory: Path,
+    asked: Config,
+    record: dict[str, Any],
+    environment: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Writes what a new run begins with, or what has changed; the run's record."""
+    checkpoints = directory / "checkpoints"
+    if record:
+        there = run_files.read_config(directory)
+        if configs.data_path(there) != configs.data_path(asked):
+            record = _with_data_elsewhere(directory, record, asked)
+        run_files.write_changes(directory / CONFIG, asked)
+        _say_changes(directory, record, environment, say)
+    else:
+        if checkpoints.is_dir() and any(checkpoints.iterdir()):
+            say(f"{directory} has lost its {RECORD}, which is made anew")
+        text = configs.canonical_json(asked) + "\n"
+        record = {
+            **environment,
+            "format_version": configs.FORMAT_VERSION,
+            "identity": run_files.identity(json.loads(text)),
+        }
+        atomic.write_text(directory / CONFIG, text)
+        text = json_objects.encode(dict(sorted(record.items())))
+        atomic.write_text(directory / RECORD, text)
+    for part in (checkpoints, directory / DATA):
+        part.mkdir(exist_ok=True)
+    return record
 
 
 def _check_empty(directory: Path) -> None:
@@ -216,6 +242,14 @@ def _check_empty(directory: Path) -> None:
 
 
 def _check_same(directory: Path, there: Config, asked: Config) -> None:
+    # Where the data lie is no difference; that they are the same is checked later.
+    place = configs.data_path(asked)
+    moved = configs.with_data_path(there, place)
+    if place and (moved.task.name, moved.task.path) == (
+        asked.task.name,
+        asked.task.path,
+    ):
+        there = moved
     differing = configs.difference(there, asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}
@@ -226,6 +260,25 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
             f"{'; '.join(lines)}; choose another directory, or leave out --config to "
             f"continue this one"
         )
+
+
+def _with_data_elsewhere(
+    directory: Path, record: dict[str, Any], asked: Config
+) -> dict[str, Any]:
+    """The record of a run whose data `asked` has in another place.
+
+    Raises:
+      UsageError: they are not the same data.
+    """
+    from s2sjax import tasks  # which import jax
+
+    tasks.check_sources(asked, directory / DATA)
+    # The place was once a part of the identity.
+    raw = json_objects.read(directory / CONFIG, dict)
+    record = {**record, "identity": run_files.identity(raw)}
+    text = json_objects.encode(dict(sorted(record.items())))
+    atomic.write_text(directory / RECORD, text)
+    return record
 
 
 def _say_changes(

@@ -11,8 +11,15 @@ from s2sjax.errors import UsageError
 from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket
-from s2sjax.training.batches import each_batch
-from s2sjax.training.predictor import System, decode, edits, force, symbol_lengths
+from s2sjax.training.batches import Passed, each_batch, unwatched
+from s2sjax.training.predictor import (
+    System,
+    batch_rows,
+    decode,
+    edits,
+    force,
+    symbol_lengths,
+)
 from s2sjax.types import UNK, Batch
 
 
@@ -20,22 +27,31 @@ def outcomes(
     system: System,
     buckets: Sequence[Bucket],
     examples: int | None = None,
+    passed: Passed = unwatched,
 ) -> tuple[Outcomes, list[list[int]]]:
     """What becomes of the first `examples` of a split (all, if it is finite).
+
+    Args:
+      system: the models.
+      buckets: of the split.
+      examples: how many; None: all.
+      passed: is told how far it is.
 
     Returns:
       The outcomes and the source rows, without padding, in the same order.
     """
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
-    left, batch_size = examples, system.config.decode.batch_size
-    for bucket in buckets:
-        sizes = [size for size in (bucket.size, left) if size is not None]
-        assert sizes, "an endless split needs a number of examples"
-        size = min(sizes)
+    sizes = _sizes(buckets, examples)
+    passed(0, sum(sizes))
+    for bucket, size in zip(buckets, sizes, strict=True):
+        batch_size = rows_at_once(system, bucket)
 
         def of_batch(
-            start: int, bucket: Bucket = bucket, size: int = size
+            start: int,
+            bucket: Bucket = bucket,
+            size: int = size,
+            batch_size: int = batch_size,
         ) -> tuple[Outcomes, list[list[int]]]:
             rows = np.arange(start, start + batch_size)
             count = min(size - start, len(rows))
@@ -45,11 +61,47 @@ def outcomes(
         for part, its_sources in each_batch(of_batch, range(0, size, batch_size)):
             parts.append(part)
             sources += its_sources
-        if left is not None:
-            left -= size
-            if not left:
-                break
+            passed(len(sources), sum(sizes))
     return concatenate(parts), sources
+
+
+def rows_at_once(system: System, bucket: Bucket) -> int:
+    """The rows of a batch of a bucket."""
+    return batch_rows(
+        system.config.decode,
+        bucket.source_width,
+        bucket.target_width,
+        system.config.decode.batch_size if bucket.size is None else bucket.size,
+    )
+
+
+def long_ones(system: System, buckets: Sequence[Bucket]) -> str:
+    """What to say of examples so long that their batches are smaller; empty if none."""
+    long = [
+        bucket
+        for bucket in buckets
+        if rows_at_once(system, bucket) < system.config.decode.batch_size
+    ]
+    if not long:
+        return ""
+    widest = max(max(bucket.source_width, bucket.target_width - 1) for bucket in long)
+    count = sum(bucket.size or 0 for bucket in long)
+    many = f"{count:,} examples have" if count != 1 else "1 example has"
+    return (
+        f"{many} up to {widest:,} symbols a side, decoded in small batches apart from "
+        f"the others; that may take a while"
+    )
+
+
+def _sizes(buckets: Sequence[Bucket], examples: int | None) -> list[int]:
+    """How many examples of each bucket are among the first `examples`."""
+    found, left = [], examples
+    for bucket in buckets:
+        sizes = [size for size in (bucket.size, left) if size is not None]
+        assert sizes, "an endless split needs a number of examples"
+        found.append(min(sizes))
+        left = None if left is None else left - found[-1]
+    return found
 
 
 def _fetch(bucket: Bucket, rows: np.ndarray) -> Batch:
@@ -73,7 +125,7 @@ def _batch_outcomes(system: System, batch: Batch, count: int) -> Outcomes:
         -forced.log_probs.sum(axis=1),
         forced.correct,
     )
-    return Outcomes(*(np.asarray(column)[:count] for column in columns))
+    return Outcomes.of(*(np.asarray(column)[:count] for column in columns))
 
 
 def _rows(batch: Batch, count: int) -> list[list[int]]:

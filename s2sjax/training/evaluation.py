@@ -1,11 +1,10 @@
 """What an evaluation says: everything that `s2sjax eval --json` prints."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax import metrics
+from s2sjax import json_objects, metrics
 from s2sjax.config import Config
 from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
@@ -69,6 +68,6 @@ def write(run: Path, found: dict[str, Any]) -> None:
     """
     path = run / run_files.TEST
     try:
-        atomic.write_text(path, json.dumps(plain(found), indent=1) + "\n")
+        atomic.write_text(path, json_objects.encode(plain(found)))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None

@@ -8,12 +8,21 @@ import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from s2sjax.errors import RunError, UsageError
+from s2sjax import json_objects
+from s2sjax.errors import UsageError, cannot_write
 
 NAME = "lock"
+BEGIN = b'{"pid": '
+LONGEST = 4096  # bytes in a lock
 CHILD_SECONDS = 5.0  # a fork that has not yet become its own program
+
+
+class _Owner(TypedDict):
+    pid: int
+    host: str
+    since: str
 
 
 class Lock:
@@ -28,35 +37,40 @@ class Lock:
 
     def __init__(self, directory: Path):
         path = directory / NAME
+        is_new = not os.path.lexists(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._descriptor = os.open(path, flags, 0o644)
         except OSError as error:
-            raise UsageError(
-                f"--workdir={directory}: {NAME}: {error.strerror}"
-            ) from None
+            raise cannot_write(f"--workdir={directory}: {NAME}", error) from None
         try:
             _take(self._descriptor, path)
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, _owner(), 0)
+            _write(self._descriptor, _owner())
         except OSError as error:
+            is_held = error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+            if is_new and not is_held:
+                path.unlink(missing_ok=True)
             os.close(self._descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            if is_held:
                 raise UsageError(
                     f"--workdir={directory} is in use by {_holder(path)}; "
                     f"wait for it or choose another directory"
                 ) from None
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise RunError(f"cannot write {path}: {error.strerror}") from None
-            raise UsageError(
-                f"--workdir={directory}: {NAME}: {error.strerror}"
-            ) from None
+            raise cannot_write(f"--workdir={directory}: {NAME}", error) from None
 
     def close(self) -> None:
         """Frees the lock; again does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Writes all of it: of a disk that is nearly full the system takes a part."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], written)
 
 
 def _take(descriptor: int, path: Path) -> None:
@@ -92,12 +106,17 @@ def _is_dead(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether a file was made by `Lock`, perhaps killed before it named its owner."""
+    """Whether a file was made by `Lock`.
+
+    A kill or a power cut may have left it empty, cut anywhere, or zeros in its place.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-        return text == "" or "pid" in json.loads(text)
-    except (OSError, ValueError, TypeError, RecursionError):
+        with open(path, "rb") as file:
+            data = file.read(LONGEST + 1)
+    except OSError:
         return False
+    begun = data.rstrip(b"\0")
+    return len(data) <= LONGEST and (begun.startswith(BEGIN) or BEGIN.startswith(begun))
 
 
 def _owner() -> bytes:
@@ -110,17 +129,14 @@ def _holder(path: Path) -> str:
     owner = _read(path)
     if owner is None:
         return "another process"
-    return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    host, since = ascii(owner["host"])[1:-1], ascii(owner["since"])[1:-1]
+    return f"process {owner['pid']} on {host} since {since}"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> _Owner | None:
     """What a lock says of its owner; None where it says nothing."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            "pid": int(owner["pid"]),
-            "host": owner["host"],
-            "since": owner["since"],
-        }
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        owner = json_objects.decode(path.read_bytes(), _Owner)
+    except (OSError, ValueError):
         return None
+    return owner if 0 < owner["pid"] < 2**31 else None

@@ -5,6 +5,7 @@ a dispatch, which never changes a result.
 """
 
 import dataclasses
+import functools
 import os
 import time
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.models.seq2seq import Seq2Seq, parameter_count
+from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
+from s2sjax.training import logged
 from s2sjax.training.checkpoint import (
     CheckpointReader,
     Checkpoints,
@@ -28,10 +31,10 @@ from s2sjax.training.checkpoint import (
 )
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.evaluate import outcomes
+from s2sjax.training.evaluate import long_ones, outcomes
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
-from s2sjax.training.journal import Journal, truncate_after
+from s2sjax.training.journal import Journal
 from s2sjax.training.mesh import Placement
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
@@ -46,6 +49,7 @@ from s2sjax.training.state import (
     first_state,
     hyper,
 )
+from s2sjax.training.validation import chosen, size
 
 DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
 
@@ -64,7 +68,7 @@ def total_steps(config: Config, order: Order) -> int:
     """The steps of a run.
 
     Raises:
-      UsageError: epochs of an endless training set.
+      UsageError: epochs of an endless training set, or more steps than are counted.
     """
     if config.train.steps is not None:
         return config.train.steps
@@ -74,7 +78,13 @@ def total_steps(config: Config, order: Order) -> int:
             f"set task.num_train, or train.steps"
         )
     assert config.train.epochs is not None
-    return config.train.epochs * order.steps_per_epoch
+    steps = config.train.epochs * order.steps_per_epoch
+    if steps > COUNT:
+        raise UsageError(
+            f"train.epochs={config.train.epochs} of {order.steps_per_epoch} steps each "
+            f"are more than {COUNT} steps"
+        )
+    return steps
 
 
 def training_order(config: Config, task: Task) -> Order:
@@ -88,11 +98,19 @@ def check(config: Config) -> None:
     """Tries what a config names, before data are read or anything is written.
 
     Raises:
-      UsageError: an optimiser, schedule or strategy that is unknown or impossible.
+      UsageError: optimisers, schedules or strategies that are unknown or impossible.
     """
-    schedule(config.train, config.train.steps or 1)
-    decoding(config.decode.strategy)
+    problems = Problems()
+    with problems:
+        schedule(config.train, config.train.steps or 1)
+    with problems:
+        decoding(config.decode.strategy)
+    with problems:
+        _check_optimizer(config)
+    problems.tell()
 
+
+def _check_optimizer(config: Config) -> None:
     def update(weights: jax.Array) -> Any:
         transformation = optimizer(config.train, jnp.float32(0.1))
         return transformation.update(weights, transformation.init(weights), weights)
@@ -131,7 +149,8 @@ def train(
     loop = _Loop(run, task, observer, hosts or Hosts())
     # Restoring cuts the journal back to the checkpoint, so it is opened after.
     state, progress = loop.restore(params)
-    with Journal(run.metrics if loop.hosts.leads else Path(os.devnull)) as journal:
+    path = run.metrics if loop.hosts.leads else Path(os.devnull)
+    with Journal(path, progress.mark) as journal:
         ended = loop.run(state, progress, journal, signals)
     loop.hosts.of_first(0)  # what process 0 wrote last is written
     return ended
@@ -153,6 +172,7 @@ class _Loop:
         self.stores = [
             self.placement.whole(bucket.store) for bucket in task.buckets["train"]
         ]
+        self.valid = chosen(task.buckets["valid"], self.config.train.valid_examples)
         self.seconds_per_step: dict[int, float] = {}
         self.compiled: set[int] = set()
         self.run_directory = run
@@ -170,6 +190,7 @@ class _Loop:
         stop = self.hosts.heard(signals)
         if not self._reason(step, progress, stop):
             self.observer.started(step, self.steps, self._about(state))
+            self._say_what_is_evaluated(state)
         # The order matters: evaluate, save, stop, train. A run that is continued
         # enters here with what was saved, and does next what it would have done.
         state = self.placement.whole(state)
@@ -193,15 +214,13 @@ class _Loop:
         if restored is None:
             if self.run_directory.metrics.exists():
                 self.observer.said("no checkpoint is left; training begins at step 0")
-            self._truncate(-1)
+            progress = self._truncate(-1, Progress())
             state = first_state(self.config, self.model)
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
-            return state, Progress()
-        progress = Progress(**restored.progress)
-        # An evaluation that was written but not saved is done, and written, again.
-        self._truncate(restored.step, progress.evaluated)
-        return restored.state, progress
+            return state, progress
+        progress = Progress.from_json(restored.progress)
+        return restored.state, self._truncate(restored.step, progress)
 
     def _restored(self) -> Restored | None:
         """The last checkpoint; for every process the one that process 0 has."""
@@ -216,13 +235,13 @@ class _Loop:
         self.hosts.of_first(-1 if restored is None else restored.step)
         return restored
 
-    def _truncate(self, step: int, evaluated: int = -1) -> None:
-        if self.hosts.leads:
-            truncate_after(
-                self.run_directory.metrics,
-                step,
-                lambda line: line["kind"] == "train" or line["step"] <= evaluated,
-            )
+    def _truncate(self, step: int, progress: Progress) -> Progress:
+        """Cuts the journal back to a checkpoint; the progress, with the mark of it."""
+        if not self.hosts.leads:
+            return progress
+        return logged.cut_back(
+            self.run_directory.metrics, step, progress, self.observer.said
+        )
 
     def _save(
         self, step: int, state: TrainState, progress: Progress, value: float | None
@@ -236,6 +255,18 @@ class _Loop:
         device = jax.devices()[0]
         count = f"{self.placement.size} x " if self.placement.size > 1 else ""
         return f"{numbers} on {count}{device.platform} ({device.device_kind})"
+
+    def _say_what_is_evaluated(self, state: TrainState) -> None:
+        count, of = size(self.valid), size(self.task.buckets["valid"])
+        if count < of:
+            self.observer.said(
+                f"evaluations while training are on {count:,} of {of:,} validation "
+                f"examples, the same ones every time (train.valid_examples)"
+            )
+        system = System.of(self.model, self.config, state.params)
+        long = long_ones(system, self.valid)
+        if long:
+            self.observer.said(f"validation: {long}")
 
     def _reason(self, step: int, progress: Progress, stop: bool) -> str:
         patience = self.config.train.patience
@@ -295,7 +326,7 @@ class _Loop:
             values = dispatch.line(progress, self.order.epoch(step))
             journal.write(step, {"kind": "train", **values})
             self.observer.logged(step, values)
-            progress = progress.logged()
+            progress = progress.logged().marked(journal.mark)
         return state, step, progress
 
     def _static(self) -> Config:
@@ -318,7 +349,8 @@ class _Loop:
     ) -> tuple[float, Progress]:
         params = self.placement.local(state.params)
         system = System.of(self.model, self.config, params)
-        results, sources = outcomes(system, self.task.buckets["valid"])
+        passed = functools.partial(self.observer.evaluating, step)
+        results, sources = outcomes(system, self.valid, passed=passed)
         values = metrics.summary(results)
         metric = self.config.train.metric
         # On other hosts the last bit may differ, and patience must not.
@@ -328,6 +360,7 @@ class _Loop:
         samples = spread(self.task, self.config.train.samples, results, sources)
         if samples:
             journal.write(step, {"kind": "samples", "samples": samples})
+        progress = progress.marked(journal.mark)
         best = progress.best_step == step
         self.observer.evaluated(step, values, samples, best)
         return values[metric], progress

@@ -4,9 +4,11 @@ import dataclasses
 import json
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+
+from s2sjax import json_objects
 
 NAME = "manifest.json"
 
@@ -39,6 +41,26 @@ class Manifest:
     progress: dict[str, Any]  # the JSON of the training loop
     leaves: tuple[Leaf, ...]
     files: dict[str, tuple[int, int]]  # relative path: bytes, crc32
+
+
+class _Outer(TypedDict):
+    crc32: int
+    body: str
+
+
+class _Leaf(TypedDict):
+    path: list[str]
+    shape: list[int]
+    dtype: str
+    crc32: int
+
+
+class _Body(TypedDict):
+    step: int
+    metric: float | None
+    progress: dict[str, Any]
+    leaves: list[_Leaf]
+    files: dict[str, list[int]]
 
 
 def describe(path: tuple[str, ...], array: np.ndarray) -> Leaf:
@@ -77,6 +99,22 @@ def check_files(directory: Path, files: dict[str, tuple[int, int]]) -> None:
             raise Damaged(f"the checksum of {name} is wrong")
 
 
+def steps(directory: Path) -> list[int]:
+    """The steps of which there seems to be a checkpoint, whole or not, ascending."""
+    if not directory.is_dir():
+        return []
+    return sorted(
+        int(path.name)
+        for path in directory.iterdir()
+        if path.name.isascii()
+        and path.name.isdigit()
+        and len(path.name) < 19
+        and str(int(path.name)) == path.name
+        and path.is_dir()
+        and not path.is_symlink()
+    )
+
+
 def encode(manifest: Manifest) -> str:
     """The manifest as JSON, with its own checksum.
 
@@ -100,10 +138,10 @@ def read(directory: Path) -> Manifest:
     except OSError as error:
         raise Damaged(f"{NAME}: {error.strerror}") from None
     try:
-        outer = json.loads(text)
+        outer = json_objects.checked(json_objects.loads(text), _Outer)
         if zlib.crc32(outer["body"].encode()) != outer["crc32"]:
             raise Damaged(f"the checksum of {NAME} is wrong")
-        body = json.loads(outer["body"])
+        body = json_objects.checked(json_objects.loads(outer["body"]), _Body)
         return Manifest(
             body["step"],
             body["metric"],
@@ -114,8 +152,8 @@ def read(directory: Path) -> Manifest:
             ),
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise Damaged(f"{NAME} cannot be read") from None
+    except ValueError as error:
+        raise Damaged(f"{NAME} cannot be read: {error}") from None
 
 
 def _size_and_crc(path: Path) -> tuple[int, int]:

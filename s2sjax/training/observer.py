@@ -29,6 +29,9 @@ class Observer:
     def logged(self, step: int, values: dict[str, Any]) -> None:
         """A line of training metrics was written."""
 
+    def evaluating(self, step: int, done: int, all_: int) -> None:
+        """An evaluation is under way: so many validation examples of all are done."""
+
     def evaluated(
         self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
     ) -> None:
@@ -58,6 +61,10 @@ class Observers(Observer):
     def logged(self, step: int, values: dict[str, Any]) -> None:
         for observer in self._observers:
             observer.logged(step, values)
+
+    def evaluating(self, step: int, done: int, all_: int) -> None:
+        for observer in self._observers:
+            observer.evaluating(step, done, all_)
 
     def evaluated(
         self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool

@@ -15,11 +15,14 @@ Schedule = Callable[[Array], Array]  # step -> factor of the peak learning rate
 
 def _constant(steps: int, *, warmup: int = 0) -> Schedule:
     """1 after a linear warm-up."""
+    spec.between("warmup", warmup, 0, spec.LARGEST)
     return lambda step: _warm(step, warmup)
 
 
 def _cosine(steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
     """Linear warm-up, then half a cosine to `final` at the last step."""
+    spec.between("warmup", warmup, 0, spec.LARGEST)
+    spec.between("final", final, 0, 1)
 
     def factor(step: Array) -> Array:
         done = jnp.clip((step - warmup) / max(steps - warmup, 1), 0, 1)
@@ -31,6 +34,7 @@ def _cosine(steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
 
 def _rsqrt(steps: int, *, warmup: int = 100) -> Schedule:
     """Linear warm-up, then sqrt(warmup / step) (Vaswani et al. 2017, section 5.3)."""
+    spec.between("warmup", warmup, 0, spec.LARGEST)
 
     def factor(step: Array) -> Array:
         later = jnp.sqrt(max(warmup, 1) / jnp.maximum(step + 1, max(warmup, 1)))

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.errors import UsageError
-from s2sjax.training.batches import each_batch
+from s2sjax.training.batches import Passed, each_batch, unwatched
 from s2sjax.training.predictor import (
     Constraints,
     System,
+    batch_rows,
     decode,
     encode,
     force,
@@ -51,13 +52,17 @@ class EncodedSource(NamedTuple):
 
 
 def predict(
-    system: System, wishes: Sequence[Wish], *, attention: bool = False
+    system: System,
+    wishes: Sequence[Wish],
+    *,
+    attention: bool = False,
+    passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
-    """An n-best list for every input, best first.
+    """An n-best list for every input, best first; `passed` is told how far it is.
 
     Inputs are decoded in batches, of one compiled program per width. A batch is filled
-    up to the configured size (or to the power of two that holds all inputs), and
-    sources are padded to powers of two.
+    up to the configured size (or to the power of two that holds all inputs, or fewer
+    where inputs are long), and sources are padded to powers of two.
 
     Raises:
       UsageError: an input whose wishes cannot be met.
@@ -83,7 +88,8 @@ def predict(
             for row, wish in enumerate(rows)
         ]
 
-    return _in_batches(system, wishes, [wish.source for wish in wishes], of_batch)
+    sources = [wish.source for wish in wishes]
+    return _in_batches(system, wishes, sources, of_batch, passed=passed)
 
 
 def encode_sources(
@@ -110,13 +116,16 @@ def encode_sources(
 
 
 def score(
-    system: System, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+    system: System,
+    pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+    passed: Passed = unwatched,
 ) -> list[np.ndarray]:
     """The log-probability of each token of given outputs, EOS last, for every pair.
 
     Args:
       system: the models.
       pairs: token ids of sources and outputs, EOS left out.
+      passed: is told how far it is.
 
     Returns:
       [output length + 1] float32 for each, in nats.
@@ -128,7 +137,7 @@ def score(
 
     sources = [source for source, _ in pairs]
     targets = [[*target, EOS] for _, target in pairs]
-    return _in_batches(system, pairs, sources, of_batch, targets)
+    return _in_batches(system, pairs, sources, of_batch, targets, passed)
 
 
 def _in_batches(
@@ -137,9 +146,10 @@ def _in_batches(
     sources: Sequence[Sequence[int]],
     of_batch: Callable[[Batch, Sequence[Any]], list[Result]],
     targets: Sequence[Sequence[int]] | None = None,
+    passed: Passed = unwatched,
 ) -> list[Result]:
     """`of_batch` of all items, in batches of one shape each; order kept."""
-    size = min(system.config.decode.batch_size, _power_of_two(len(items)))
+    passed(0, len(items))
     shapes = [
         (
             _power_of_two(max(len(source), 8)),
@@ -156,8 +166,15 @@ def _in_batches(
             key=lambda place: -len(sources[place]),
         )
 
+        size = min(
+            batch_rows(system.config.decode, *shape, len(places)),
+            _power_of_two(len(items)),
+        )
+
         def of_chunk(
-            chosen: Sequence[int], shape: tuple[int, int] = shape
+            chosen: Sequence[int],
+            shape: tuple[int, int] = shape,
+            size: int = size,
         ) -> list[Result]:
             source, lengths = _padded([sources[i] for i in chosen], size, shape[0])
             target, target_lengths = _padded(
@@ -173,6 +190,7 @@ def _in_batches(
         chunks = [places[i : i + size] for i in range(0, len(places), size)]
         for chosen, results in zip(chunks, each_batch(of_chunk, chunks), strict=True):
             found |= zip(chosen, results, strict=True)
+            passed(len(found), len(items))
     return [found[place] for place in range(len(items))]
 
 

@@ -22,6 +22,10 @@ from s2sjax.training.losses import decoder_inputs, real_tokens, token_losses
 from s2sjax.training.padding import cut, cut_step
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn
 
+# Positions of source and longest output in a batch. One of 256 sources of 400 symbols,
+# the longest that a text is trained on unless asked, has 310 thousand.
+MOST_POSITIONS = 2**19
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -85,6 +89,27 @@ def output_lengths(config: DecodeConfig, source_width: int) -> Lengths:
                 f"symbols the fewest tokens, {few}, are more than the most, {many}"
             )
     return Lengths(least, most)
+
+
+def batch_rows(
+    config: DecodeConfig, source_width: int, target_width: int, examples: int
+) -> int:
+    """The rows of a batch: `decode.batch_size`, and fewer of long sequences.
+
+    What a batch takes in time and memory grows with its rows and with its longest
+    source and output. Fewer rows are a power of two, and no more than needed.
+
+    >>> ordinary, long = (DecodeConfig(), 60, 61, 40), (DecodeConfig(), 6000, 6001, 40)
+    >>> batch_rows(*ordinary), batch_rows(*long)
+    (256, 16)
+    """
+    longest = source_width + max(
+        target_width, output_lengths(config, source_width).most[-1]
+    )
+    if config.batch_size * longest <= MOST_POSITIONS:
+        return config.batch_size
+    fitting = 1 << max(MOST_POSITIONS // longest, 1).bit_length() - 1
+    return min(config.batch_size, fitting, 1 << max(examples - 1, 0).bit_length())
 
 
 def _at(ratio: float, extra: int, length: int) -> int:

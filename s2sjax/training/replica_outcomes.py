@@ -10,6 +10,7 @@ import numpy as np
 from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import replicas
+from s2sjax.training.evaluate import rows_at_once
 from s2sjax.training.predictor import System, symbol_lengths
 from s2sjax.training.replicas import Layout
 
@@ -36,7 +37,7 @@ def outcomes(
     parts: list[list[Outcomes]] = []
     sources: list[Sources] = []
     assert bucket.size is not None
-    batch_size = system.config.decode.batch_size
+    batch_size = rows_at_once(system, bucket)
     for start in range(0, bucket.size, batch_size):
         if stop():
             return None
@@ -47,7 +48,7 @@ def outcomes(
         parts = parts or [[] for _ in lengths]
         sources = sources or [[] for _ in lengths]
         for replica, part in enumerate(parts):
-            part.append(Outcomes(*(column[replica, :count] for column in columns)))
+            part.append(Outcomes.of(*(column[replica, :count] for column in columns)))
             pairs = zip(source[replica], lengths[replica], strict=True)
             sources[replica] += [row[:n].tolist() for row, n in list(pairs)[:count]]
     return list(zip(map(concatenate, parts), sources, strict=True))

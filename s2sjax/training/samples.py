@@ -16,11 +16,12 @@ def spread(
     source, target = task.source_vocabulary, task.target_vocabulary
     wanted = min(count, len(sources))
     places = np.linspace(0, len(sources) - 1, wanted, dtype=int)
+    outputs, targets = results.output.tolist(), results.target.tolist()
     return [
         Sample(
             source.join(decode_source(task, sources[i])),
-            target.join(target.decode(results.output[i].tolist())),
-            target.join(target.decode(results.target[i].tolist())),
+            target.join(target.decode(outputs[i])),
+            target.join(target.decode(targets[i])),
         )
         for i in places
     ]

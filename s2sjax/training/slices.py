@@ -4,17 +4,18 @@
 
 The checkpoint holds `state`, the last of every replica, and `best`, the parameters of
 each at its best step. What was padded to a size that others needed is cut off again.
+It says of each replica which config it is of, so that a slice is never another run's.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
-from s2sjax.errors import UsageError
+from s2sjax import json_objects
+from s2sjax.errors import RunError, UsageError
 from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
@@ -33,7 +34,25 @@ def write(run: Path, checkpoints: Path, replica: int) -> None:
       OSError: it could not be written.
     """
     where = {"checkpoints": os.path.relpath(checkpoints, run), "replica": replica}
-    atomic.write_text(run / NAME, json.dumps(where) + "\n")
+    atomic.write_text(run / NAME, json_objects.encode(where))
+
+
+def identity(run: Path) -> str:
+    """Which config a replica is of; empty where the run has none yet."""
+    config = run_files.read_object(run / run_files.CONFIG)
+    return run_files.identity(config) if config else ""
+
+
+class _Replica(TypedDict):
+    step: int
+    best_step: int
+    ended: str
+
+
+class _Kept(TypedDict):
+    """What the stacked checkpoint keeps beside its arrays."""
+
+    replicas: list[_Replica]
 
 
 class SliceReader(CheckpointReader):
@@ -48,15 +67,12 @@ class SliceReader(CheckpointReader):
     """
 
     def __init__(self, run: Path, say: Callable[[str], None] = lambda line: None):
-        path = run / NAME
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            self._run, self._replica = run, int(kept["replica"])
-            directory = run / kept["checkpoints"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise UsageError(f"{path} is damaged: not what a sweep wrote") from None
+        kept = run_files.read_replica(run)
+        self._run, self._replica = run, kept["replica"]
+        directory = run / kept["checkpoints"]
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
+        run_files.check_files(self.directory)
 
     def restore_slice(self, which: Which, shapes: Any) -> Restored:
         """The parameters of the run.
@@ -67,10 +83,11 @@ class SliceReader(CheckpointReader):
 
         Raises:
           NoCheckpoint: there is none, or not of this step.
+          UsageError: `replica.json` names another run's slice.
           RunError: it cannot be read.
         """
         saved, found = self._load("last")
-        progress = saved.progress["replicas"][self._replica]
+        progress = self._progress(saved.progress)
         last, best = progress["step"], progress["best_step"]
         if progress["ended"] == "failed":
             self._say(f"{self._run}: this trial has failed; its result.json says why")
@@ -93,3 +110,24 @@ class SliceReader(CheckpointReader):
         step = best if root == ("best",) else last
         params = jax.tree.unflatten(jax.tree.structure(shapes), values)
         return Restored(step, params, progress)
+
+    def _progress(self, kept: Any) -> dict[str, Any]:
+        """What the checkpoint says of the run; of no other."""
+        path = self._run / NAME
+        try:
+            replicas = json_objects.checked(kept, _Kept)["replicas"]
+        except ValueError as error:
+            raise RunError(f"{self.directory} is damaged: {error}") from None
+        if not 0 <= self._replica < len(replicas):
+            raise UsageError(
+                f"{path} is damaged: {self.directory} has no replica {self._replica} "
+                f"(it has {len(replicas)})"
+            )
+        progress = dict(replicas[self._replica])
+        mine = identity(self._run)
+        if (progress.get("config") or mine) != mine:
+            raise UsageError(
+                f"{path} is damaged: replica {self._replica} of {self.directory} is "
+                f"another run than {self._run}"
+            )
+        return progress

@@ -89,10 +89,10 @@ def _restore(
     """The parameters: from the run's own checkpoints, or from its group's."""
     better: Literal["max", "min"] = "min" if run.config.train.metric in LOWER else "max"
     reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
+    shapes = jax.eval_shape(lambda: first_state(run.config, model).params)
     if (run.path / slices.NAME).is_file() and not reader.steps():
-        shapes = jax.eval_shape(lambda: first_state(run.config, model).params)
         return slices.SliceReader(run.path, say).restore_slice(which, shapes)
-    return reader.restore_params(which)
+    return reader.restore_params(which, shapes)
 
 
 def open_ensemble(

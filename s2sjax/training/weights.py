@@ -12,13 +12,15 @@ from typing import Any
 import jax
 import numpy as np
 import safetensors
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from s2sjax import config as configs
 from s2sjax.config import FORMAT_VERSION
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.training import atomic
 from s2sjax.training.trained import Trained, open_trained
+
+_TYPES = ("F32", "F64")  # of parameters, as safetensors writes them
 
 
 def export(trained: Trained, path: Path) -> int:
@@ -54,11 +56,11 @@ def read_params(source: str, wanted: Any) -> Any:
     Raises:
       UsageError: there is no such thing, or it does not fit.
     """
+    needed = flatten(wanted)
     if Path(source).is_dir():
         found = flatten(open_trained(source, "best").params)
     else:
         found = _read_file(source)
-    needed = flatten(wanted)
     for name in sorted(needed.keys() ^ found.keys()):
         which = "lacks" if name in needed else "has"
         raise UsageError(
@@ -113,8 +115,18 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             f"--init_from={source}: there is no such run or safetensors file"
         )
     try:
-        return load_file(source)
+        with safetensors.safe_open(source, "np") as file:
+            names = list(file.keys())  # a file is no dict
+            types = {name: file.get_slice(name).get_dtype() for name in names}
+            strange = [name for name in types if types[name] not in _TYPES]
+            found = {name: file.get_tensor(name) for name in types if not strange}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UsageError(
             f"--init_from={source} is not a safetensors file: {error}"
         ) from None
+    for name in strange:  # numpy has no float8, nor bfloat16
+        raise UsageError(
+            f"--init_from={source}: {name} is of the type {types[name]}; parameters "
+            f"are {' or '.join(_TYPES)}"
+        )
+    return found

@@ -1,12 +1,17 @@
 """Which examples are decoded, in which batches."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2sjax import config as configs
 from s2sjax.benchmark.examples import chosen_rows, chunks, evenly
+from s2sjax.benchmark.plan import Plan, chunks_of, long_examples
 from s2sjax.tasks.stored import Ragged, buckets
+from s2sjax.training import predictor
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 200))
@@ -45,3 +50,18 @@ def test_a_few_batches_stand_for_all(pairs):
     widths = [chunk.batch.source.shape[1] for chunk in evenly(found, 2)]
     assert widths == [1, 5]
     assert len(evenly(found, 99)) == 5
+
+
+def test_what_is_too_long_for_the_largest_batch_is_left_out(pairs, monkeypatch):
+    trained = SimpleNamespace(
+        task=SimpleNamespace(buckets={"test": pairs}),
+        config=configs.resolve({"train": {"steps": 1}}),
+    )
+    plan = Plan(("greedy",), (1, 4))
+    assert long_examples(trained, plan) == 0
+    # Four rows of 1 symbol with outputs of 12 tokens, but not of 5 with 20.
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 4 * (1 + 12))
+    assert long_examples(trained, plan) == 2
+    for size in plan.batch_sizes:
+        found = chunks_of(trained, plan, size)
+        assert sum(chunk.examples for chunk in found) == 3

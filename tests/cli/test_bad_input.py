@@ -1,9 +1,13 @@
 """What a person can get wrong: one clear line, exit code 2, and nothing damaged."""
 
 import hashlib
+import json
 import pathlib
+import struct
 
 import pytest
+
+from s2sjax import cli
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 REVERSED = f"--config={EXPERIMENTS / 'reversed.py'}:smoke"
@@ -55,9 +59,9 @@ def test_commands_and_flags(command, tmp_path, monkeypatch, argv, words):
     [
         ("model.unit=3", ["model.unit", "model.units"]),
         ("model.units=many", ["model.units", "many"]),
-        ("model.units=0", ["model.units", "0", "at least 1"]),
+        ("model.units=0", ["model.units", "0", "from 1"]),
         ("model.layers=-1", ["model.layers", "-1"]),
-        ("task.length=0", ["task.length", "0", "at least 1"]),
+        ("task.length=0", ["task.length", "0", "from 1"]),
         ("task.length=-3", ["task.length", "-3"]),
         ("task.min_length=11", ["task.min_length", "11", "task.length"]),
         ("model.cell=lsmt", ["model.cell", "lsmt", "lstm"]),
@@ -67,7 +71,7 @@ def test_commands_and_flags(command, tmp_path, monkeypatch, argv, words):
         ("train.optimizer=adamm", ["train.optimizer", "adamm", "adam"]),
         ("train.schedule=cosin", ["train.schedule", "cosin", "cosine"]),
         ("train.learning_rate=nan", ["train.learning_rate", "nan"]),
-        ("train.epochs=2", ["train.steps", "train.epochs"]),
+        ("train.epochs=0", ["train.epochs", "0", "from 1"]),
         ("train.steps=0", ["train.steps"]),
         ("decode.strategy=greedi", ["decod", "greedi", "greedy"]),
         ("task.name=reverse", ["task", "reverse", "reversed"]),
@@ -169,7 +173,9 @@ def test_another_config(command, integers):
         (["decode", "-3"], ["-3", "0 to 9"]),
         (["decode", "1", "--from_file=x"], ["both"]),
         (["decode", "--from_file=missing.txt"], ["missing.txt"]),
-        (["decode", "1", "--attention=a.gif"], ["a.gif", ".png"]),
+        (["decode", "1", "--attention=a.gif"], ["a.gif", ".png or .pdf or .svg"]),
+        (["decode", "1", "--panels=0"], ["--panels", "0"]),
+        (["bench", "--format=jpg"], ["--format", "jpg", "pdf, png, svg"]),
         (["decode", "1", "--attention=/no/such/a.png"], ["no such folder"]),
         (["decode", "1", "--states=a.txt"], [".npz"]),
         (["export", "--out=a.bin"], [".safetensors"]),
@@ -200,3 +206,140 @@ def test_init_from_something_that_does_not_fit(command, text, tmp_path):
         )
         refused(result, *words)
         assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "words"),
+    [
+        ({"a": ("F8_E4M3", [2])}, 2, ["a is of the type F8_E4M3", "F32"]),
+        ({"a": ("BF16", [2])}, 4, ["a is of the type BF16"]),
+        ({"a": ("F32", [2])}, 8, ["has a, which this model has not"]),
+        ({"a": ("F32", [2])}, 7, ["not a safetensors file"]),
+        ({"a": ("X", [2])}, 8, ["not a safetensors file"]),
+        ({"a": ("F32", [2**40, 2**40])}, 8, ["not a safetensors file"]),
+        (None, 8, ["not a safetensors file"]),
+    ],
+)
+def test_init_from_another_kind_of_file(command, tmp_path, header, size, words):
+    path = tmp_path / "odd.safetensors"
+    if header is None:
+        path.write_bytes(bytes(size))
+    else:
+        (kind, shape) = header["a"]
+        entry = {"dtype": kind, "shape": shape, "data_offsets": [0, size]}
+        text = json.dumps({"a": entry}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+    workdir = tmp_path / "run"
+    result = command("train", REVERSED, f"--workdir={workdir}", f"--init_from={path}")
+    refused(result, "--init_from", *words)
+    assert not workdir.exists()
+
+
+def test_a_run_that_user_code_keeps_from_beginning_leaves_nothing(command, tmp_path):
+    pattern = tmp_path / "mine.py"
+    for code in ("raise GeneratorExit", "class E(BaseException):\n  pass\n raise E"):
+        pattern.write_text(f"def f(x):\n {code}\n")
+        name = f"--config.task.name={pattern}:f"
+        workdir = tmp_path / "run"
+        refused(command("train", REVERSED, name, f"--workdir={workdir}"), "mine.py:")
+        assert not workdir.exists()
+
+
+def test_an_interruption_before_a_run_begins_leaves_nothing(command, tmp_path):
+    pattern = tmp_path / "mine.py"
+    pattern.write_text("def f(x):\n raise KeyboardInterrupt\n")
+    workdir = tmp_path / "run"
+    name = f"--config.task.name={pattern}:f"
+    assert command("train", REVERSED, name, f"--workdir={workdir}").code == 130
+    assert not workdir.exists()
+
+
+def test_all_that_is_wrong_is_told_a_line_each(command, tmp_path):
+    pairs, workdir = tmp_path / "none.tsv", tmp_path / "run"
+    wrong = {
+        "train.optimizer": "adamm",
+        "train.schedule": "constant:warmup=-1",
+        "decode.strategy": "beam:size=1e9",
+        "task.path": pairs,
+    }
+    words = [f"--config.{name}={value}" for name, value in wrong.items()]
+    result = command("train", TEXT, *words, f"--workdir={workdir}")
+    lines = result.err.splitlines()
+    assert result.code == 2 and len(lines) == len(wrong), result.err
+    assert all(line.startswith("s2sjax: ") for line in lines)
+    for word in ("adamm", "warmup=-1", "size=1000000000", f"{pairs} does not exist"):
+        assert any(word in line for line in lines), word
+    assert not workdir.exists()
+
+
+def test_a_choice_of_the_command_line_is_noted(command):
+    epochs = "--config.train.epochs=3"
+    result = command("config", "show", TEXT, epochs, "--json")
+    assert json.loads(result.out)["train.steps"]["value"] is None
+    assert result.err.startswith(f"{epochs} wins over train.steps=")
+
+
+def test_long_words_come_back_cut(command, tmp_path):
+    word = "x" * 5000
+    for argv in (
+        ["train", f"--workdir={tmp_path / 'run'}", f"--config={word}"],
+        ["train", REVERSED, f"--workdir={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.{word}=3"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.seed={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--{word}=3"],
+        ["decode", "--workdir=none", f"--decode={word}", "1"],
+        [word],
+    ):
+        result = command(*argv)
+        assert result.code == 2 and len(result.err) < 1500, result.err
+        assert result.err.count("\n") <= 2
+    assert not any(tmp_path.iterdir())
+
+
+def test_control_characters_come_back_as_codes(command, tmp_path):
+    word = "a\x1b[31m\x07\u202eb"
+    for argv in (
+        ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.seed={word}"],
+        ["train", f"--workdir={tmp_path / 'run'}", f"--config={word}"],
+        ["train", f"--workdir={tmp_path / word}"],
+        ["decode", f"--workdir={word}", "1"],
+        [word],
+    ):
+        result = command(*argv)
+        assert result.code == 2 and r"a\x1b[31m\x07\u202eb" in result.err, result.err
+        assert not set(result.err) & set("\x1b\x07\u202e")
+
+
+def test_memory_that_runs_out_names_what_to_lower(command, integers):
+    result = command(
+        *("decode", f"--workdir={integers}", "--decode=beam:size=1000000", "1", "2")
+    )
+    line = refused(result, "out of memory; lower size or n", code=1)
+    assert "decode.batch_size" in line and "allocating" in line
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "bench", "sweep", "score", "decode"])
+def test_memory_of_every_command(command, monkeypatch, tmp_path, name):
+    class JaxRuntimeError(RuntimeError):
+        pass
+
+    def fails(parsed):
+        raise JaxRuntimeError("RESOURCE_EXHAUSTED: a buffer\nand a trace")
+
+    def has_none(parsed):
+        raise MemoryError
+
+    words = ["--from_file=x"] if name == "score" else []
+    for main, told in ((fails, "(RESOURCE_EXHAUSTED: a buffer)"), (has_none, "Memory")):
+        monkeypatch.setitem(cli.RUNS, name, main)
+        result = command(name, f"--workdir={tmp_path}", *words)
+        line = refused(result, "out of memory; lower ", told, code=1)
+        assert "size" in line
+
+
+def test_a_model_larger_than_the_machine_is_not_begun(command, tmp_path):
+    workdir = tmp_path / "run"
+    units = "--config.model.units=1000000"
+    result = command("train", REVERSED, units, f"--workdir={workdir}")
+    refused(result, "model.units=1000000", "GiB", "lower")
+    assert not workdir.exists()

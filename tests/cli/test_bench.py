@@ -107,7 +107,7 @@ def test_different_tasks_and_text(command, integers, text, tmp_path):
     [
         (["--strategy=greedyy"], ["greedyy", "'greedy'"]),
         (["--strategy=beam:sise=3"], ["sise", "'size'"]),
-        (["--strategy=beam:size=0"], ["size=0", "at least 1"]),
+        (["--strategy=beam:size=0"], ["size=0", "from 1"]),
         (["--strategy=greedy", "--strategy="], ["--strategy", "empty"]),
         (["--strategy=greedy:min_extra=90"], ["fewest", "90"]),
         (["--batch_sizes=0"], ["--batch_sizes", "'0'"]),

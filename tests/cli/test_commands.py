@@ -50,7 +50,12 @@ def test_unknown_characters_are_named(command, text):
     result = command("decode", f"--workdir={text}", "--json", "Hi Zoë.", "Hi To.")
     first, second = lines(result)
     assert "ë" in result.err and first["input"] == list("Hi Zoë.")
-    assert second["input"] == list("Hi To.")
+    assert second["input"] == list("Hi To.") and "form" not in result.err
+    result = command("decode", f"--workdir={text}", "\uff28i To.")
+    assert (
+        "unknown: 'Ｈ'; in compatible composed form (NFKC) 'Ｈ' is known" in result.err
+    )
+    assert "train with task.normalise=nfkc" in result.err
 
 
 def test_attention_and_states(command, integers, tmp_path):
@@ -72,6 +77,19 @@ def test_attention_and_states(command, integers, tmp_path):
         )
 
 
+def test_attention_of_several_inputs_for_a_paper(command, integers, tmp_path):
+    inputs = tmp_path / "inputs.txt"
+    inputs.write_text("1 2 3\n4 5\n6\n")
+    drawn = tmp_path / "a.PDF"
+    for panels, left in (("--panels=2", 1), ("--panels=3", 0)):
+        result = command(
+            *("decode", f"--workdir={integers}", f"--from_file={inputs}"),
+            *(f"--attention={drawn}", panels),
+        )
+        assert result.code == 0 and drawn.read_bytes().startswith(b"%PDF")
+        assert ("the last has no panel; --panels=N draws N" in result.err) == left
+
+
 def test_export_and_begin_with_it(command, integers, tmp_path):
     file = tmp_path / "model.safetensors"
     assert command("export", f"--workdir={integers}", f"--out={file}").code == 0
@@ -81,8 +99,10 @@ def test_export_and_begin_with_it(command, integers, tmp_path):
     for source, name in ((file, "from_file"), (integers, "from_run")):
         workdir = f"--workdir={tmp_path / name}"
         rate = "--config.train.learning_rate=0.0"
-        done = command("train", config, rate, workdir, f"--init_from={source}")
+        few = "--config.train.valid_examples=8"
+        done = command("train", config, rate, few, workdir, f"--init_from={source}")
         assert done.code == 0, done.err
+        assert done.out.count("on 8 of 32 validation examples") == 1
         out = f"--out={tmp_path / name}.safetensors"
         assert command("export", workdir, out, "--checkpoint=last").code == 0
         again = load_file(tmp_path / f"{name}.safetensors")

@@ -197,7 +197,7 @@ def test_bad_lines_and_members(command, integers, text, tmp_path):
         ),
         (
             ("eval", f"--workdir={integers}", "--decode=beam:size=0"),
-            "size=0 is not a number of at least 1",
+            "size=0 is not a number from 1 to 1000000",
         ),
         (
             ("decode", f"--workdir={integers}", "--decode=beam:min_extra=50", *ROW),

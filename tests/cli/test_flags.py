@@ -214,3 +214,24 @@ def test_nothing_is_printed(capfd, experiment):
     refused("train", RUN, experiment, "--config.model.units=x")
     refused("eval", RUN, "--seed=x")
     assert capfd.readouterr() == ("", "")
+
+
+def test_all_that_is_wrong_is_told_at_once(experiment):
+    with pytest.raises(UsageError) as told:
+        read(
+            *("train", experiment, "--wrkdir=x", "--config.model.unit=3"),
+            *("--config.model.units=0", "--config.task.length=x"),
+        )
+    assert len(told.value.args) == 5
+    for word in ("--wrkdir", "model.unit'", "needs --workdir", "units=0", "length=x"):
+        assert any(word in line for line in told.value.args), word
+    with pytest.raises(UsageError) as told:
+        read("eval", RUN, "--examples=0", "--seed=-1", "--exampels=3")
+    assert len(told.value.args) == 3
+
+
+def test_what_wins_is_noted(experiment):
+    parsed = read("train", RUN, experiment, "--config.train.epochs=3")
+    assert parsed.config.train.steps is None
+    (note,) = parsed.notes
+    assert "--config.train.epochs=3 wins over train.steps=5 of" in note

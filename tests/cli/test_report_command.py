@@ -24,7 +24,7 @@ def test_tables_and_files(command, sweep):
     assert header.split() == [
         "task.length",
         "task.cardinality",
-        *("exact", "match,", "%", "±", "n"),
+        *("exact", "match,", "%", "95", "%", "n"),
     ]
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
     assert "  s2sjax train --workdir=" in done.out
@@ -47,6 +47,15 @@ def test_json_is_one_object(command, sweep):
     assert found["best"]["overrides"] == best  # the lowest nll
 
 
+def test_a_sweep_that_lacks_trials_does_not_look_finished(command, sweep):
+    (sweep / "sweep.json").write_text(json.dumps({"asked": 20}))
+    done = command("report", f"--workdir={sweep}")
+    assert "18 trials of 20 that were asked for (17 done, 1 failed)" in done.out
+    assert '"asked": 20' in (sweep / "report" / "index.html").read_text()
+    done = command("report", f"--workdir={sweep}", "--json")
+    assert json.loads(done.out)["asked"] == 20
+
+
 def test_group_by_and_a_page_elsewhere(command, sweep, tmp_path):
     page = tmp_path / "page.html"
     arguments = (f"--workdir={sweep}", "--group_by=task.length", f"--html={page}")
@@ -57,6 +66,21 @@ def test_group_by_and_a_page_elsewhere(command, sweep, tmp_path):
     with open(sweep / "report" / "groups.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["task.length"] for row in rows] == ["5", "10", "20"]
+
+
+@pytest.mark.parametrize("format", ["pdf", "svg"])
+def test_pictures_for_a_paper(command, sweep, format):
+    assert command("report", f"--workdir={sweep}").code == 0
+    assert command("report", f"--workdir={sweep}", f"--format={format}").code == 0
+    endings = {path.suffix for path in (sweep / "report").iterdir()}
+    assert endings == {".csv", ".html", f".{format}"}  # older pictures are gone
+
+
+def test_a_style_that_is_not_there_is_refused(command, sweep, monkeypatch):
+    monkeypatch.setenv("S2SJAX_STYLE", "nowhere.mplstyle")
+    done = command("report", f"--workdir={sweep}")
+    assert done.code == 2 and "S2SJAX_STYLE=nowhere.mplstyle" in done.err
+    assert done.out == "" and not (sweep / "report").exists()
 
 
 def test_again_gives_the_same_bytes(command, sweep):
@@ -83,6 +107,7 @@ def test_a_row_that_cannot_be_read_is_a_warning(command, sweep):
         (["--group_by=,"], "unknown field of --group_by ''"),
         (["--html=nowhere/page.html"], "there is no folder 'nowhere'"),
         (["--html=."], "is a folder"),
+        (["--format=pgf"], "unknown --format 'pgf'"),
         (["--config=x"], "takes no config"),
     ],
 )

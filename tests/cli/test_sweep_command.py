@@ -87,7 +87,11 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
     assert all(group["varying"] == ["seed"] for group in plan["groups"])
     small, large = plan["groups"]
     for what in ("parameters", "step_flops", "memory"):
-        assert 0 < small[what] < large[what]
+        assert 0 < small[f"{what}_per_trial"] < large[f"{what}_per_trial"]
+    for what in ("step_flops", "memory"):
+        assert large[f"{what}_of_group"] == 2 * large[f"{what}_per_trial"]
+    mebibytes = f"{large['memory_of_group'] / 2**20:,.1f}"
+    assert mebibytes in command("sweep", *arguments, "--sweep=sweep,units").out
     assert small["steps"] == 30 and len(set(plan["commands"])) == 4
     shown = command("sweep", *arguments, "--max_trials=1", "--workdir=there")
     assert "1 trials" in shown.out and "--config.train.steps=30 --config.seed=0" in (
@@ -112,6 +116,10 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--workers=1000"], "--workers=1000: this machine has"),
         (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
         (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
+        (
+            ["--search=tpe", "--max_trials=3", "--retry_failed"],
+            "--search=tpe and --retry_failed: choose one",
+        ),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),
     ],
 )
@@ -144,8 +152,8 @@ def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
 @pytest.mark.parametrize(
     ("launch", "said"),
     [
-        (["sweep"], "a launch was cut off when 1 of 3 trials were there"),
-        (["sweep", "--search=tpe"], "is a search; .* goes on by sweep --search=tpe"),
+        (["sweep"], "has 1 of the 3 trials .*; with its --config=FILE the others"),
+        (["sweep", "--search=tpe"], "a search, which goes on by sweep --search=tpe"),
     ],
 )
 def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, said):
@@ -157,7 +165,13 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
         (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
         Ledger(sweep).end(trial, Result("done", {"exact": 1.0}))
     done = command("sweep", f"--workdir={workdir}")
-    assert done.code == 0 and re.search(said, done.err), done.err
+    # And it does not look as if it were finished.
+    assert done.code == 1 and re.search(said, done.err), done.err
+    assert "3 trials, 1 of them ended before; 0 to go" in done.out
+    assert "1 done, 2 pending" in done.out
+    done = command("sweep", f"--workdir={workdir}", "--json")
+    counts = {"trials": 3, "done": 1, "failed": 0, "pruned": 0, "pending": 2}
+    assert (done.code, json.loads(done.out)) == (1, counts)
 
 
 def test_what_is_too_large_together_is_taken_apart(
@@ -183,11 +197,18 @@ def test_a_search_is_batched_and_goes_on_with_more_proposals(command, file, tmp_
     found = ("sweep", f"--config={file}", f"--workdir={workdir}", "--search=random")
     done = command(*found, "--max_trials=2", "--config.train.metric=nll")
     assert done.code == 0, done.err
+    assert "backend: batched, proposals share a program" in done.err
     first, second, third, *_ = done.out.splitlines()
     assert first == "2 trials; 2 to go"
     assert second.startswith("1 of 2  done 0000-train.learning_rate=0.0")
     assert third.startswith("2 of 2  done ") and "  nll " in third
-    assert "backend: batched, proposals share a program" in done.err
+    kept = {path: path.read_bytes() for path in workdir.rglob("*.json*")}
+    file.write_text(FILE.replace("log_uniform(0.01", "log_uniform(0.02"))
+    done = command(*found, "--max_trials=3", "--config.train.metric=nll")
+    assert done.code == 2 and done.err.count("\n") == 1, done.err
+    assert "the space differs from that of the first launch: train.learn" in done.err
+    assert {path: path.read_bytes() for path in workdir.rglob("*.json*")} == kept
+    file.write_text(FILE)
     done = command(
         *(
             *found,
@@ -199,6 +220,7 @@ def test_a_search_is_batched_and_goes_on_with_more_proposals(command, file, tmp_
     )
     assert done.code == 0, done.err
     assert json.loads(done.out)["done"] == 3
+    assert json.loads((workdir / "sweep.json").read_text())["asked"] == 3
     assert "backend: batched, as this sweep was begun" in done.err
     kept = [path.read_text() for path in sorted(workdir.glob("groups/*/group.json"))]
     assert [len(json.loads(text)["trials"]) for text in kept] == [2, 1]

@@ -62,14 +62,14 @@ def test_every_strategy_gives_an_nbest_list(name):
         ("beem:size=2", "did you mean 'beam'"),
         ("beam:sise=2", "did you mean 'size'"),
         ("beam:no_repaet=2", "did you mean 'no_repeat'"),
-        ("beam:size=0", "size=0 is not a number of at least 1"),
+        ("beam:size=0", "size=0 is not a number from 1 to 1000000"),
         ("beam:size=2.5", "size=2.5 is not a whole number"),
         ("beam:size=2,n=3", "n=3 is more than the beam holds: size=2"),
         ("beam:n=0", "n=0 is not"),
         ("beam:alpha=high", "alpha=high is not a number"),
         ("beam:normaliser=avrage", "did you mean 'average'"),
         ("beam:normaliser=none,alpha=1", "no effect"),
-        ("beam:coverage=-1", "coverage=-1.0 is not a number of at least 0"),
+        ("beam:coverage=-1", "coverage=-1.0 is not a number from 0"),
         ("sample:top_p=2", "top_p=2.0 is not a number above 0, at most 1"),
         ("sample:n=0", "n=0"),
         ("sample:seed=-1", "seed=-1"),
@@ -110,3 +110,20 @@ def test_a_bound_holds_to_the_last_bit(kind, alpha):
         )
         assert (np.asarray(chosen.score(later, lengths, width)) <= bound).all()
         assert (np.asarray(chosen.score(live, lengths, width)) <= bound).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample:seed=2147483647,top_k=2147483647,temperature=0.000001",
+        "stochastic_beam:size=2,seed=2147483647,temperature=1e6",
+        "greedy:no_repeat=1000000",
+        "beam:size=2,coverage=1e6,alpha=10",
+        "diverse_beam:size=2,groups=2,diversity=1e6",
+    ],
+)
+def test_numbers_at_their_ends_decode(text):
+    chosen = decoding(text)
+    models = Tables(4, 5, 4, seed=0)
+    found = models.decode(chosen.strategy, no_repeat=chosen.rules.no_repeat)
+    assert found.tokens.shape[0] == 4 and not np.isnan(found.scores).any()

@@ -3,6 +3,8 @@
 import itertools
 import json
 
+from s2sjax import config as configs
+
 HOSTILE = "</script><script>window.hostile = 1</script><img src=x onerror=alert(1)>"
 
 
@@ -43,6 +45,19 @@ def write(directory, rows, journals=None):
             text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
             (folder / "metrics.jsonl").write_text(text)
     return directory
+
+
+def launched(directory, one, config):
+    """Gives a row the config that its trial was launched with; the trial's folder."""
+    resolved = configs.resolve({"train": {"steps": 9}, **config})
+    one["config_hash"] = configs.config_hash(resolved)
+    config = json.loads(configs.canonical_json(resolved))
+    folder = directory / "trials" / one["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {"config": config, "overrides": one["overrides"]}
+    (folder / "trial.json").write_text(json.dumps(kept))
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def journal(final, steps=(100, 200, 300), samples=True):

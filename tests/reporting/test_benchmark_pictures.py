@@ -87,7 +87,8 @@ def test_names_of_the_front_cover_nothing(tmp_path, kept):
     (figure,) = kept
     assert isinstance(figure, Figure)
     (axes,) = figure.axes
-    names = [child for child in axes.texts if isinstance(child, Annotation)]
+    annotations = [child for child in axes.texts if isinstance(child, Annotation)]
+    names = [child for child in annotations if child.get_text()]  # not a line
     boxes = [name.get_window_extent() for name in names]
     assert len(names) == len(pareto_front([(p.speed, p.quality) for p in points]))
     for place, box in enumerate(boxes):
@@ -100,6 +101,20 @@ def test_pictures_are_drawn_where_there_is_something_to_see(tmp_path):
     drawn = draw_benchmark(rows()[:6], [["run"]], tmp_path, "title")
     assert [path.name for path in drawn] == ["quality_speed.png", "beam_size.png"]
     assert all(imread(path).std() > 0.05 for path in drawn)
+    drawn = draw_benchmark(rows()[:6], [["run"]], tmp_path, "title", "svg")
+    assert [path.name for path in drawn] == ["quality_speed.svg", "beam_size.svg"]
+
+
+def test_an_axis_ends_where_numbers_can(tmp_path, kept):
+    sure = [
+        dataclasses.replace(each, logprob=-1e-4 * place, exact=1.0, search_errors=1.0)
+        for place, each in enumerate(rows())
+    ]
+    draw_benchmark(sure, [["run"]], tmp_path, "title")
+    quality, errors, probability = kept[1].axes
+    assert probability.get_ylim()[1] == 0.0  # of log p
+    assert quality.get_ylim()[1] == errors.get_ylim()[1] == 100.0
+    assert kept[0].axes[0].get_ylim()[1] == 100.0
 
 
 def test_one_size_of_beam_is_no_curve(tmp_path, kept):

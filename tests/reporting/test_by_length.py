@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from s2sjax.reporting import by_length, sweep_table
+from s2sjax.reporting import bands, by_length, sweep_table
+from s2sjax.reporting.bands import Band, CurvePanel, draw_bands
+from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.findings import find
+from s2sjax.reporting.groups import estimate
+from s2sjax.reporting.measure import measure
 from s2sjax.reporting.page import page_data
 from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import draw_pictures, length_panels
@@ -30,7 +34,8 @@ def tried(path, exact_of, overrides=OVERRIDES, statuses=(), **task):
         }
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "test.json").write_text(json.dumps({"by_length": rows}))
-        (folder / "config.json").write_text(json.dumps({"task": task}))
+        kept = {"config": {"task": task}}
+        (folder / "trial.json").write_text(json.dumps(kept))
     table = sweep_table.read(str(path))
     (path / "report").mkdir(exist_ok=True)
     return find(table, "exact"), read_all(table)
@@ -80,15 +85,17 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
     lstm = panel.bands[1]
     np.testing.assert_array_equal(lstm.steps, [2, 5, 10])
     np.testing.assert_array_equal(lstm.mean, [1, 0.625, 0.125])
-    np.testing.assert_array_equal(lstm.low, [1, 0.5, 0])
-    np.testing.assert_array_equal(lstm.high, [1, 0.75, 0.25])
+    wanted = [estimate(two, 1.0, 20) for two in ((1, 1), (0.5, 0.75), (0, 0.25))]
+    np.testing.assert_allclose(lstm.low, [each.low for each in wanted])
+    np.testing.assert_allclose(lstm.high, [each.high for each in wanted])
+    assert lstm.trials == 2 and lstm.examples.tolist() == [20, 20, 20]
 
     drawn = draw_pictures(found, files, tmp_path / "report")
     assert "by_length.png" in [path.name for path in drawn]
     assert imread(tmp_path / "report" / "by_length.png").std() > 0.01
 
     lengths = [trial["lengths"] for trial in page_data(found, files)["trials"]]
-    assert lengths[1] == [(2, 1), (5, 0.75), (10, 0.25)]
+    assert lengths[1] == [(2, 1, 10), (5, 0.75, 10), (10, 0.25, 10)]
 
     write_csv(found, tmp_path / "report", files)
     with open(tmp_path / "report" / "by_length.csv", newline="") as file:
@@ -98,7 +105,28 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
         *(("lstm", length, "2") for length in ("2", "5", "10")),
     ]
     values = [float(rows[4][name]) for name in ("exact", "least", "largest")]
-    assert values == [0.625, 0.5, 0.75]
+    assert values == [0.625, 0.5, 0.75] and rows[4]["examples"] == "20"
+    assert float(rows[4]["exact_low"]) == wanted[1].low
+
+
+def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(bands, "save", lambda figure, path: figures.append(figure))
+    few, many = (np.array([number], float) for number in (3, 123))
+    test = ByLength(np.array([2.0, 5.0]), np.ones(2), np.concatenate([few, many]))
+    rows = by_length.joined([test])
+    assert rows[0].estimate.low < 0.5 < 0.95 < rows[1].estimate.low
+    columns = [(row.length, *row.estimate[:3], row.examples) for row in rows]
+    lengths, mean, low, high, examples = np.array(columns, float).T
+    panel = CurvePanel((), {0: Band(lengths, mean, low, high, 1, examples)})
+    draw_bands([panel], None, measure("exact"), tmp_path / "a.png", axis=LENGTHS)
+    (dots,) = [c for c in figures[0].axes[0].collections if len(c.get_sizes())][-1:]
+    assert dots.get_sizes()[1] > 5 * dots.get_sizes()[0]
+    said = figures[0].texts[-1].get_text().replace("\n", " ")
+    assert said == "line: mean of n = 1; band: interval; marker: 3 to 123 examples"
+
+
+LENGTHS = bands.Axis("symbols", "test", "interval")
 
 
 def test_nothing_is_drawn_of_tests_with_one_length(tmp_path):

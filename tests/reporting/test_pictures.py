@@ -1,17 +1,23 @@
 """Pictures: files that are whole, and pixels that follow the data."""
 
 import errno
+import itertools
 import math
 import os
 
 import matplotlib
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from matplotlib.image import imread
 
 from s2sjax.errors import RunError
+from s2sjax.reporting import alignment, fonts
 from s2sjax.reporting.alignment import Alignment, draw_alignment, draw_alignments
 from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.figure import look, style
 
 
 def journal(exact=0.5, steps=(10, 20, 30)):
@@ -104,6 +110,85 @@ def test_a_file_that_cannot_be_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
+def test_fonts_are_in_the_file(tmp_path):
+    draw_curves(journal(), tmp_path / "curves.pdf", "title")
+    written = (tmp_path / "curves.pdf").read_bytes()
+    assert b"/FontFile2" in written and b"/Type3" not in written
+    draw_curves(journal(), tmp_path / "curves.svg", "title")
+    assert "<text" not in (tmp_path / "curves.svg").read_text()  # outlines
+
+
+def test_a_style_of_ones_own(tmp_path, monkeypatch):
+    own = tmp_path / "own.mplstyle"
+    monkeypatch.setenv("S2SJAX_STYLE", str(own))
+    own.write_text("figure.facecolor: black\n")
+    draw_curves(journal(), tmp_path / "curves.png", "title")
+    assert not imread(tmp_path / "curves.png")[0, 0, :3].any()
+    for text, reason in (
+        ("figure.facecolour: black", "Bad key figure.facecolour in file"),
+        ("figure.facecolor: blakc", "blakc"),
+        ("figure.facecolor", "Missing colon in file"),
+    ):
+        own.write_text(text)
+        with pytest.raises(RunError, match=f"S2SJAX_STYLE=.*{reason}"):
+            draw_curves(journal(), tmp_path / "other.png", "title")
+    own.unlink()
+    with pytest.raises(RunError, match="there is no such file"):
+        draw_curves(journal(), tmp_path / "other.png", "title")
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_lines_differ_without_their_colours_too():
+    with style():
+        looks = [look(place) for place in range(7)]
+    for name in ("color", "marker"):
+        assert len({one[name] for one in looks}) == 7
+    lines = [one["linestyle"] for one in looks]
+    assert all(a != b for a, b in itertools.pairwise(lines))
+
+
+@pytest.fixture
+def devanagari(tmp_path, monkeypatch):
+    """An installed font that has one letter of Devanagari, KA."""
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder([".notdef", "ka"])
+    builder.setupCharacterMap({0x915: "ka"})
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 900), (900, 900), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "ka": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "ka": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "One Letter", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "one.ttf")
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [*manager.ttflist])
+    fonts._characters.cache_clear()
+    manager.addfont(tmp_path / "one.ttf")
+    yield
+    fonts._characters.cache_clear()
+
+
+def test_a_font_is_asked_for_that_has_the_characters(tmp_path, capsys, devanagari):
+    symbols = ["a", "\u0915"]
+    draw_alignment(np.eye(2), symbols, symbols, tmp_path / "map.png")
+    assert capsys.readouterr().err == ""
+    rows, _ = coloured(tmp_path / "map.png", "#262626")
+    assert len(rows) > 2 * 20 * 20  # its letter is a full square, twice
+
+
+def test_what_no_font_has_is_told_in_one_line(tmp_path, capsys):
+    symbols = ["a", "\u0915", "\u0916", "\u1780", "\U0001f9ff"]
+    draw_alignment(np.eye(5), symbols, symbols, tmp_path / "map.png")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.isascii()
+    assert "Devanagari (U+0915), Khmer (U+1780)" in said and "symbols (" in said
+
+
 @pytest.mark.parametrize("ending,start", [("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_other_formats_by_the_ending(tmp_path, ending, start):
     draw_curves(journal(), tmp_path / f"curves.{ending}", "title")
@@ -165,6 +250,26 @@ def test_sixty_symbols_are_drawn(tmp_path):
     symbols = ["ab c"[i % 4] for i in range(60)]
     draw_alignment(np.eye(61, 60), symbols, symbols, tmp_path / "map.png")
     assert max(imread(tmp_path / "map.png").shape) < 4000
+
+
+def test_cells_have_one_size_in_all_panels(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(alignment, "save", lambda figure, path: figures.append(figure))
+    shapes = [(3, 4), (10, 9), (5, 12), (8, 8), (2, 2)]
+    drawn = [
+        Alignment(np.ones(shape), "x" * shape[1], "x" * shape[0]) for shape in shapes
+    ]
+    draw_alignments(drawn, tmp_path / "map.png")
+    (figure,) = figures
+    cells = [
+        axes.transData.transform([(1, 1)]) - axes.transData.transform([(0, 0)])
+        for axes in figure.axes
+        if axes.axison and axes.images
+    ]
+    assert len(cells) == 5
+    inches = np.abs(np.concatenate(cells)) / figure.dpi
+    np.testing.assert_allclose(inches, alignment._CELL, atol=0.02)  # and square
+    assert "■ its end" not in figure.axes[0].get_ylabel()  # as none is drawn
 
 
 def test_several_alignments_share_a_figure(tmp_path):

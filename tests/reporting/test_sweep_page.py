@@ -12,7 +12,7 @@ import pytest
 
 from s2sjax.reporting import sweep_table
 from s2sjax.reporting.findings import find
-from s2sjax.reporting.groups import t_quantile
+from s2sjax.reporting.groups import estimate, t_quantile
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.page import page_data, script_json, write_page
 from s2sjax.reporting.trial_files import read_all
@@ -225,9 +225,9 @@ def test_a_cell_tells_its_seeds_and_opens_curve_and_samples(tmp_path):
     values = [fake_sweep.exact_of(overrides[i]) for i in (0, 2)]
     lines = found["hovered"].split("\n")
     assert lines[0] == "length = 5, cardinality = 10"
-    half = t_quantile(1) * np.std(values, ddof=1) / 2**0.5
-    mean = f"{100 * np.mean(values):.2f} % ± {100 * half:.2f} % (n = 2)"
-    assert lines[1] == f"exact match {mean}"
+    mean, low, high, _ = (100 * number for number in estimate(values, 1.0))
+    ends = f"95 % interval {low:.2f} % to {high:.2f} %"
+    assert lines[1] == f"exact match {mean:.2f} %, {ends} (n = 2)"
     seeds = [f"seed {s}: {100 * v:.2f} %" for s, v in zip((0, 2), values, strict=True)]
     assert lines[2:] == [seeds[0], "seed 1: failed", seeds[1]]
     assert found["line"].count("L") == 2 and found["others"] == 2

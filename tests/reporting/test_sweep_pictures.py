@@ -1,5 +1,6 @@
 """The pictures of a sweep: colours and lines that follow the data, whole files."""
 
+import csv
 import math
 
 import matplotlib
@@ -9,9 +10,11 @@ from matplotlib.image import imread
 
 from s2sjax.errors import RunError
 from s2sjax.reporting import sweep_table
+from s2sjax.reporting.arrangement import Cell, Panel
 from s2sjax.reporting.bands import Curve, band
 from s2sjax.reporting.findings import find
-from s2sjax.reporting.heatmap import COLOURS
+from s2sjax.reporting.groups import Estimate
+from s2sjax.reporting.heatmap import scale_of
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep_csv import write_csv
 from s2sjax.reporting.sweep_pictures import curve_panels, draw_pictures
@@ -36,9 +39,12 @@ def test_every_kind_of_sweep_is_drawn(tmp_path, kind, metric):
     if kind in ("none done", "all failed") and metric == "nll":
         pytest.skip("no trial has it yet")
     names = draw(tmp_path, overrides, statuses, metric)
-    several = len({str({**one, "seed": 0}) for one in overrides}) > 1
+    fields = {field for one in overrides for field in one} - {"seed"}
+    values = [{str(one.get(field)) for one in overrides} for field in fields]
+    factors = sum(len(its) > 1 for its in values)
     some = len(statuses) < len(overrides)
-    assert ("heatmap.png" in names) == (several and some)
+    assert ("heatmap.png" in names) == (factors > 1 and some)
+    assert ("levels.png" in names) == (factors == 1 and some)
     assert "curves.png" in names
     assert sorted(names) == sorted(p.name for p in (tmp_path / "report").iterdir())
     for name in names:
@@ -49,9 +55,12 @@ def test_cells_have_the_colours_of_their_means(tmp_path):
     overrides = grid(task__length=[5, 10, 20], task__cardinality=[10, 50])
     draw(tmp_path, overrides)
     picture = imread(tmp_path / "report" / "heatmap.png")[..., :3]
+    found = [fake_sweep.exact_of(one) for one in overrides]
+    low, high = min(found), max(found)  # the colours tell apart what is there
     centres = {}
     for one in overrides:
-        wanted = matplotlib.colormaps[COLOURS](fake_sweep.exact_of(one))[:3]
+        place = (fake_sweep.exact_of(one) - low) / (high - low)
+        wanted = matplotlib.colormaps["viridis"](place)[:3]
         close = np.abs(picture - np.array(wanted)).max(-1) < 0.012
         close[:, int(0.8 * picture.shape[1]) :] = False  # the colour bar
         assert close.sum() > 3000, one
@@ -64,6 +73,20 @@ def test_cells_have_the_colours_of_their_means(tmp_path):
         assert centres[length, 50][0] < centres[length, 10][0]
 
 
+def test_shares_that_are_near_have_colours_far_apart(tmp_path):
+    def scale(*means):
+        cells = {
+            (0, place): Cell(Estimate(mean, mean, mean, 1), ("done",))
+            for place, mean in enumerate(means)
+        }
+        return scale_of(measure("exact"), [Panel((), cells)])
+
+    assert scale(0.88, 0.97) == (0.88, 0.97)
+    # What hardly differs is no hill, and no colour stands for more than all.
+    np.testing.assert_allclose(scale(0.5, 0.501), (0.4905, 0.5105))
+    np.testing.assert_allclose(scale(1.0, 1.0), (0.98, 1.0))
+
+
 def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr("s2sjax.reporting.heatmap.PANELS", 2)
     fields = {"task__length": [5, 10], "task__cardinality": [10, 50]}
@@ -74,7 +97,7 @@ def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
         "heatmap-2.png",
     ]
     again = draw(tmp_path, grid(task__length=[5, 10]))
-    assert again == ["heatmap.png", "curves.png", "sensitivity.png"]
+    assert again == ["levels.png", "curves.png", "sensitivity.png"]
     assert len(list((tmp_path / "report").iterdir())) == 3  # the older ones are gone
 
 
@@ -131,7 +154,7 @@ def test_curves_are_told_apart_by_group(tmp_path):
             np.testing.assert_allclose(panel.bands[level].low[-1], np.min(last))
 
 
-def test_a_damaged_journal_costs_one_curve(tmp_path):
+def test_a_damaged_journal_is_told_and_the_other_lines_are_drawn(tmp_path):
     overrides = grid(task__length=[5, 10])
     fake_sweep.sweep(tmp_path, overrides)
     journal = tmp_path / "trials" / "0000-trial" / "metrics.jsonl"
@@ -139,13 +162,14 @@ def test_a_damaged_journal_costs_one_curve(tmp_path):
     said = []
     table = sweep_table.read(str(tmp_path))
     files = read_all(table, said.append)
-    assert not files[0].valid and files[1].valid
-    assert len(said) == 1 and "metrics.jsonl:1 is damaged" in said[0]
+    assert len(files[0].valid) == len(files[1].valid) > 0
+    assert len(said) == 1 and "1 of 8 lines are damaged or missing" in said[0]
 
 
 @pytest.mark.parametrize("samples", [None, [], "abc", [1], [["a"]], [["a", 1, None]]])
 def test_odd_samples_are_left_out_or_made_text(tmp_path, samples):
-    entries = [*fake_sweep.journal(0.5, samples=False), {"step": 9, "samples": samples}]
+    line = {"step": 9, "kind": "samples", "samples": samples}
+    entries = [*fake_sweep.journal(0.5, samples=False), line]
     write(tmp_path, [row(0, {}, exact=0.5)], {0: entries})
     (files,) = read_all(sweep_table.read(str(tmp_path)))
     assert all(isinstance(part, str) for sample in files.samples for part in sample)
@@ -174,8 +198,12 @@ def test_files_have_what_the_table_has(tmp_path):
     means = [group.estimate.mean for group in found.groups]
     np.testing.assert_allclose(grouped["exact"], means)
     assert grouped["n"].tolist() == [2, 3, 3, 3, 3, 3]
-    middle = (grouped["exact_low"] + grouped["exact_high"]) / 2
-    np.testing.assert_allclose(middle, means)
+    lows = [group.estimate.low for group in found.groups]
+    np.testing.assert_allclose(grouped["exact_low"], lows)
+    assert (grouped["exact_low"] >= 0).all() and (grouped["exact_high"] <= 1).all()
+    with open(tmp_path / "groups.csv") as file:
+        kinds = {row["interval"] for row in csv.DictReader(file)}
+    assert kinds == {"score interval at 95 %"}
 
 
 def test_a_folder_that_is_not_there_is_a_run_error(tmp_path):

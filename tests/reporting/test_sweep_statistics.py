@@ -26,15 +26,54 @@ def test_the_interval_is_that_of_a_t_test(values):
     found = estimate(values)
     expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     assert found.n == len(values)
-    np.testing.assert_allclose(found.mean - found.half, expected.low, atol=1e-6)
-    np.testing.assert_allclose(found.mean + found.half, expected.high, atol=1e-6)
+    np.testing.assert_allclose(found.low, expected.low, atol=1e-6)
+    np.testing.assert_allclose(found.high, expected.high, atol=1e-6)
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(3.0, 2.0, size=(2000, 3))
     found = [estimate(row) for row in draws.tolist()]
-    share = np.mean([abs(one.mean - 3.0) <= one.half for one in found])
+    share = np.mean([one.low <= 3.0 <= one.high for one in found])
     assert 0.93 < share < 0.97
+
+
+@pytest.mark.parametrize("a, b", [(8, 2), (30, 20), (18, 2)])
+def test_the_interval_of_shares_covers_their_mean_too(a, b):
+    draws = np.random.default_rng(0).beta(a, b, size=(2000, 3))
+    found = [estimate(row, 1.0) for row in draws.tolist()]
+    share = np.mean([one.low <= a / (a + b) <= one.high for one in found])
+    assert 0.93 < share < 0.99
+
+
+@pytest.mark.parametrize("right, examples", [(0, 3), (3, 3), (120, 123), (50, 100)])
+def test_one_share_has_the_interval_of_wilson(right, examples):
+    found = estimate([right / examples], 1.0, examples)
+    wilson = stats.binomtest(right, examples).proportion_ci(method="wilson")
+    np.testing.assert_allclose((found.low, found.high), wilson, atol=1e-9)
+
+
+@hypothesis.given(
+    strategies.lists(strategies.floats(0, 1), min_size=1, max_size=9),
+    strategies.integers(0, 999),
+    strategies.sampled_from([1.0, 100.0, math.inf]),
+)
+def test_an_interval_stays_within_what_is_possible(values, examples, most):
+    scale = 1.0 if most == math.inf else most
+    found = estimate([scale * value for value in values], most, examples)
+    if len(values) > 1 or examples:
+        assert 0 <= found.low <= found.mean <= found.high <= most
+    else:
+        assert math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_scattered_shares_have_a_wider_interval_than_their_examples(tmp_path):
+    same, apart = ([0.7, 0.7], [0.6, 0.8])
+    narrow, wide = (estimate(values, 1.0, 200) for values in (same, apart))
+    assert narrow.low > 0.7 - 0.08 and wide.low < 0.2
+    overrides = [{"seed": 0}, {"seed": 1}]
+    rows = [row(i, one, exact=0.7, examples=100) for i, one in enumerate(overrides)]
+    found = find(sweep_table.read(str(write(tmp_path, rows))), "exact")
+    assert found.groups[0].estimate == narrow
 
 
 def table_of(tmp_path, overrides, values, statuses=()):
@@ -125,7 +164,9 @@ def test_the_best_trial_is_at_the_better_end(tmp_path, metric, index):
     ]
     found = find(sweep_table.read(str(write(tmp_path, rows))), metric)
     assert found.best.index == index
-    assert as_json(found)["best"]["command"] == f"s2sjax train --workdir={index}"
+    # Where it is now, wherever it was launched.
+    place = tmp_path / "trials" / f"{index:04d}-trial"
+    assert as_json(found)["best"]["command"] == f"s2sjax train --workdir={place}"
 
 
 def test_the_best_group_is_by_its_mean(tmp_path):

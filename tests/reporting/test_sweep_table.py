@@ -38,6 +38,8 @@ BAD = {
     json.dumps({**row(1, {}), "name": None}): "is not that of a trial",
     json.dumps({**row(1, {}), "overrides": 1}): "no overrides",
     json.dumps({**row(1, {}), "status": "dona"}): "status 'dona'",
+    json.dumps({**row(1, {}), "metrics": "high"}): "metrics 'high' is not",
+    json.dumps(row(1, {}, exact="high")): "the metric exact, 'high', is not a number",
 }
 
 
@@ -63,13 +65,36 @@ def test_bytes_that_are_no_text_are_left_out(tmp_path):
 def test_what_tells_launches_apart_is_a_field_too(tmp_path):
     rows = [row(i, {"seed": i % 2}, exact=i / 4) for i in range(4)]
     for i, one in enumerate(rows):
-        folder = tmp_path / "trials" / one["name"]
-        folder.mkdir(parents=True)
-        config = {"seed": i % 2, "model": {"units": 8 + 8 * (i > 1)}, "task": {"n": 3}}
-        (folder / "config.json").write_text(json.dumps(config))
+        config = {"seed": i % 2, "model": {"units": 8 + 8 * (i > 1)}}
+        fake_sweep.launched(tmp_path, one, config)
     table = sweep_table.read(str(write(tmp_path, rows)))
     assert table.varying() == ["model.units"]
     assert [trial.overrides["model.units"] for trial in table.trials] == [8, 8, 16, 16]
+
+
+@pytest.mark.parametrize("units", ['"units": 9', '"units": []', '"unit": 8', ""])
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("config.json", "was changed after the launch; what was launched counts"),
+        ("trial.json", "was changed after the launch; its fields are left out"),
+    ],
+)
+def test_what_was_edited_is_no_factor(tmp_path, file, said, units):
+    rows = [row(i, {"seed": i}, exact=i / 4) for i in range(3)]
+    folders = [
+        fake_sweep.launched(tmp_path, one, {"seed": i, "model": {"units": 8}})
+        for i, one in enumerate(rows)
+    ]
+    told = []
+    sweep_table.read(str(write(tmp_path, rows)), told.append)
+    assert told == []
+    path = folders[1] / file
+    path.write_text(path.read_text().replace('"units": 8', units))
+    table = sweep_table.read(str(tmp_path), told.append)
+    assert table.varying() == [] and told == [f"{path} {said}"]
+    units = [trial.overrides.get("model.units") for trial in table.trials]
+    assert units == [None] * 3
 
 
 def test_a_trial_that_is_there_twice_counts_once(tmp_path):
@@ -111,12 +136,10 @@ def test_factors_are_what_varies_but_the_seed(tmp_path):
 
 def test_a_field_that_some_trials_do_not_override_comes_from_their_configs(tmp_path):
     rows = [row(0, {"task.length": 5}), row(1, {"model.cell": "gru"}), row(2, {})]
-    write(tmp_path, rows, {0: [], 1: []})
     config = {"task": {"length": 10}, "model": {"cell": "lstm"}}
-    for name in ("0000-trial", "0001-trial"):
-        path = tmp_path / "trials" / name / "config.json"
-        path.write_text(json.dumps(config))
-    table = sweep_table.read(str(tmp_path))
+    for one in rows[:2]:
+        fake_sweep.launched(tmp_path, one, config)
+    table = sweep_table.read(str(write(tmp_path, rows)))
     assert [dict(trial.overrides) for trial in table.trials] == [
         {"task.length": 5, "model.cell": "lstm"},
         {"model.cell": "gru", "task.length": 10},

@@ -28,7 +28,7 @@ def results():
     target = np.array([[SYMBOLS, SYMBOLS + 1, EOS], [SYMBOLS + 1, EOS, 0]], np.int32)
     output = np.array([[SYMBOLS, SYMBOLS + 1, EOS], [SYMBOLS, EOS, 0]], np.int32)
     lengths = np.array([2, 1], np.int32)
-    outcomes = metrics.Outcomes(
+    outcomes = metrics.Outcomes.of(
         *(output, lengths, np.zeros(2, bool), target, lengths),
         *(
             np.array([0, 1]),

@@ -43,7 +43,7 @@ def rows():
 def launch(tmp_path, trials):
     """Runs a script for each trial, in a sweep that stays from call to call."""
 
-    def run(script, count=4, *, workers=2, meanwhile=None, **budgets):
+    def run(script, count=4, *, workers=2, meanwhile=None, retry=False, **budgets):
         said = []
         watcher = Watcher()
         watcher.said = said.append
@@ -52,13 +52,14 @@ def launch(tmp_path, trials):
             defined, _ = sweep.add(trials(count), lambda trial, path: "command")
             sweep.launches or sweep.record_launch(["test"], CODE, [])
             ledger = Ledger(sweep)
-            left = [t for t in defined if ledger.status(t) == "pending"]
+            wanted = ("pending", "failed") if retry else ("pending",)
+            left = [t for t in defined if ledger.status(t) in wanted]
             with interruption.watch() as signals:
                 scheduler.run(
                     sweep,
                     ledger,
                     Listed(left),
-                    Processes(workers, tmp_path / "compiled"),
+                    Processes(workers),
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),

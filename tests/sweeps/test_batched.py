@@ -29,7 +29,7 @@ from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
 from s2sjax.sweeps.together import Together
 from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import journal, loop, replicas
+from s2sjax.training import journal, loop, replicas, run_files
 from s2sjax.training.directory import agreed_config, open_for_training
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.evaluation import evaluation
@@ -45,7 +45,10 @@ from s2sjax.training.trained import open_trained
 BASE = {
     "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
     "model": {"units": 4, "embedding": 3},
-    "train": {"steps": 20, "batch_size": 4, "eval_every": 5, "save_every": 10},
+    "train": {
+        **{"steps": 20, "batch_size": 4, "eval_every": 5, "save_every": 10},
+        "valid_examples": 18,  # of 20, two batches
+    },
     "decode": {"batch_size": 16},
 }
 
@@ -103,10 +106,13 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     with open_for_training(tmp_path / "alone", trial) as run:
         loop.train(run, tasks.create(trial), Observer(), Signals())
     assert same(lines(path), lines(tmp_path / "alone"))
+    valid = [line for line in lines(path) if line["kind"] == "valid"]
+    assert {line["examples"] for line in valid} == {18}
 
     # Only what failed is tried again, in a group of its own.
     again = launch(tmp_path / "sweep", config, rates, retry=True)
     assert [status for status, *_ in again] == ["done", "done", "failed"]
+    assert [result.attempts for _, result, _ in again] == [1, 1, 2]
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
     assert lines(again[0][2]) == lines(path)
 
@@ -324,7 +330,7 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
     for trial, (_, _, path) in list(zip(defined, found, strict=True))[padded]:
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)
-        tested = json.loads((path / "test.json").read_text())
+        tested = run_files.read_object(path / "test.json")
         assert same(tested, json.loads(json.dumps(plain(evaluated))))
 
 

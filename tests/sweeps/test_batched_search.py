@@ -1,12 +1,14 @@
 """Trials in one program that a source proposes, and gives up before their end."""
 
 import contextlib
+import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from s2sjax import config as configs
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps import batched, definition, log_uniform, membership, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
@@ -129,6 +131,71 @@ def test_a_launcher_that_dies_when_it_gives_up_a_trial(
     assert ran.results[1].metrics["step"] == 5 and len(ran.groups) == 1
     assert lines(ran.runs[0]) == lines(undisturbed.runs[0])
     assert len(ran.source.told) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"replica": 2}, "replica 2 of .* is another run than"),
+        ({"replica": 4}, r"has no replica 4 \(it has 4\)"),
+        ({"replica": -1}, "has no replica -1"),
+        ({"replica": True}, "not what a sweep wrote"),
+        ({"replica": "1"}, "not what a sweep wrote"),
+        ({"replica": 1.0}, "not what a sweep wrote"),
+        ({"checkpoints": None}, "not what a sweep wrote"),
+        ({"checkpoints": "elsewhere"}, "no intact checkpoint in .*elsewhere"),
+    ],
+)
+def test_a_slice_is_that_of_its_own_run_alone(undisturbed, change, said):
+    run = undisturbed.runs[1]
+    path = run / "replica.json"
+    text = path.read_text()
+    try:
+        path.write_text(json.dumps({**json.loads(text), **change}))
+        with pytest.raises(UsageError, match=said) as told:
+            open_trained(run, "last")
+        assert "\n" not in str(told.value)
+    finally:
+        path.write_text(text)
+    assert open_trained(run, "last").step == 15
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda kept: kept["trials"].reverse(),
+        lambda kept: kept["trials"].pop(),
+        lambda kept: kept["trials"].append(kept["trials"][0]),
+        lambda kept: kept["trials"].append("0009-another"),
+        lambda kept: kept.update(size=3),
+        lambda kept: kept.update(size=10**9),
+        lambda kept: kept.update(size="4"),
+        lambda kept: kept.update(trials={}),
+    ],
+)
+def test_a_group_goes_on_with_its_own_trials_alone(base, undisturbed, tmp_path, edit):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(undisturbed.runs[0].parents[1], sweep)
+    for result in sweep.glob("trials/*/result.json"):
+        result.unlink()
+    (path,) = sweep.glob("groups/*/group.json")
+    kept = json.loads(path.read_text())
+    edit(kept)
+    path.write_text(json.dumps(kept))
+    journals = {path: path.read_bytes() for path in sweep.rglob("metrics.jsonl")}
+    with pytest.raises(UsageError, match=r"group\.json is damaged"):
+        launch(sweep, base)
+    assert {path: path.read_bytes() for path in journals} == journals
+
+
+def test_an_end_that_was_lost_is_found_again(base, undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(undisturbed.runs[0].parents[1], sweep)
+    lost, damaged, *_ = sorted(sweep.glob("trials/*/result.json"))
+    lost.unlink()
+    damaged.write_text(damaged.read_text().replace('"step": 15', '"step": "15"'))
+    ran = launch(sweep, base)
+    assert ran.results == undisturbed.results and len(ran.source.told) == 2
 
 
 def full(directory, result):

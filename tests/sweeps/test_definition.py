@@ -117,7 +117,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({"model": {"units": 8}}, "unknown field 'model'"),
         ({3: 8}, "unknown field '3'"),
         ({"model.units": "8"}, "model.units='8' is not a whole number"),
-        ({"model.units": 0}, "model.units=0 is not a whole number of at least 1"),
+        ({"model.units": 0}, "model.units=0 is not a whole number from 1"),
         ({"model.cell": "lsmt"}, "did you mean 'lstm'?"),
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
@@ -183,3 +183,13 @@ def test_groups_differ_in_numbers_alone(base):
     assert indices == [[0, 1, 3], [2], [4, 5], [6, 7], [8], [9], [10, 11]]
     assert found[2].varying() == ["task.num_train"]
     assert found[0].widest.task.length == 10
+
+
+def test_a_trials_choice_wins_over_the_base():
+    base = configs.resolve({"train": {"epochs": 3}})
+    (trial,) = definition.resolve(base, [{"train.steps": 5}])
+    assert (trial.config.train.steps, trial.config.train.epochs) == (5, None)
+    # The trial's command may have the base's own `--config.train.epochs=3` before it.
+    assert trial.overrides == {"train.steps": 5, "train.epochs": None}
+    with pytest.raises(UsageError, match="both came"):
+        definition.resolve(base, [{"train.steps": 5, "train.epochs": 2}])

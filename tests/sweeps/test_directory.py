@@ -34,6 +34,27 @@ def test_trials_have_a_run_directory_each(tmp_path, trials):
             assert trial_files.read(sweep.of(trial)) == (trial, f"train {trial.name}")
 
 
+def test_a_command_is_for_the_place_where_its_trial_is(tmp_path, trials):
+    with SweepDirectory(tmp_path / "old") as sweep:
+        sweep.record_launch(["one"], CODE, [])
+        line = "s2sjax train '--config.task.path=a b' --workdir={}"
+        (trial,), _ = sweep.add(trials(1), lambda trial, path: line.format(path))
+    (tmp_path / "old").rename(tmp_path / "new")
+    with SweepDirectory(tmp_path / "new") as sweep:
+        place = tmp_path / "new" / "trials" / trial.name
+        assert sweep.commands == {trial.name: line.format(place)}
+
+
+def test_a_sweep_is_to_have_what_its_lists_and_its_searches_asked_for(tmp_path):
+    with SweepDirectory(tmp_path) as sweep:
+        for command_, trials in (
+            *((["sweep"], 3), (["sweep", "--search=tpe"], 2), (["sweep"], 0)),
+            (["sweep", "--search=tpe"], 5),
+        ):
+            sweep.record_launch(command_, CODE, [], trials=trials)
+    assert json.loads((tmp_path / "sweep.json").read_text())["asked"] == 8
+
+
 def test_a_changed_definition_adds_what_is_new(tmp_path, trials, base):
     with SweepDirectory(tmp_path) as sweep:
         sweep.record_launch(["one"], CODE, [])
@@ -88,6 +109,14 @@ def test_other_directories_are_refused_and_left_alone(tmp_path, trials, base):
             SweepDirectory(path)
         assert sorted(path.rglob("*")) == before
     assert not check(tmp_path / "nothing") and not (tmp_path / "nothing").exists()
+
+
+def test_what_has_no_end_is_refused(tmp_path):
+    with SweepDirectory(tmp_path) as sweep:
+        sweep.record_launch(["test"], SourceCode("0", "", ""), [])
+    os.mkfifo(tmp_path / "trials" / "pipe")
+    with pytest.raises(UsageError, match="trials/pipe is no file"):
+        SweepDirectory(tmp_path)
 
 
 @pytest.mark.parametrize(

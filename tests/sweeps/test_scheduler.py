@@ -54,6 +54,27 @@ def test_a_trial_that_fails_is_tried_again_and_the_sweep_goes_on(launch, rows):
     assert launch(DONE).status[2] == "failed"
 
 
+def test_attempts_are_those_of_all_launches(launch, rows):
+    launch(of_one("exit 1"), failed=1)
+    assert [row["attempts"] for row in rows(launch(DONE).path)] == [1, 1, 2, 1]
+    ran = launch(of_one("exit 1"), failed=0, retry=True)
+    assert rows(ran.path)[2]["attempts"] == 3
+
+    sent = []
+
+    def stop():
+        if list(ran.path.glob("trials/*-seed=2-*/began")) and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    # Stopped while it is tried again, it waits, and does not forget.
+    wait = "trap 'exit 143' TERM; touch $1/began; sleep 60 & wait"
+    ran = launch(of_one(wait), failed=0, retry=True, meanwhile=stop)
+    row = rows(ran.path)[2]
+    assert (ran.status[2], row["status"], row["attempts"]) == ("pending", "pending", 3)
+    ran = launch(DONE)
+    assert (ran.status[2], rows(ran.path)[2]["attempts"]) == ("done", 4)
+
+
 def test_misuse_is_not_tried_again(launch, rows):
     ran = launch(of_one("echo 's2sjax: no such file'; exit 2"), failed=5)
     assert rows(ran.path)[2]["attempts"] == 1 and ran.status[2] == "failed"
@@ -168,6 +189,16 @@ def test_workers_are_pinned_to_their_share(launch):
     assert len(found) == min(2, len(cores))
     if len(cores) == 2:
         assert found == {str(core) for core in cores}
+
+
+def test_compiled_programs_are_not_read_from_a_sweeps_directory(launch, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    show = 'stat -c "%a %n" "$JAX_COMPILATION_CACHE_DIR"'
+    ran = launch(f"{show}; {DONE}")
+    mode, name = log(ran, 0)
+    assert mode == "700"
+    assert ran.path not in pathlib.Path(name).parents
+    assert not pathlib.Path(name).exists()  # the pool has been closed
 
 
 def test_a_full_disk_ends_the_launch_and_costs_nothing(launch, rows, monkeypatch):

@@ -1,10 +1,13 @@
 """Search with Optuna: it proposes, it prunes, and it goes on where it was killed."""
 
+import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import choice, definition, log_uniform, scheduler, uniform
 from s2sjax.sweeps.directory import SweepDirectory
@@ -16,8 +19,9 @@ from s2sjax.training import interruption
 
 optuna = pytest.importorskip("optuna")
 
+from s2sjax.sweeps import search as searches  # noqa: E402
 from s2sjax.sweeps.optuna_specs import make_pruner, make_sampler  # noqa: E402
-from s2sjax.sweeps.search import NAME, Search  # noqa: E402
+from s2sjax.sweeps.search import NAME, Search, check  # noqa: E402
 
 SPACE = {
     "train.learning_rate": log_uniform(1e-4, 1e-1),
@@ -44,14 +48,24 @@ def search(tmp_path):
     """Runs a search in a sweep that stays from call to call."""
     import sys
 
-    def run(most, *, sampler="random", pruner="none", command=None, pause="0"):
-        base = configs.resolve({"train": {"steps": 20}})
+    def run(
+        most,
+        *,
+        space=SPACE,
+        sampler="random",
+        pruner="none",
+        command=None,
+        pause="0",
+        **train_fields,
+    ):
+        base = configs.resolve({"train": {"steps": 20, **train_fields}})
         train = ["-S", "-c", TRAIN]
         with SweepDirectory(tmp_path / "sweep") as sweep:
             sweep.launches or sweep.record_launch(["test"], SourceCode("0", "", ""), [])
             ledger = Ledger(sweep)
+            said = check(sweep, base, space)
             source = Search(
-                *(sweep, ledger, base, SPACE, sampler, pruner, most),
+                *(sweep, ledger, base, space, sampler, pruner, most),
                 lambda trial, path: "command",
             )
             with interruption.watch() as signals:
@@ -59,7 +73,7 @@ def search(tmp_path):
                     sweep,
                     ledger,
                     source,
-                    Processes(1, tmp_path / "compiled"),
+                    Processes(1),
                     command or (lambda p: [sys.executable, *train, str(p), pause]),
                     signals,
                     scheduler.Budgets(failed=0),
@@ -70,6 +84,8 @@ def search(tmp_path):
                 status=[ledger.status(trial) for trial in source.trials],
                 metrics=[ledger.results[t.name].metrics for t in source.trials],
                 study=source._study,
+                lacking=source.lacking(),
+                said=said,
             )
 
     return run
@@ -100,6 +116,10 @@ def test_a_proposal_without_an_end_is_taken_up_again(search, tmp_path):
     # What Optuna was told of the last end is lost: the launcher was killed before.
     told = max(i for i, line in enumerate(lines) if '"state"' in line)
     journal.write_text("".join(lines[:told]))
+    with SweepDirectory(tmp_path / "sweep") as sweep:
+        to = (Ledger(sweep), configs.resolve({"train": {"steps": 20}}), SPACE)
+        source = Search(sweep, *to, "random", "none", 3, lambda *_: "command")
+        assert source.trials == first.trials
     ran = search(3)
     assert ran.status == ["done"] * 3 and set(ran.trials) >= set(first.trials)
     assert all(trial.state.name == "COMPLETE" for trial in ran.study.trials)
@@ -125,18 +145,130 @@ def test_a_hopeless_trial_is_stopped(search):
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"model.cell": choice("gru", "lstm", "simple")},
+            "model.cell is choice('gru', 'lstm', 'simple'), was choice('gru', 'lstm')",
+        ),
+        ({"model.cell": choice("lstm", "gru")}, "model.cell is choice('lstm', 'gru')"),
+        (
+            {"model.units": log_uniform(4, 8)},
+            "model.units is log_uniform(4, 8), was uniform(4, 8)",
+        ),
+        ({"model.units": uniform(4, 9)}, "is uniform(4, 9), was uniform(4, 8)"),
+        (
+            {"train.patience": choice(0)},
+            "train.patience is choice(0), was not in it",
+        ),
+        ({"model.cell": None}, "model.cell is not in it, was choice('gru', 'lstm')"),
+    ],
+)
+def test_another_space_is_refused_before_the_study_is_asked(
+    search, tmp_path, change, said
+):
+    search(1)
+    path = tmp_path / "sweep"
+    before = {file: file.read_bytes() for file in path.rglob("*.*") if file.is_file()}
+    space = {name: given for name, given in {**SPACE, **change}.items() if given}
+    with pytest.raises(UsageError) as told:
+        search(3, space=space)
+    assert "the space differs from that of the first launch: " in str(told.value)
+    assert said in str(told.value) and "\n" not in str(told.value)
+    assert {file: file.read_bytes() for file in before} == before
+    assert search(2).status == ["done"] * 2  # put back, it goes on
+
+
+def test_another_config_is_refused_too(search):
+    search(1)
+    with pytest.raises(UsageError, match=r"train\.metric is 'nll', was 'exact'"):
+        search(3, metric="nll")
+    # What the space proposes is of no account.
+    assert search(2, learning_rate=0.5).status == ["done"] * 2
+
+
+def test_a_proposal_that_made_no_trial_counts_for_nothing(search, tmp_path):
+    ran = search(1)
+    ran.study.ask()  # and the launcher was killed
+    ran.study.ask({"model.units": optuna.distributions.IntDistribution(1, 2)})
+    ran = search(3)
+    assert ran.status == ["done"] * 3 and not ran.lacking
+    states = [trial.state.name for trial in ran.study.trials]
+    assert states == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("lost", ["", "result.json"])
+def test_a_trial_or_a_result_that_was_lost_is_had_again(search, lost):
+    first = search(2)
+    gone = first.path / "trials" / first.trials[0].name
+    if lost:
+        (gone / lost).unlink()
+    else:
+        shutil.rmtree(gone)
+    ran = search(2)
+    assert ran.status == ["done"] * 2 and len(ran.study.trials) == 2
+    assert {t.config for t in ran.trials} == {t.config for t in first.trials}
+
+
+def test_values_that_exclude_one_another_are_passed_over(search, monkeypatch):
+    space = {"task.length": uniform(1, 9), "task.min_length": uniform(1, 9)}
+    ran = search(6, space=space)
+    assert ran.status == ["done"] * 6 and not ran.lacking
+    assert len(ran.study.trials) > 6
+    never = {"task.length": choice(3, 4), "task.min_length": choice(5, 6)}
+    (ran.path / NAME).unlink()
+    monkeypatch.setattr(searches, "IN_VAIN", 9)
+    ran = search(6, space=never)
+    assert ran.trials == [] and "or cannot be (trial 0: task.min_length" in ran.lacking
+    assert "further ones" in ran.lacking and "\n" not in ran.lacking
+
+
+def test_a_search_whose_journal_is_gone_begins_anew(search):
+    first = search(2)
+    assert first.said == ""
+    (first.path / NAME).unlink()
+    sweep = json_objects.read(first.path / "sweep.json", dict)
+    sweep["launches"][0]["command"] = ["s2sjax", "sweep", "--search=random"]
+    (first.path / "sweep.json").write_text(json_objects.encode(sweep))
+    ran = search(2)
+    assert ran.said.endswith("a trial that is there is not trained again")
+    assert ran.trials == first.trials and ran.status == ["done"] * 2
+
+
+@pytest.mark.parametrize("junk", ["{}", "[1]", "nonsense", '{"op_code": 4}'])
+def test_a_damaged_journal_is_one_line(search, junk):
+    path = search(1).path / NAME
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], junk + "\n", *lines[2:]]))
+    with pytest.raises(UsageError) as told:
+        search(2)
+    assert str(told.value) == f"{path} is damaged: not what a search wrote"
+
+
+def test_what_a_killed_launcher_left_half_done_goes(search):
+    path = search(1).path / NAME
+    with open(path, "a") as journal:
+        journal.write('{"op_code": 4, "wor')
+    # Of an earlier version; Optuna would wait for its end for ever.
+    path.with_name(NAME + ".lock").symlink_to("sweep/search.journal")
+    assert search(2).status == ["done"] * 2
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
 def test_two_proposals_of_one_run_are_one_trial(tmp_path, base):
     with SweepDirectory(tmp_path / "sweep") as sweep:
         space = {"model.units": choice(4, 5)}
-        to = (sweep, Ledger(sweep), base, space, "random", "none", 9)
+        to = (sweep, Ledger(sweep), base, space, "random:seed=2", "none", 9)
         source = Search(*to, lambda trial, path: "command")
         trials = [source.next(), source.next()]
-        # Both are running, so that the seven other proposals wait for them.
+        # Both are running, and there are no more.
         assert len(set(trials)) == 2 and source.next() is None
+        assert source.lacking() == "the space has no more than 2 trials"
         for trial in trials:
             source.ended(trial, Result("failed"))
         states = [trial.state.name for trial in source._study.trials]
-        assert states == ["FAIL"] * 9 and source.trials == trials
+        assert states == ["FAIL"] * 4 and source.trials == trials
 
 
 def test_failures_are_told_too(search):

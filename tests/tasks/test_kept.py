@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 from s2sjax.tasks import kept
 
@@ -65,7 +66,8 @@ def test_another_task_s_folder_and_a_newer_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="data of another task: no y"):
         kept.read(tmp_path / "data", ["x", "y"])
     about = tmp_path / "data" / kept.ABOUT
-    about.write_text(about.read_text().replace('_version": 1', '_version": 9'))
+    newer = json_objects.read(about, dict) | {"format_version": 9}
+    about.write_text(json_objects.encode(newer))
     with pytest.raises(UsageError, match="has format_version 9; this s2sjax reads 1"):
         kept.read(tmp_path / "data")
     about.write_text("[]")

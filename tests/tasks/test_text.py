@@ -1,7 +1,12 @@
 """Text: what is read, kept and found again, and one line for every bad file."""
 
+import bz2
 import dataclasses
+import gzip
 import json
+import lzma
+import unicodedata
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -104,6 +109,74 @@ def test_words_and_rare_ones(path: Path) -> None:
     assert all(target == "cible <unk> , j'ai !" for _, target in train.values())
 
 
+def test_hindi_words_keep_their_signs() -> None:
+    path = SHARED.parent / "cases" / "hindi.tsv"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    task = tasks.create(config(path, level="word"), None)
+    words = task.target_vocabulary.symbols
+    assert {"मैं", "पानी", "चाहिए", "।"} <= set(words)
+    assert all(len(str(word)) > 1 for word in words if word != "।")
+    assert not task.notes
+
+
+def test_an_input_in_another_form_is_known_in_its_own(tmp_path: Path) -> None:
+    cases = SHARED.parent / "cases"
+    if not cases.exists():
+        pytest.skip(f"{cases} is not here")
+    pairs = [line.split("\t") for line in (cases / "plain.tsv").read_text().split("\n")]
+    path = tmp_path / "french.tsv"
+    path.write_text("".join(f"{pair[1]}\t{pair[0]}\n" for pair in pairs if pair[1:]))
+    typed = (cases / "nfd_input.txt").read_text().strip()
+    for fields, hints in (({}, True), ({"normalise": "nfc"}, False)):
+        found = tasks.create(config(path, level="word", **fields), None)
+        symbols = found.source_vocabulary.split(typed)
+        assert bool(found.source_vocabulary.known_form(symbols)) == hints
+        assert bool(tasks.encode_source(found, symbols)[1]) == hints
+
+
+def test_words_of_a_script_without_blanks_are_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    lines = [f"a{i}\tฉันกินข้าว" for i in range(100)]
+    path.write_text("\n".join(lines), "utf-8")
+    (note,) = tasks.create(config(path, level="word"), None).notes
+    assert note.startswith("task.level=word: Thai has no blanks between words")
+    assert note.endswith("use task.level=char")
+    assert not tasks.create(config(path), None).notes
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_normal_forms_that_are_mixed_are_told_and_made_one(
+    tmp_path: Path, level: str
+) -> None:
+    path, folder = tmp_path / "mixed.tsv", tmp_path / "data"
+    lines = [f"a{i}\tété préféré" for i in range(100)]
+    lines[3:90:3] = [unicodedata.normalize("NFD", line) for line in lines[3:90:3]]
+    path.write_text("\n".join(lines), "utf-8")
+    task = tasks.create(config(path, level=level), None)
+    assert task.notes == (
+        "2 words are in the texts in several Unicode normal forms, e.g. 'préféré', and "
+        "are read as different ones; task.normalise=nfc makes them the same",
+    )
+    size = len(task.target_vocabulary)
+    task = tasks.create(config(path, level=level, normalise="nfc"), folder)
+    assert not task.notes
+    assert len(task.target_vocabulary) < size
+    again = tasks.load(config(path, level=level, normalise="nfc"), folder)
+    vocabulary = again.target_vocabulary
+    assert vocabulary == task.target_vocabulary
+    # What comes later is brought into the same form.
+    typed = vocabulary.split(unicodedata.normalize("NFD", "été"))
+    assert vocabulary.decode(vocabulary.encode_known(typed)) == vocabulary.split("été")
+
+
+def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "one.tsv"
+    lines = [f"a{i}\tété \u0915\u093c \u0958" for i in range(100)]
+    path.write_text(unicodedata.normalize("NFD", "\n".join(lines)), "utf-8")
+    assert not tasks.create(config(path), None).notes
+
+
 def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     lines = [f"{'a' * (i % 10)}{i}\tb" for i in range(100)] + ["c" * 50 + "\tb"] * 25
@@ -115,6 +188,24 @@ def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     held = len(train) + len(examples(task, "valid"))
     assert 0 < 100 - held < 30
     assert f"{100 - held} training pairs" in task.notes[0]
+
+
+def test_long_held_out_pairs_have_buckets_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    long = [9, 15, 16, 17, 70]  # symbols; 8 are ordinary
+    lines = [f"{'a' * (i % 6)}{i:03}\tb{i % 7}" for i in range(100)]
+    lines += [f"{'c' * size}\tb" for size in long[:3]]
+    lines += [f"d\t{'c' * size}" for size in long[3:]]
+    path.write_text("\n".join(lines), "utf-8")
+    task = tasks.create(config(path, max_length=8), None)
+    ordinary, *others = task.buckets["test"]
+    assert ordinary.size == 21 - len(long)
+    assert (ordinary.source_width, ordinary.target_width) == (8, 3)
+    assert [(b.size, b.source_width, b.target_width - 1) for b in others] == [
+        *((3, 16, 1), (1, 1, 17), (1, 1, 70))
+    ]
+    assert len(examples(task, "test")) == 21
+    assert len(task.buckets["valid"]) == 1
 
 
 def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
@@ -165,6 +256,16 @@ def test_goes_on_with_the_same_file_only(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"pairs\.tsv is not the file that this run"):
         tasks.create(config(path), folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_goes_on_with_the_same_bytes_elsewhere(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = tasks.create(config(path), folder)
+    moved = path.rename(tmp_path / "other.name")
+    with pytest.raises(UsageError, match=r"not exist; .* --config.task.path=PLACE$"):
+        tasks.create(config(path), folder)
+    again = tasks.create(config(moved), folder)
+    assert examples(again, "train") == examples(first, "train")
 
 
 @pytest.mark.parametrize("name", ["source.json", "held_out.npz"])
@@ -242,6 +343,56 @@ def test_odd_lines_are_taken_as_they_are(
     assert len(last.sources) == 51
 
 
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\r\n\r\n", "\n  \n\n"])
+def test_blank_last_lines_of_a_table_are_no_pairs(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(("\n".join(LINES) + ending).encode())
+    found = corpus.open_corpus(path, 0.1, 0.2)
+    (chunk,) = found.chunks()
+    assert found.size == len(chunk.sources) == 50
+    assert chunk.targets[-1] == "b"
+
+
+COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", COMPRESSORS)
+def test_compressed_files_are_read(path: Path, tmp_path: Path, kind: str) -> None:
+    packed = path.with_name("packed.tsv")  # known by its content, whatever its name
+    packed.write_bytes(COMPRESSORS[kind](path.read_bytes()))
+    folder = tmp_path / "data"
+    plain = tasks.create(config(path), folder)
+    # The same data in other bytes are the same data.
+    assert examples(tasks.create(config(packed), folder), "test") == examples(
+        plain, "test"
+    )
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=r"packed.tsv is compressed and ends early$"):
+        tasks.create(config(packed), None)
+    packed.write_bytes(whole[:20] + bytes(60) + whole[80:])
+    with pytest.raises(UsageError, match=r"packed.tsv .*(damaged|cannot be read): \S"):
+        tasks.create(config(packed), None)
+
+
+def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("pairs.tsv", "a\tb\n")
+    with pytest.raises(UsageError, match=r"compressed, as \.zip files are; unpack it"):
+        tasks.create(config(path), None)
+
+
+def test_parallel_files_may_be_compressed(tmp_path: Path) -> None:
+    folder = parallel(tmp_path / "corpus")
+    packed = gzip.compress((folder / "train.src").read_bytes())
+    (folder / "train.src").unlink()
+    (folder / "train.src.gz").write_bytes(packed)
+    task = tasks.create(config(folder, level="word"), None)
+    # A blank line is an empty text here, at the end too.
+    assert examples(task, "train") == {0: ("1 2 3",) * 2, 1: ("2 1",) * 2, 2: ("", "")}
+
+
 def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     path = tmp_path / "windows.tsv"
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*LINES, ""]).encode())
@@ -255,6 +406,7 @@ def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     [
         (None, r"bad\.tsv does not exist"),
         (b"", r"bad\.tsv is empty"),
+        (b"\n \r\n", r"bad\.tsv is empty"),
         (b"a\tb\nno tab here\n", r"bad\.tsv:2: no tab"),
         (b"a\tb\n\nc\td\n", r"bad\.tsv:2: no tab"),
         (b"a\tb\nc\xff\td\n", r"bad\.tsv:2: byte 0xff at column 2 is not UTF-8"),

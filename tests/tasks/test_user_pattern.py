@@ -127,15 +127,55 @@ def test_a_default_size_is_noted(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("def g(x): return x", r"has no function 'f' \(it has: g\)"),
         ("f = 3", "has no function 'f'"),
-        ("def f(x:", "cannot be run: SyntaxError"),
-        ("import nothing_of_this_name", "cannot be run: ModuleNotFoundError.* line 1"),
-        ("raise SystemExit", "cannot be run: SystemExit"),
-        ("def f(x):\n return x[99]", r"f\(\[.*\]\) raised IndexError: .* in line 2"),
+        ("def f(x:", r"bad\.py:1: SyntaxError"),
+        ("import nothing_of_this_name", r"bad\.py:1: ModuleNotFoundError"),
+        ("raise SystemExit", r"bad\.py:1: SystemExit"),
+        ("def f(x):\n return x[99]", r"bad\.py:2: f\(\[.*\]\) raised IndexError"),
         ("def f(x): return None", "returned None, not a list of integers"),
         ("def f(x): return 'abc'", "returned 'abc', not a list"),
         ("def f(x): return [1, 2.5]", r"returned \[1, 2.5\]; 2.5 is not an integer"),
         ("def f(x): return [True]", "True is not an integer"),
-        ("def f(x): return [max(x) << 40]", "at most 100000"),
+        ("def f(x): return [max(x) << 20]", "at most 100000"),
+        ("def f(x): return [max(x) << 40]", "beyond 2147483647"),
+        ("def f(x): return [10 ** 5000]", "an int of about 5000 digits"),
+        ("def f(x): return (y for y in x)", "returned <generator object"),
+        ("def f(x): return [x]", "is not an integer"),
+        ("import numpy\ndef f(x): return numpy.array(x)", r"returned array\(\["),
+        (
+            "def f(x):\n raise GeneratorExit",
+            r"bad\.py:2: f\(.*\) raised GeneratorExit$",
+        ),
+        (
+            "def f(x):\n raise StopIteration",
+            r"bad\.py:2: f\(.*\) raised StopIteration$",
+        ),
+        (
+            "class Mine(BaseException):\n def __str__(self): raise self\n"
+            "def f(x):\n raise Mine",
+            r"bad\.py:4: f\(.*\) raised Mine$",
+        ),
+        (
+            "class Stop(KeyboardInterrupt): pass\ndef f(x):\n raise Stop('no')",
+            r"bad\.py:3: f\(.*\) raised Stop: no$",
+        ),
+        (
+            "class Mine:\n def __repr__(self): raise GeneratorExit\n"
+            "def f(x): return Mine()",
+            "returned an object of the type Mine, not a list",
+        ),
+        (
+            "class Mine:\n def __index__(self): raise RuntimeError('mine')\n"
+            "def f(x): return [Mine()]",
+            r"bad\.py:2: f\(.*\) raised RuntimeError: mine$",
+        ),
+        (
+            "class Mine(list):\n def __iter__(self): raise SystemExit\n"
+            "def f(x): return Mine()",
+            r"bad\.py:2: f\(.*\) raised SystemExit$",
+        ),
+        ("def f(x):\n return f(x)", r"bad\.py:2: f\(.*\) raised RecursionError"),
+        ("\0", r"bad\.py: SyntaxError|bad\.py: ValueError|bad\.py:1: SyntaxError"),
+        ("# coding: latin-9000", r"bad\.py"),
         (
             "n = 0\ndef f(x):\n global n\n n += 1\n return [n]",
             "returned two different targets",
@@ -156,3 +196,33 @@ def test_a_pattern_cannot_change_its_source(tmp_path: Path) -> None:
     path.write_text("def f(x):\n y = list(x)\n x.clear()\n return y")
     task = tasks.create(config(f"{path}:f"), None)
     assert all(s == t and len(s) == 5 for s, t in pairs(task, "train"))
+
+
+def test_numbers_of_other_classes_become_plain(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import numpy\nclass Own(int):\n def __eq__(self, other): raise ValueError\n"
+        " __hash__ = None\n"
+        "def f(x): return tuple(Own(y) for y in x) + (numpy.int64(3),)"
+    )
+    task = tasks.create(config(f"{path}:f"), None)
+    source, target = pairs(task, "test")[0]
+    assert target == [*source, 3] and {type(value) for value in target} == {int}
+
+
+def test_an_interruption_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def f(x): raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        tasks.create(config(f"{path}:f"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_a_pattern_prints_goes_to_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("print('read')\ndef f(x):\n print('called')\n return x")
+    assert tasks.create(config(f"{path}:f"), None).expected([1, 2]) == [1, 2]
+    out, err = capsys.readouterr()
+    assert out == "" and "read" in err and "called" in err

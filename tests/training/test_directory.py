@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import tasks
 from s2sjax.errors import RunError, UsageError
-from s2sjax.training import provenance
+from s2sjax.training import provenance, run_files
 from s2sjax.training.directory import open_for_reading, open_for_training
 from s2sjax.training.run_files import read_record
 
@@ -23,6 +24,7 @@ def test_a_run_is_made_and_continued_from_the_directory_alone(runs, tmp_path):
     assert {"python", "jax", "jaxlib", "flax", "optax"} < record["versions"].keys()
     assert record["command"] == ["s2sjax", "train"]
     assert "not installed" not in record["versions"].values()
+    del record["crc32"]
     assert read_record(path) == record
     assert json.loads(made["config.json"]) == json.loads(
         configs.canonical_json(runs.resolved())
@@ -134,6 +136,22 @@ def test_a_linked_lock_is_not_written_through(runs, tmp_path):
     assert victim.read_text() == ""
 
 
+def test_what_has_no_end_is_refused(runs, tmp_path):
+    run = tmp_path / "run"
+    open_for_training(run, runs.resolved()).close()
+    os.mkfifo(run / "data" / "pipe")
+    for opened in (lambda: open_for_training(run, None), lambda: open_for_reading(run)):
+        with pytest.raises(UsageError, match="data/pipe is no file"):
+            opened()
+    (run / "data" / "pipe").unlink()
+    (run / "data" / "link").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="data/link is no file"):
+        open_for_reading(run)
+    (run / "data" / "link").unlink()
+    (run / "broken").symlink_to("nowhere")
+    open_for_reading(run).close()
+
+
 def test_a_config_alone_is_a_run_to_start(runs, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"train": {"steps": 10}}))
     assert open_for_reading(tmp_path).record == {}
@@ -208,3 +226,87 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(runs, tmp_path, monkeyp
     del before["lock"], after["lock"]
     assert after == before
     open_for_training(tmp_path, None).close()
+
+
+def text_run(runs, path, **fields):
+    return runs.resolved(task__name="text", task__path=str(path), **fields)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"a{i}\tb{i}\n" for i in range(50)))
+    return path
+
+
+def test_the_same_bytes_elsewhere_are_the_same_run(runs, pairs, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    with open_for_training(workdir, text_run(runs, "pairs.tsv")) as run:
+        tasks.create(run.config, run.data)
+    made = runs.tree(workdir)
+    assert json.loads(made["config.json"])["task"]["path"] == str(pairs)
+
+    # From another current folder, where another file has that name.
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    with open_for_training(workdir, None) as run:
+        tasks.create(run.config, run.data)
+    other = tmp_path / "away" / "pairs.tsv"
+    other.write_text(pairs.read_text() + "one\tmore\n")
+    before = runs.tree(workdir)
+    runs.refused(
+        r"away/pairs.tsv is not the file that this", workdir, text_run(runs, other)
+    )
+    runs.refused(r"none.tsv does not exist", workdir, text_run(runs, "none.tsv"))
+    runs.refused(
+        r"seed: 0 here, 1 asked; choose", workdir, text_run(runs, other, seed=1)
+    )
+    assert runs.tree(workdir) == before
+
+    moved = pairs.rename(tmp_path / "away" / "moved.tsv")
+    with open_for_training(workdir, text_run(runs, moved)) as run:
+        tasks.create(run.config, run.data)
+    assert open_for_reading(workdir).config.task.path == str(moved)
+    assert configs.config_hash(text_run(runs, moved)) == configs.config_hash(
+        text_run(runs, "elsewhere/moved.tsv")
+    )
+
+
+def test_a_pattern_elsewhere_is_the_same_run(runs, tmp_path):
+    workdir = tmp_path / "run"
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "mine.py"
+        file.write_text("def same(x):\n    return x\n\ndef other(x):\n    return x\n")
+
+    def asked(name):
+        return runs.resolved(task__name=f"{tmp_path}/{name}", task__num_train=20)
+
+    with open_for_training(workdir, asked("here/mine.py:same")) as run:
+        tasks.create(run.config, run.data)
+    with open_for_training(workdir, asked("there/mine.py:same")) as run:
+        tasks.create(run.config, run.data)
+    assert "there/mine.py:same" in (workdir / "config.json").read_text()
+    runs.refused(
+        "task.name: .*here/mine.py:same.* here", workdir, asked("there/mine.py:other")
+    )
+    file.write_text("def same(x):\n    return x[::-1]\n")
+    (tmp_path / "here" / "new.py").write_text(file.read_text())
+    runs.refused("new.py is not the file", workdir, asked("here/new.py:same"))
+
+
+def test_a_run_whose_identity_holds_its_place_can_move_too(runs, pairs, tmp_path):
+    config = text_run(runs, pairs)
+    workdir = tmp_path / "run"
+    open_for_training(workdir, config).close()
+    record = json.loads((workdir / "run.json").read_text())
+    raw = json.loads((workdir / "config.json").read_text())
+    record["identity"] = run_files.identity(raw, with_places=True)
+    assert record["identity"] != run_files.identity(raw)
+    (workdir / "run.json").write_text(json.dumps(record))
+    open_for_training(workdir, config).close()
+    moved = text_run(runs, pairs.rename(tmp_path / "moved.tsv"))
+    for asked in (moved, None):
+        open_for_training(workdir, asked).close()
+    assert open_for_reading(workdir).config == moved

@@ -11,7 +11,8 @@ import pytest
 from s2sjax import metrics
 from s2sjax.models.seq2seq import initialise
 from s2sjax.tasks.task import Bucket
-from s2sjax.training.evaluate import outcomes, some_source
+from s2sjax.training import evaluate, predictor
+from s2sjax.training.evaluate import long_ones, outcomes, rows_at_once, some_source
 from s2sjax.training.predictor import System, decode, force
 from s2sjax.training.state import build_model
 from s2sjax.types import BOS, EOS, UNK
@@ -53,6 +54,13 @@ def split():
     )
 
 
+def as_rows(column):
+    """A column of outcomes, as an array with a row for each example."""
+    if isinstance(column, metrics.Rows):
+        return np.array([*map(tuple, column.tolist()), None], object)[:-1]
+    return column
+
+
 def by_loop(config, params, store):
     """What becomes of every example, one by one, in numpy."""
     oracle = oracles.Model(config.model, params)
@@ -83,8 +91,7 @@ def test_outcomes_are_those_of_a_loop_and_filler_is_left_out(split):
     found = split.outcomes
     assert len(found.edits) == len(split.sources) == copying.EXAMPLES  # 4 + 3 and 3
     for row, expected in enumerate(split.expected):
-        length = found.output_lengths[row]
-        assert found.output[row, :length].tolist() == expected["output"]
+        assert found.output.tolist()[row] == expected["output"]
         assert found.truncated[row] == expected["truncated"]
         assert found.edits[row] == expected["edits"]
         assert found.forced_correct[row] == expected["correct"]
@@ -114,7 +121,7 @@ def test_the_first_examples_of_a_split(split, examples):
     found, sources = outcomes(split.system, split.buckets, examples)
     assert len(sources) == examples
     for a, b in zip(found, split.outcomes, strict=True):
-        np.testing.assert_array_equal(a, b[:examples])
+        np.testing.assert_array_equal(as_rows(a), as_rows(b)[:examples])
 
 
 def test_an_empty_bucket_is_passed_over(split):
@@ -159,3 +166,38 @@ def test_a_source_to_show_has_no_unknown_symbol(split):
     unknown = {**store, "source": jnp.full_like(store["source"], UNK)}
     only = Bucket(10, copying.WIDTH, copying.WIDTH + 1, unknown, fetch)
     assert set(some_source([only])) <= {UNK}
+
+
+def test_it_is_told_how_far_it_is(split):
+    told = []
+    outcomes(split.system, split.buckets, passed=lambda *at: told.append(at))
+    assert told == [(0, 10), (4, 10), (7, 10), (10, 10)]
+    told.clear()
+    outcomes(split.system, split.buckets, 5, lambda *at: told.append(at))
+    assert told == [(0, 5), (4, 5), (5, 5)]
+
+
+def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
+    assert [rows_at_once(split.system, bucket) for bucket in split.buckets] == [4, 4]
+    assert long_ones(split.system, split.buckets) == ""
+    # A source of 3 and an output of 7 tokens: two rows of them, and not three.
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 29)
+    assert [rows_at_once(split.system, bucket) for bucket in split.buckets] == [2, 2]
+    assert long_ones(split.system, split.buckets[:1]).startswith(
+        "7 examples have up to 3 symbols a side"
+    )
+    sizes = []
+    batch_outcomes = evaluate._batch_outcomes
+    monkeypatch.setattr(
+        evaluate,
+        "_batch_outcomes",
+        lambda system, batch, count: (
+            sizes.append(len(batch.ids)) or batch_outcomes(system, batch, count)
+        ),
+    )
+    found, _ = outcomes(split.system, split.buckets)
+    assert set(sizes) == {2} and len(sizes) == 6
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+    np.testing.assert_allclose(found.nll, split.outcomes.nll, rtol=1e-5)
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 1)
+    assert rows_at_once(split.system, split.buckets[0]) == 1

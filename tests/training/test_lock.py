@@ -101,3 +101,37 @@ def test_a_full_disk_is_a_failed_run(runs, tmp_path, monkeypatch):
         open_for_training(tmp_path, runs.resolved())
     monkeypatch.undo()
     open_for_training(tmp_path, runs.resolved()).close()
+
+
+LOCK = b'{"pid": 4194305, "host": "there", "since": "2026-01-01T00:00:00+00:00"}\n'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(LOCK[:cut] for cut in (0, 1, 5, 9, 20, len(LOCK))),
+        bytes(50),
+        LOCK[:20] + bytes(30),
+        LOCK.replace(b"4194305", b"9" * 30),
+        LOCK.replace(b"4194305", b"-1"),
+        LOCK.replace(b"4194305", b'"\\u001b[2J"'),
+        LOCK.replace(b'"there"', b"[1]"),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_whatever_a_kill_leaves_of_a_lock_is_no_obstacle(runs, tmp_path, data, begun):
+    if begun:
+        open_for_training(tmp_path, runs.resolved()).close()
+    (tmp_path / "lock").write_bytes(data)
+    with open_for_training(tmp_path, runs.resolved()):
+        (tmp_path / "lock").write_bytes(data)
+        said = runs.refused("is in use by", tmp_path, None)
+        assert said.isprintable()
+    open_for_training(tmp_path, None).close()
+
+
+@pytest.mark.parametrize("data", [b"mine", b"{}", LOCK[:9] * 1000, b"\0mine"])
+def test_a_file_of_that_name_that_is_no_lock_is_left_alone(runs, tmp_path, data):
+    (tmp_path / "lock").write_bytes(data)
+    runs.refused("it has lock", tmp_path, runs.resolved())
+    assert (tmp_path / "lock").read_bytes() == data

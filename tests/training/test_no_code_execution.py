@@ -13,7 +13,7 @@ CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"exec_module", "load_module", "run_path", "run_module"}
 YAML = {"load", "load_all", "unsafe_load", "full_load"}
 # These execute a file that the user names on the command line, and nothing else does.
-EXECUTES_USER_CODE = {"tasks/user_function.py", "experiment.py"}
+EXECUTES_USER_CODE = {"user_code.py"}
 
 
 def forbidden(tree):

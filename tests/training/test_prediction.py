@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from s2sjax.models.seq2seq import initialise
+from s2sjax.training import prediction, predictor
 from s2sjax.training.prediction import Wish, encode_sources, predict, score
 from s2sjax.training.predictor import System, decode
 from s2sjax.training.state import build_model
@@ -138,3 +139,22 @@ def test_an_encoded_source_is_that_of_numpy(trained):
                 np.testing.assert_allclose(
                     state[0], states[layer][direction][0], rtol=1e-4, atol=1e-5
                 )
+
+
+def test_long_inputs_are_decoded_in_small_batches(trained, monkeypatch):
+    wishes = [Wish(source) for source in trained.sources]
+    told, shapes = [], []
+    run = system(trained, "greedy")
+    usual = predict(run, wishes, attention=True, passed=lambda *at: told.append(at))
+    assert told == [(0, 10), (4, 10), (7, 10), (10, 10)]
+    assert run.config.decode.batch_size == 4
+
+    def recorded(system, source, *arguments, **options):
+        shapes.append(source.shape)
+        return decode(system, source, *arguments, **options)
+
+    monkeypatch.setattr(prediction, "decode", recorded)
+    # Four rows of 8 symbols with outputs of 14 tokens, and two of 16 with 26.
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 4 * (8 + 14))
+    same(usual, predict(run, wishes, attention=True))
+    assert sorted(shapes) == [(2, 16)] * 2 + [(4, 8)] * 2

@@ -16,15 +16,17 @@ from s2sjax.training.run_files import identity
     ("name", "text", "said"),
     [
         ("config.json", "{", "config.json is damaged"),
-        ("config.json", "[]", "config.json is damaged: not a JSON object"),
+        ("config.json", "[]", r"config.json is damaged: it is \[\], not an"),
         ("config.json", "\0", "config.json is damaged"),
         ("config.json", "[" * 100_000, "config.json is damaged"),
         ("config.json", '{"model": {"unitz": 3}}', "not a config of s2sjax: .*unitz"),
         ("config.json", '{"model": 3}', "config.json"),
         ("config.json", '{"train": {"steps": 10}, "seed": 5}', "was changed after"),
         ("run.json", "{", "run.json is damaged"),
+        ("run.json", "{}", "run.json is damaged: identity is missing"),
+        ("run.json", '{"identity": "0", "flags": {"XLA_FLAGS": 3}}', "flags.XLA_FLAGS"),
         ("run.json", '{"format_version": 2}', "format_version 2; .* up to 1"),
-        ("run.json", '{"format_version": "x"}', "format_version x"),
+        ("run.json", '{"format_version": "x"}', 'format_version is "x", not a whole'),
     ],
 )
 def test_a_damaged_or_edited_run_is_one_line(runs, tmp_path, name, text, said):

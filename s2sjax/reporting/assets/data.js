@@ -44,23 +44,38 @@ function exactly(value, metric) {
   return metric.share ? `${(100 * value).toFixed(2)} %` : significant(value, 4);
 }
 
-/** Mean and half of Student's 95 % interval: t s / sqrt(n). */
-function estimate(values) {
+/** Mean and ends of the 95 % interval of values from 0 to `most`, or of any (null): the
+ * same as in groups.py, where it is explained. */
+function estimate(values, most, examples) {
   const n = values.length;
-  if (n === 0) return {n, mean: NaN, half: NaN};
+  if (n === 0) return {n, mean: NaN, low: NaN, high: NaN};
   const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  if (n === 1) return {n, mean, half: NaN};
+  if (n === 1 && !examples) return {n, mean, low: NaN, high: NaN};
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const t = data.t[Math.min(n - 1, data.t.length) - 1];
-  return {n, mean, half: t * Math.sqrt(squares / (n - 1) / n)};
+  const t = data.t[Math.min(Math.max(n - 1, 1), data.t.length) - 1];
+  const square = n > 1 ? t ** 2 * squares / (n - 1) / n : 0;
+  if (most === null || mean < 0 || mean > most) {
+    return {n, mean, low: mean - Math.sqrt(square), high: mean + Math.sqrt(square)};
+  }
+  const room = mean * (1 - mean / most);
+  const scatter = room > 0 ? square / room : 0;
+  const rho = examples ? Math.max(scatter, data.z ** 2 / examples) : scatter;
+  const half = Math.sqrt(rho * room + rho ** 2 / 4);
+  const end = (sign) => (mean + rho / 2 + sign * half) / (1 + rho / most);
+  return {n, mean, low: Math.min(Math.max(end(-1), 0), mean),
+    high: Math.max(Math.min(end(1), most), mean)};
 }
 
 const valueOf = (trial, metric) =>
   trial.status === "done" ? trial.metrics[metric.name] : undefined;
 
 function estimateOf(members, metric) {
-  const values = members.map((trial) => valueOf(trial, metric));
-  return estimate(values.filter((value) => value !== undefined));
+  const done = members.filter((trial) => valueOf(trial, metric) !== undefined);
+  const values = done.map((trial) => valueOf(trial, metric));
+  const known = metric.share && done.every((trial) => trial.examples);
+  const examples = known ? done.reduce((sum, trial) => sum + trial.examples, 0) : 0;
+  const most = metric.limited ? metric.most ?? Infinity : null;
+  return estimate(values, most, examples);
 }
 
 /** Groups of trials by a text for each, in the order of first appearance. */

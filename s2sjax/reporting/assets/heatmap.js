@@ -4,6 +4,7 @@ const VIRIDIS = [
   [68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142],
   [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37],
 ];
+const LEAST_RANGE = 0.02; // of shares, from one end of the colours to the other
 const MOST_PANELS = 24;
 const NARROW = 14; // columns, from which cells are small
 
@@ -15,11 +16,15 @@ function colourAt(share) {
 }
 
 function scaleOf(metric, means) {
-  if (metric.share) return [0, 1];
   const finite = means.filter(Number.isFinite);
   if (!finite.length) return [0, 1];
   const low = Math.min(...finite), high = Math.max(...finite);
-  return high > low ? [low, high] : [low - 0.5, low + 0.5];
+  const least = metric.share ? LEAST_RANGE : 1e-9 * Math.max(Math.abs(low), 1);
+  if (high - low >= least) return [low, high];
+  // What hardly differs is no hill.
+  const middle = (low + high) / 2, half = metric.share ? least / 2 : 0.5;
+  const top = Math.min(middle + half, metric.share ? 1 : Infinity);
+  return metric.share && top - 2 * half < 0 ? [0, 2 * half] : [top - 2 * half, top];
 }
 
 /** The panels of what is chosen: a title, and trials by "level down,level across". */
@@ -52,8 +57,9 @@ function drawLegend(metric, [low, high]) {
 
 /** What hovering a cell says: the mean, its interval, and every seed. */
 function toldOf(title, members, metric) {
-  const {n, mean, half} = estimateOf(members, metric);
-  const interval = Number.isFinite(half) ? ` ± ${exactly(half, metric)}` : "";
+  const {n, mean, low, high} = estimateOf(members, metric);
+  const interval = Number.isFinite(low)
+    ? `, 95 % interval ${exactly(low, metric)} to ${exactly(high, metric)}` : "";
   const head = n
     ? `${metric.label} ${exactly(mean, metric)}${interval} (n = ${n})` : "none is done";
   const lines = members.slice(0, 8).map((trial) => {

@@ -166,7 +166,8 @@ function drawHeader() {
   const metric = metricOf(choice.metric);
   const best = bestTrial(metric);
   const noun = trials.length === 1 ? "trial" : "trials";
-  at("counts").textContent = `${trials.length} ${noun}: ${counted(trials)}`;
+  const wanted = data.asked > trials.length ? ` of ${data.asked} that were asked for` : "";
+  at("counts").textContent = `${trials.length} ${noun}${wanted}: ${counted(trials)}`;
   at("maps-title").textContent = metric.label[0].toUpperCase() + metric.label.slice(1);
   if (!best) {
     at("best").textContent = `No trial with ${metric.label} is done yet.`;

@@ -104,7 +104,8 @@ function addCursor(figure, line, metric, x, chart) {
       Math.abs(x(b[0]) - place) < Math.abs(x(a[0]) - place) ? b : a);
     put(mark, {x1: x(near[0]), x2: x(near[0]), visibility: "visible"}, []);
     const where = `${chart.across} ${near[0].toLocaleString("en")}`;
-    showTip(`${where}: ${exactly(near[1], metric)}`, event.clientX, event.clientY);
+    const of = near[2] ? ` of ${near[2].toLocaleString("en")} examples` : "";
+    showTip(`${where}: ${exactly(near[1], metric)}${of}`, event.clientX, event.clientY);
   };
   figure.onpointerleave = () => {
     mark.setAttribute("visibility", "hidden");

@@ -1,0 +1,100 @@
+"""How far an evaluation is, for the person who waits for it."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from s2sjax.reporting.formats import duration, printable
+from s2sjax.reporting.screen import Screen
+
+QUIET_SECONDS = 3.0  # what ends sooner says nothing
+REFRESH_SECONDS = 0.1  # on a terminal
+LINE_SECONDS = 10.0  # between plain lines
+
+
+class ProgressLine:
+    """Says how much is done, once that takes longer than a few seconds.
+
+    On a terminal it is a bar, which goes away; elsewhere a plain line now and then.
+    Calling it with `(done, all)` moves it; `(0, all)` is the beginning.
+    """
+
+    def __init__(
+        self, what: str, units: str = "examples", screen: Screen | None = None
+    ):
+        self._what, self._units = printable(what), units
+        self._screen = Screen(sys.stderr) if screen is None else screen
+        self._bar: Progress | None = None
+        self._begun = self._said = time.monotonic()
+
+    def __call__(self, done: int, all_: int) -> None:
+        now = time.monotonic()
+        if done == 0:
+            self._begun = self._said = now
+        if done >= all_:
+            self.close()
+            return
+        if now - self._begun < QUIET_SECONDS:
+            return
+        first = self._said == self._begun
+        if not first and now - self._said < self._pause:
+            return
+        self._said = now
+        if self._screen.terminal:
+            self._draw(done, all_)
+        else:
+            share = f"{done / max(all_, 1):.0%}"
+            self._screen.line(
+                f"{self._what}: {done:,} of {all_:,} {self._units} ({share})  "
+                f"after {duration(now - self._begun)}"
+            )
+
+    @property
+    def _pause(self) -> float:
+        return REFRESH_SECONDS if self._screen.terminal else LINE_SECONDS
+
+    def then(self, what: str) -> None:
+        """Says what comes after the examples, to a person who waits already."""
+        if time.monotonic() - self._begun >= QUIET_SECONDS:
+            self._screen.line(f"{self._what}: {what}")
+
+    def _draw(self, done: int, all_: int) -> None:
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                TextColumn("{task.completed:,}/{task.total:,}"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),  # what is left may be the longest of all
+                console=self._screen.console,
+                auto_refresh=False,  # no thread beside the computation
+                transient=True,
+                expand=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.add_task(self._what, total=all_, completed=done)
+            self._bar.start()
+            # A process that is killed cannot give a hidden cursor back.
+            self._screen.console.show_cursor(True)
+        self._bar.update(self._bar.task_ids[0], completed=done)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Takes the bar away; again does nothing."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

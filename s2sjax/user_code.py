@@ -1,0 +1,82 @@
+"""The one way into code of a user's: a config file, or a pattern for a task.
+
+What that code prints goes to standard error, so that standard output holds results
+alone. Whatever it raises becomes a `UsageError` of one line with its file and line; an
+interruption from the keyboard stays one. Imports no jax.
+"""
+
+import contextlib
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from typing import TypeVar
+
+from s2sjax.errors import UsageError
+
+Result = TypeVar("Result")
+
+
+def execute(content: bytes, path: str, name: str) -> types.ModuleType:
+    """The module that a file makes, which is put nowhere else.
+
+    Args:
+      content: of the file.
+      path: where it is, for messages.
+      name: of the module.
+
+    Raises:
+      UsageError: whatever goes wrong in it.
+    """
+    module = types.ModuleType(name)
+    module.__file__ = path
+    call(path, lambda: exec(compile(content, path, "exec"), module.__dict__))
+    return module
+
+
+def call(path: str, function: Callable[[], Result], what: str = "") -> Result:
+    """What a function of a user's file returns.
+
+    Work on what it returns belongs into `function` as well: an iterator, a number or
+    a name of the user's own class runs code of the user's when it is looked at.
+
+    Args:
+      path: of the file.
+      function: calls it.
+      what: the call in words, for messages.
+
+    Raises:
+      UsageError: `FILE:LINE: exception`, or, where it raised one, `FILE: message`.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return function()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    except BaseException as error:
+        if type(error) is KeyboardInterrupt:
+            raise
+        raise UsageError(_told(path, error, what)) from None
+
+
+def _told(path: str, error: BaseException, what: str) -> str:
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == path
+    ]
+    if isinstance(error, SyntaxError) and error.filename == path:
+        lines.append(error.lineno or 1)
+    where = f"{path}:{lines[-1]}" if lines else path
+    raised = f"{what} raised {type(error).__name__}" if what else type(error).__name__
+    return f"{where}: {raised}: {_first_line(error)}".removesuffix(": ")
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        return (text.strip().strip('"').splitlines() or [""])[0]
+    except BaseException as failed:  # of a `__str__` of the user's own
+        if type(failed) is KeyboardInterrupt:
+            raise
+        return ""
