@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 
-from s2sjax import experiment
+from s2sjax import experiment, json_objects
 from s2sjax.cli import main
 from s2sjax.sweeps import definition
 
@@ -84,7 +84,7 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
     code, out, err = run(capsys, "eval", workdir, "--json", "--confusion")
     assert code == 0, err
     result = json.loads(out)
-    tested = json.loads((tmp_path / "run" / "test.json").read_text())
+    tested = json_objects.read(tmp_path / "run" / "test.json", dict)
     assert tested.items() <= result.items()
     assert result.keys() >= KEYS | {"confusion"}
     assert 0 <= result["exact"] <= result["token_accuracy"] <= 1
