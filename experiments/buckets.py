@@ -5,8 +5,8 @@
         --config.task.path=numbers.tsv --workdir=sweeps/buckets
     s2sjax report --workdir=sweeps/buckets --group_by=train.buckets,train.bucket_run
 
-One bucket, four whose batches are shuffled one by one (the default), and four with up
-to four batches of one bucket in a row; 5 seeds each: 15 trials. The variants name the
+One bucket, four whose batches are shuffled one by one, and four with up to four batches
+of one bucket in a row; 5 seeds each: 15 trials. The variants name the
 data that `task.path` holds: `number_words` of scripts/number_words.py, `fra_eng` the
 pairs of the Keras tutorial by word, `reverse` JoeyNMT's task. Rates are constant and
 epochs few, since that is where an order shows. Measured in docs/training.md.

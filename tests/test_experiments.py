@@ -24,6 +24,7 @@ SWEEPS = [
     ("length_cardinality", "smoke", [], 12),
     ("length_generalisation", "", [], 18),
     ("length_generalisation", "small", [], 18),
+    ("buckets", "", [], 15),
     ("data_size", "", [], 36),
     ("data_size", "small", [], 36),
     ("data_size", "smoke", ["sweep", "units"], 45),
@@ -48,6 +49,7 @@ def corpora(tmp_path):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
     return {
+        "buckets": pairs,
         "fra_eng": pairs,
         "fra_eng_words": pairs,
         "joeynmt_reverse": folder,
