@@ -73,7 +73,7 @@ def not_a_sweep(directory: Path) -> str:
         return "is not a directory"
     if (directory / CONFIG).is_file():
         sweep = directory.absolute().parent.parent
-        return "is one run" + f", a trial of {sweep}" * is_sweep(sweep)
+        return "is not a sweep but a run" + f", a trial of {sweep}" * is_sweep(sweep)
     return "is not a sweep: it holds no trials"
 
 

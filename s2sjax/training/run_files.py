@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.places import CONFIG
@@ -247,6 +247,11 @@ def placed(command: Sequence[str], directory: Path) -> list[str]:
     return [
         f"{place}{directory}" if word.startswith(place) else word for word in command
     ]
+
+
+def again(sweep: Path, trial: str) -> Path:
+    """A place where nothing is yet, to train a trial of a sweep again."""
+    return places.unused(Path(f"{sweep}-{trial}"))
 
 
 def may_differ(schedule: Any) -> list[str]:

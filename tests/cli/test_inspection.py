@@ -107,7 +107,7 @@ def test_diff_takes_two(argv):
 def test_what_is_no_run(tmp_path, experiment):
     with pytest.raises(UsageError, match="is not a run"):
         diff(str(tmp_path), experiment)
-    with pytest.raises(UsageError, match="missing does not exist"):
+    with pytest.raises(UsageError, match="missing' does not exist"):
         show(f"--workdir={tmp_path / 'missing'}")
     with pytest.raises(UsageError, match="give one of them"):
         show(f"--workdir={tmp_path}", f"--config={experiment}")

@@ -27,7 +27,8 @@ def test_tables_and_files(command, sweep):
         *("exact", "match,", "%", "95", "%", "n"),
     ]
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
-    assert "  s2sjax train --workdir=" in done.out
+    assert f"  s2sjax train --config={sweep}/trials/" in done.out
+    assert f" --workdir={sweep}-" in done.out
     names = sorted(path.name for path in (sweep / "report").iterdir())
     pictures = ["curves.png", "groups.csv", "heatmap.png", "index.html"]
     assert names == [*pictures, "sensitivity.png", "trials.csv"]
