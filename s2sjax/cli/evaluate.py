@@ -7,6 +7,7 @@ from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
+from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
     from s2sjax.training.trained import Trained
@@ -20,7 +21,7 @@ COMMAND = Command(
         *members.FLAGS,
         Flag("examples", "how many; unset: the whole split", type=int, least=1),
         Flag("split", "train, valid or test", "test", value="NAME"),
-        Flag("decode", "a decoding strategy, e.g. beam:size=5", value="SPEC"),
+        Flag("decode", STRATEGY, value="SPEC"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("seed", "of generated test data", type=int, least=0),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),

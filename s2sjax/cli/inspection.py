@@ -55,6 +55,7 @@ def show(parsed: Parsed) -> int:
             "value": values[path],
             "type": field.type.__name__ + " or none" * field.optional,
             "doc": field.metadata["doc"],
+            "possible": field.possible,
         }
         for path, field in config.fields().items()
     }
@@ -62,7 +63,7 @@ def show(parsed: Parsed) -> int:
         printing.lines(json.dumps(described, indent=1).splitlines())
         return 0
     rows = [
-        (path, _cell(item["value"]), item["type"], item["doc"])
+        (path, _cell(item["value"]), item["type"], _comment(path, item))
         for path, item in described.items()
     ]
     _print_table(("field", "value", "type", "comment"), rows)
@@ -98,6 +99,11 @@ def load(text: str) -> Config:
     """
     path = pathlib.Path(text)
     return _of_run(text) if os.path.isdir(path) else experiment.load_config(text)
+
+
+def _comment(path: str, item: dict[str, Any]) -> str:
+    choices = config.fields()[path].metadata["choices"]
+    return f"{item['doc']} ({item['possible']})" if choices else item["doc"]
 
 
 def _cell(value: Any) -> str:
