@@ -1,9 +1,11 @@
 """The command line: parse, call, print. Imports no jax before its flags are set."""
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from s2sjax import __version__
 from s2sjax.cli import (
@@ -94,6 +96,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (OSError, MemoryError) as error:
         return _failed(error, 1)
+
+
+def entry() -> NoReturn:
+    """The command as a process of its own.
+
+    One that has failed ends at once: after a failed save a thread of Orbax may wait
+    for ever, and Python would wait for the thread.
+    """
+    code = main()
+    if code == 1:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(parsed: Parsed) -> int:
