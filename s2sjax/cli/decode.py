@@ -54,8 +54,8 @@ def main(parsed: Parsed) -> int:
     if bool(parsed.positional) == bool(values.from_file):
         came = "both" if values.from_file else "neither"
         raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
-    _check_output("attention", values.attention, start.PICTURES)
-    _check_output("states", values.states, (".npz",))
+    start.check_output("attention", values.attention, start.PICTURES)
+    start.check_output("states", values.states, (".npz",))
     paths = members.paths(values)
     config = start.reading(paths[0])
     if values.attention and config.model.attention == "none":
@@ -103,16 +103,6 @@ def main(parsed: Parsed) -> int:
         sources = [wish.source for wish in wishes]
         _save_states(Path(values.states), encode_sources(trained.system, sources))
     return 0
-
-
-def _check_output(flag: str, path: str | None, endings: Sequence[str]) -> None:
-    if path is None:
-        return
-    if not path.lower().endswith(tuple(endings)):
-        listed = " or ".join(endings)
-        raise UsageError(f"--{flag}={path} does not end with {listed}")
-    if not Path(path).absolute().parent.is_dir():
-        raise UsageError(f"--{flag}={path}: there is no such folder")
 
 
 def written(trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]) -> str:
