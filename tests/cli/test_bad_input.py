@@ -179,6 +179,7 @@ def test_another_config(command, integers):
         (["decode", "1", "--from_file=x"], ["both"]),
         (["decode", "--from_file=missing.txt"], ["missing.txt"]),
         (["decode", "1", "--attention=a.gif"], ["a.gif", ".png or .pdf or .svg"]),
+        (["decode", "1", "--attention=-"], ["--attention=-", "--json"]),
         (["decode", "1", "--panels=0"], ["--panels", "0"]),
         (["bench", "--format=jpg"], ["--format", "jpg", "pdf, png, svg"]),
         (["decode", "1", "--attention=/no/such/a.png"], ["no such folder"]),
