@@ -160,7 +160,9 @@ def test_a_sample_of_a_training_set_in_a_file(command, text, tmp_path):
     )
     sources = {row["source"] for row in rows}
     assert {row["source"] for row in fewer} < sources
-    every = evaluated(command, text, "--split=train")
+    every, rows = predicted(command, text, tmp_path / "rows.jsonl", "--split=train")
+    trained = {row["source"] for row in rows}
+    assert sources != set([source for source in pairs if source in trained][:7])
     held = sum(evaluated(command, text, f"--split={s}")["examples"] for s in HELD)
     assert every["examples"] == len(pairs) - held
     assert every["decode"] == "greedy" and every["split"] == "train"
