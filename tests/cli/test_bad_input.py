@@ -185,6 +185,7 @@ def test_another_config(command, integers):
         (["decode", "1", "--attention=/no/such/a.png"], ["no such folder"]),
         (["decode", "1", "--states=a.txt"], [".npz"]),
         (["export", "--out=a.bin"], [".safetensors"]),
+        (["export", "--out=/no/such/a.safetensors"], ["--out", "no such folder"]),
         (["export"], ["--out"]),
     ],
 )
