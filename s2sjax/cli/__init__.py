@@ -60,9 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
     from s2sjax.reporting.screen import write_codes
 
+    # Where a shell has closed one (`>&-`), Python has none.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (to the end)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     write_codes(sys.stdout)
-    # Libraries' warnings are not for the people who read these lines.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # What libraries log is not for the people who read these lines: warnings, and
+    # tracebacks of errors that come to us as well.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
         printing.line(f"s2sjax {__version__}")
