@@ -1,6 +1,7 @@
 """What stands between the parsed command and jax: flags, precision, and saying so."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from s2sjax import environment
@@ -13,6 +14,8 @@ __all__ = [
     "FORMAT",
     "NO_USER_CODE",
     "PICTURES",
+    "check_format",
+    "check_output",
     "check_style",
     "prepare",
     "reading",
@@ -61,6 +64,25 @@ def check_format(name: str) -> str:
     if name not in known:
         raise unknown("--format", name, known)
     return name
+
+
+def check_output(flag: str, path: str | None, endings: Sequence[str]) -> None:
+    """Makes sure that a file can be written, before anything is computed for it.
+
+    Raises:
+      UsageError: another ending, no such folder, or one that cannot be written to.
+    """
+    if path is None:
+        return
+    if not path.lower().endswith(tuple(endings)):
+        raise UsageError(f"--{flag}={path} does not end with {' or '.join(endings)}")
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"--{flag}={path}: there is no such folder")
+    if Path(path).is_dir():
+        raise UsageError(f"--{flag}={path}: this is a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--{flag}={path}: its folder cannot be written to")
 
 
 def check_style() -> None:

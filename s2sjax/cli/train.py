@@ -157,7 +157,7 @@ def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
         yield Observer()
         return
     with contextlib.ExitStack() as stack:
-        console = stack.enter_context(Console())
+        console = stack.enter_context(Console(metric=run.config.train.metric))
         board = TensorBoard(run.path / "tensorboard", console.said)
         stack.enter_context(contextlib.closing(board))
         yield Observers([console, board])
@@ -222,8 +222,9 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
     printing.line()
+    shown = (*HEADLINES, run.config.train.metric)
     tables.show_evaluation(
-        {name: value for name, value in result.items() if name in HEADLINES},
+        {name: value for name, value in result.items() if name in shown},
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

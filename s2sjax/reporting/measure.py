@@ -10,15 +10,20 @@ _LABELS = {
     "edit_distance": "edit distance",
     "bleu": "BLEU",
     "chrf": "chrF",
+    "wer": "WER",
 }
-_UNITS = {"edit_distance": "edits per token", "nll": "nats per token"}
+_UNITS = {
+    "edit_distance": "edits per token",
+    "nll": "nats per token",
+    "wer": "edits per word",
+}
 _SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
 # The largest value that can be; a share's is 1, and of what is not here none is known.
 _MOST = {
     **{"bleu": 100.0, "chrf": 100.0},
-    **dict.fromkeys(("edit_distance", "nll", "loss", "seconds"), math.inf),
+    **dict.fromkeys(("edit_distance", "nll", "wer", "loss", "seconds"), math.inf),
 }
-_LOWER = ("nll", "edit_distance", "truncated", "loss", "seconds", "grad_norm")
+_LOWER = ("nll", "edit_distance", "wer", "truncated", "loss", "seconds", "grad_norm")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ def check(trials: Sequence[Trial]) -> None:
         config = trial.config
         for what, attempt in (
             ((config.train, config.decode), loop.check),
+            ((config.task, config.train.metric), tasks.check),
             ((_task(config), config.train.epochs is None), _build),
         ):
             if what in tried:

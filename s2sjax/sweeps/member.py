@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s2sjax import metrics, tasks
+from s2sjax import tasks
 from s2sjax.config import Config
 from s2sjax.metrics import Outcomes
 from s2sjax.sweeps import trial_files
@@ -119,7 +119,7 @@ class Member:
 
     def evaluated(self, outcomes: Outcomes, sources: list[list[int]]) -> bool:
         """Adds lines of validation metrics and samples; whether this step is best."""
-        values = metrics.summary(outcomes)
+        values = evaluation.measured(self.task, outcomes)
         metric = self.trial.config.train.metric
         self.progress = self.progress.after_evaluation(
             self.step, metric, values[metric]

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
@@ -32,6 +31,7 @@ from s2sjax.training.checkpoint import (
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.evaluate import long_ones, outcomes
+from s2sjax.training.evaluation import measured
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.journal import Journal
@@ -351,7 +351,7 @@ class _Loop:
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, step)
         results, sources = outcomes(system, self.valid, passed=passed)
-        values = metrics.summary(results)
+        values = measured(self.task, results)
         metric = self.config.train.metric
         # On other hosts the last bit may differ, and patience must not.
         values[metric] = self.hosts.of_first(values[metric])

@@ -9,7 +9,7 @@ from s2sjax.errors import UsageError
 from s2sjax.training.journal import Mark
 
 # Metrics of which less is better.
-LOWER = ("edit_distance", "nll")
+LOWER = ("edit_distance", "nll", "wer")
 
 
 @dataclasses.dataclass(frozen=True)

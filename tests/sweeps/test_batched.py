@@ -309,8 +309,10 @@ def alone(path, trial):
 PAIRS = [(f"{who} {what}", f"{what} {who}") for who in "abcdefgh" for what in "xyzuv"]
 
 
-@pytest.mark.parametrize("name", ["addition", "pattern", "text"])
-def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "metric"), [("addition", "chrf"), ("pattern", "wer"), ("text", "bleu")]
+)
+def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
     pattern, pairs = tmp_path / "mine.py", tmp_path / "pairs.tsv"
     pattern.write_text("def mine(xs):\n    return [len(xs), *xs, max(xs)]\n")
     pairs.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS))
@@ -320,7 +322,10 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
         "text": {"name": "text", "path": str(pairs)},
     }
     config = configs.resolve(
-        {**BASE, "task": task[name], "train": {**BASE["train"], "buckets": 1}}
+        {
+            **{**BASE, "task": task[name]},
+            "train": {**BASE["train"], "buckets": 1, "metric": metric},
+        }
     )
     more = {"task.length": 5, "task.cardinality": 9, "task.num_train": 50}
     overrides = [{"seed": 1}, {"seed": 2, **(more if name == "pattern" else {})}]
@@ -334,6 +339,11 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)
         tested = run_files.read_object(path / "test.json")
+        valid = {
+            line["step"]: line[metric] for line in journal_ if line["kind"] == "valid"
+        }
+        best = (min if metric == "wer" else max)(valid.values())
+        assert len(valid) == 4 and valid[tested["step"]] == best
         assert same(tested, json.loads(json.dumps(plain(evaluated))))
 
 
