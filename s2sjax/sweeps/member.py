@@ -121,9 +121,7 @@ class Member:
         """Adds lines of validation metrics and samples; whether this step is best."""
         values = metrics.summary(outcomes)
         metric = self.trial.config.train.metric
-        self.progress = self.progress.after_evaluation(
-            self.step, metric, values[metric]
-        )
+        self.progress = self.progress.after_evaluation(self.step, metric, values)
         self._write({"kind": "valid", **values})
         count = self.trial.config.train.samples
         samples = spread(self.task, count, outcomes, sources)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from s2sjax import json_objects
@@ -19,28 +20,47 @@ class Progress:
     evaluated: int = -1  # the last step that was evaluated
     best: float | None = None  # the best finite metric so far
     best_step: int = -1
-    waited: int = 0  # evaluations since then
+    best_nll: float | None = None  # at that step; None: not finite, or not kept
+    waited: int = 0  # evaluations since `best` became better
     loss: float = 0.0  # sums over the steps since the last line of metrics
     tokens: float = 0.0
     seconds: float = 0.0  # of training, evaluation and checkpoints left out
     lines: int | None = None  # of the journal; None: not counted
     crc32: int = 0  # of those lines
 
-    def after_evaluation(self, step: int, metric: str, value: float) -> "Progress":
+    def after_evaluation(
+        self, step: int, metric: str, values: Mapping[str, Any]
+    ) -> "Progress":
         """The progress after an evaluation.
 
-        What is not finite is never best. An equal value takes the best's place, for
-        more training stands behind it, but does not count as an improvement.
+        The best has the best metric; of equal ones the least nll; where that is equal
+        too it is the newest, for more training stands behind it. A metric that is not
+        finite is never best. Patience counts the metric alone: a lower nll at an equal
+        metric does not begin its count anew.
+
+        Args:
+          step: that was evaluated.
+          metric: what the best is chosen by.
+          values: of the evaluation; metric and nll among them.
         """
         sign = -1 if metric in LOWER else 1
+        value, nll = values[metric], finite(values.get("nll"))
         seen = dataclasses.replace(self, evaluated=step, waited=self.waited + 1)
         if not math.isfinite(value):
             return seen
+        best = dataclasses.replace(seen, best=value, best_step=step, best_nll=nll)
         if self.best is None or sign * value > sign * self.best:
-            return dataclasses.replace(seen, best=value, best_step=step, waited=0)
-        if value == self.best:
-            return dataclasses.replace(seen, best_step=step)
-        return seen
+            return dataclasses.replace(best, waited=0)
+        no_worse = by_nll(nll) <= by_nll(self.best_nll)
+        return best if value == self.best and no_worse else seen
+
+    def improves_on(self, before: "Progress") -> bool:
+        """Whether something got better since: the metric, or at an equal one the nll.
+
+        A new best that is equal in both is no improvement.
+        """
+        now, then = (self.best, self.best_nll), (before.best, before.best_nll)
+        return self.best_step > before.best_step and now != then
 
     def logged(self) -> "Progress":
         """The progress once a line of training metrics has been written."""
@@ -70,3 +90,22 @@ class Progress:
     def to_json(self) -> dict[str, Any]:
         """As a checkpoint keeps it."""
         return dataclasses.asdict(self)
+
+
+def finite(value: Any) -> float | None:
+    """A number that is finite; None for anything else.
+
+    >>> finite(0.5), finite(math.nan), finite(None)
+    (0.5, None, None)
+    """
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def by_nll(nll: float | None) -> float:
+    """What orders those of an equal metric, least first; one without nll comes last.
+
+    >>> sorted([0.5, None, 0.25], key=by_nll)
+    [0.25, 0.5, None]
+    """
+    return math.inf if nll is None else nll

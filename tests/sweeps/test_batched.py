@@ -4,12 +4,13 @@ import dataclasses
 import itertools
 import json
 
+import jax
 import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
 from s2sjax import config as configs
-from s2sjax import tasks
+from s2sjax import metrics, tasks
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import (
     backend_choice,
@@ -115,6 +116,31 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     assert [result.attempts for _, result, _ in again] == [1, 1, 2]
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
     assert lines(again[0][2]) == lines(path)
+
+
+def test_of_equal_metrics_the_least_nll_is_best_alone_and_together(
+    tmp_path, monkeypatch
+):
+    """Nothing has got better where the nll rises from 0.003, or stays."""
+    config, told, stars = base(), itertools.cycle((0.005, 0.003, 0.004, 0.0035)), []
+
+    class Stars(Observer):
+        def evaluated(self, step, values, samples, best):
+            stars.append(best)
+
+    def summary(outcomes):
+        return {"examples": 18, "exact": 1.0, "nll": next(told)}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "summary", summary)
+        with open_for_training(tmp_path / "alone", config) as run:
+            ended = loop.train(run, tasks.create(config), Stars(), Signals())
+        ((status, _, path),) = launch(tmp_path / "sweep", config, [{}])
+    assert stars == [True, True, False, False] and status == "done"
+    assert (ended.progress.best_step, ended.progress.best_nll) == (10, 0.003)
+    alone, together = open_trained(tmp_path / "alone"), open_trained(path)
+    assert alone.step == together.step == 10
+    jax.tree.map(np.testing.assert_array_equal, alone.params, together.params)
 
 
 def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
