@@ -21,7 +21,7 @@ CRASHES += ("Fatal Python error", "Exception ignored in")
 # Not part of an answer: clocks, how often something was tried, and checksums of such.
 VOLATILE = ("seconds", "attempts", "since")
 # How a line among others, which show what goes on, is known to tell of damage.
-DAMAGE = "damaged|not used|left out|lost|missing"
+DAMAGE = "damage|not used|left out|lost|missing|changed|gone|again|cannot be read"
 
 
 class Fault(Exception):

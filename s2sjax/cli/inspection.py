@@ -48,7 +48,7 @@ def show(parsed: Parsed) -> int:
     workdir = parsed.values.workdir
     if workdir and parsed.config:
         raise UsageError("--config and --workdir came; give one of them")
-    shown = config.read(_of_run(workdir)) if workdir else parsed.config
+    shown = _of_run(workdir) if workdir else parsed.config
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
         path: {
@@ -98,7 +98,7 @@ def load(text: str) -> Config:
     """
     path = pathlib.Path(text)
     if os.path.isdir(path):
-        return config.read(_of_run(text))
+        return _of_run(text)
     return config.read(path) if path.suffix == ".json" else experiment.load_config(text)
 
 
@@ -113,11 +113,13 @@ def written(value: Any) -> str:
     return "''" if value == "" else str(value)
 
 
-def _of_run(workdir: str) -> pathlib.Path:
-    path = pathlib.Path(workdir) / "config.json"
-    if not os.path.isfile(path):
+def _of_run(workdir: str) -> Config:
+    from s2sjax.training import run_files
+
+    path = pathlib.Path(workdir)
+    if not os.path.isfile(path / run_files.CONFIG):
         raise UsageError(f"'{workdir}' is not a run: it has no config.json")
-    return path
+    return run_files.read_config(path)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -277,7 +277,7 @@ def _storage(path: Path) -> Any:
     """
     storages = optuna_specs.load().storages
     try:
-        backend = storages.journal.JournalFileBackend(str(path))
+        backend = storages.journal.JournalFileBackend(str(path), lock_obj=_Held())
         return storages.JournalStorage(backend)
     except Exception as error:  # whatever Optuna makes of a line that it did not write
         if isinstance(error, OSError):
@@ -285,13 +285,21 @@ def _storage(path: Path) -> Any:
         raise UsageError(f"{path} is damaged: not what a search wrote") from None
 
 
-def _mend(path: Path) -> None:
-    """Takes away what a launcher that was killed left half done.
+class _Held:
+    """The lock that Optuna asks for: the sweep's own, which this process has."""
 
-    Optuna would add its next line to half of one, and would wait for the lock of a
-    process that is no more; the sweep's own lock is ours.
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _mend(path: Path) -> None:
+    """Takes away a line that a killed launcher left half written.
+
+    Optuna would add its next one to it.
     """
-    path.with_name(NAME + ".lock").unlink(missing_ok=True)
     if path.is_file():
         with open(path, "rb+") as file:
             data = file.read()

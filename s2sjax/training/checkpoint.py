@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,8 @@ from s2sjax.training.progress import finite
 __all__ = ["CheckpointReader", "Checkpoints", "NoCheckpoint", "Restored", "Which"]
 
 QUARANTINE = "quarantine"
-_TEMPORARY, _TRASH = "tmp-", "trash-"
+_TEMPORARY, _TRASH = "tmp-", "trash-"  # and a step
+_LEFT = re.compile(rf"(?:{_TEMPORARY}|{_TRASH})\d+", re.ASCII)
 
 
 class Checkpoints(CheckpointReader):
@@ -64,7 +66,7 @@ class Checkpoints(CheckpointReader):
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for path in self.directory.iterdir():
-                if path.name.startswith((_TEMPORARY, _TRASH)):
+                if _LEFT.fullmatch(path.name):  # a link may lead to others' files
                     _remove(path)
         except OSError as error:
             raise RunError(

@@ -10,12 +10,12 @@ It says of each replica which config it is of, so that a slice is never another 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
 from s2sjax import json_objects
-from s2sjax.errors import UsageError
+from s2sjax.errors import RunError, UsageError
 from s2sjax.training import arrays, atomic, run_files
 from s2sjax.training.checkpoint_reader import (
     CheckpointReader,
@@ -41,6 +41,18 @@ def identity(run: Path) -> str:
     """Which config a replica is of; empty where the run has none yet."""
     config = run_files.read_object(run / run_files.CONFIG)
     return run_files.identity(config) if config else ""
+
+
+class _Replica(TypedDict):
+    step: int
+    best_step: int
+    ended: str
+
+
+class _Kept(TypedDict):
+    """What the stacked checkpoint keeps beside its arrays."""
+
+    replicas: list[_Replica]
 
 
 class SliceReader(CheckpointReader):
@@ -75,7 +87,7 @@ class SliceReader(CheckpointReader):
           RunError: it cannot be read.
         """
         saved, found = self._load("last")
-        progress = self._progress(saved.progress.get("replicas"))
+        progress = self._progress(saved.progress)
         last, best = progress["step"], progress["best_step"]
         if progress["ended"] == "failed":
             self._say(f"{self._run}: this trial has failed; its result.json says why")
@@ -99,16 +111,19 @@ class SliceReader(CheckpointReader):
         params = jax.tree.unflatten(jax.tree.structure(shapes), values)
         return Restored(step, params, progress)
 
-    def _progress(self, replicas: Any) -> dict[str, Any]:
+    def _progress(self, kept: Any) -> dict[str, Any]:
         """What the checkpoint says of the run; of no other."""
         path = self._run / NAME
-        count = len(replicas) if isinstance(replicas, list) else 0
-        if not 0 <= self._replica < count:
+        try:
+            replicas = json_objects.checked(kept, _Kept)["replicas"]
+        except ValueError as error:
+            raise RunError(f"{self.directory} is damaged: {error}") from None
+        if not 0 <= self._replica < len(replicas):
             raise UsageError(
                 f"{path} is damaged: {self.directory} has no replica {self._replica} "
-                f"(it has {count})"
+                f"(it has {len(replicas)})"
             )
-        progress: dict[str, Any] = replicas[self._replica]
+        progress = dict(replicas[self._replica])
         mine = identity(self._run)
         if (progress.get("config") or mine) != mine:
             raise UsageError(

@@ -30,7 +30,7 @@ from s2sjax.sweeps.source import Listed
 from s2sjax.sweeps.source_code import SourceCode
 from s2sjax.sweeps.together import Together
 from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import journal, loop, replicas
+from s2sjax.training import journal, loop, replicas, run_files
 from s2sjax.training.directory import agreed_config, open_for_training
 from s2sjax.training.evaluate import outcomes
 from s2sjax.training.evaluation import evaluation
@@ -356,7 +356,7 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
     for trial, (_, _, path) in list(zip(defined, found, strict=True))[padded]:
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)
-        tested = json.loads((path / "test.json").read_text())
+        tested = run_files.read_object(path / "test.json")
         assert same(tested, json.loads(json.dumps(plain(evaluated))))
 
 

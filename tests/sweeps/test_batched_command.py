@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from s2sjax.training import journal
+from s2sjax.training import journal, run_files
 
 pytestmark = pytest.mark.compat
 CONFIG = """
@@ -71,7 +71,7 @@ def ending(run: pathlib.Path):
     lines = journal.read(run / "metrics.jsonl")
     for line in lines:
         line.pop("seconds", None)
-    return lines, json.loads((run / "test.json").read_text())
+    return lines, run_files.read_object(run / "test.json")
 
 
 def test_a_trial_is_the_same_run_alone(config, undisturbed, tmp_path):

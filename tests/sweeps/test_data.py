@@ -105,7 +105,7 @@ def test_data_that_vanish_meanwhile_fail_no_trial(here, tmp_path):
     (here / "pairs.tsv").unlink()
     watcher, said = Watcher(), []
     watcher.said = said.append
-    pool = Processes(2, tmp_path / "compiled")
+    pool = Processes(2)
     with (
         SweepDirectory(here.parent / "sweep") as sweep,
         interruption.watch() as signals,

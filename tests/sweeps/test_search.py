@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import choice, definition, log_uniform, scheduler, uniform
 from s2sjax.sweeps.directory import SweepDirectory
@@ -227,9 +228,9 @@ def test_a_search_whose_journal_is_gone_begins_anew(search):
     first = search(2)
     assert first.said == ""
     (first.path / NAME).unlink()
-    sweep = json.loads((first.path / "sweep.json").read_text())
+    sweep = json_objects.read(first.path / "sweep.json", dict)
     sweep["launches"][0]["command"] = ["s2sjax", "sweep", "--search=random"]
-    (first.path / "sweep.json").write_text(json.dumps(sweep))
+    (first.path / "sweep.json").write_text(json_objects.encode(sweep))
     ran = search(2)
     assert ran.said.endswith("a trial that is there is not trained again")
     assert ran.trials == first.trials and ran.status == ["done"] * 2
@@ -249,7 +250,7 @@ def test_what_a_killed_launcher_left_half_done_goes(search):
     path = search(1).path / NAME
     with open(path, "a") as journal:
         journal.write('{"op_code": 4, "wor')
-    # A relative link leads nowhere, and Optuna would look for its end for ever.
+    # Of an earlier version; Optuna would wait for its end for ever.
     path.with_name(NAME + ".lock").symlink_to("sweep/search.journal")
     assert search(2).status == ["done"] * 2
     assert all(json.loads(line) for line in path.read_text().splitlines())
