@@ -21,7 +21,12 @@ COMMAND = Command(
             "seed",
             value="FIELD,...",
         ),
-        Flag("metric", "what is compared", "exact", value="NAME"),
+        Flag(
+            "metric",
+            "what is compared, on validation examples; test_NAME: on the test's",
+            "exact",
+            value="NAME",
+        ),
         start.FORMAT,
         Flag("html", "write the page here too", value="FILE"),
         Flag("json", "one JSON object instead of tables", False, type=bool),

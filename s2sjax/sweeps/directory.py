@@ -30,7 +30,7 @@ from s2sjax.training.lock import Lock, is_lock
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: results had the metrics of one split
 
 
 class _Launch(TypedDict):

@@ -11,7 +11,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.training import arrays
 from s2sjax.training import manifest as manifests
 from s2sjax.training.manifest import Damaged, Manifest
-from s2sjax.training.progress import by_nll
+from s2sjax.training.progress import ranked
 
 ARRAYS = "arrays"
 
@@ -47,7 +47,7 @@ class CheckpointReader:
         say: Callable[[str], None] = lambda line: None,
     ):
         self.directory = Path(directory).absolute()
-        self._sign = {"max": 1, "min": -1}[metric_better]
+        self._lower = metric_better == "min"
         self._say = say
 
     def steps(self) -> list[int]:
@@ -137,8 +137,9 @@ class CheckpointReader:
         """Best first; those without a metric left out."""
         evaluated = [m for m in saved if m.metric is not None]
 
-        def rank(saved: Manifest) -> tuple[float, float, int]:
-            return -self._sign * (saved.metric or 0.0), by_nll(saved.nll), -saved.step
+        def rank(saved: Manifest) -> tuple[float, ...]:
+            metric = saved.metric or 0.0
+            return (*ranked(metric, saved.nll, lower=self._lower), -saved.step)
 
         return sorted(evaluated, key=rank)
 

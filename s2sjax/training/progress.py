@@ -43,16 +43,19 @@ class Progress:
           metric: what the best is chosen by.
           values: of the evaluation; metric and nll among them.
         """
-        sign = -1 if metric in LOWER else 1
+        lower = metric in LOWER
         value, nll = values[metric], finite(values.get("nll"))
         seen = dataclasses.replace(self, evaluated=step, waited=self.waited + 1)
         if not math.isfinite(value):
             return seen
         best = dataclasses.replace(seen, best=value, best_step=step, best_nll=nll)
-        if self.best is None or sign * value > sign * self.best:
+        if self.best is None:
             return dataclasses.replace(best, waited=0)
-        no_worse = by_nll(nll) <= by_nll(self.best_nll)
-        return best if value == self.best and no_worse else seen
+        now = ranked(value, nll, lower=lower)
+        then = ranked(self.best, self.best_nll, lower=lower)
+        if now[0] < then[0]:
+            return dataclasses.replace(best, waited=0)
+        return best if now <= then else seen
 
     def improves_on(self, before: "Progress") -> bool:
         """Whether something got better since: the metric, or at an equal one the nll.
@@ -102,10 +105,16 @@ def finite(value: Any) -> float | None:
     return float(value) if is_number else None
 
 
-def by_nll(nll: float | None) -> float:
-    """What orders those of an equal metric, least first; one without nll comes last.
+def ranked(value: float, nll: float | None, *, lower: bool) -> tuple[float, float]:
+    """What orders evaluations, best first: by the metric, and equal ones by their nll.
 
-    >>> sorted([0.5, None, 0.25], key=by_nll)
-    [0.25, 0.5, None]
+    Args:
+      value: of the metric.
+      nll: None, where it is not known or not finite, comes last.
+      lower: whether less of the metric is better.
+
+    >>> found = [(0.5, 0.1), (0.75, None), (0.75, 0.4), (0.75, 0.2)]
+    >>> sorted(found, key=lambda each: ranked(*each, lower=False))
+    [(0.75, 0.2), (0.75, 0.4), (0.75, None), (0.5, 0.1)]
     """
-    return math.inf if nll is None else nll
+    return (value if lower else -value), (math.inf if nll is None else nll)

@@ -24,8 +24,11 @@ def test_tables_and_files(command, sweep):
     assert header.split() == [
         "task.length",
         "task.cardinality",
-        *("exact", "match,", "%", "95", "%", "n"),
+        *("validation", "exact", "match,", "%", "95", "%"),
+        *("test", "exact", "match,", "%", "95", "%", "n"),
     ]
+    assert "best: by validation exact match" in done.out
+    assert "Best trial by validation: 0001-trial (exact match: validation " in done.out
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
     assert "  s2sjax train --workdir=" in done.out
     names = sorted(path.name for path in (sweep / "report").iterdir())
@@ -36,7 +39,8 @@ def test_tables_and_files(command, sweep):
 def test_json_is_one_object(command, sweep):
     done = command("report", f"--workdir={sweep}", "--json", "--metric=nll")
     found = json.loads(done.out)
-    assert found["metric"] == "nll" and found["status"] == {"done": 17, "failed": 1}
+    assert (found["metric"], found["beside"]) == ("valid_nll", "test_nll")
+    assert found["status"] == {"done": 17, "failed": 1}
     assert len(found["groups"]) == 6 and found["groups"][0]["n"] == 2
     assert found["groups"][0]["levels"] == {
         "task.length": "5",
@@ -136,4 +140,4 @@ def test_a_sweep_that_has_just_begun(command, tmp_path):
     path = fake_sweep.sweep(tmp_path / "s", overrides, {0: "running", 1: "pending"})
     done = command("report", f"--workdir={path}")
     assert (done.code, done.err) == (0, "")
-    assert "No trial with exact match is done yet." in done.out
+    assert "No trial with validation exact match is done yet." in done.out

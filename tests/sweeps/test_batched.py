@@ -101,7 +101,8 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     # A rate of 0 never improves on its first evaluation.
     assert [line["step"] for line in lines(still[2])][-1] == 10
     assert "diverged at step" in diverged[1].error
-    assert done.metrics["examples"] == 20 and done.metrics["step"] == 20
+    assert (done.valid["examples"], done.test["examples"]) == (18, 20)
+    assert done.best_step == 20 and done.seed == 0
 
     trial = configs.resolve(json.loads((path / "config.json").read_text()))
     with open_for_training(tmp_path / "alone", trial) as run:
@@ -157,7 +158,7 @@ def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
         assert trained.params["decoder"]["output_kernel"].shape == (4 + symbols, 4)
         results, _ = outcomes(trained.system, trained.task.buckets["test"])
         assert results.nll.sum() == pytest.approx(
-            result.metrics["nll"] * (results.target_lengths.sum() + 20), rel=1e-5
+            result.test["nll"] * (results.target_lengths.sum() + 20), rel=1e-5
         )
         assert open_trained(path, "last").step == 20
         with pytest.raises(UsageError, match="no checkpoint 7 of this trial"):
@@ -195,7 +196,7 @@ def test_out_of_memory_is_a_failure_of_its_trials_alone(tmp_path, monkeypatch):
         if self.members[0].trial.config.model.units == 5:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", out_of_memory)
     found = launch(tmp_path, base(), [{"model.units": 5}, {"model.units": 6}])
@@ -212,7 +213,7 @@ def test_a_group_that_does_not_fit_is_taken_in_parts(tmp_path, monkeypatch):
         if len(seeds_) > 2 or 4 in seeds_:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", two_fit)
     watcher = Watcher()
@@ -250,7 +251,7 @@ def test_trials_run_while_they_compile(tmp_path, monkeypatch):
     def run(self):
         rows.extend(map(json.loads, (tmp_path / NAME).read_text().splitlines()))
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", run)
     launch(tmp_path, base(), seeds(3))
