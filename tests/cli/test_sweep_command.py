@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from s2sjax import config as configs
+from s2sjax.cli import sweep_launch
 from s2sjax.sweeps import definition, programs, source_code
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
@@ -172,6 +173,38 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
     done = command("sweep", f"--workdir={workdir}", "--json")
     counts = {"trials": 3, "done": 1, "failed": 0, "pruned": 0, "pending": 2}
     assert (done.code, json.loads(done.out)) == (1, counts)
+
+
+def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
+    command, file, tmp_path, monkeypatch
+):
+    ran = []
+
+    def run(parsed, sweep, ledger, source, console, pool, at_once=None):
+        ran.append([trial.config.train.steps for trial in console.trials])
+        return 0
+
+    monkeypatch.setattr(sweep_launch, "_run", run)
+    sweep = ("sweep", f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    assert command(*sweep, "--config.train.steps=30").code == 0
+    kept = {p: p.read_bytes() for p in (tmp_path / "sweep").rglob("*.json")}
+    done = command(*sweep)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "train.steps: 30 here, 40 asked" in done.err
+    assert "give --add for more trials (2 would be added)" in done.err
+    assert {p: p.read_bytes() for p in (tmp_path / "sweep").rglob("*.json")} == kept
+    done = command(*sweep, "--add")
+    assert done.code == 0 and "trials were added: 2 (0002-seed=0-" in done.err
+    # From then on either is the sweep's own, and more seeds are more trials.
+    file.write_text(FILE.replace("seeds(2)", "seeds(3)"))
+    for more in ([], ["--config.train.steps=30"]):
+        done = command(*sweep, *more)
+        assert done.code == 0 and "trials were added: 1 (" in done.err
+    assert ran == [[30] * 2, [40] * 2, [40] * 3, [30] * 3]
+    asked = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["asked"]
+    assert asked == 4  # by the launch with --add
+    done = command("sweep", f"--workdir={tmp_path / 'sweep'}", "--add")
+    assert done.code == 2 and "sweep --add needs --config" in done.err
 
 
 def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_path):
