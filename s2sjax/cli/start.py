@@ -1,18 +1,20 @@
 """What stands between the parsed command and jax: flags, precision, and saying so."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from s2sjax import environment
 from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
-from s2sjax.config import Config, TrainConfig, is_user_code
-from s2sjax.errors import UsageError, unknown
+from s2sjax.config import Config, TrainConfig, data_path, is_user_code
+from s2sjax.errors import Problems, UsageError, unknown
 
 __all__ = [
     "FORMAT",
     "NO_USER_CODE",
     "PICTURES",
+    "check_config",
     "check_style",
     "prepare",
     "reading",
@@ -49,6 +51,38 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         import jax
 
         jax.config.update("jax_default_matmul_precision", config.precision)
+
+
+def check_config(
+    config: Config, wrong: Collection[str] = (), *, is_new: bool = True
+) -> None:
+    """Tries what a config names as `train` does before it begins; writes nothing.
+
+    Optimisers, schedules, strategies and tasks are tried, and of a task that reads no
+    files whether its examples and steps can be.
+
+    Args:
+      config: of a run.
+      wrong: fields whose values were none, and that have their defaults here: what
+        they take part in is not tried.
+      is_new: whether it is of a new run; one that is there has what it needs.
+
+    Raises:
+      UsageError: all that was found.
+    """
+    from s2sjax import tasks
+    from s2sjax.training import loop
+
+    problems = Problems()
+    with problems:
+        loop.check(config)
+    if is_new and not any(field.startswith("task.") for field in wrong):
+        with problems:
+            tasks.check(config)
+            if not data_path(config) and config.task.name != "text" and not wrong:
+                order = loop.training_order(config, tasks.create(config))
+                loop.total_steps(config, order)
+    problems.tell()
 
 
 def check_format(name: str) -> str:
