@@ -25,7 +25,7 @@ SHOW = Command(
         Flag("json", "one JSON object, by dotted field", False, type=bool),
     ),
     config="optional",
-    check=start.check_config,
+    check=start.check_names,
     examples=("s2sjax config show --config=experiments/reversed.py:smoke",),
 )
 DIFF = Command(
@@ -119,22 +119,21 @@ def _checked(text: str, read: Callable[[str], Config]) -> Config:
     Raises:
       UsageError: all that is wrong with it, with its name.
     """
-    problems, wrong = Problems(), frozenset[str]()
-    found: Config | None = None
+    problems, is_new = Problems(), not os.path.isdir(text)
     with problems:
         try:
             found = read(text)
+            start.prepare(found.train, None, quiet=True)  # before jax is imported
+            start.check_config(found, is_new=is_new)
+            return found
         except ConfigError as error:
-            found, wrong = error.rest, error.wrong
+            if error.rest is not None:
+                with problems:
+                    raise error
+                start.check_names(error.rest, error.wrong, is_new=is_new)
             raise
-    if found is not None:
-        start.prepare(found.train, None, quiet=True)  # before jax is imported
-        with problems:
-            start.check_config(found, wrong, is_new=not os.path.isdir(text))
-    if found is None or problems.found:
-        lines = problems.found
-        raise UsageError(*(x if text in x else f"{text}: {x}" for x in lines))
-    return found
+    lines = problems.found
+    raise UsageError(*(x if text in x else f"{text}: {x}" for x in lines))
 
 
 def written(value: Any) -> str:

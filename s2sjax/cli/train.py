@@ -30,7 +30,7 @@ COMMAND = Command(
         *multihost.FLAGS,
     ),
     config="optional",
-    check=start.check_config,
+    check=start.check_names,
     memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
