@@ -174,11 +174,14 @@ class TrainConfig:
         100, "most steps inside one compiled call", least=1, most=SIZE
     )
     buckets: int = option(
-        4, "length buckets of a stored training set", least=1, most=1000
+        0,
+        "length buckets of a stored training set; 0: up to 4, of 100 batches or more",
+        least=0,
+        most=1000,
     )
     bucket_run: int = option(
-        4,
-        "batches of one length bucket in a row; more compile into fewer calls",
+        1,
+        "batches of one length bucket in a row; more take fewer calls, and learn worse",
         least=1,
         most=SIZE,
     )

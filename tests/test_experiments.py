@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 
-from s2sjax import experiment
+from s2sjax import experiment, json_objects
 from s2sjax.cli import main
 from s2sjax.sweeps import definition
 
@@ -24,6 +24,7 @@ SWEEPS = [
     ("length_cardinality", "smoke", [], 12),
     ("length_generalisation", "", [], 18),
     ("length_generalisation", "small", [], 18),
+    ("buckets", "", [], 15),
     ("data_size", "", [], 36),
     ("data_size", "small", [], 36),
     ("data_size", "smoke", ["sweep", "units"], 45),
@@ -48,6 +49,7 @@ def corpora(tmp_path):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
     return {
+        "buckets": pairs,
         "fra_eng": pairs,
         "fra_eng_words": pairs,
         "joeynmt_reverse": folder,
@@ -84,7 +86,7 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
     code, out, err = run(capsys, "eval", workdir, "--json", "--confusion")
     assert code == 0, err
     result = json.loads(out)
-    tested = json.loads((tmp_path / "run" / "test.json").read_text())
+    tested = json_objects.read(tmp_path / "run" / "test.json", dict)
     assert tested.items() <= result.items()
     assert result.keys() >= KEYS | {"confusion"}
     assert 0 <= result["exact"] <= result["token_accuracy"] <= 1

@@ -100,7 +100,7 @@ def obstacle(trials: Sequence[Trial]) -> str:
     """Why trials cannot be batched, whatever their sizes; empty where they can."""
     for trial in trials:
         name, buckets = trial.config.task.name, trial.config.train.buckets
-        if name not in ONE_BUCKET and buckets > 1:
+        if name not in ONE_BUCKET and buckets != 1:
             return (
                 f"trial {trial.index}: the examples of {name} are of several widths "
                 f"(train.buckets={buckets}), and a program has one; "

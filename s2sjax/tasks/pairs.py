@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
 from s2sjax.tasks import kept, stored, unseen
 from s2sjax.tasks.stored import Ragged
@@ -11,6 +12,8 @@ from s2sjax.tasks.task import SPLITS, Bucket
 
 TRAIN = SPLITS.index("train")
 HELD_OUT = {SPLITS.index(name) for name in ("valid", "test")}
+MOST_BUCKETS = 4  # where no number is asked for
+BATCHES_A_BUCKET = 100  # below which training examples are not cut into more
 ROWS_A_BUCKET = 256  # below which held-out examples are not cut into more buckets
 CHUNK = 16384  # rows hashed at a time
 
@@ -24,9 +27,13 @@ class Pairs(NamedTuple):
     splits: np.ndarray  # [N] uint8, positions in SPLITS
 
     def buckets(
-        self, train_buckets: int, reverse_source: bool, ordinary: int | None = None
+        self, train: TrainConfig, reverse_source: bool, ordinary: int | None = None
     ) -> dict[str, tuple[Bucket, ...]]:
         """The buckets of every split that has examples.
+
+        Of training there are `train.buckets`. Without a number there are as many, at
+        most 4, as have 100 batches or more: in an epoch of few batches, those of like
+        length are too few to be mixed well, and the model learns worse.
 
         Held-out examples with a side longer than `ordinary` are not among the others,
         which would all be padded to their length: they have buckets of their own, one
@@ -35,13 +42,15 @@ class Pairs(NamedTuple):
         found: dict[str, tuple[Bucket, ...]] = {}
         for number, split in enumerate(SPLITS):
             for part in self._by_size(number, ordinary):
-                held_out = min(4, -(-len(part) // ROWS_A_BUCKET))
+                count = min(MOST_BUCKETS, -(-len(part) // ROWS_A_BUCKET))
+                if number == TRAIN:
+                    count = train.buckets or _well_mixed(len(part), train.batch_size)
                 found[split] = found.get(split, ()) + stored.buckets(
                     self.source,
                     self.target,
                     self.ids,
                     chosen=part,
-                    count=train_buckets if number == TRAIN else held_out,
+                    count=count,
                     reverse_source=reverse_source,
                 )
         return found
@@ -122,3 +131,12 @@ def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]
     if known is None or known.dtype != np.uint64:
         raise UsageError("a run's held-out pairs are damaged: no training_hashes")
     return Pairs.from_arrays(arrays, sizes), known
+
+
+def _well_mixed(examples: int, batch_size: int) -> int:
+    """How many buckets of examples have enough batches each.
+
+    >>> [_well_mixed(count, 32) for count in (1_000, 6_399, 6_400, 50_000)]
+    [1, 1, 2, 4]
+    """
+    return max(1, min(MOST_BUCKETS, examples // (batch_size * BATCHES_A_BUCKET)))

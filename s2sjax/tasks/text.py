@@ -94,7 +94,7 @@ def _task(
         name=config.task.name,
         source_vocabulary=source,
         target_vocabulary=target,
-        buckets=pairs.buckets(config.train.buckets, reverse, config.task.max_length),
+        buckets=pairs.buckets(config.train, reverse, config.task.max_length),
         expected=expected,
         unseen=share,
         reverse_source=reverse,

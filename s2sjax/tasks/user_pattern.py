@@ -164,7 +164,7 @@ def _task(
         name=task.name,
         source_vocabulary=integer_vocabulary(config),
         target_vocabulary=target,
-        buckets=pairs.buckets(config.train.buckets, task.reverse_source),
+        buckets=pairs.buckets(config.train, task.reverse_source),
         expected=expected,
         unseen=share,
         reverse_source=task.reverse_source,

@@ -1,13 +1,13 @@
 """Trials in one program that a source proposes, and gives up before their end."""
 
 import contextlib
-import json
 import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps import batched, definition, log_uniform, membership, trial_files
 from s2sjax.sweeps.directory import SweepDirectory
@@ -139,11 +139,11 @@ def test_a_launcher_that_dies_when_it_gives_up_a_trial(
     [
         ({"replica": 2}, "replica 2 of .* is another run than"),
         ({"replica": 4}, r"has no replica 4 \(it has 4\)"),
-        ({"replica": -1}, "has no replica -1"),
-        ({"replica": True}, "not what a sweep wrote"),
-        ({"replica": "1"}, "not what a sweep wrote"),
-        ({"replica": 1.0}, "not what a sweep wrote"),
-        ({"checkpoints": None}, "not what a sweep wrote"),
+        ({"replica": -1}, "replica is -1"),
+        ({"replica": True}, "replica is true, not a whole number"),
+        ({"replica": "1"}, 'replica is "1", not a whole number'),
+        ({"replica": 1.0}, "replica is 1.0, not a whole number"),
+        ({"checkpoints": None}, "checkpoints is null, not a text"),
         ({"checkpoints": "elsewhere"}, "no intact checkpoint in .*elsewhere"),
     ],
 )
@@ -152,7 +152,8 @@ def test_a_slice_is_that_of_its_own_run_alone(undisturbed, change, said):
     path = run / "replica.json"
     text = path.read_text()
     try:
-        path.write_text(json.dumps({**json.loads(text), **change}))
+        kept = json_objects.read(path, dict)
+        path.write_text(json_objects.encode({**kept, **change}))
         with pytest.raises(UsageError, match=said) as told:
             open_trained(run, "last")
         assert "\n" not in str(told.value)
@@ -180,9 +181,9 @@ def test_a_group_goes_on_with_its_own_trials_alone(base, undisturbed, tmp_path, 
     for result in sweep.glob("trials/*/result.json"):
         result.unlink()
     (path,) = sweep.glob("groups/*/group.json")
-    kept = json.loads(path.read_text())
+    kept = json_objects.read(path, dict)
     edit(kept)
-    path.write_text(json.dumps(kept))
+    path.write_text(json_objects.encode(kept))
     journals = {path: path.read_bytes() for path in sweep.rglob("metrics.jsonl")}
     with pytest.raises(UsageError, match=r"group\.json is damaged"):
         launch(sweep, base)

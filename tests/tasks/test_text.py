@@ -223,6 +223,21 @@ def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
     assert with_type.dtype == np.uint8
 
 
+def test_a_small_set_is_one_bucket_unless_more_are_asked_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(**fields: int) -> int:
+        made = Config(
+            task=TaskConfig("text", path=str(path)), train=TrainConfig(**fields)
+        )
+        return len(tasks.create(made, None).buckets["train"])
+
+    assert count(batch_size=4) == 1 and count(batch_size=4, buckets=3) > 1
+    assert count(batch_size=1) == 2
+    monkeypatch.setattr("s2sjax.tasks.pairs.BATCHES_A_BUCKET", 2)
+    assert count(batch_size=4) > 1 and count(batch_size=300) == 1
+
+
 def test_loads_when_the_file_is_gone(path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     made = tasks.create(config(path, reverse_source=True), folder)

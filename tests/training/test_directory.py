@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from s2sjax import config as configs
-from s2sjax import tasks
+from s2sjax import json_objects, tasks
 from s2sjax.errors import RunError, UsageError
 from s2sjax.training import provenance, run_files
 from s2sjax.training.directory import open_for_reading, open_for_training
@@ -300,11 +300,11 @@ def test_a_run_whose_identity_holds_its_place_can_move_too(runs, pairs, tmp_path
     config = text_run(runs, pairs)
     workdir = tmp_path / "run"
     open_for_training(workdir, config).close()
-    record = json.loads((workdir / "run.json").read_text())
+    record = json_objects.read(workdir / "run.json", dict)
     raw = json.loads((workdir / "config.json").read_text())
     record["identity"] = run_files.identity(raw, with_places=True)
     assert record["identity"] != run_files.identity(raw)
-    (workdir / "run.json").write_text(json.dumps(record))
+    (workdir / "run.json").write_text(json_objects.encode(record))
     open_for_training(workdir, config).close()
     moved = text_run(runs, pairs.rename(tmp_path / "moved.tsv"))
     for asked in (moved, None):
