@@ -23,8 +23,8 @@ COMMAND = Command(
         ),
         Flag(
             "metric",
-            "what is compared, on validation examples; test_NAME: on the test's",
-            "exact",
+            "what is compared, on validation examples; test_NAME: on the test's; "
+            "unset: train.metric, where trials share it, or exact",
             value="NAME",
         ),
         start.FORMAT,
@@ -52,7 +52,7 @@ def main(parsed: Parsed) -> int:
 
     table = sweep_table.read(values.workdir, say)
     by = None if values.group_by is None else table.check_fields(values.group_by)
-    found = find(table, values.metric, by)
+    found = find(table, values.metric or table.metric, by)
     format = start.check_format(values.format)
     page = None if values.html is None else _page_path(values.html)
     if values.json:

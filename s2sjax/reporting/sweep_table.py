@@ -60,6 +60,7 @@ class SweepTable:
     directory: Path
     trials: tuple[Trial, ...]
     asked: int = 0  # how many there are to be; 0: as many as there are
+    metric: str = "exact"  # by which each chooses its best step, where all share one
 
     @property
     def lacking(self) -> int:
@@ -245,7 +246,8 @@ def _reason(error: Exception) -> str:
 
 
 def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
-    """Trials with a value for every field that some override or some config differs in.
+    """Trials with a value for every field that some override or some config differs in,
+    and the metric that their configs share.
 
     Launches with different configs may have made them: what tells them apart is no
     override then.
@@ -265,7 +267,10 @@ def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
         more = {f: config[f] for f in missing if config.get(f) is not None}
         return dataclasses.replace(trial, overrides={**trial.overrides, **more})
 
-    return dataclasses.replace(table, trials=tuple(map(whole, table.trials)))
+    chosen_by = {config["train.metric"] for config in known}
+    metric = chosen_by.pop() if len(chosen_by) == 1 else table.metric
+    trials = tuple(map(whole, table.trials))
+    return dataclasses.replace(table, trials=trials, metric=metric)
 
 
 def _launched(

@@ -51,6 +51,18 @@ def test_json_is_one_object(command, sweep):
     assert found["best"]["overrides"] == best  # the lowest nll
 
 
+def test_without_a_metric_it_is_that_of_the_trials(command, tmp_path):
+    rows = [fake_sweep.row(i, {"seed": i}, exact=0.5, nll=2.0 - i) for i in range(2)]
+    for one in rows:
+        config = {"seed": one["index"], "train": {"metric": "nll", "steps": 9}}
+        fake_sweep.launched(tmp_path, one, config)
+    fake_sweep.write(tmp_path, rows)
+    found = json.loads(command("report", f"--workdir={tmp_path}", "--json").out)
+    assert found["metric"] == "valid_nll" and found["best"]["seed"] == 1
+    done = command("report", f"--workdir={tmp_path}", "--json", "--metric=test_exact")
+    assert json.loads(done.out)["metric"] == "test_exact"
+
+
 def test_a_sweep_that_lacks_trials_does_not_look_finished(command, sweep):
     (sweep / "sweep.json").write_text(json.dumps({"asked": 20}))
     done = command("report", f"--workdir={sweep}")
