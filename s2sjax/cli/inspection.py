@@ -53,7 +53,6 @@ def show(parsed: Parsed) -> int:
         raise UsageError("--config and --workdir came; give one of them")
     shown = _checked(workdir, _of_run) if workdir else parsed.config
     if parsed.config is not None:
-        start.prepare(parsed.config.train, None, quiet=True)
         start.check_config(parsed.config)
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
@@ -123,7 +122,6 @@ def _checked(text: str, read: Callable[[str], Config]) -> Config:
     with problems:
         try:
             found = read(text)
-            start.prepare(found.train, None, quiet=True)  # before jax is imported
             start.check_config(found, is_new=is_new)
             return found
         except ConfigError as error:
