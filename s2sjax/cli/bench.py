@@ -115,7 +115,7 @@ def main(parsed: Parsed) -> int:
     if values.json:
         printing.line(json.dumps(told))
     else:
-        show_benchmark(result.rows, notes, Screen())
+        show_benchmark(result.rows, notes, Screen(), values.split)
     start.warn([f"written: {folder}"])
     return 0
 

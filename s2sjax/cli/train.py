@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import Problems, RunError, UsageError
+from s2sjax.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
@@ -30,6 +30,7 @@ COMMAND = Command(
         *multihost.FLAGS,
     ),
     config="optional",
+    check=start.check_names,
     memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
@@ -64,18 +65,11 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax import tasks
-    from s2sjax.training import loop, run_files
+    from s2sjax.training import run_files
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
-            problems = Problems()
-            with problems:
-                loop.check(config)
-            with problems:
-                if not record:  # a run that is there has what it needs
-                    tasks.check(config)
-            problems.tell()
+            start.check_config(config, is_new=not record)
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
                 start.tell_user_code(config, data, named=parsed.config is not None)

@@ -51,6 +51,8 @@ from s2sjax.training.state import (
 )
 from s2sjax.training.validation import chosen, size
 
+Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
+
 DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
 
 
@@ -195,13 +197,13 @@ class _Loop:
         # enters here with what was saved, and does next what it would have done.
         state = self.placement.whole(state)
         while True:
-            value = None
+            ranks: Ranks = ()
             if self._evaluation_is_due(step, progress) and not stop:
-                value, progress = self._evaluate(step, state, progress, journal)
+                ranks, progress = self._evaluate(step, state, progress, journal)
                 stop = self.hosts.heard(signals)
             reason = self._reason(step, progress, stop)
-            if reason or value is not None or self._save_is_due(step, progress):
-                self._save(step, state, progress, value)
+            if reason or ranks or self._save_is_due(step, progress):
+                self._save(step, state, progress, ranks)
             if reason:
                 if step > begun:
                     self.observer.ended(step, reason)
@@ -244,11 +246,11 @@ class _Loop:
         )
 
     def _save(
-        self, step: int, state: TrainState, progress: Progress, value: float | None
+        self, step: int, state: TrainState, progress: Progress, ranks: Ranks
     ) -> None:
         if isinstance(self.checkpoints, Checkpoints):
             arrays = self.placement.local(state)
-            self.checkpoints.save(step, arrays, progress.to_json(), value)
+            self.checkpoints.save(step, arrays, progress.to_json(), *ranks)
 
     def _about(self, state: TrainState) -> str:
         numbers = f"{parameter_count(state.params):,} parameters"
@@ -346,7 +348,7 @@ class _Loop:
 
     def _evaluate(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
-    ) -> tuple[float, Progress]:
+    ) -> tuple[Ranks, Progress]:
         params = self.placement.local(state.params)
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, step)
@@ -354,16 +356,17 @@ class _Loop:
         values = measured(self.task, results)
         metric = self.config.train.metric
         # On other hosts the last bit may differ, and patience must not.
-        values[metric] = self.hosts.of_first(values[metric])
-        progress = progress.after_evaluation(step, metric, values[metric])
+        for name in dict.fromkeys((metric, "nll")):
+            values[name] = self.hosts.of_first(values[name])
+        before, progress = progress, progress.after_evaluation(step, metric, values)
         journal.write(step, {"kind": "valid", **values})
         samples = spread(self.task, self.config.train.samples, results, sources)
         if samples:
             journal.write(step, {"kind": "samples", "samples": samples})
         progress = progress.marked(journal.mark)
-        best = progress.best_step == step
-        self.observer.evaluated(step, values, samples, best)
-        return values[metric], progress
+        better = progress.improves_on(before)
+        self.observer.evaluated(step, values, samples, better)
+        return (values[metric], values["nll"]), progress
 
     def _check_finite(self, step: int, dispatch: Dispatch) -> None:
         error = dispatch.divergence(step)

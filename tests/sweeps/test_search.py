@@ -82,7 +82,7 @@ def search(tmp_path):
                 path=sweep.path,
                 trials=list(source.trials),
                 status=[ledger.status(trial) for trial in source.trials],
-                metrics=[ledger.results[t.name].metrics for t in source.trials],
+                results=[ledger.results[t.name] for t in source.trials],
                 study=source._study,
                 lacking=source.lacking(),
                 said=said,
@@ -147,7 +147,8 @@ def test_a_hopeless_trial_is_stopped(search):
     for place, status in enumerate(ran.status):
         if status == "pruned":
             assert worse[place]
-            assert ran.metrics[place] == {"step": 10, "exact": rates[place]}
+            result = ran.results[place]
+            assert (result.valid, result.test) == ({"exact": rates[place]}, {})
     states = {
         t.user_attrs["overrides"]["train.learning_rate"]: t.state.name
         for t in ran.study.trials
