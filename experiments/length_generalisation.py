@@ -6,7 +6,7 @@
 Trained on lengths 1 to 10 and tested on 1 to 40; each cell, with and without
 attention, 3 seeds: 18 trials. The best checkpoint is chosen on lengths up to 10.
 `report` draws exact match by length; `by_length` in a trial's `test.json` has it too.
-`:small` is what `docs/sweeps.md` shows: 1,500 steps instead of 4,000, and 2 seeds.
+`:small` is what `docs/sweeps.md` shows: 1,500 steps instead of 4,000.
 """
 
 from ml_collections import ConfigDict

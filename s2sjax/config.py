@@ -20,7 +20,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from s2sjax.errors import Problems, UsageError, unknown
-from s2sjax.field import Field, checked, coerced, fields, unknown_field
+from s2sjax.field import Field, checked, coerced, fields, unknown_field, written
 from s2sjax.schema import Config, DecodeConfig, ModelConfig, TaskConfig, TrainConfig
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "resolve",
     "unknown_field",
     "with_data_path",
+    "written",
 ]
 
 FORMAT_VERSION = 1
@@ -56,6 +57,7 @@ FORMAT_VERSION = 1
 # Fields in which a continued run may differ from the run in its directory.
 MAY_DIFFER = (
     "train.steps",
+    "train.epochs",
     "train.log_every",
     "train.samples",
     "train.steps_per_dispatch",

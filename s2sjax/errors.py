@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 
@@ -71,13 +71,21 @@ def cannot_write(argument: str, error: OSError) -> Exception:
     return (RunError if full else UsageError)(f"{argument}: {error.strerror}")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown(
+    kind: str,
+    name: str,
+    known: Iterable[str],
+    written: Callable[[str], str] = str,
+) -> UsageError:
     """The error for a name that is not in a table, with the nearest one that is.
+
+    `written` says how names are written, e.g. with dashes, which make none nearer.
 
     >>> print(unknown("cell", "lsmt", ["gru", "lstm"]))
     unknown cell 'lsmt'; did you mean 'lstm'? (one of: gru, lstm)
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return UsageError(f"unknown {kind} '{name}'{hint} (one of: {', '.join(names)})")
+    hint = f"; did you mean '{written(near[0])}'?" if near else ""
+    listed = ", ".join(map(written, names))
+    return UsageError(f"unknown {kind} '{written(name)}'{hint} (one of: {listed})")

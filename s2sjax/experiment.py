@@ -9,7 +9,6 @@ of every field. The file may describe sweeps beside it: `sweep(config)`, and
 
 import ast
 import decimal
-import difflib
 import functools
 import inspect
 import os
@@ -22,7 +21,7 @@ from typing import Any
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-from s2sjax import config, user_code
+from s2sjax import config, places, user_code
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.foreign import shown
@@ -66,6 +65,8 @@ def load_config(
 def locate(text: str) -> tuple[pathlib.Path, str | None]:
     """Splits `FILE[:variant]`; a colon may be part of the path of a file that exists.
 
+    Of a run's directory FILE is its `config.json`.
+
     Raises:
       UsageError: there is no such file.
     """
@@ -75,26 +76,35 @@ def locate(text: str) -> tuple[pathlib.Path, str | None]:
         text = os.path.expanduser(text)
     cuts = [at for at, letter in enumerate(text) if letter == ":"] + [len(text)]
     for cut in cuts:
-        if os.path.isfile(text[:cut]):
-            return pathlib.Path(text[:cut]), text[cut + 1 :] or None
+        for path in (pathlib.Path(text[:cut]), pathlib.Path(text[:cut], places.CONFIG)):
+            if os.path.isfile(path):
+                return path, text[cut + 1 :] or None
     path = pathlib.Path(text[: text.find(".py:") + 3] if ".py:" in text else text)
     if os.path.isdir(path):
-        raise UsageError(f"--config={text}: {path} is a folder, not a FILE.py")
-    beside = [file.name for file in path.parent.glob("*.py")]
-    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    hint = f"; did you mean '{path.parent / near[0]}'?" if near else ""
-    raise UsageError(f"--config={text}: there is no file '{path}'{hint}")
+        raise UsageError(
+            f"--config={text}: {path} {places.not_a_run(path)}; it takes a FILE.py or "
+            f"a run"
+        )
+    raise UsageError(f"--config={text}: there is no file '{path}'{places.hint(path)}")
 
 
 def load(text: str) -> ConfigDict:
     """Executes the file and returns its config, typed by the schema and locked.
 
+    The config of a run, or a JSON file of one, is read, and nothing is executed.
+
     Raises:
       UsageError: no such file, or whatever is wrong in it, as `FILE:LINE: what`.
     """
     path, variant = locate(text)
+    if is_json(path):
+        if variant is not None:
+            raise UsageError(f"{path} has no variants, but ':{variant}' came")
+        return _edited(config.flatten(config.read(path)))
     module = _execute(path)
-    return user_code.call(str(path), lambda: _edited(_get_config(module, variant)))
+    return user_code.call(
+        str(path), lambda: _edited(_returned(_get_config(module, variant)))
+    )
 
 
 def sweeps(
@@ -110,7 +120,7 @@ def sweeps(
     Raises:
       UsageError: no such sweep, or whatever goes wrong in it.
     """
-    path, _ = locate(text)
+    path = _program(text, SWEEP)
     functions = _sweep_functions(path, _execute(path))
     if not functions:
         raise UsageError(f"{path} has no sweep; write a function sweep(config)")
@@ -135,11 +145,16 @@ def search(text: str, base: Config) -> dict[str, Any]:
     Raises:
       UsageError: there is no such function, or whatever goes wrong in it.
     """
-    path, _ = locate(text)
+    path = _program(text, SEARCH)
     function = vars(_execute(path)).get(SEARCH)
     if type(function) is not types.FunctionType:
         raise UsageError(f"{path} has no search; write a function search(config)")
     return user_code.call(str(path), functools.partial(_space, function, base))
+
+
+def is_json(path: pathlib.Path) -> bool:
+    """Whether a config is kept as JSON, as runs do, and needs no execution."""
+    return path.suffix == ".json"
 
 
 def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
@@ -246,6 +261,16 @@ def _assign(edited: ConfigDict, name: str, value: Any) -> None:
         raise UsageError(f"{name}={shown(value)} is not {field.possible}") from None
 
 
+def _program(text: str, function: str) -> pathlib.Path:
+    path, _ = locate(text)
+    if is_json(path):
+        raise UsageError(
+            f"--config={text} is the config of a run and has no {function}; write a "
+            f"FILE.py with a function {function}(config)"
+        )
+    return path
+
+
 def _execute(path: pathlib.Path) -> types.ModuleType:
     try:
         source = path.read_bytes()
@@ -267,15 +292,20 @@ def _get_config(module: types.ModuleType, variant: str | None) -> Any:
     return function(*[variant][:takes])
 
 
-def _edited(returned: Any) -> ConfigDict:
-    """What `get_config` returned, in a config of our own."""
+def _returned(returned: Any) -> dict[str, Any]:
+    """What `get_config` returned, by dotted field."""
     if not isinstance(returned, ConfigDict):
         raise UsageError(
             f"get_config returned {type(returned).__name__}, not a ConfigDict; "
             "edit and return s2sjax.config.base_config()"
         )
+    return config.flatten(returned)
+
+
+def _edited(values: Mapping[str, Any]) -> ConfigDict:
+    """Values by dotted field in a config of our own."""
     edited, known = config.base_config(), config.fields()
-    for name, value in config.flatten(returned).items():
+    for name, value in values.items():
         if name not in known:
             raise config.unknown_field(name)
         value = config.coerced(known[name], value)

@@ -6,7 +6,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s2sjax.errors import UsageError, unknown
@@ -95,23 +95,64 @@ def checked(field: Field, value: Any) -> Any:
     return value
 
 
+def written(value: Any) -> str:
+    """A value as the command line takes it, before a shell's quotation.
+
+    >>> written(None), written(True), written(0.5)
+    ('none', 'true', '0.5')
+    """
+    is_word = value is None or isinstance(value, bool)
+    return str(value).lower() if is_word else str(value)
+
+
 def unknown_field(path: str) -> UsageError:
     """The error for a dotted name that is not in the schema, with the nearest one.
 
     >>> print(unknown_field("model.unit"))
     unknown field 'model.unit'; did you mean 'model.units'?
     """
-    parent, _, last = path.rpartition(".")
+    near = named_field(path) or near_field(path)
+    hint = f"did you mean '{near}'?" if near else "`s2sjax config show` lists them"
+    return UsageError(f"unknown field '{path}'; {hint}")
+
+
+def named_field(path: str) -> str:
+    """The field that a name stands for without its group, or by its initials.
+
+    >>> named_field("units"), named_field("lr"), named_field("model.learning_rate")
+    ('model.units', 'train.learning_rate', 'train.learning_rate')
+    """
+    last = path.rpartition(".")[2]
+    by_last = _by_last()
+    initials = [
+        name
+        for name in by_last
+        if "_" in name and last == "".join(word[:1] for word in name.split("_"))
+    ]
+    return _first(path, [last] if last in by_last else initials)
+
+
+def near_field(path: str) -> str:
+    """The field whose name is nearest to one that is not in the schema."""
+    last = path.rpartition(".")[2]
+    matches = difflib.get_close_matches(last, _by_last(), n=2)
+    matches = matches or [name for name in _by_last() if name in last.split("_")]
+    return _first(path, matches or [n for n in _by_last() if last in n.split("_")])
+
+
+def _by_last() -> dict[str, list[str]]:
+    """The fields by their name without a group."""
     by_last: dict[str, list[str]] = {}
     for name in fields():
         by_last.setdefault(name.rpartition(".")[2], []).append(name)
-    matches = difflib.get_close_matches(last, by_last, n=2)
-    matches = matches or [name for name in by_last if name in last.split("_")]
-    near = [name for match in matches for name in by_last[match]]
+    return by_last
+
+
+def _first(path: str, matches: Sequence[str]) -> str:
+    near = [name for match in matches for name in _by_last()[match]]
     # Of equally near names, the one in the group that was asked for.
-    near.sort(key=lambda name: name.rpartition(".")[0] != parent)
-    hint = f"did you mean '{near[0]}'?" if near else "`s2sjax config show` lists them"
-    return UsageError(f"unknown field '{path}'; {hint}")
+    near.sort(key=lambda name: name.rpartition(".")[0] != path.rpartition(".")[0])
+    return near[0] if near else ""
 
 
 def _fields(cls: type, prefix: str) -> typing.Iterator[Field]:

@@ -9,6 +9,11 @@ from typing import Any
 SIZE = 10**6  # the most of what is an axis of an array, or is unrolled
 COUNT = 2**31 - 1  # the most of what is counted: the int32 of compiled code
 LARGE = 1e38  # the most of what may be any number: its float32
+# What a spec of a strategy may name; `decoding.strategies` has each.
+STRATEGY = (
+    "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
+    "diverse_beam, stochastic_beam, constrained, exact, mbr, rerank)"
+)
 
 
 def option(
@@ -209,7 +214,7 @@ class TrainConfig:
 class DecodeConfig:
     """How a trained model is read out."""
 
-    strategy: str = option("greedy", "a decoding strategy, e.g. beam:size=5,alpha=1.0")
+    strategy: str = option("greedy", STRATEGY)
     batch_size: int = option(256, "sequences decoded together", least=1, most=SIZE)
     length_ratio: float = option(
         2.0,

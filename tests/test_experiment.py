@@ -216,9 +216,36 @@ def test_variants_that_do_not_exist(good, tmp_path):
 def test_files_that_do_not_exist(good, tmp_path):
     assert "did you mean" in refused(str(tmp_path / "god.py:smoke"))
     assert "there is no file" in refused(str(tmp_path / "x" / "god.py"))
-    assert "is a folder" in refused(str(tmp_path))
+    assert "is not a run" in refused(str(tmp_path))
     assert "is empty" in refused("")
     assert "there is no file" in refused("x" * 5000)
+
+
+def test_the_config_of_a_run_is_read_and_overridden(good, tmp_path, monkeypatch):
+    run = tmp_path / "a run"
+    run.mkdir()
+    kept = experiment.load_config(good, {"model.units": "7", "task.length": "3"})
+    (run / "config.json").write_text(config.canonical_json(kept))
+    monkeypatch.setattr(experiment, "_execute", None)  # nothing is executed
+    for text in (str(run), str(run / "config.json")):
+        assert experiment.load_config(text) == kept
+    told = []
+    other = experiment.load_config(
+        str(run), {"seed": "7", "train.epochs": "3"}, told.append
+    )
+    assert (other.seed, other.train.steps, other.train.epochs) == (7, None, 3)
+    assert other.model == kept.model and other.task == kept.task
+    assert told == [f"--config.train.epochs=3 wins over train.steps=100 of {run}"]
+    assert "has no variants, but ':smoke' came" in refused(f"{run}:smoke")
+    assert "did you mean 'train.learning_rate'" in refused(str(run), {"lr": "3"})
+    with pytest.raises(UsageError, match="is the config of a run and has no sweep"):
+        experiment.sweeps(str(run), [], kept)
+    with pytest.raises(UsageError, match="is the config of a run and has no search"):
+        experiment.search(str(run), kept)
+    (run / "config.json").write_text("{")
+    assert "config.json is not JSON" in refused(str(run))
+    assert "holds runs, e.g." in refused(str(tmp_path))
+    assert "did you mean" in refused(str(tmp_path / "a rum"))
 
 
 def test_the_home_folder(good, tmp_path, monkeypatch):

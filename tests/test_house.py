@@ -15,6 +15,7 @@ PACKAGE = ROOT / "s2sjax"
 BASE = {
     *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "field"),
     *("config", "experiment", "metrics", "environment", "failpoints", "json_objects"),
+    *("places", "program_cache"),
 }
 ROOMS = ("tasks", "models", "decoding")
 TRAINING = {"training"}
@@ -33,7 +34,8 @@ ALLOWED = (
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "field", "config"),
-    *("experiment", "environment", "cli", "__init__", "json_objects"),
+    *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
+    "program_cache",
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_console", "sweep_launch"}

@@ -83,6 +83,23 @@ def test_killed_at_every_turn(undisturbed, tmp_path):
     assert result[0] == result[1]
 
 
+def test_a_beginning_with_other_parameters_is_evaluated_once(undisturbed, tmp_path):
+    lower = (f"--init_from={undisturbed}", *START, "--config.train.learning_rate=1e-4")
+    lower += ("--config.train.steps=20",)
+    at_once, killed = tmp_path / "at_once", tmp_path / "killed"
+    code, said = train(at_once, *lower)
+    assert code == 0 and said.count("evaluation at step 0") == 1, said
+    for failpoint, expected in (
+        ("journal.write:term:1", 143),  # while it is evaluated
+        ("", 0),
+    ):
+        code, said = train(killed, *lower, failpoint=failpoint)
+        assert code == expected, (failpoint, said)
+    assert ending(killed) == ending(at_once)
+    evaluated = [e["step"] for e in ending(killed)[1] if e["kind"] == "valid"]
+    assert evaluated == [0, 10, 20]
+
+
 def test_how_steps_are_dispatched_changes_nothing(undisturbed, tmp_path):
     # Three steps a call at most, instead of as many as come before a line of metrics.
     workdir = tmp_path / "split"

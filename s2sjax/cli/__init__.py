@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # tracebacks of errors that come to us as well.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # A program that was half written is compiled again.
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
         printing.line(f"s2sjax {__version__}")

@@ -12,6 +12,7 @@ from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inputs import Item
 from s2sjax.errors import UsageError, cannot_write
+from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ COMMAND = Command(
     "compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
         *members.FLAGS,
-        Flag("decode", "a decoding strategy, e.g. beam:size=5,n=3", value="SPEC"),
+        Flag("decode", STRATEGY, value="SPEC"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(

@@ -9,6 +9,7 @@ from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
+from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
     from s2sjax.metrics import Outcomes
@@ -31,7 +32,7 @@ COMMAND = Command(
             type=int,
             least=1,
         ),
-        Flag("decode", "a decoding strategy, e.g. beam:size=5", value="SPEC"),
+        Flag("decode", STRATEGY, value="SPEC"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(

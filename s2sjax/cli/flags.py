@@ -4,6 +4,7 @@ Every parse has its own private absl `FlagValues`; nothing global is touched, an
 everything that a person can mistype ends in one line. Imports no jax.
 """
 
+import difflib
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,6 +19,7 @@ from s2sjax.cli import usage
 from s2sjax.cli.command import Command, Flag
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
+from s2sjax.field import named_field, near_field
 
 __all__ = ["Command", "Flag", "Parsed", "parse", "read"]
 
@@ -229,8 +231,16 @@ def _known(
             f"s2sjax {command.name} ... -- '{item}'"
         )
     hint = f"; put -- before text: -- '{item}'" if command.positional else ""
-    known = {f"--{flag}" for flag in types} | {"--help"}
-    error = unknown(f"flag of {command.name}", f"--{name}", known)
+    known = {*types, "help"}
+    near = named_field(name)
+    if not near and not difflib.get_close_matches(name, known, n=1):
+        near = near_field(name)
+    if near and command.config != "none":
+        raise UsageError(
+            f"unknown flag of {command.name} '--{name}'; did you mean "
+            f"'--config.{near}'?{hint}"
+        )
+    error = unknown(f"flag of {command.name}", name, known, written="--{}".format)
     raise UsageError(f"{error}{hint}")
 
 

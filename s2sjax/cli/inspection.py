@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from s2sjax import config, experiment
+from s2sjax import config, experiment, places
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -60,6 +60,7 @@ def show(parsed: Parsed) -> int:
             "value": values[path],
             "type": field.type.__name__ + " or none" * field.optional,
             "doc": field.metadata["doc"],
+            "possible": field.possible,
         }
         for path, field in config.fields().items()
     }
@@ -67,7 +68,7 @@ def show(parsed: Parsed) -> int:
         printing.lines(json.dumps(described, indent=1).splitlines())
         return 0
     rows = [
-        (path, written(item["value"]), item["type"], item["doc"])
+        (path, _cell(item["value"]), item["type"], _comment(path, item))
         for path, item in described.items()
     ]
     _print_table(("field", "value", "type", "comment"), rows)
@@ -95,7 +96,7 @@ def diff(parsed: Parsed) -> int:
     if not differing:
         printing.line("no difference")
         return 0
-    rows = [(path, written(a), written(b)) for path, (a, b) in differing.items()]
+    rows = [(path, _cell(a), _cell(b)) for path, (a, b) in differing.items()]
     _print_table(("field", one, other), rows)
     return 0
 
@@ -107,9 +108,7 @@ def load(text: str) -> Config:
       UsageError: it is none of them.
     """
     path = pathlib.Path(text)
-    if os.path.isdir(path):
-        return _of_run(text)
-    return config.read(path) if path.suffix == ".json" else experiment.load_config(text)
+    return _of_run(text) if os.path.isdir(path) else experiment.load_config(text)
 
 
 def _checked(text: str, read: Callable[[str], Config]) -> Config:
@@ -134,15 +133,13 @@ def _checked(text: str, read: Callable[[str], Config]) -> Config:
     raise UsageError(*(x if text in x else f"{text}: {x}" for x in lines))
 
 
-def written(value: Any) -> str:
-    """A value as the command line takes it.
+def _comment(path: str, item: dict[str, Any]) -> str:
+    choices = config.fields()[path].metadata["choices"]
+    return f"{item['doc']} ({item['possible']})" if choices else item["doc"]
 
-    >>> written(None), written(True), written(""), written(0.5)
-    ('none', 'true', "''", '0.5')
-    """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return "''" if value == "" else str(value)
+
+def _cell(value: Any) -> str:
+    return config.written(value) or "''"
 
 
 def _of_run(workdir: str) -> Config:
@@ -150,7 +147,7 @@ def _of_run(workdir: str) -> Config:
 
     path = pathlib.Path(workdir)
     if not os.path.isfile(path / run_files.CONFIG):
-        raise UsageError(f"'{workdir}' is not a run: it has no config.json")
+        raise UsageError(f"'{workdir}' {places.not_a_run(path)}")
     return run_files.read_config(path)
 
 

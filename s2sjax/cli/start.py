@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from s2sjax import environment
+from s2sjax import environment, program_cache
 from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
 from s2sjax.config import Config, TrainConfig, data_path, is_user_code
@@ -41,6 +41,7 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
       recorded: the flags that a continued or trained run began with; None: none yet.
       quiet: whether to keep what was added to oneself.
     """
+    warn(program_cache.keep(os.environ))
     if recorded is None:
         lines = environment.prepare(
             os.environ, threads=config.threads, deterministic=config.deterministic

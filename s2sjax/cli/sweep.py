@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2sjax import places
 from s2sjax.cli import start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -163,9 +164,8 @@ def _kept(path: Path | None) -> "list[Trial]":
 
     assert path is not None
     if not directory.check(path):
-        raise UsageError(
-            f"--workdir={path} is not a sweep; give --config=FILE to start one"
-        )
+        what = places.not_a_sweep(path)
+        raise UsageError(f"--workdir={path} {what}; give --config=FILE to start one")
     trials = directory.read_trials(path)
     if not trials:
         raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2sjax import environment
+from s2sjax import environment, program_cache
 from s2sjax.cli import start
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
@@ -32,6 +32,7 @@ def prepare(
     Raises:
       UsageError: trials that the backend cannot train.
     """
+    start.warn(program_cache.keep(os.environ))
     choice = _choice(parsed, trials, sweep, space)
     before = os.environ.get("XLA_FLAGS")
     lines = _split_cpu(trials) if choice.is_batched else []

@@ -1,5 +1,6 @@
 """How a sweep goes, for the person who waits for it."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,6 +16,7 @@ from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.watcher import Watcher
+from s2sjax.training import run_files
 from s2sjax.training.progress import LOWER, ranked
 
 REFRESH_SECONDS = 0.5
@@ -105,7 +107,9 @@ class SweepConsole(Watcher):
         if best is not None:
             value = self._value(self._ledger.results[best.name])
             self.said(f"best by validation: {value}")
-            self.said(f"  {sweep.commands[best.name]}")
+            words = shlex.split(sweep.commands[best.name])
+            place = run_files.again(sweep.path, best.name)
+            self.said(f"  {shlex.join(run_files.placed(words, place))}")
         self.said("stopped; to go on:" if stopped else "next:")
         if stopped:
             self.said(f"  {again}")

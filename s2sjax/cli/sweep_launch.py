@@ -9,9 +9,8 @@ from pathlib import Path
 
 from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inspection import written
 from s2sjax.cli.sweep_console import SweepConsole
-from s2sjax.config import PLACES, Config
+from s2sjax.config import PLACES, Config, written
 from s2sjax.sweeps import (
     backends,
     base,

@@ -3,8 +3,10 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2sjax import experiment, places
 from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -72,7 +74,11 @@ def main(parsed: Parsed) -> int:
             start.check_config(config, is_new=not record)
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
-                start.tell_user_code(config, data, named=parsed.config is not None)
+                file = parsed.config_file
+                named = bool(file) and not experiment.is_json(
+                    experiment.locate(file)[0]
+                )
+                start.tell_user_code(config, data, named=named)
             run = stack.enter_context(_opened(parsed, hosts))
             task, ended = _train(run, init_from, hosts, is_new=not record)
         if hosts.leads and not hosts.signal:
@@ -109,7 +115,9 @@ def _same_beginning(
     began = next((value for name, _, value in given if name == "--init_from"), None)
     if init_from not in (None, began):
         raise UsageError(
-            f"--init_from={init_from}: --workdir={path} began with {began or 'nothing'}"
+            f"--init_from={init_from}: --workdir={path} began with "
+            f"{began or 'nothing'}; begin another in a new --workdir, e.g. "
+            f"--workdir={places.unused(Path(path))}"
         )
     return began
 

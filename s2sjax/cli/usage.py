@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from s2sjax.cli.command import Command, Flag
 
 _CONFIG = (
-    ("--config=FILE[:variant]", "an experiment file; :smoke shrinks it to seconds"),
+    (
+        "--config=FILE[:variant]",
+        "an experiment file; :smoke shrinks it to seconds; or a run's directory, for "
+        "its config",
+    ),
     (
         "--config.FIELD=VALUE",
         "overrides a field, after --config, as often as needed; "

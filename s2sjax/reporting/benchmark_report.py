@@ -20,7 +20,7 @@ _QUALITY: dict[str, Column] = {
     "log p": lambda row: number(row.logprob, 3),
     "search errors": lambda row: percent(row.search_errors),
     "told by": lambda row: row.search_reference,
-    "length": lambda row: number(row.length_ratio, 3),
+    "length ratio": lambda row: number(row.length_ratio, 3),
     "ECE": lambda row: number(row.calibration_error, 3),
     "cut": lambda row: percent(row.truncated),
 }
@@ -60,13 +60,16 @@ def show_benchmark(
     once = list({(row.run, row.strategy): row for row in rows}.values())
     title = f"Quality, {rows[0].examples:,} {split} examples of each run"
     legend = (
-        "log p: mean of outputs, in nats; length: output over reference; "
+        "log p: mean of outputs, in nats; length ratio: output over reference; "
         "ECE: expected calibration error; more in bench.csv"
     )
     show(_table(title, once, _QUALITY, legend), screen)
+    at_once = max(row.batches_at_once for row in rows)
+    together = f"with {at_once:,} batches at once" if at_once > 1 else "batch by batch"
     legend = (
-        "medians of rounds taken in turn, compilation apart; ms: of a batch; MiB: the "
-        "process's peak, and of it the program's own"
+        f"medians of rounds taken in turn, compilation apart; seq/s and tokens/s: "
+        f"{together}; ms: of a batch alone; MiB: the process's peak, and of it the "
+        f"program's own"
     )
     show(_table("Speed", rows, _SPEED, legend), screen)
     both = [row for row in rows if row.torch_ratio is not None]

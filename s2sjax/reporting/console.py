@@ -44,7 +44,12 @@ class Console(Observer):
         self._progress: Progress | None = None
         self._steps = 0
         self._begun = self._drawn = time.monotonic()
-        self._last = (0, self._begun)  # the step and time of the last logged line
+        self._compiling: float | None = None  # since when
+        self._compiled = 0.0  # seconds, of which the time that is left knows nothing
+        self._untimed = 0  # steps since the last line that were taken while compiling
+        self._step = 0
+        self._has_evaluated = False
+        self._last = (0, self._clock())  # the step and time of the last logged line
         self._waiting = ProgressLine("evaluation")  # where there is no bar
 
     def started(self, step: int, steps: int, about: str) -> None:
@@ -58,7 +63,8 @@ class Console(Observer):
         self.said(f"training {span}: {about}")
         self._steps = steps
         self._begun = time.monotonic()
-        self._last = (step, self._begun)
+        self._last = (step, self._clock())
+        self._step, self._untimed = step, 0
         if not self._screen.terminal:
             return
         # Widths that do not change keep the bar from jumping.
@@ -73,18 +79,44 @@ class Console(Observer):
             TimeRemainingColumn(compact=True),
             console=self._screen.console,
             auto_refresh=False,  # no thread beside the computation
+            get_time=self._clock,
             transient=True,
             expand=True,
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._progress.add_task("", total=steps, completed=step, loss="compiling")
+        self._progress.add_task("", total=steps, completed=step, loss="")
         self._progress.start()
         # A process that is killed cannot give a hidden cursor back.
         self._screen.console.show_cursor(True)
         self._progress.refresh()
 
+    def compiling(self, what: str) -> None:
+        """A plain line, or in the bar; the clock of what is left stands still."""
+        self._compiling = time.monotonic()
+        if self._progress is None:
+            self.said(f"compiling {what}")
+            return
+        self._progress.update(self._progress.task_ids[0], loss=f"compiling {what}")
+        self._progress.refresh()
+
+    def _clock(self) -> float:
+        """The time without compilations."""
+        now = time.monotonic() if self._compiling is None else self._compiling
+        return now - self._compiled
+
+    def _go_on(self) -> bool:
+        """Lets the clock run again; whether it stood still."""
+        if self._compiling is None:
+            return False
+        self._compiled += time.monotonic() - self._compiling
+        self._compiling = None
+        return True
+
     def advanced(self, step: int, loss: float) -> None:
         """Moves the bar."""
+        if self._go_on():
+            self._untimed += step - self._step
+        self._step = step
         if self._progress is None:
             return
         task = self._progress.task_ids[0]
@@ -98,21 +130,25 @@ class Console(Observer):
         """A plain line; the bar says the same."""
         if self._screen.terminal:
             return
-        now = time.monotonic()
+        now = self._clock()
         before, then = self._last
         self._last = (step, now)
-        pace = (step - before) / max(now - then, 1e-9)
         parts = [
             f"step {step:,} of {self._steps:,} ({step / max(self._steps, 1):.0%})",
             f"loss {number(values.get('loss'))}",
-            f"{pace:,.1f} steps/s",
         ]
-        if pace > 0:
+        steps, self._untimed = step - before - self._untimed, 0
+        if steps > 0:
+            pace = steps / max(now - then, 1e-9)
+            parts.append(f"{pace:,.1f} steps/s")
             parts.append(f"left {duration((self._steps - step) / pace)}")
         self._screen.line("  ".join(parts))
 
     def evaluating(self, step: int, done: int, all_: int) -> None:
         """In the bar, or where there is none as a line on standard error."""
+        if not done and not self._has_evaluated:
+            self._has_evaluated = True
+            self.compiling(f"the evaluation of {all_:,} examples")
         if self._progress is None:
             if not done:
                 self._waiting = ProgressLine(f"evaluation at step {step:,}")
@@ -129,6 +165,7 @@ class Console(Observer):
         self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
     ) -> None:
         """The free-running numbers, and the samples below them."""
+        self._go_on()
         line = Text.assemble(
             (f"evaluation at step {step:,}", "bold"),
             "  exact ",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax import config as configs
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.errors import UsageError, unknown
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.training import run_files
@@ -136,11 +136,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     directory = run_files.checked_path(workdir)
     path = directory / TRIALS
     if not path.is_file():
-        what = (
-            f"is not a sweep: it has no {TRIALS}"
-            if directory.is_dir()
-            else ("is not a directory" if directory.exists() else "does not exist")
-        )
+        what = places.not_a_sweep(directory)
         raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
     run_files.check_files(directory)
     try:

@@ -64,24 +64,28 @@ def directory_of(table: SweepTable, trial: Trial) -> Path:
 def command_line(table: SweepTable, trial: Trial) -> str:
     """The command that a person types to have this trial again, or to go on with it.
 
-    It is what the trial's row or its run recorded, or else what continues its
-    directory; it names the place where the trial is now, wherever it was launched.
+    It is what the trial's row or its run recorded. One that is done is trained again in
+    a new directory; others go on where they are now, wherever they were launched.
     """
-    directory = directory_of(table, trial)
+    there = directory = directory_of(table, trial)
+    if trial.status == "done":
+        there = run_files.again(table.directory, trial.name)
     try:
         words = shlex.split(trial.command)
     except ValueError:
         words = []
-    if words:
-        return shlex.join(run_files.placed(words, directory))
+    if any(word.startswith("--config=") for word in words):
+        return shlex.join(run_files.placed(words, there))
     try:
         recorded = run_files.read_record(directory).get("command")
     except UsageError:
         recorded = None
     words = list(map(str, recorded)) if isinstance(recorded, list) else []
-    if not any(word.startswith("--config") for word in words):
+    if not any(word.startswith("--config=") for word in words):
         words = ["s2sjax", "train", "--workdir="]
-    return shlex.join(run_files.placed(words, directory))
+        if there != directory:
+            words.insert(2, f"--config={directory}")
+    return shlex.join(run_files.placed(words, there))
 
 
 def _read(directory: Path, say: Callable[[str], None]) -> TrialFiles:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.sweeps import trial_files
@@ -245,10 +245,11 @@ def check(path: Path) -> bool:
         )
         if half or entry.name == CODE or (entry.name == LOCK and is_lock(entry)):
             continue
-        raise UsageError(
-            f"--workdir={path} is not a sweep and not empty (it has {entry.name}); "
-            f"choose a new directory"
-        )
+        if (path / run_files.CONFIG).is_file():
+            what = places.not_a_sweep(path)
+        else:
+            what = f"is not a sweep and not empty (it has {entry.name})"
+        raise UsageError(f"--workdir={path} {what}; choose a new directory")
     return False
 
 

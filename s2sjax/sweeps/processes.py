@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from s2sjax import environment
+from s2sjax import environment, program_cache
 from s2sjax.errors import RunError, UsageError
 
 
@@ -21,9 +21,9 @@ class Processes:
     are GPUs, a process sees one of them, and shares its memory evenly with the other
     processes there.
 
-    Trials that differ only in numbers share compiled programs, in a private folder
-    that goes when the pool is closed: they are machine code, and what somebody else has
-    put there would be executed.
+    Trials that differ only in numbers share compiled programs: those that the user
+    keeps (see `program_cache`), or where none are kept a private folder that goes when
+    the pool is closed.
 
     Args:
       workers: how many at a time; None: one per GPU, or else per core.
@@ -43,20 +43,22 @@ class Processes:
                 f"--workers={self.size}: this machine has {len(self._cores)} cores"
                 + f" and {len(self._gpus)} GPUs" * bool(self._gpus)
             )
-        self._compiled = tempfile.mkdtemp(prefix="s2sjax-compiled-")
-        self._remove = weakref.finalize(self, shutil.rmtree, self._compiled, True)
+        self._compiled: dict[str, str] = {}
+        self._remove = lambda: None
+        if not {program_cache.FOLDER, program_cache.ENABLED} & os.environ.keys():
+            folder = tempfile.mkdtemp(prefix="s2sjax-compiled-")
+            self._compiled = {
+                program_cache.FOLDER: folder,
+                **program_cache.ALL_PROGRAMS,
+            }
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> "Process":
         """Starts a command; see `Pool`."""
         share = cores_of(self._cores, self.size, slot)
         environ = dict(os.environ)
         environ |= device_environ(self._gpus, self.size, slot)
-        for name, value in {
-            "JAX_COMPILATION_CACHE_DIR": self._compiled,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }.items():
-            environ.setdefault(name, value)
+        environ |= self._compiled
         try:
             with open(log, "ab") as said:
                 # A session of its own: Ctrl-C reaches the launcher alone, which
@@ -78,7 +80,7 @@ class Processes:
         return Process(process)
 
     def close(self) -> None:
-        """Removes the compiled programs."""
+        """Removes compiled programs that are not kept."""
         self._remove()
 
 

@@ -14,19 +14,23 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from s2sjax import config as configs
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.training import atomic, run_files
 from s2sjax.training.lock import NAME as LOCK
 from s2sjax.training.lock import Lock, is_lock
 from s2sjax.training.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
+
+# Fields with which a model has parameters of the same shapes and symbols.
+_KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
 OWN = (DATA, "checkpoints", "tensorboard", METRICS, RECORD, CONFIG)
@@ -140,7 +144,7 @@ def agreed_config(
     if all((directory / name).is_file() for name in (REPLICA, run_files.TEST)):
         raise UsageError(
             f"--workdir={path} is finished: it was trained together with other trials "
-            f"of its sweep; train it again in a new --workdir"
+            f"of its sweep; train it again: {_another(directory, agreed, agreed)}"
         )
     return agreed, run_files.read_record(directory)
 
@@ -162,11 +166,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
     """
     directory = run_files.checked_path(path)
     if not (directory / CONFIG).is_file():
-        what = (
-            "is not a run: it has no config.json"
-            if directory.is_dir()
-            else ("is not a directory" if directory.exists() else "does not exist")
-        )
+        what = places.not_a_run(directory)
         raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
     run_files.check_files(directory)
     return RunDirectory(
@@ -186,8 +186,9 @@ def _agreed(directory: Path, asked: Config | None) -> Config:
     if directory.exists() or directory.is_symlink():
         _check_empty(directory)
     if asked is None:
+        near = places.hint(directory)
         raise UsageError(
-            f"--workdir={directory} is not a run; give --config=FILE to start one"
+            f"--workdir={directory} is not a run{near}; give --config=FILE to start one"
         )
     return asked
 
@@ -204,7 +205,10 @@ def _written(
     if record:
         there = run_files.read_config(directory)
         if configs.data_path(there) != configs.data_path(asked):
-            record = _with_data_elsewhere(directory, record, asked)
+            from s2sjax import tasks  # which import jax
+
+            tasks.check_sources(asked, directory / DATA)
+        record = _renewed(directory, record)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)
     else:
@@ -235,13 +239,15 @@ def _check_empty(directory: Path) -> None:
         # A start that was killed may have left its lock and a half-written config.
         if entry.name == CONFIG + ".tmp" or (entry.name == LOCK and is_lock(entry)):
             continue
-        raise UsageError(
-            f"--workdir={directory} is not a run and not empty (it has {entry.name}); "
-            f"choose a new directory"
-        )
+        if places.run_inside(directory) is not None:
+            what = places.not_a_run(directory)
+        else:
+            what = f"is not a run and not empty (it has {entry.name})"
+        raise UsageError(f"--workdir={directory} {what}; choose a new directory")
 
 
 def _check_same(directory: Path, there: Config, asked: Config) -> None:
+    command = _another(directory, there, asked)
     # Where the data lie is no difference; that they are the same is checked later.
     place = configs.data_path(asked)
     moved = configs.with_data_path(there, place)
@@ -257,25 +263,44 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
         lines = [f"{f}: {h!r} here, {a!r} asked" for f, (h, a) in refused.items()]
         raise UsageError(
             f"--workdir={directory} holds a run with another config: "
-            f"{'; '.join(lines)}; choose another directory, or leave out --config to "
-            f"continue this one"
+            f"{'; '.join(lines)}; leave out --config to continue this one, or begin "
+            f"another: {command}"
         )
 
 
-def _with_data_elsewhere(
-    directory: Path, record: dict[str, Any], asked: Config
-) -> dict[str, Any]:
-    """The record of a run whose data `asked` has in another place.
+def _another(directory: Path, there: Config, asked: Config) -> str:
+    """The command that trains what was asked in a new directory.
 
-    Raises:
-      UsageError: they are not the same data.
+    Where the parameters of the run that is there fit, it begins with them.
     """
-    from s2sjax import tasks  # which import jax
+    differing = configs.difference(there, asked)
+    words = ["s2sjax", "train", f"--config={directory}"]
+    words += [
+        f"--config.{field}={configs.written(value)}"
+        for field, (_, value) in differing.items()
+    ]
+    fits = all(field.startswith(_KEEPS_PARAMETERS) for field in differing)
+    if differing and fits and _has_parameters(directory):
+        words.append(f"--init_from={directory}")
+    return shlex.join([*words, f"--workdir={places.unused(directory)}"])
 
-    tasks.check_sources(asked, directory / DATA)
-    # The place was once a part of the identity.
+
+def _has_parameters(directory: Path) -> bool:
+    checkpoints = directory / "checkpoints"
+    return (directory / REPLICA).is_file() or (
+        checkpoints.is_dir() and any(checkpoints.iterdir())
+    )
+
+
+def _renewed(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the identity that this version writes: an earlier one's holds
+    more fields, in which the run may now change.
+    """
     raw = json_objects.read(directory / CONFIG, dict)
-    record = {**record, "identity": run_files.identity(raw)}
+    identity = run_files.identity(raw)
+    if record.get("identity") == identity:
+        return record
+    record = {**record, "identity": identity}
     text = json_objects.encode(dict(sorted(record.items())))
     atomic.write_text(directory / RECORD, text)
     return record

@@ -142,7 +142,8 @@ def train(
       task: where the examples come from.
       observer: is told how it goes.
       signals: the first one makes the loop save and stop.
-      params: the parameters to begin with, for a run that has no checkpoint yet.
+      params: the parameters to begin with, for a run that has no checkpoint yet;
+        they are evaluated at step 0, and are the best until others are better.
       hosts: the processes that train it together; None: this one alone.
 
     Raises:
@@ -216,7 +217,9 @@ class _Loop:
         if restored is None:
             if self.run_directory.metrics.exists():
                 self.observer.said("no checkpoint is left; training begins at step 0")
-            progress = self._truncate(-1, Progress())
+            # What others have trained is evaluated as it came; a first draw is not.
+            begun = Progress(evaluated=0 if params is None else -1)
+            progress = self._truncate(-1, begun)
             state = first_state(self.config, self.model)
             if params is not None:
                 state = state._replace(params=jax.tree.map(jnp.asarray, params))
@@ -279,7 +282,7 @@ class _Loop:
         return "signal" if stop else ""
 
     def _evaluation_is_due(self, step: int, progress: Progress) -> bool:
-        due = step > 0 and step % self.config.train.eval_every == 0
+        due = step % self.config.train.eval_every == 0
         return (due or step >= self.steps) and progress.evaluated < step
 
     def _save_is_due(self, step: int, progress: Progress) -> bool:
@@ -298,6 +301,8 @@ class _Loop:
             np.int32,
         )
         rows[:count] = chunk.rows[:count]
+        if chunk.bucket not in self.compiled:
+            self.observer.compiling(self._program(chunk.bucket))
         start = time.perf_counter()
         state, reported, param_norm = self.placement.run_steps(
             self.model,
@@ -330,6 +335,16 @@ class _Loop:
             self.observer.logged(step, values)
             progress = progress.logged().marked(journal.mark)
         return state, step, progress
+
+    def _program(self, index: int) -> str:
+        """The program that trains on a bucket, for a person who waits for it."""
+        buckets = self.task.buckets["train"]
+        return (
+            f"the step for {self.config.train.batch_size:,} sources to "
+            f"{buckets[index].source_width:,} symbols"
+            + f" (length bucket {index + 1} of {len(buckets)})"
+            * (len(buckets) > 1)
+        )
 
     def _static(self) -> Config:
         """The config as the compiled step sees it: what is traced or unused there

@@ -23,6 +23,9 @@ class Observer:
     def started(self, step: int, steps: int, about: str) -> None:
         """Training goes on from `step` of `steps`."""
 
+    def compiling(self, what: str) -> None:
+        """The next dispatch is the first of its shapes, and compiles first."""
+
     def advanced(self, step: int, loss: float) -> None:
         """A dispatch has ended; loss per token, in nats."""
 
@@ -54,6 +57,10 @@ class Observers(Observer):
     def started(self, step: int, steps: int, about: str) -> None:
         for observer in self._observers:
             observer.started(step, steps, about)
+
+    def compiling(self, what: str) -> None:
+        for observer in self._observers:
+            observer.compiling(what)
 
     def advanced(self, step: int, loss: float) -> None:
         for observer in self._observers:

@@ -7,22 +7,26 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.places import CONFIG
 from s2sjax.training import atomic
 
-CONFIG, RECORD = "config.json", "run.json"
+RECORD = "run.json"
 TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
 TEST = "test.json"  # its evaluation on test data, once it has ended
+# Fields in which a run may change now, and which earlier versions' identities hold: a
+# run that goes on gets the identity of this one.
+EARLIER = ((), ("train.epochs",), ("train.epochs", *configs.PLACES))
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -155,10 +159,9 @@ def read_config(directory: Path) -> Config:
         config = configs.resolve(raw)
     except UsageError as error:
         raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
-    # The record called it `config_hash` once, which is the hash of every field; and
-    # once the place of the data was part of it.
+    # The record called it `config_hash` once, which is the hash of every field.
     known = record.get("identity", record.get("config_hash"))
-    if record and known not in (identity(raw), identity(raw, with_places=True)):
+    if record and known not in [identity(raw, fixed) for fixed in EARLIER]:
         raise UsageError(
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
@@ -205,10 +208,10 @@ def write_changes(path: Path, config: Config) -> None:
         atomic.write_text(path, text)
 
 
-def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
+def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
     """A hash of a config as nested dict, without the fields in which a run may change.
 
-    Nor does it hang on where the data lie, unless `with_places` asks for it.
+    Nor does it hang on where the data lie. `fixed` are fields that count all the same.
 
     >>> one = {"seed": 0, "train": {"log_every": 1}}
     >>> identity(one) == identity({"seed": 0, "train": {"log_every": 2}})
@@ -220,10 +223,10 @@ def identity(config: dict[str, Any], *, with_places: bool = False) -> str:
     train = kept.get("train")
     for field in may_differ(train.get("schedule") if isinstance(train, dict) else ""):
         group, _, name = field.rpartition(".")
-        if isinstance(kept.get(group), dict):
+        if field not in fixed and isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
     task = kept.get("task")
-    if isinstance(task, dict) and not with_places:
+    if isinstance(task, dict) and not set(configs.PLACES) & {*fixed}:
         for field, value in task.items():
             file, colon, function = str(value).rpartition(":")
             if field == "path":
@@ -244,6 +247,11 @@ def placed(command: Sequence[str], directory: Path) -> list[str]:
     return [
         f"{place}{directory}" if word.startswith(place) else word for word in command
     ]
+
+
+def again(sweep: Path, trial: str) -> Path:
+    """A place where nothing is yet, to train a trial of a sweep again."""
+    return places.unused(Path(f"{sweep}-{trial}"))
 
 
 def may_differ(schedule: Any) -> list[str]:

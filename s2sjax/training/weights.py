@@ -15,6 +15,7 @@ import safetensors
 from safetensors.numpy import save
 
 from s2sjax import config as configs
+from s2sjax import places
 from s2sjax.config import FORMAT_VERSION
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.training import atomic
@@ -57,6 +58,8 @@ def read_params(source: str, wanted: Any) -> Any:
       UsageError: there is no such thing, or it does not fit.
     """
     needed = flatten(wanted)
+    if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
+        raise UsageError(f"--init_from={source} {places.not_a_run(Path(source))}")
     if Path(source).is_dir():
         found = flatten(open_trained(source, "best").params)
     else:
@@ -113,6 +116,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
     if not Path(source).is_file():
         raise UsageError(
             f"--init_from={source}: there is no such run or safetensors file"
+            f"{places.hint(Path(source))}"
         )
     try:
         with safetensors.safe_open(source, "np") as file:

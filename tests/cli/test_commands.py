@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 
 import numpy as np
 import pytest
@@ -103,11 +104,40 @@ def test_export_and_begin_with_it(command, integers, tmp_path):
         done = command("train", config, rate, few, workdir, f"--init_from={source}")
         assert done.code == 0, done.err
         assert done.out.count("on 8 of 32 validation examples") == 1
+        # What it began with counts: nothing was better, and it is the best.
+        journalled = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        valid = [json.loads(line) for line in journalled if '"valid"' in line]
+        assert [line["step"] for line in valid] == [0, 5, 10]
+        assert valid[0]["nll"] == valid[2]["nll"]
+        assert done.out.index("evaluation at step 0") < done.out.index("step 10 of 10")
         out = f"--out={tmp_path / name}.safetensors"
         assert command("export", workdir, out, "--checkpoint=last").code == 0
         again = load_file(tmp_path / f"{name}.safetensors")
         assert again.keys() == arrays.keys()
         assert all((again[key] == arrays[key]).all() for key in arrays)
+
+
+def test_a_run_is_a_config_and_a_refusal_is_a_command(command, integers, tmp_path):
+    config = f"--config={EXPERIMENTS / 'reversed.py'}:smoke"
+    there = f"--workdir={integers}"
+    rate = "--config.train.learning_rate=0.0001"
+    few = "--config.train.valid_examples=20"
+    refused = command("train", config, few, rate, there)
+    assert refused.code == 2
+    words = shlex.split(refused.err.strip().partition("begin another: ")[2])
+    assert words[:2] == ["s2sjax", "train"] and f"--init_from={integers}" in words
+    assert words[-1] == f"{there}-2" and not pathlib.Path(f"{integers}-2").exists()
+    workdir = f"--workdir={tmp_path / 'lower'}"
+    done = command(*words[1:-1], workdir, "--config.train.steps=1")
+    assert done.code == 0 and "evaluation at step 0" in done.out, done.err
+    (told,) = [
+        row.split()
+        for row in command("config", "diff", integers, tmp_path / "lower").out.split(
+            "\n"
+        )
+        if "learning_rate" in row
+    ]
+    assert told == ["train.learning_rate", "0.005", "0.0001"]
 
 
 def test_eval_is_the_same_every_time_and_takes_more_or_fewer(command, integers):

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2sjax.cli import flags
+from s2sjax.cli import decode, flags, train, usage
 from s2sjax.cli.flags import Command, Flag
+from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
+from s2sjax.schema import STRATEGY
 
 WORKDIR = Flag("workdir", "the run's directory", value="DIR", required=True)
 TRAIN = Command("train", "Trains a model.", (WORKDIR,), config="optional")
@@ -235,3 +237,32 @@ def test_what_wins_is_noted(experiment):
     assert parsed.config.train.steps is None
     (note,) = parsed.notes
     assert "--config.train.epochs=3 wins over train.steps=5 of" in note
+
+
+@pytest.mark.parametrize(
+    ("came", "near"),
+    [
+        ("lr", "--config.train.learning_rate"),
+        ("train.learning_rate", "--config.train.learning_rate"),
+        ("batch_size", "--config.train.batch_size"),
+        ("seed", "--config.seed"),
+        ("unit", "--config.model.units"),
+        ("workdr", "--workdir"),
+        ("init", "--init_from"),
+    ],
+)
+def test_a_flag_that_is_a_field_names_the_field(came, near):
+    with pytest.raises(UsageError, match=f"'--{came}'; did you mean '{near}'"):
+        flags.parse(train.COMMAND, [f"--{came}=3"])
+
+
+def test_a_command_without_a_config_names_no_field():
+    with pytest.raises(UsageError) as told:
+        flags.parse(decode.COMMAND, ["--lr=3"])
+    assert "learning_rate" not in str(told.value)
+
+
+def test_help_and_comment_list_the_strategies():
+
+    for text in (usage.of_command(decode.COMMAND), STRATEGY):
+        assert all(name in text for name in STRATEGIES)

@@ -51,6 +51,7 @@ def test_show_json_has_every_field_as_resolved(capsys, experiment):
     assert shown["seed"]["value"] == 3 and shown["train.steps"]["value"] == 5
     assert shown["task.min_length"]["type"] == "int or none"
     assert all(item["doc"] for item in shown.values())
+    assert shown["model.cell"]["possible"] == "one of lstm, gru, rnn"
 
 
 def test_show_lines_are_aligned_and_complete(capsys, run):
@@ -107,7 +108,7 @@ def test_diff_takes_two(argv):
 def test_what_is_no_run(tmp_path, experiment):
     with pytest.raises(UsageError, match="is not a run"):
         diff(str(tmp_path), experiment)
-    with pytest.raises(UsageError, match="is not a run"):
+    with pytest.raises(UsageError, match="missing' does not exist"):
         show(f"--workdir={tmp_path / 'missing'}")
     with pytest.raises(UsageError, match="give one of them"):
         show(f"--workdir={tmp_path}", f"--config={experiment}")

@@ -30,7 +30,8 @@ def test_tables_and_files(command, sweep):
     assert "best: by validation exact match" in done.out
     assert "Best trial by validation: 0001-trial (exact match: validation " in done.out
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
-    assert "  s2sjax train --workdir=" in done.out
+    assert f"  s2sjax train --config={sweep}/trials/" in done.out
+    assert f" --workdir={sweep}-" in done.out
     names = sorted(path.name for path in (sweep / "report").iterdir())
     pictures = ["curves.png", "groups.csv", "heatmap.png", "index.html"]
     assert names == [*pictures, "sensitivity.png", "trials.csv"]

@@ -142,8 +142,8 @@ def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
     for arguments, said in (
         ([], "sweep needs --workdir"),
         (["--dry_run"], "--dry_run needs --config"),
-        ([f"--workdir={tmp_path / 'none'}"], "is not a sweep; give --config=FILE"),
-        ([f"--workdir={run}"], "is not a sweep and not empty"),
+        ([f"--workdir={tmp_path / 'none'}"], "none does not exist; give --config=FILE"),
+        ([f"--workdir={run}"], "is not a sweep but a run"),
         ([f"--workdir={run}", "--sweep=a"], "sweep --sweep needs --config"),
     ):
         done = command("sweep", *arguments)

@@ -22,7 +22,7 @@ def show(tmp_path, *, terminal, metric="exact"):
     with SweepDirectory(tmp_path) as sweep:
         trials, _ = sweep.add(
             definition.resolve(base, seeds(4)),
-            lambda trial, path: f"s2sjax train --config.seed={trial.config.seed}",
+            lambda trial, path: f"train seed={trial.config.seed} --workdir={path}",
         )
         ledger = Ledger(sweep)
         console = SweepConsole(trials, ledger, metric=metric, screen=screen)
@@ -60,7 +60,9 @@ def test_lines_without_control_characters(tmp_path):
     assert "2 done, 1 pending, 1 failed" in said
     # Whatever the test says.
     assert "best by validation: exact validation 75.00 %, test 50.00 %" in said
-    assert "  s2sjax train --config.seed=2" in lines
+    # The best is trained again where nothing is yet.
+    (best,) = [line.split() for line in lines if line.startswith("  train seed=2 ")]
+    assert best[-1].startswith(f"--workdir={tmp_path}-0002-seed=2-")
     assert lines[-1].endswith("--retry_failed")
 
 

@@ -177,3 +177,54 @@ def test_sample_lines_fit_and_tell_right_from_wrong(source, output, target, colu
     assert lines[0].plain.startswith("✓" if sample.right else "✗")
     assert all(cell_len(line.plain) <= columns for line in lines)
     assert len("\n".join(line.plain for line in lines).splitlines()) == len(lines) <= 2
+
+
+class Clock:
+    """Stands for `time`."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_what_is_left_knows_nothing_of_compilations(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(console_module, "time", clock)
+    raw, console = plain()
+    with console:
+        console.started(0, 1000, "")
+        for first, last, seconds in ((1, 100, 9.9), (101, 200, 10.0)):
+            console.compiling("the step for 32 sources to 10 symbols")
+            clock.now += 60
+            console.advanced(first, 1.0)
+            clock.now += seconds  # ten steps a second
+            console.advanced(last, 1.0)
+            console.logged(last, {"loss": 1.0})
+            console.evaluating(last, 0, 50)
+            clock.now += 30
+            console.evaluated(last, VALUES, [], best=False)
+        console.compiling("another")
+        clock.now += 60
+        console.advanced(201, 1.0)
+        console.logged(201, {"loss": 1.0})  # one step, and nobody knows its time
+    said = raw.getvalue().decode().splitlines()
+    assert said[1] == "compiling the step for 32 sources to 10 symbols"
+    assert "compiling the evaluation of 50 examples" in said
+    steps = [line.split("  ") for line in said if line.startswith("step ")]
+    assert steps[0][2:] == ["10.0 steps/s", "left 1 min 30 s"]
+    # A second evaluation compiles nothing, and is part of what is left.
+    assert steps[1][2] == "9.9 steps/s"
+    assert len(steps[2]) == 2
+
+
+def test_the_bar_says_what_is_compiled():
+    file, console = terminal(width=60)
+    with console:
+        console.started(0, 300, "")
+        console.compiling("the step for 32 sources to 10 symbols")
+        console.advanced(300, 0.5)
+        console.evaluating(300, 0, 50)
+    shown = file.getvalue()
+    assert "compiling the" in shown and "loss 0.5" in shown

@@ -1,6 +1,7 @@
 """Means, intervals and sensitivity against other ways to compute them."""
 
 import math
+import shlex
 
 import hypothesis
 import numpy as np
@@ -168,9 +169,13 @@ def test_the_best_trial_is_at_the_better_end(tmp_path, metric, index):
     ]
     found = find(sweep_table.read(str(write(tmp_path, rows))), metric)
     assert found.best.index == index
-    # Where it is now, wherever it was launched.
-    place = tmp_path / "trials" / f"{index:04d}-trial"
-    assert as_json(found)["best"]["command"] == f"s2sjax train --workdir={place}"
+    # Its config is that of the directory, and it is trained where nothing is yet.
+    name = f"{index:04d}-trial"
+    words = ["s2sjax", "train", f"--config={tmp_path / 'trials' / name}"]
+    command = shlex.split(as_json(found)["best"]["command"])
+    assert command == [*words, f"--workdir={tmp_path}-{name}"]
+    (tmp_path.parent / f"{tmp_path.name}-{name}").mkdir()
+    assert as_json(found)["best"]["command"].endswith(f"-{name}-2")
 
 
 def test_the_best_group_is_by_its_mean(tmp_path):

@@ -37,6 +37,18 @@ def test_the_experiment_has_the_trials_that_one_reads_there(shown):
     assert set(space) == {"train.learning_rate", "model.cell"}
 
 
+@pytest.mark.parametrize("name", ["length_generalisation", "data_size"])
+def test_the_shipped_sweeps_have_the_trials_that_file_and_page_say(name):
+    text = f"{ROOT / 'experiments' / name}.py"
+    said = pathlib.Path(text).read_text("utf-8").partition('"""\n\n')[0]
+    trials = definition.define(f"{text}:small", experiment.load_config(f"{text}:small"))
+    seeds = {trial.config.seed for trial in trials}
+    assert f"{len(seeds)} seeds: {len(trials)} trials" in " ".join(said.split())
+    assert said.count("seeds") == 1
+    assert f"{len(trials)}" in TEXT.partition(f"experiments/{name}.py:small")[2]
+    assert {3: "Three seeds each"}[len(seeds)] in TEXT
+
+
 def test_flags_and_functions_of_the_page_exist():
     flags = {flag.name for command in (sweep, report) for flag in command.COMMAND.flags}
     named = set(re.findall(r"--([a-z_]+)", TEXT)) - {"config", "checkpoint"}

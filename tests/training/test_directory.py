@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 
 import pytest
@@ -52,8 +53,9 @@ def test_another_config_is_refused_with_the_difference(runs, tmp_path, changes, 
     open_for_training(tmp_path, runs.resolved()).close()
     before = runs.tree(tmp_path)
     runs.refused(said, tmp_path, runs.resolved(**changes))
-    changes["train__log_every"] = 7  # allowed alone, not printed beside the other
-    assert "log_every" not in runs.refused(said, tmp_path, runs.resolved(**changes))
+    changes["train__log_every"] = 7  # allowed alone, not printed as a difference
+    told = runs.refused(said, tmp_path, runs.resolved(**changes))
+    assert "log_every: " not in told and "--config.train.log_every=7" in told
     assert runs.tree(tmp_path) == before
 
 
@@ -64,6 +66,59 @@ def test_the_named_fields_may_change_and_are_kept(runs, tmp_path):
     with open_for_training(tmp_path, None) as run:
         assert run.config == changed
     assert open_for_reading(tmp_path).config == changed
+
+
+def test_epochs_may_grow_where_steps_may_and_of_earlier_runs_too(runs, tmp_path):
+    few, more = (runs.resolved(train__steps=None, train__epochs=n) for n in (2, 5))
+    open_for_training(tmp_path, few).close()
+    record = json.loads((tmp_path / "run.json").read_text())
+    raw = json.loads((tmp_path / "config.json").read_text())
+    del record["crc32"]
+    record["identity"] = run_files.identity(raw, ["train.epochs"])
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    for asked in (more, None, more):
+        with open_for_training(tmp_path, asked) as run:
+            assert run.config == more
+    decayed = {"train__schedule": "cosine:warmup=1,final=0.0", "train__steps": None}
+    few, more = (runs.resolved(**decayed, train__epochs=n) for n in (2, 5))
+    open_for_training(tmp_path / "decayed", few).close()
+    runs.refused("train.epochs: 2 here, 5 asked", tmp_path / "decayed", more)
+
+
+def test_a_refusal_names_the_command_that_is_possible(runs, tmp_path):
+    workdir = tmp_path / "a run"
+    open_for_training(workdir, runs.resolved()).close()
+    (tmp_path / "a run-2").mkdir()
+
+    def command(**changes):
+        told = runs.refused("leave out --config", workdir, runs.resolved(**changes))
+        return shlex.split(told.partition("begin another: ")[2])
+
+    rate = {"train__learning_rate": 1e-4, "train__steps": 20, "train__optimizer": ""}
+    words = ["s2sjax", "train", f"--config={workdir}", "--config.train.steps=20"]
+    words += ["--config.train.optimizer=", "--config.train.learning_rate=0.0001"]
+    there = f"--workdir={tmp_path / 'a run-3'}"
+    assert command(**rate) == [*words, there]  # no parameters are there yet
+    (workdir / "checkpoints" / "10").mkdir()
+    assert command(**rate) == [*words, f"--init_from={workdir}", there]
+    for other in ({"seed": 3}, {"model__units": 7, "train__learning_rate": 1e-4}):
+        assert f"--init_from={workdir}" not in command(**other)
+
+
+def test_a_place_that_is_no_run_names_what_is_near(runs, tmp_path):
+    trial = tmp_path / "sweeps" / "lengths" / "trials" / "0000-a"
+    open_for_training(trial, runs.resolved()).close()
+    for name, said in [
+        ("sweep/lengths/trials/0000-a", "did you mean '.*/sweeps/lengths/.*0000-a'"),
+        ("sweeps/length", "does not exist; did you mean '.*/sweeps/lengths'"),
+        ("sweeps/lengths", "is a sweep; name one of its trials, e.g. .*/0000-a"),
+        ("sweeps/lengths/trials", "holds runs, e.g. .*/0000-a"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            open_for_reading(tmp_path / name)
+    config = runs.resolved()
+    runs.refused("is a sweep; name one of its", tmp_path / "sweeps" / "lengths", config)
+    runs.refused("did you mean '.*0000-a'", trial.with_name("0000-b"), None)
 
 
 def test_more_steps_are_refused_where_the_rate_decays_to_the_last(runs, tmp_path):
@@ -260,7 +315,7 @@ def test_the_same_bytes_elsewhere_are_the_same_run(runs, pairs, tmp_path, monkey
     )
     runs.refused(r"none.tsv does not exist", workdir, text_run(runs, "none.tsv"))
     runs.refused(
-        r"seed: 0 here, 1 asked; choose", workdir, text_run(runs, other, seed=1)
+        r"seed: 0 here, 1 asked; leave", workdir, text_run(runs, other, seed=1)
     )
     assert runs.tree(workdir) == before
 
@@ -302,7 +357,7 @@ def test_a_run_whose_identity_holds_its_place_can_move_too(runs, pairs, tmp_path
     open_for_training(workdir, config).close()
     record = json_objects.read(workdir / "run.json", dict)
     raw = json.loads((workdir / "config.json").read_text())
-    record["identity"] = run_files.identity(raw, with_places=True)
+    record["identity"] = run_files.identity(raw, run_files.EARLIER[-1])
     assert record["identity"] != run_files.identity(raw)
     (workdir / "run.json").write_text(json_objects.encode(record))
     open_for_training(workdir, config).close()
