@@ -1,6 +1,6 @@
 """`python -m s2sjax` is the same program as `s2sjax`."""
 
-from s2sjax.cli import main
+from s2sjax.cli import entry
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    entry()

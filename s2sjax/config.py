@@ -14,7 +14,7 @@ import os
 import pathlib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -27,6 +27,7 @@ __all__ = [
     "FORMAT_VERSION",
     "MAY_DIFFER",
     "Config",
+    "ConfigError",
     "DecodeConfig",
     "Field",
     "ModelConfig",
@@ -82,6 +83,23 @@ _DISPLACES = (
 )
 
 
+class ConfigError(UsageError):
+    """Fields of a config are wrong, or do not fit one another.
+
+    Args:
+      found: what is wrong, a line each.
+      wrong: the dotted names of fields whose values cannot be.
+      rest: the config with defaults in their place, so that what else is wrong can be
+        told too; None: there is none yet.
+    """
+
+    def __init__(
+        self, found: Sequence[str], wrong: Collection[str], rest: Config | None = None
+    ):
+        super().__init__(*found)
+        self.wrong, self.rest = frozenset(wrong), rest
+
+
 def base_config() -> ConfigDict:
     """The defaults as a locked ConfigDict, for an experiment file to edit.
 
@@ -121,14 +139,24 @@ def parse_arg(arg: str | None, **spec: Any) -> Any:
     return types.SimpleNamespace(**values)
 
 
-def resolve(config: ConfigDict | dict[str, Any]) -> Config:
+def resolve(
+    config: ConfigDict | dict[str, Any], before: ConfigError | None = None
+) -> Config:
     """Checks every field and freezes the config; where data lie becomes absolute.
 
+    Args:
+      config: the values; fields that it lacks have their defaults.
+      before: what is wrong with it already, to be told together with the rest.
+
     Raises:
-      UsageError: an unknown, missing or impossible field, by its dotted name.
+      ConfigError: an unknown, missing or impossible field, by its dotted name.
     """
     flat, known = flatten(config), fields()
     problems, values = Problems(), {}
+    wrong = set() if before is None else set(before.wrong)
+    with problems:
+        if before is not None:
+            raise before
     for path in flat:
         if path not in known:
             with problems:
@@ -136,11 +164,17 @@ def resolve(config: ConfigDict | dict[str, Any]) -> Config:
     for path, field in known.items():
         with problems:
             values[path] = checked(field, flat.get(path, field.default))
-    problems.tell()
-    resolved = _build(Config, "", values)
-    _check_together(resolved)
+    wrong |= known.keys() - values.keys()
+    defaults = {path: field.default for path, field in known.items()}
+    resolved = _build(Config, "", defaults | values)
+    with problems:
+        _check_together(resolved, wrong)
     path = data_path(resolved)
-    return with_data_path(resolved, _absolute(path)) if path else resolved
+    if path:
+        resolved = with_data_path(resolved, _absolute(path))
+    if problems.found:
+        raise ConfigError(problems.found, wrong, resolved)
+    return resolved
 
 
 def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
@@ -180,7 +214,7 @@ def read(path: str | pathlib.Path) -> Config:
     try:
         return resolve(given)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(*(f"{path}: {line}" for line in error.args)) from None
 
 
 def canonical_json(config: Config) -> str:
@@ -310,7 +344,8 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
         raise UsageError(f"variant {name}={text} is not like {default!r}") from None
 
 
-def _check_together(config: Config) -> None:
+def _check_together(config: Config, wrong: Collection[str]) -> None:
+    """Raises what does not fit together, but for what names a field that is `wrong`."""
     task, model, train = config.task, config.model, config.train
     told = []
     if task.min_length is not None and task.min_length > task.length:
@@ -340,5 +375,6 @@ def _check_together(config: Config) -> None:
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    told = [line for line in told if not any(field in line for field in wrong)]
     if told:
         raise UsageError(*told)

@@ -33,6 +33,11 @@ class Problems:
     def __init__(self) -> None:
         self._found: dict[str, None] = {}
 
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The lines so far."""
+        return tuple(self._found)
+
     def tell(self) -> None:
         """Raises what was found, if anything was."""
         if self._found:

@@ -22,7 +22,7 @@ from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
 from s2sjax import config, places, user_code
-from s2sjax.config import Config
+from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.foreign import shown
 
@@ -46,15 +46,20 @@ def load_config(
       say: takes one line for a person.
 
     Raises:
-      UsageError: no such file, a file that fails, impossible fields or values.
+      UsageError: no such file, or a file that fails.
+      ConfigError: impossible fields or values, of file and overrides together.
     """
     edited, given = load(text), overrides or {}
-    override(edited, given)
+    wrong: ConfigError | None = None
+    try:
+        override(edited, given)
+    except ConfigError as error:
+        wrong, given = error, {n: t for n, t in given.items() if n not in error.wrong}
     values = config.flatten(edited)
     for name, by in config.displaced(values, given).items():
         _assign(edited, name, config.fields()[name].default)
         say(f"--config.{by}={given[by]} wins over {name}={values[name]} of {text}")
-    return config.resolve(edited)
+    return config.resolve(edited, wrong)
 
 
 def locate(text: str) -> tuple[pathlib.Path, str | None]:
@@ -156,9 +161,10 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
     """Sets fields from the text of the command line; `none` unsets an optional one.
 
     Raises:
-      UsageError: unknown fields, whole groups, or values that a field does not take.
+      ConfigError: unknown fields, whole groups, or values that a field does not take;
+        the others are set.
     """
-    problems, given = Problems(), {}
+    problems, given, right = Problems(), {}, set()
     for name, text in overrides.items():
         with problems:
             given[name] = _typed_text(name, text)
@@ -179,10 +185,13 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
             except absl_flags.Error:
                 raise _impossible(field, text) from None
             config.checked(field, config.flatten(edited)[name])
+            right.add(name)
     for name in given:
         if given[name] is None:
             _assign(edited, name, None)
-    problems.tell()
+            right.add(name)
+    if problems.found:
+        raise ConfigError(problems.found, overrides.keys() - right)
 
 
 def check_field(name: str) -> config.Field:

@@ -83,6 +83,7 @@ class Outcomes(NamedTuple):
     target: Rows  # symbols without EOS
     edits: np.ndarray  # [N] int32, edit distance between the symbols
     scores: np.ndarray  # [N] float32, of the hypotheses
+    log_probs: np.ndarray  # [N] float32, of the hypotheses, in nats, EOS included
     nll: np.ndarray  # [N] float32, nats, teacher-forced, EOS included
     forced_correct: np.ndarray  # [N] int32, tokens right when forced, EOS included
 
@@ -143,12 +144,17 @@ def written(outcomes: Outcomes) -> np.ndarray:
     Shapes: -> [sum of target lengths], like `outcomes.target.tokens`.
     """
     output, target = outcomes.output, outcomes.target
-    positions = np.arange(len(target.tokens)) - np.repeat(target.starts, target.lengths)
+    positions = _positions(target)
     within = positions < np.repeat(output.lengths, target.lengths)
     places = np.repeat(output.starts, target.lengths) + positions
     came = np.full_like(target.tokens, EOS)
     came[within] = output.tokens[places[within]]
     return came
+
+
+def _positions(rows: Rows) -> np.ndarray:
+    """Of each token in its sequence, from 0 on, like `rows.tokens`."""
+    return np.arange(len(rows.tokens)) - np.repeat(rows.starts, rows.lengths)
 
 
 def correct_positions(outcomes: Outcomes) -> np.ndarray:
@@ -192,6 +198,22 @@ def by_length(outcomes: Outcomes) -> dict[str, dict[str, float]]:
             "exact": float(exact[outcomes.target_lengths == length].mean()),
         }
         for length in np.unique(outcomes.target_lengths)
+    }
+
+
+def by_position(outcomes: Outcomes) -> dict[str, dict[str, float]]:
+    """Count and free-running accuracy of each position of the references, from 1 on.
+
+    A position past the end of an output is wrong; EOS is no position.
+    """
+    positions = _positions(outcomes.target)
+    counts = np.bincount(positions)
+    right = np.bincount(positions[correct_positions(outcomes)], minlength=len(counts))
+    return {
+        str(position): {"count": int(count), "accuracy": int(correct) / int(count)}
+        for position, (count, correct) in enumerate(
+            zip(counts, right, strict=True), start=1
+        )
     }
 
 

@@ -166,7 +166,15 @@ class TrainConfig:
     metric: str = option(
         "exact",
         "what the best checkpoint is chosen by, on the validation examples",
-        choices=("exact", "token_accuracy", "edit_distance", "nll"),
+        choices=(
+            "exact",
+            "token_accuracy",
+            "edit_distance",
+            "nll",
+            "bleu",
+            "chrf",
+            "wer",
+        ),
     )
     patience: int = option(
         0,

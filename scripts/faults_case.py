@@ -19,7 +19,7 @@ LONGEST = 2000  # characters of a line for a person
 CRASHES: tuple[str, ...] = ("Traceback (most recent call last)", "core dumped")
 CRASHES += ("Fatal Python error", "Exception ignored in")
 # Not part of an answer: clocks, how often something was tried, and checksums of such.
-VOLATILE = ("seconds", "attempts", "since")
+VOLATILE = ("seconds", "attempts", "since", "crc32")
 # How a line among others, which show what goes on, is known to tell of damage.
 DAMAGE = "damage|not used|left out|lost|missing|changed|gone|again|cannot be read"
 

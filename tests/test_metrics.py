@@ -60,6 +60,7 @@ def outcomes(cases, width=6, filler=9, rows=None):
         "target_lengths": [len(target) for _, target, _ in cases],
         "edits": [oracles.edit_distance(o, tuple(t)) for o, t, _ in cases],
         "scores": np.linspace(-2, -1, len(cases)),
+        "log_probs": np.linspace(-4, -2, len(cases)),
         "nll": np.linspace(1, 2, len(cases)),
         "forced_correct": [len(target) for _, target, _ in cases],
     }

@@ -47,7 +47,7 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
       UsageError: a strategy, or the reference, that is not possible; an endless split.
     """
     for trained in runs.values():
-        enough(trained.task.buckets[plan.split], plan.examples)
+        enough(trained.task.buckets[plan.split], plan.split, plan.examples)
         for strategy in plan.strategies:
             system_of(trained, strategy)
             own = goal(strategy)
@@ -57,7 +57,7 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
 
 def chunks_of(trained: Trained, plan: Plan, batch_size: int) -> list[Chunk]:
     """The plan's examples of a run, in batches; without those that are too long."""
-    buckets = enough(_ordinary(trained, plan), plan.examples)
+    buckets = enough(_ordinary(trained, plan), plan.split, plan.examples)
     return chunks(buckets, plan.examples, batch_size)
 
 

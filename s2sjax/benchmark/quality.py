@@ -82,5 +82,5 @@ def _outcomes(found: Outputs, right: References) -> Outcomes:
     nothing = np.zeros(len(tokens))
     return Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
-        *(nothing, -right.log_probs, nothing.astype(np.int32)),
+        *(nothing, found.log_probs[:, 0], -right.log_probs, nothing.astype(np.int32)),
     )

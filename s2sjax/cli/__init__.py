@@ -1,10 +1,12 @@
 """The command line: parse, call, print. Imports no jax before its flags are set."""
 
+import contextlib
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from s2sjax import __version__
 from s2sjax.cli import (
@@ -61,9 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
     from s2sjax.reporting.screen import write_codes
 
+    # Where a shell has closed one (`>&-`), Python has none.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (to the end)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     write_codes(sys.stdout)
-    # Libraries' warnings are not for the people who read these lines.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # What libraries log is not for the people who read these lines: warnings, and
+    # tracebacks of errors that come to us as well.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     # A program that was half written is compiled again.
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     argv = sys.argv[1:] if argv is None else argv
@@ -92,6 +99,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (OSError, MemoryError) as error:
         return _failed(error, 1)
+
+
+def entry() -> NoReturn:
+    """The command as a process of its own.
+
+    One that has failed ends at once: after a failed save a thread of Orbax may wait
+    for ever, and Python would wait for the thread.
+    """
+    code = main()
+    if code == 1:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(parsed: Parsed) -> int:

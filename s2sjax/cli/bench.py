@@ -15,7 +15,7 @@ from s2sjax import spec
 from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write, unknown
+from s2sjax.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from s2sjax.benchmark.measure import Result
@@ -38,7 +38,7 @@ COMMAND = Command(
         ),
         Flag("batch_sizes", "sequences decoded together", "1,32,256", value="N,N2"),
         Flag("examples", "at most, evenly from the split", 1000, type=int, least=1),
-        Flag("split", "train, valid or test", "test", value="NAME"),
+        members.SPLIT,
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
             "reference",
@@ -83,12 +83,12 @@ def main(parsed: Parsed) -> int:
         strategies,
         batch_sizes,
         values.examples,
-        values.split,
+        members.split(values),
         values.repeats,
         values.reference,
         values.peers,
     )
-    runs = _open(values, paths)
+    runs = _open(values, paths, plan.split)
     check(runs, plan)
     if plan.peers:
         peers.check_installed()
@@ -111,11 +111,11 @@ def main(parsed: Parsed) -> int:
             "rows": rows,
         }
     )
-    _write(folder, told, result, groups, values)
+    _write(folder, told, result, groups, values.format)
     if values.json:
         printing.line(json.dumps(told))
     else:
-        show_benchmark(result.rows, notes, Screen())
+        show_benchmark(result.rows, notes, Screen(), values.split)
     start.warn([f"written: {folder}"])
     return 0
 
@@ -147,7 +147,9 @@ def _batch_sizes(text: str) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-def _open(values: SimpleNamespace, paths: Sequence[str]) -> "dict[str, Trained]":
+def _open(
+    values: SimpleNamespace, paths: Sequence[str], split: str
+) -> "dict[str, Trained]":
     """The runs by a short name each."""
     from s2sjax.training.trained import open_trained
 
@@ -160,13 +162,10 @@ def _open(values: SimpleNamespace, paths: Sequence[str]) -> "dict[str, Trained]"
             members.checkpoint(values.checkpoint),
             say=lambda line: start.warn([line]),
         )
-        task = runs[name].task
-        if values.split == "train" and "train" not in task.buckets:
+        if split not in runs[name].task.buckets:
             raise UsageError(
                 f"--split=train: {path} keeps its valid and test pairs alone"
             )
-        if values.split not in task.buckets:
-            raise unknown("split", values.split, task.buckets)
     return runs
 
 
@@ -229,7 +228,7 @@ def _write(
     told: dict[str, Any],
     result: "Result",
     groups: Sequence[Sequence[str]],
-    values: SimpleNamespace,
+    format_: str,
 ) -> None:
     from s2sjax.benchmark.row import as_csv
     from s2sjax.reporting.benchmark_report import draw_benchmark
@@ -241,5 +240,5 @@ def _write(
     except OSError as error:
         raise cannot_write(f"--out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
-    title = f"{names}: {result.rows[0].examples:,} {values.split} examples"
-    draw_benchmark(result.rows, groups, folder, title, values.format)
+    title = f"{names}: {result.rows[0].examples:,} {told['plan']['split']} examples"
+    draw_benchmark(result.rows, groups, folder, title, format_)

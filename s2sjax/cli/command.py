@@ -1,8 +1,11 @@
 """What a sub-command is: a name, its flags, and what its help says."""
 
 import textwrap
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from s2sjax.config import Config
 
 Kind = type[str] | type[int] | type[bool]
 
@@ -50,6 +53,8 @@ class Command:
     positional: str = ""  # what the help calls them, e.g. "SYMBOLS"; empty: none taken
     examples: tuple[str, ...] = ()
     memory: str = ""  # what to lower where it has run out
+    # Tries what else a config names, some of whose fields are wrong.
+    check: Callable[[Config, Collection[str]], None] | None = None
 
     def usage(self) -> str:
         """How the command is written, folded to the width of the help."""

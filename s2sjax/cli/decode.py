@@ -15,10 +15,13 @@ from s2sjax.errors import UsageError, cannot_write
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from s2sjax.tasks import Symbol, Task
-    from s2sjax.training.prediction import EncodedSource, Hypothesis
+    from s2sjax.training.prediction import Hypothesis, Wish
     from s2sjax.training.trained import Trained
 
+IN_JSON = "-"  # what `--attention` says for weights in the lines of `--json`
 COMMAND = Command(
     "decode",
     "Decodes inputs of yours with a trained model, or several together.\n"
@@ -33,12 +36,23 @@ COMMAND = Command(
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
             "attention",
-            "draws where the model looked",
-            value="FILE.png|.pdf|.svg",
+            "draws where the model looked; -: lists of its weights, in the lines of "
+            "--json",
+            value="FILE.png|.pdf|.svg|-",
         ),
         Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
-        Flag("states", "saves the encoder's states and memory", value="FILE.npz"),
-        Flag("json", "one JSON object a line", False, type=bool),
+        Flag(
+            "states",
+            "saves the encoder's states and memory, and the decoder's states and "
+            "attention at each token of the best output",
+            value="FILE.npz",
+        ),
+        Flag(
+            "json",
+            "one JSON object a line, with the log-probability of each token",
+            False,
+            type=bool,
+        ),
     ),
     positional="SYMBOLS",
     memory="size or n of the decoding strategy, or decode.batch_size",
@@ -55,18 +69,21 @@ def main(parsed: Parsed) -> int:
     if bool(parsed.positional) == bool(values.from_file):
         came = "both" if values.from_file else "neither"
         raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
-    _check_output("attention", values.attention, start.PICTURES)
-    _check_output("states", values.states, (".npz",))
+    picture = None if values.attention == IN_JSON else values.attention
+    start.check_output("attention", picture, start.PICTURES)
+    if values.attention == IN_JSON and not values.json:
+        raise UsageError("--attention=- writes into the lines of --json; give that too")
+    start.check_output("states", values.states, (".npz",))
     paths = members.paths(values)
     config = start.reading(paths[0])
     if values.attention and config.model.attention == "none":
         raise UsageError(
-            f"--attention={values.attention}: this model has no attention to draw"
+            f"--attention={values.attention}: this model has no attention to show"
         )
 
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.training import run_files
-    from s2sjax.training.prediction import Wish, encode_sources, predict
+    from s2sjax.training.prediction import Wish, predict, with_token_logprobs
 
     if values.no_user_code:
         start.refuse_user_code(config, f"--workdir={paths[0]}")
@@ -90,37 +107,40 @@ def main(parsed: Parsed) -> int:
         return 0
     with ProgressLine("decoding") as passed:
         found = predict(
-            trained.system, wishes, attention=bool(values.attention), passed=passed
+            trained.system,
+            wishes,
+            attention=bool(values.attention or values.states),
+            states=bool(values.states),
+            passed=passed,
         )
+    if values.json:
+        with ProgressLine("scoring tokens") as passed:
+            found = with_token_logprobs(trained.system, wishes, found, passed)
     for item, nbest in zip(items, found, strict=True):
         if values.json:
-            printing.line(written(trained, item, nbest))
+            weights = values.attention == IN_JSON
+            printing.line(written(trained, item, nbest, attention=weights))
         else:
             _show(task, item, nbest)
-    if values.attention:
-        first = [nbest[0] for nbest in found]
-        _draw(Path(values.attention), task, items, first, values.panels)
+    best = [nbest[0] for nbest in found]
+    if picture:
+        _draw(Path(picture), task, items, best, values.panels)
     if values.states:
-        sources = [wish.source for wish in wishes]
-        _save_states(Path(values.states), encode_sources(trained.system, sources))
+        _save_states(Path(values.states), trained, wishes, best)
     return 0
 
 
-def _check_output(flag: str, path: str | None, endings: Sequence[str]) -> None:
-    if path is None:
-        return
-    if not path.lower().endswith(tuple(endings)):
-        listed = " or ".join(endings)
-        raise UsageError(f"--{flag}={path} does not end with {listed}")
-    if not Path(path).absolute().parent.is_dir():
-        raise UsageError(f"--{flag}={path}: there is no such folder")
-
-
-def written(trained: "Trained", item: Item, nbest: Sequence["Hypothesis"]) -> str:
+def written(
+    trained: "Trained",
+    item: Item,
+    nbest: Sequence["Hypothesis"],
+    *,
+    attention: bool = False,
+) -> str:
     """The line of `--json`, which `--from_file` takes again."""
     from s2sjax.training.journal import plain
 
-    rows = [_row(trained.task, hypothesis) for hypothesis in nbest]
+    rows = [_row(trained.task, each, attention=attention) for each in nbest]
     line: dict[str, Any] = {"input": item.input, **rows[0]}
     if spec.parse(trained.config.decode.strategy).name != "greedy":
         line["nbest"] = rows
@@ -165,14 +185,29 @@ def _expected(task: "Task", item: Item) -> list["Symbol"] | None:
         return None
 
 
-def _row(task: "Task", hypothesis: "Hypothesis") -> dict[str, Any]:
-    return {
+def _row(task: "Task", hypothesis: "Hypothesis", *, attention: bool) -> dict[str, Any]:
+    row = {
         "output": task.target_vocabulary.decode(hypothesis.output),
         "score": hypothesis.score,
         "logprob": hypothesis.logprob,
         "truncated": hypothesis.truncated,
         **hypothesis.more,
     }
+    if hypothesis.token_logprobs is not None:
+        row["token_logprobs"] = hypothesis.token_logprobs
+    if attention:
+        row["attention"] = _in_reading_order(task, _weights(hypothesis))
+    return row
+
+
+def _weights(hypothesis: "Hypothesis") -> "np.ndarray":
+    assert hypothesis.attention is not None
+    return hypothesis.attention
+
+
+def _in_reading_order(task: "Task", columns: "np.ndarray") -> "np.ndarray":
+    """An array whose last axis is the source as the user gives it."""
+    return columns[..., ::-1] if task.reverse_source else columns
 
 
 def _draw(
@@ -186,10 +221,7 @@ def _draw(
 
     drawn = []
     for item, hypothesis in zip(items, hypotheses, strict=True):
-        assert hypothesis.attention is not None
-        weights = hypothesis.attention
-        if task.reverse_source:
-            weights = weights[:, ::-1]
+        weights = _in_reading_order(task, _weights(hypothesis))
         written = task.target_vocabulary.decode(hypothesis.output)
         drawn.append(Alignment(weights, item.input, written))
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
@@ -199,21 +231,34 @@ def _draw(
     printing.warn([f"attention: {path}"])
 
 
-def _save_states(path: Path, encoded: Sequence["EncodedSource"]) -> None:
-    """`memory_<input>` [S, C], and `state_<layer>_<direction>_<part>` [inputs, D]."""
+def _save_states(
+    path: Path,
+    trained: "Trained",
+    wishes: Sequence["Wish"],
+    hypotheses: Sequence["Hypothesis"],
+) -> None:
+    """What the encoder and the decoder hold; docs/decoding.md names the arrays."""
     import numpy as np
 
     from s2sjax.training import atomic
+    from s2sjax.training.prediction import encode_sources
+    from s2sjax.training.predictor import PARTS
 
-    arrays: dict[str, Any] = {
-        f"memory_{place}": source.memory for place, source in enumerate(encoded)
-    }
-    parts = ("h", "c")
+    task = trained.task
+    encoded = encode_sources(trained.system, [wish.source for wish in wishes])
+    arrays: dict[str, Any] = {}
+    for place, (source, hypothesis) in enumerate(zip(encoded, hypotheses, strict=True)):
+        arrays[f"memory_{place}"] = _in_reading_order(task, source.memory.T).T
+        for name, states in (hypothesis.states or {}).items():
+            arrays[name.replace("decoder", f"decoder_{place}")] = states
+        if hypothesis.attention is not None:
+            weights = _in_reading_order(task, hypothesis.attention)
+            arrays[f"attention_{place}"] = weights
     for layer, directions in enumerate(encoded[0].states):
         for direction, state in enumerate(directions):
             for part in range(len(state)):
                 name = f"state_{layer}_{('forward', 'backward')[direction]}"
-                arrays[f"{name}_{parts[part]}"] = np.stack(
+                arrays[f"{name}_{PARTS[part]}"] = np.stack(
                     [each.states[layer][direction][part] for each in encoded]
                 )
     written = io.BytesIO()

@@ -1,17 +1,22 @@
 """`s2sjax eval`: what a trained model gets right, free-running and forced."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax.cli import members, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, unknown
+from s2sjax.errors import UsageError, cannot_write
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
+    from s2sjax.metrics import Outcomes
+    from s2sjax.tasks import Bucket
     from s2sjax.training.trained import Trained
 
+TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 COMMAND = Command(
     "eval",
     "Evaluates a run, free-running and teacher-forced.\n"
@@ -19,34 +24,66 @@ COMMAND = Command(
     "forced_token_accuracy are teacher-forced.",
     flags=(
         *members.FLAGS,
-        Flag("examples", "how many; unset: the whole split", type=int, least=1),
-        Flag("split", "train, valid or test", "test", value="NAME"),
+        members.SPLIT,
+        Flag(
+            "examples",
+            f"how many, the same ones every time; unset: the whole split, and of train "
+            f"{TRAIN_EXAMPLES:,}",
+            type=int,
+            least=1,
+        ),
         Flag("decode", STRATEGY, value="SPEC"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("seed", "of generated test data", type=int, least=0),
+        Flag(
+            "predictions",
+            "saves each output beside its reference, the worst first, a line of JSON "
+            "each",
+            value="FILE.jsonl",
+        ),
+        Flag("wrong", "save only the predictions that are wrong", False, type=bool),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
     memory="size or n of the decoding strategy, or decode.batch_size",
-    examples=("s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",),
+    examples=(
+        "s2sjax eval --workdir=runs/reversed_prefix --examples=1000 --json",
+        "s2sjax eval --workdir=runs/reversed --predictions=wrong.jsonl --wrong",
+    ),
 )
 
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
-    if values.seed is not None and values.split == "train":
-        raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
+    if values.wrong and values.predictions is None:
+        raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
+    start.check_output("predictions", values.predictions, (".jsonl",))
     paths = members.paths(values)
-    start.reading(paths[0])
+    config = start.reading(paths[0])
+    split = members.split(values)
+    if values.seed is not None and split == "train":
+        raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.reporting import tables
     from s2sjax.reporting.screen import Screen
+    from s2sjax.training import evaluation, run_files
     from s2sjax.training.journal import plain
 
     trained = members.open_all(values, paths, values.seed)
-    result = evaluate(
-        trained, values.split, values.examples, confusion=values.confusion
+    if split not in trained.task.buckets:  # a pattern file is executed again
+        if values.no_user_code:
+            start.refuse_user_code(config, f"--workdir={paths[0]}")
+        start.tell_user_code(config, trained.path / run_files.DATA, named=False)
+    results, sources = _outcomes(trained, split, values.examples)
+    if values.predictions is not None:
+        rows = evaluation.predictions(
+            trained.task, results, sources, wrong=values.wrong
+        )
+        _save_predictions(values.predictions, rows)
+    result = evaluation.evaluation(
+        *(trained.task, trained.config, trained.step, split, results, sources),
+        confusion=values.confusion,
     )
     if values.json:
         printing.line(json.dumps(plain(result)))
@@ -61,32 +98,56 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def evaluate(
-    trained: "Trained",
-    split: str = "test",
-    examples: int | None = None,
-    *,
-    confusion: bool = False,
-) -> dict[str, Any]:
-    """Everything that `s2sjax eval --json` prints; holds no times and no paths."""
-    from s2sjax.reporting.progress_line import ProgressLine
-    from s2sjax.training.evaluate import enough, long_ones, outcomes
+def evaluate(trained: "Trained", split: str = "test") -> dict[str, Any]:
+    """What `s2sjax eval --json` prints of a split; holds no times and no paths."""
     from s2sjax.training.evaluation import evaluation
 
-    task = trained.task
-    if split == "train" and split not in task.buckets:
-        raise UsageError("--split=train: a run keeps its valid and test pairs alone")
-    if split not in task.buckets:
-        raise unknown("split", split, task.buckets)
-    buckets = enough(task.buckets[split], examples)
+    results, sources = _outcomes(trained, split, None)
+    return evaluation(
+        trained.task, trained.config, trained.step, split, results, sources
+    )
+
+
+def _outcomes(
+    trained: "Trained", split: str, examples: int | None
+) -> "tuple[Outcomes, list[list[int]]]":
+    """What becomes of a split's examples, and their sources; says how far it is."""
+    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.training.evaluate import long_ones, outcomes
+
+    buckets = _chosen(trained, split, examples)
     long = long_ones(trained.system, buckets)
     if long:
         start.warn([f"{split}: {long}"])
     with ProgressLine(f"evaluation on {split}") as passed:
-        results, sources = outcomes(trained.system, buckets, examples, passed)
+        results, sources = outcomes(trained.system, buckets, passed)
         passed.then(f"counting what {len(sources):,} outputs are worth")
     if examples is not None and len(sources) < examples:
         start.warn([f"--examples={examples}: {split} has {len(sources)}"])
-    return evaluation(
-        task, trained.config, trained.step, split, results, sources, confusion=confusion
-    )
+    return results, sources
+
+
+def _chosen(trained: "Trained", split: str, examples: int | None) -> "Sequence[Bucket]":
+    """The examples to evaluate; which they are follows from what they hold."""
+    from s2sjax.training.evaluate import enough
+    from s2sjax.training.trained import training_buckets
+    from s2sjax.training.validation import chosen
+
+    if split != "train":
+        every = enough(trained.task.buckets[split], split, examples)
+        return chosen(every, examples or 0)
+    try:
+        every = training_buckets(trained)
+    except UsageError as error:
+        raise UsageError(f"--split=train: {error}") from None
+    return chosen(every, examples or TRAIN_EXAMPLES)
+
+
+def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    from s2sjax.training.evaluation import write_predictions
+
+    try:
+        write_predictions(Path(name), rows)
+    except OSError as error:
+        raise cannot_write(f"--predictions={name}", error) from None
+    printing.warn([f"predictions: {len(rows):,} in {name}"])

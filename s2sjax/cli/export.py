@@ -5,7 +5,6 @@ from pathlib import Path
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError
 
 COMMAND = Command(
     "export",
@@ -22,8 +21,7 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
-    if not values.out.endswith(".safetensors"):
-        raise UsageError(f"--out={values.out} does not end with .safetensors")
+    start.check_output("out", values.out, (".safetensors",))
     start.reading(values.workdir)
 
     from s2sjax.cli.members import checkpoint

@@ -7,7 +7,7 @@ everything that a person can mistype ends in one line. Imports no jax.
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from s2sjax import experiment
 from s2sjax.cli import usage
 from s2sjax.cli.command import Command, Flag
-from s2sjax.config import Config
+from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.field import named_field, near_field
 
@@ -126,11 +126,21 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
                 )
     config: Config | None = None
     notes: list[str] = []
+    wrong: Collection[str] = ()
     with problems:
-        if "config" in given:
-            config = experiment.load_config(given["config"], overrides, notes.append)
-        elif command.config == "required":
-            raise UsageError(f"{command.name} needs --config=FILE[:variant]")
+        try:
+            if "config" in given:
+                config = experiment.load_config(
+                    given["config"], overrides, notes.append
+                )
+            elif command.config == "required":
+                raise UsageError(f"{command.name} needs --config=FILE[:variant]")
+        except ConfigError as error:
+            config, wrong = error.rest, error.wrong
+            raise
+    if problems.found and config is not None and command.check is not None:
+        with problems:  # what would be told as soon as these are mended
+            command.check(config, wrong)
     problems.tell()
     return Parsed(
         command.name,

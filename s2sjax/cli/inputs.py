@@ -25,7 +25,8 @@ FIELDS = ("input", "output", "prefix", "required", "banned")
 # read again; it asks for nothing.
 SAID = frozenset(
     (
-        *("score", "logprob", "truncated", "nbest", "expected", "token_logprobs"),
+        *("score", "logprob", "truncated", "nbest", "expected"),
+        *("token_logprobs", "attention"),
         *("bound", "proved", "inclusion", "kappa", "logq"),
     )
 )

@@ -4,32 +4,35 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from s2sjax import config, experiment, places
-from s2sjax.cli import printing
+from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.config import Config
-from s2sjax.errors import UsageError
+from s2sjax.config import Config, ConfigError
+from s2sjax.errors import Problems, UsageError
 from s2sjax.foreign import printable
 
 SHOW = Command(
     "config show",
     "Prints every field of a config with its value, type and comment.\n"
+    "What train would refuse of it, this refuses too.\n"
     "Without --config and --workdir it prints the defaults.",
     flags=(
         Flag("workdir", "a run, instead of --config", value="DIR"),
         Flag("json", "one JSON object, by dotted field", False, type=bool),
     ),
     config="optional",
+    check=start.check_names,
     examples=("s2sjax config show --config=experiments/reversed.py:smoke",),
 )
 DIFF = Command(
     "config diff",
     "Prints the fields in which two configs or runs differ.\n"
-    "Each of A and B is FILE[:variant], a config.json or a run's directory.",
+    "Each of A and B is FILE[:variant], a config.json or a run's directory.\n"
+    "What train would refuse of one of them, this refuses too.",
     flags=(
         Flag(
             "json",
@@ -48,7 +51,9 @@ def show(parsed: Parsed) -> int:
     workdir = parsed.values.workdir
     if workdir and parsed.config:
         raise UsageError("--config and --workdir came; give one of them")
-    shown = _of_run(workdir) if workdir else parsed.config
+    shown = _checked(workdir, _of_run) if workdir else parsed.config
+    if parsed.config is not None:
+        start.check_config(parsed.config)
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
         path: {
@@ -77,7 +82,12 @@ def diff(parsed: Parsed) -> int:
             f"config diff takes two configs or runs; {len(parsed.positional)} came"
         )
     one, other = parsed.positional
-    differing = config.difference(load(one), load(other))
+    problems, found = Problems(), []
+    for text in (one, other):
+        with problems:
+            found.append(_checked(text, load))
+    problems.tell()
+    differing = config.difference(*found)
     if parsed.values.json:
         printing.line(
             json.dumps({path: list(pair) for path, pair in differing.items()})
@@ -99,6 +109,28 @@ def load(text: str) -> Config:
     """
     path = pathlib.Path(text)
     return _of_run(text) if os.path.isdir(path) else experiment.load_config(text)
+
+
+def _checked(text: str, read: Callable[[str], Config]) -> Config:
+    """The config that `text` names, tried as `train` tries it.
+
+    Raises:
+      UsageError: all that is wrong with it, with its name.
+    """
+    problems, is_new = Problems(), not os.path.isdir(text)
+    with problems:
+        try:
+            found = read(text)
+            start.check_config(found, is_new=is_new)
+            return found
+        except ConfigError as error:
+            if error.rest is not None:
+                with problems:
+                    raise error
+                start.check_names(error.rest, error.wrong, is_new=is_new)
+            raise
+    lines = problems.found
+    raise UsageError(*(x if text in x else f"{text}: {x}" for x in lines))
 
 
 def _comment(path: str, item: dict[str, Any]) -> str:

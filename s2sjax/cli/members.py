@@ -18,6 +18,7 @@ FLAGS = (
     Flag("combine", "mean of an ensemble", value="|".join(COMBINE)),
     start.NO_USER_CODE,
 )
+SPLIT = Flag("split", "train, valid (or dev, val) or test", "test", value="NAME")
 
 
 def paths(values: SimpleNamespace) -> list[str]:
@@ -41,6 +42,17 @@ def paths(values: SimpleNamespace) -> list[str]:
         if len(set(listed)) == 1:
             raise UsageError(f"--combine={values.combine} needs --ensemble=DIR,DIR2")
     return list(dict.fromkeys(listed))
+
+
+def split(values: SimpleNamespace) -> str:
+    """The split that `--split` names.
+
+    Raises:
+      UsageError: there is none of that name.
+    """
+    from s2sjax.tasks.task import split_name
+
+    return split_name(values.split)
 
 
 def open_all(

@@ -21,7 +21,12 @@ COMMAND = Command(
             "seed",
             value="FIELD,...",
         ),
-        Flag("metric", "what is compared", "exact", value="NAME"),
+        Flag(
+            "metric",
+            "what is compared, on validation examples; test_NAME: on the test's; "
+            "unset: train.metric, where trials share it, or exact",
+            value="NAME",
+        ),
         start.FORMAT,
         Flag("html", "write the page here too", value="FILE"),
         Flag("json", "one JSON object instead of tables", False, type=bool),
@@ -47,7 +52,7 @@ def main(parsed: Parsed) -> int:
 
     table = sweep_table.read(values.workdir, say)
     by = None if values.group_by is None else table.check_fields(values.group_by)
-    found = find(table, values.metric, by)
+    found = find(table, values.metric or table.metric, by)
     format = start.check_format(values.format)
     page = None if values.html is None else _page_path(values.html)
     if values.json:

@@ -34,6 +34,12 @@ COMMAND = Command(
             least=1,
         ),
         Flag("max_trials", "only so many trials", type=int, least=1),
+        Flag(
+            "add",
+            "add the trials of a config that differs from that of earlier launches",
+            False,
+            bool,
+        ),
         Flag("dry_run", "show trials, groups and costs; start nothing", False, bool),
         Flag("search", "propose trials with Optuna: tpe, random, gp", value="SPEC"),
         Flag("pruner", "end hopeless ones: asha, hyperband, median", value="SPEC"),
@@ -126,7 +132,7 @@ def _check_together(parsed: Parsed) -> None:
     if values.workdir is None and not values.dry_run:
         raise UsageError("sweep needs --workdir=DIR (where the sweep is kept)")
     needs_config = {"dry_run": values.dry_run, "sweep": values.sweep}
-    needs_config |= {"search": values.search}
+    needs_config |= {"search": values.search, "add": values.add}
     for name, value in needs_config.items():
         if value and parsed.config is None:
             raise UsageError(f"sweep --{name} needs --config=FILE[:variant]")

@@ -17,7 +17,7 @@ from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.watcher import Watcher
 from s2sjax.training import run_files
-from s2sjax.training.progress import LOWER
+from s2sjax.training.progress import LOWER, ranked
 
 REFRESH_SECONDS = 0.5
 FAILURES = 5  # shown at the end
@@ -106,7 +106,7 @@ class SweepConsole(Watcher):
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            self.said(f"best on test data: {value}")
+            self.said(f"best by validation: {value}")
             words = shlex.split(sweep.commands[best.name])
             place = run_files.again(sweep.path, best.name)
             self.said(f"  {shlex.join(run_files.placed(words, place))}")
@@ -168,24 +168,30 @@ class SweepConsole(Watcher):
         return f"left {duration(waiting / self._rate())}"
 
     def _value(self, result: Result) -> str:
-        if self._metric not in result.metrics:
-            return ""
-        value = result.metrics[self._metric]
-        shown = percent(value) if self._metric in _SHARES else number(value)
-        return f"{self._metric} {shown}"
+        """The metric, of each split that it was measured on."""
+        text = percent if self._metric in _SHARES else number
+        told = [
+            f"{name} {text(values[self._metric])}"
+            for name, values in (("validation", result.valid), ("test", result.test))
+            if self._metric in values
+        ]
+        return f"{self._metric} {', '.join(told)}" if told else ""
 
     def _best(self) -> Trial | None:
-        found = {
-            trial.name: self._ledger.results[trial.name].metrics.get(self._metric)
+        """The first that is best on validation examples: test data choose nothing."""
+
+        def rank(trial: Trial) -> tuple[float, float]:
+            valid = self._ledger.results[trial.name].valid
+            lower = self._metric in LOWER
+            return ranked(valid[self._metric], valid.get("nll"), lower=lower)
+
+        done = [
+            trial
             for trial in self.trials
             if self._ledger.status(trial) == "done"
-        }
-        known = {name: value for name, value in found.items() if value is not None}
-        if not known:
-            return None
-        choose = min if self._metric in LOWER else max
-        best = choose(known, key=known.__getitem__)
-        return next(trial for trial in self.trials if trial.name == best)
+            and self._metric in self._ledger.results[trial.name].valid
+        ]
+        return min(done, key=rank, default=None)
 
     def _table(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -201,5 +207,5 @@ class SweepConsole(Watcher):
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            table.add_row("best on test", Text(printable(f"{value}  {best.name}")))
+            table.add_row("best so far", Text(printable(f"{value}  {best.name}")))
         return table

@@ -13,6 +13,7 @@ from s2sjax.cli.sweep_console import SweepConsole
 from s2sjax.config import PLACES, Config, written
 from s2sjax.sweeps import (
     backends,
+    base,
     batched,
     data,
     definition,
@@ -36,7 +37,12 @@ from s2sjax.training import interruption, run_files
 def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
     """Runs a sweep's trials, or without a definition those of its directory."""
     values = parsed.values
-    with _opened(parsed, choice, len(defined or ()), defined) as (sweep, pool):
+
+    def check(sweep: SweepDirectory) -> None:
+        if parsed.config is not None and not values.add:
+            base.check(sweep, parsed.config, defined or ())
+
+    with _opened(parsed, choice, len(defined or ()), defined, check) as (sweep, pool):
         trials, most = sweep.trials[: values.max_trials], None
         if defined is None:
             _warn(_lacking(sweep))
@@ -70,6 +76,8 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
 
     def check(sweep: SweepDirectory) -> None:
         _warn(searches.check(sweep, config, space))
+        if not values.add:
+            base.check(sweep, config, leave_out=space)
 
     places = _places(config, space)
     with _opened(parsed, choice, asked, places, check) as (sweep, pool):
@@ -148,6 +156,9 @@ def _opened(
         # Data that lie elsewhere by now are no difference to refuse.
         hashes = data.settle(sweep, trials, commander(parsed))
         check(sweep)
+        if values.add:  # to those that are there
+            configs_ = {trial.config for trial in (*sweep.trials, *trials)}
+            asked = max(asked, len(configs_))
         _warn(choice.line)
         _record(parsed, sweep, choice.backend, asked, hashes)
         yield sweep, pool
@@ -189,7 +200,10 @@ def _record(
     words = ["s2sjax", *sys.argv[1:]]
     code = source_code.describe(folder)
     config = _config_words(parsed)
-    _warn(sweep.record_launch(words, code, config, backend, asked, hashes))
+    told = sweep.record_launch(
+        words, code, config, backend, asked, hashes, parsed.config
+    )
+    _warn(told)
 
 
 def _warn(line: str) -> None:
@@ -224,7 +238,7 @@ def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
     return status == "pending" or (retry_failed and status == "failed")
 
 
-def _places(base: Config, space: Mapping[str, Distribution]) -> list[Trial]:
+def _places(config: Config, space: Mapping[str, Distribution]) -> list[Trial]:
     """Trials with all the data that a search can propose."""
     proposed = [
         {field: value}
@@ -232,7 +246,7 @@ def _places(base: Config, space: Mapping[str, Distribution]) -> list[Trial]:
         if field in space
         for value in space[field].values
     ]
-    return definition.resolve(base, proposed or [{}])
+    return definition.resolve(config, proposed or [{}])
 
 
 def _lacking(sweep: SweepDirectory) -> str:

@@ -10,7 +10,7 @@ from s2sjax import experiment, places
 from s2sjax.cli import multihost, printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import Problems, RunError, UsageError
+from s2sjax.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from s2sjax.tasks import Task
@@ -32,6 +32,7 @@ COMMAND = Command(
         *multihost.FLAGS,
     ),
     config="optional",
+    check=start.check_names,
     memory="train.batch_size, task.length (of text: task.max_length) or model.units",
     examples=(
         "s2sjax train --config=experiments/reversed_prefix.py "
@@ -66,18 +67,11 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax import tasks
-    from s2sjax.training import loop, run_files
+    from s2sjax.training import run_files
 
     with contextlib.ExitStack() as stack:
         with multihost.joined(parsed.values) as hosts, hosts.together():
-            problems = Problems()
-            with problems:
-                loop.check(config)
-            with problems:
-                if not record:  # a run that is there has what it needs
-                    tasks.check(config)
-            problems.tell()
+            start.check_config(config, is_new=not record)
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
                 file = parsed.config_file
@@ -165,7 +159,7 @@ def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
         yield Observer()
         return
     with contextlib.ExitStack() as stack:
-        console = stack.enter_context(Console())
+        console = stack.enter_context(Console(metric=run.config.train.metric))
         board = TensorBoard(run.path / "tensorboard", console.said)
         stack.enter_context(contextlib.closing(board))
         yield Observers([console, board])
@@ -230,8 +224,9 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         result = evaluate(open_trained(run.path, "best"), "test")
         evaluation.write(run.path, result)
     printing.line()
+    shown = (*HEADLINES, run.config.train.metric)
     tables.show_evaluation(
-        {name: value for name, value in result.items() if name in HEADLINES},
+        {name: value for name, value in result.items() if name in shown},
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

@@ -50,10 +50,15 @@ _PEERS: dict[str, Column] = {
 }
 
 
-def show_benchmark(rows: Sequence[Row], notes: Sequence[str], screen: Screen) -> None:
-    """Shows the rows: quality once for each strategy, speed for each batch size."""
+def show_benchmark(
+    rows: Sequence[Row], notes: Sequence[str], screen: Screen, split: str
+) -> None:
+    """Shows the rows: quality once for each strategy, speed for each batch size.
+
+    `split` is that of the examples.
+    """
     once = list({(row.run, row.strategy): row for row in rows}.values())
-    title = f"Quality, {rows[0].examples:,} examples of each run"
+    title = f"Quality, {rows[0].examples:,} {split} examples of each run"
     legend = (
         "log p: mean of outputs, in nats; length ratio: output over reference; "
         "ECE: expected calibration error; more in bench.csv"

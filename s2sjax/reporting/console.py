@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from s2sjax.reporting.formats import duration, number, percent, printable
+from s2sjax.reporting.measure import measure
 from s2sjax.reporting.progress_line import ProgressLine
 from s2sjax.reporting.sample_lines import sample_lines
 from s2sjax.reporting.screen import Screen
@@ -17,6 +18,7 @@ from s2sjax.training.observer import Observer, Sample
 
 REFRESH_SECONDS = 0.1
 
+_SHOWN = ("exact", "token_accuracy", "nll")  # of every evaluation
 _ENDINGS = {
     "done": "finished at step {step}",
     "patience": "stopped early at step {step}: train.patience evaluations in a row "
@@ -30,10 +32,15 @@ class Console(Observer):
     """On a terminal a progress bar and, above it, every evaluation; else plain lines.
 
     Use it in a `with` statement, so that the bar goes when a run fails.
+
+    Args:
+      screen: where it is shown; None: standard output.
+      metric: what the best evaluation is chosen by.
     """
 
-    def __init__(self, screen: Screen | None = None):
+    def __init__(self, screen: Screen | None = None, metric: str = "exact"):
         self._screen = Screen() if screen is None else screen
+        self._metric = measure(metric)
         self._progress: Progress | None = None
         self._steps = 0
         self._begun = self._drawn = time.monotonic()
@@ -166,6 +173,9 @@ class Console(Observer):
             f"  token accuracy {percent(values.get('token_accuracy'))}",
             f"  nll {number(values.get('nll'))}",
         )
+        value = values.get(self._metric.name)
+        if self._metric.name not in _SHOWN and isinstance(value, int | float):
+            line.append(f"  {self._metric.label} {self._metric.text(value)}")
         if best:
             line.append("  ★ best" if self._screen.unicode else "  * best", "bold")
         lines = [line]

@@ -59,7 +59,7 @@ def draw_effects(
             one.tick_params(axis="y", length=0)
         axes.set_xlabel(
             f"variance of {measure.label} explained by the factor alone, %  "
-            f"( | : by chance)"
+            f"( | : by chance), over n = {max(e.n for e in effects)} trials"
         )
         axes.grid(axis="x")
         if title:

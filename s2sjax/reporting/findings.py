@@ -7,10 +7,11 @@ from typing import Any
 
 from s2sjax.reporting.factor import Factor, factors
 from s2sjax.reporting.groups import Group, groups
-from s2sjax.reporting.measure import Measure, measure
+from s2sjax.reporting.measure import SPLITS, Measure, measure
 from s2sjax.reporting.sensitivity import Effect, effects
 from s2sjax.reporting.sweep_table import SEED, SweepTable, Trial
 from s2sjax.reporting.trial_files import command_line
+from s2sjax.training.progress import ranked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,24 +19,49 @@ class Findings:
     """The answer of a sweep, computed once for tables, pictures and files.
 
     Attributes:
+      measure: the metric that is asked for, of one split.
+      beside: the same of the other split; None: no trial has it.
       by: the factors that the groups are of.
       averaged: fields that vary within the groups, the seed among them.
       groups: in the order of the factors' levels.
+      groups_beside: the same groups, with the means of `beside`.
       effects: of every factor, and of the seed where others share it, largest first.
-      best: the trial with the best value; of several the first. None: none is done.
+      best: the trial that is best on validation examples, whatever split is asked
+        for: test data choose nothing. Of equal ones it has the least validation nll,
+        and of several the lowest index. None: none is done and has the metric.
+      equal: how many trials are as good.
     """
 
     table: SweepTable
     measure: Measure
+    beside: Measure | None
     by: tuple[Factor, ...]
     averaged: tuple[str, ...]
     groups: tuple[Group, ...]
+    groups_beside: tuple[Group, ...]
     effects: tuple[Effect, ...]
     best: Trial | None
+    equal: int
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What is asked for, and what stands beside it."""
+        return [self.measure, *([self.beside] if self.beside else [])]
+
+    @property
+    def ranking(self) -> Measure:
+        """What trials and groups are ranked by."""
+        return measure(f"valid_{self.measure.quantity}")
 
     def best_group(self) -> Group | None:
-        """The group with the best mean; None where none is done."""
-        done = [group for group in self.groups if group.estimate.n]
+        """The group with the best mean on validation examples; None: none has one."""
+        by = {
+            measured.split: groups
+            for measured, groups in zip(
+                self.measures, (self.groups, self.groups_beside), strict=False
+            )
+        }
+        done = [group for group in by.get("valid", ()) if group.estimate.n]
 
         def rank(group: Group) -> tuple[float, int]:
             return self.badness(group.estimate.mean), -group.estimate.n
@@ -60,27 +86,46 @@ def find(
     """Reads the answer from the trials that are done.
 
     Args:
+      metric: its name, of validation examples where they have it; `test_NAME` is that
+        of the test.
       group_by: the fields that groups are of; None: every factor but the seed.
 
     Raises:
       UsageError: a metric that no trial has, with the nearest one.
     """
-    table.check_metric(metric)
+    metric = table.metric_named(metric)
     varying = table.varying()
     by = tuple(factors(table, varying if group_by is None else group_by))
     fields = [*varying, *([SEED] if len(table.values(SEED)) > 1 else [])]
     measured = measure(metric)
-    done = [t for t in table.trials if t.value(metric) is not None]
-    sign = 1.0 if measured.lower else -1.0
+    others = [f"{split}_{measured.quantity}" for split in SPLITS]
+    known = [name for name in others if name != metric and name in table.metrics()]
+    beside = measure(known[0]) if known else None
+    ranks = _ranks(table, measured)
+    best = min(ranks, key=ranks.__getitem__, default=None)
     return Findings(
         table,
         measured,
+        beside,
         by,
         tuple(f for f in fields if f not in [factor.field for factor in by]),
         tuple(groups(table, by, metric)),
+        tuple(groups(table, by, beside.name)) if beside else (),
         tuple(effects(table, factors(table, compared(table)), metric)),
-        min(done, key=lambda trial: sign * trial.metrics[metric], default=None),
+        None if best is None else table.trials[best],
+        0 if best is None else list(ranks.values()).count(ranks[best]),
     )
+
+
+def _ranks(table: SweepTable, measured: Measure) -> dict[int, tuple[float, float]]:
+    """What orders the trials that are done, by their places in the table."""
+    found = {}
+    for place, trial in enumerate(table.trials):
+        value = trial.value(f"valid_{measured.quantity}")
+        if value is not None:
+            nll = trial.metrics.get("valid_nll")
+            found[place] = ranked(value, nll, lower=measured.lower)
+    return found
 
 
 def compared(table: SweepTable) -> list[str]:
@@ -97,22 +142,23 @@ def as_json(found: Findings) -> dict[str, Any]:
     """What `report --json` prints; numbers that there are none of are null."""
     table, metric = found.table, found.measure.name
     best = found.best
+    beside = map(_estimate, found.groups_beside)
     return {
         "trials": len(table.trials),
         "asked": len(table.trials) + table.lacking,
         "status": table.counts(),
         "metric": metric,
+        "beside": found.beside and found.beside.name,
+        "ranked_by": found.ranking.name,
         "group_by": [factor.field for factor in found.by],
         "averaged_over": list(found.averaged),
         "interval": found.measure.interval,
         "groups": [
             {
                 "levels": levels(found, group),
-                "mean": _number(group.estimate.mean),
-                "low": _number(group.estimate.low),
-                "high": _number(group.estimate.high),
-                "n": group.estimate.n,
+                **_estimate(group),
                 "trials": len(group.trials),
+                "beside": next(beside, None),
             }
             for group in found.groups
         ],
@@ -124,13 +170,17 @@ def as_json(found: Findings) -> dict[str, Any]:
                 "by_chance": _number(effect.chance),
                 "lowest": effect.lowest,
                 "highest": effect.highest,
+                "n": effect.n,
             }
             for effect in found.effects
         ],
         "best": best
         and {
             "name": best.name,
-            "value": best.metrics[metric],
+            "value": best.metrics[found.ranking.name],
+            "metrics": dict(best.metrics),
+            "best_step": best.best_step,
+            "seed": best.seed,
             "overrides": dict(best.overrides),
             "command": command_line(table, best),
         },
@@ -141,6 +191,12 @@ def levels(found: Findings, group: Group) -> dict[str, str]:
     """The level of a group by field."""
     pairs = zip(found.by, group.levels, strict=True)
     return {factor.field: factor.labels[level] for factor, level in pairs}
+
+
+def _estimate(group: Group) -> dict[str, Any]:
+    mean, low, high, count = group.estimate
+    ends = {"mean": _number(mean), "low": _number(low), "high": _number(high)}
+    return {**ends, "n": count}
 
 
 def _number(value: float) -> float | None:

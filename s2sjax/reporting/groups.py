@@ -114,7 +114,7 @@ def groups(table: SweepTable, by: Sequence[Factor], metric: str) -> list[Group]:
 def _estimate(table: SweepTable, places: Sequence[int], metric: str) -> Estimate:
     measured = measure(metric)
     done = [place for place in places if table.trials[place].value(metric) is not None]
-    examples = [table.trials[place].examples for place in done]
+    examples = [table.trials[place].examples.get(measured.split, 0) for place in done]
     known = measured.share and all(examples)
     found = values(table, done, metric)
     return estimate(found, measured.most, sum(examples) if known else 0)

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+# As the names of metrics of a sweep begin, and as people call the split.
+SPLITS = {"valid": "validation", "test": "test"}
 _LABELS = {
     "exact": "exact match",
     "token_accuracy": "token accuracy",
@@ -10,15 +12,20 @@ _LABELS = {
     "edit_distance": "edit distance",
     "bleu": "BLEU",
     "chrf": "chrF",
+    "wer": "WER",
 }
-_UNITS = {"edit_distance": "edits per token", "nll": "nats per token"}
+_UNITS = {
+    "edit_distance": "edits per token",
+    "nll": "nats per token",
+    "wer": "edits per word",
+}
 _SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
 # The largest value that can be; a share's is 1, and of what is not here none is known.
 _MOST = {
     **{"bleu": 100.0, "chrf": 100.0},
-    **dict.fromkeys(("edit_distance", "nll", "loss", "seconds"), math.inf),
+    **dict.fromkeys(("edit_distance", "nll", "wer", "loss", "seconds"), math.inf),
 }
-_LOWER = ("nll", "edit_distance", "truncated", "loss", "seconds", "grad_norm")
+_LOWER = ("nll", "edit_distance", "wer", "truncated", "loss", "seconds", "grad_norm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Measure:
       share: whether it is a share of 1, shown in percent.
       lower: whether less is better.
       most: its largest value, where its least is 0; None: it may be any number.
+      split: of which it is, one of `SPLITS`; empty where that is told elsewhere.
     """
 
     name: str
@@ -36,6 +44,16 @@ class Measure:
     share: bool
     lower: bool
     most: float | None = None
+    split: str = ""
+
+    @property
+    def quantity(self) -> str:
+        """The name without the split.
+
+        >>> measure("valid_exact").quantity, measure("exact").quantity
+        ('exact', 'exact')
+        """
+        return self.name.removeprefix(f"{self.split}_") if self.split else self.name
 
     def text(self, value: float, decimals: int = 0) -> str:
         """A value in few characters; only 1 is 100 %, and only 0 is 0 %.
@@ -75,19 +93,29 @@ class Measure:
         >>> measure("exact").unit, measure("nll").unit, measure("chrf").unit
         ('exact match, %', 'nll, nats per token', 'chrF')
         """
-        unit = "%" if self.share else _UNITS.get(self.name)
+        unit = "%" if self.share else _UNITS.get(self.quantity)
         return f"{self.label}, {unit}" if unit else self.label
 
 
 def measure(name: str) -> Measure:
     """The metric of that name; of one that is not known here, more is better.
 
+    Args:
+      name: with the split in front, `valid_exact`, where a sweep has it of several.
+
     >>> measure("nll").lower, measure("exact").share, measure("my_score").label
     (True, True, 'my score')
+    >>> measure("valid_nll").label, measure("test_exact").label
+    ('validation nll', 'test exact match')
     """
-    label = _LABELS.get(name, name.replace("_", " "))
-    most = 1.0 if name in _SHARES else _MOST.get(name)
-    return Measure(name, label, name in _SHARES, name in _LOWER, most)
+    first, _, rest = name.partition("_")
+    split, quantity = (first, rest) if first in SPLITS and rest else ("", name)
+    label = _LABELS.get(quantity, quantity.replace("_", " "))
+    if split:
+        label = f"{SPLITS[split]} {label}"
+    share = quantity in _SHARES
+    most = 1.0 if share else _MOST.get(quantity)
+    return Measure(name, label, share, quantity in _LOWER, most, split)
 
 
 def percents(share: float, _: object = None) -> str:

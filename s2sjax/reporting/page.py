@@ -22,6 +22,7 @@ from s2sjax.reporting.measure import measure
 from s2sjax.reporting.trial_files import TrialFiles, command_line
 from s2sjax.training import atomic, journal
 
+LOGGED = "valid_"  # metrics of the journal are of validation examples
 SCRIPTS = ("data.js", "heatmap.js", "trial.js", "page.js")
 # What keeps the page of a thousand trials at a few megabytes.
 _POINTS = 40_000  # of all curves, and at least _FEWEST of each
@@ -74,7 +75,8 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     shown = [*found.by, *factors(table, found.averaged)]
     arrangement = arrange(found.by)
     logged = dict.fromkeys(name for one in files for name in one.metrics())
-    names = list(dict.fromkeys([*table.metrics(), *logged, found.measure.name]))
+    validated = [f"{LOGGED}{name}" for name in logged]
+    names = list(dict.fromkeys([*table.metrics(), *validated, found.measure.name]))
     steps: dict[tuple[int, ...], int] = {}
     curves = [_curve(one, names, len(files), steps) for one in files]
     return {
@@ -89,6 +91,9 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
                 "lower": one.lower,
                 "limited": one.most is not None,
                 "most": one.most,
+                "split": one.split,
+                "quantity": one.quantity,
+                "of": measure(one.quantity).unit,
             }
             for one in map(measure, names)
         ],
@@ -136,6 +141,7 @@ def _trial(
         "overrides": [[f, level_label(v)] for f, v in trial.overrides.items()],
         "metrics": trial.metrics,
         "examples": trial.examples,
+        "best_step": trial.best_step,
         "seconds": trial.seconds,
         "device": trial.device,
         "error": trial.error,
@@ -167,9 +173,9 @@ def _curve(
     return {
         "at": steps.setdefault(key, len(steps)),
         "values": {
-            name: [_rounded(entry.get(name)) for entry in entries]
+            name: [_rounded(entry.get(quantity)) for entry in entries]
             for name in names
-            if name in logged
+            if (quantity := name.removeprefix(LOGGED)) != name and quantity in logged
         },
     }
 
@@ -192,6 +198,7 @@ def _effects(found: Findings, metric: str) -> list[dict[str, Any]]:
             "range": effect.span,
             "lowest": effect.lowest,
             "highest": effect.highest,
+            "n": effect.n,
         }
         for effect in sensitivity.effects(found.table, by, metric)
     ]

@@ -24,6 +24,7 @@ class Effect(NamedTuple):
     lowest: str  # the level with the lowest mean
     highest: str
     levels: int
+    n: int  # trials
 
 
 def effects(table: SweepTable, by: Sequence[Factor], metric: str) -> list[Effect]:
@@ -54,7 +55,7 @@ def _effect(factor: Factor, y: np.ndarray, codes: np.ndarray) -> Effect:
     total = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
     if len(present) < 2:
         nothing = (np.nan, np.nan, np.nan)
-        return Effect(factor.field, *nothing, "", "", len(present))
+        return Effect(factor.field, *nothing, "", "", len(present), len(y))
     means = np.array([y[codes == level].mean() for level in present])
     counts = np.array([(codes == level).sum() for level in present])
     between = float((counts * (means - y.mean()) ** 2).sum())
@@ -67,4 +68,5 @@ def _effect(factor: Factor, y: np.ndarray, codes: np.ndarray) -> Effect:
         factor.labels[present[np.argmin(means)]],
         factor.labels[present[np.argmax(means)]],
         len(present),
+        len(y),
     )

@@ -12,7 +12,8 @@ from s2sjax.errors import RunError
 from s2sjax.reporting import by_length
 from s2sjax.reporting.by_length import ByLength
 from s2sjax.reporting.findings import Findings, levels
-from s2sjax.reporting.sweep_table import SweepTable
+from s2sjax.reporting.measure import SPLITS, measure
+from s2sjax.reporting.sweep_table import SEED, SweepTable
 from s2sjax.reporting.trial_files import TrialFiles
 from s2sjax.training import atomic
 
@@ -47,14 +48,21 @@ def write_csv(
 
 
 def _trial_rows(table: SweepTable) -> list[list[Any]]:
-    fields, metrics = table.fields(), table.metrics()
+    """A table with a row for each trial; metrics are of its best step, by split."""
+    fields = [field for field in table.fields() if field != SEED]
+    metrics = table.metrics()
+    examples = [f"{split}_examples" for split in SPLITS]
     last = ("seconds", "device", "error")
-    rows: list[list[Any]] = [["index", "name", "status", *fields, *metrics, *last]]
+    columns = [*fields, SEED, "best_step", *metrics, *examples]
+    rows: list[list[Any]] = [["index", "name", "status", *columns, *last]]
     rows += [
         [
             *(trial.index, trial.name, trial.status),
             *(_csv_value(trial.overrides.get(field)) for field in fields),
+            trial.overrides.get(SEED, trial.seed),
+            trial.best_step,
             *(trial.metrics.get(metric) for metric in metrics),
+            *(trial.examples.get(split) for split in SPLITS),
             *(trial.seconds, trial.device, trial.error),
         ]
         for trial in table.trials
@@ -63,35 +71,46 @@ def _trial_rows(table: SweepTable) -> list[list[Any]]:
 
 
 def _group_rows(found: Findings) -> list[list[Any]]:
+    """A table with a row for each group; its columns say of which split they are."""
     fields = [factor.field for factor in found.by]
-    name = found.measure.name
-    statistics = ("n", "trials", name, f"{name}_low", f"{name}_high", "interval")
-    rows: list[list[Any]] = [[*fields, *statistics]]
-    for group in found.groups:
-        *numbers, count = group.estimate
-        told = [number if math.isfinite(number) else None for number in numbers]
-        of = levels(found, group).values()
-        rows.append([*of, count, len(group.trials), *told, found.measure.interval])
+    statistics = [
+        f"{one.name}{what}"
+        for one in found.measures
+        for what in ("", "_low", "_high", "_n")
+    ]
+    rows: list[list[Any]] = [[*fields, "trials", *statistics, "interval"]]
+    columns = [found.groups, *([found.groups_beside] if found.beside else [])]
+    for groups in zip(*columns, strict=True):
+        told = [
+            number if math.isfinite(number) else None
+            for group in groups
+            for number in group.estimate
+        ]
+        of, size = levels(found, groups[0]).values(), len(groups[0].trials)
+        rows.append([*of, size, *told, found.measure.interval])
     return rows
 
 
 def _length_rows(found: Findings, tests: Sequence[ByLength]) -> list[list[Any]]:
     """A table with a row for each group and length, over the trials that are done.
 
-    Its columns are the levels of the group, the length, how many trials and examples,
-    and of the share of outputs all right the mean, its score interval at 95 %, the
-    least and the largest.
+    Its columns are the levels of the group, the length, how many trials and test
+    examples, and of the share of outputs all right the mean, its interval, the least
+    and the largest.
     """
     fields = [factor.field for factor in found.by]
-    last = ("exact", "exact_low", "exact_high", "least", "largest")
-    table: list[list[Any]] = [[*fields, "length", "n", "examples", *last]]
+    exact = measure("test_exact")
+    share = [f"{exact.name}{what}" for what in ("", "_low", "_high")]
+    last = (*share, "least", "largest", "interval")
+    table: list[list[Any]] = [[*fields, "length", "n", "test_examples", *last]]
     for group in found.groups:
         done = [p for p in group.trials if found.table.trials[p].status == "done"]
         for row in by_length.joined([tests[place] for place in done]):
             mean, low, high, count = row.estimate
             ends = [number if math.isfinite(number) else None for number in (low, high)]
             told = [count, row.examples, mean, *ends, row.least, row.largest]
-            table.append([*levels(found, group).values(), row.length, *told])
+            of = levels(found, group).values()
+            table.append([*of, row.length, *told, exact.interval])
     return table
 
 

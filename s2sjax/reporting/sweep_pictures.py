@@ -66,9 +66,11 @@ def draw_pictures(
             draw_heat_maps(some, arrangement, found.measure, path, scale, title)
             written.append(path)
     curves = curve_panels(found, files)
+    logged = measure(found.measure.quantity)
+    title_ = f"{found.table.directory.name}: {logged.label}"
     if any(panel.bands for panel in curves):
         for path, page in _pages(curves, bands.PANELS, folder, ("curves", format), say):
-            draw_bands(page, arrangement.across, found.measure, path, title)
+            draw_bands(page, arrangement.across, logged, path, title_)
             written.append(path)
     tests = [each.by_length for each in files]
     if by_length.tell(tests):
@@ -102,11 +104,11 @@ def _draw_levels(found: Findings, path: Path, title: str) -> None:
 
 
 def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
-    """Bands over the steps; see `_panels`."""
+    """Bands over the steps, on validation examples; see `_panels`."""
 
     def curve(place: int) -> Curve:
         over = found.table.trials[place].status == "done"
-        return Curve(*files[place].curve(found.measure.name), over)
+        return Curve(*files[place].curve(found.measure.quantity), over)
 
     return _panels(found, lambda places: bands.band([curve(p) for p in places]))
 

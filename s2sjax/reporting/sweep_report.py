@@ -7,6 +7,7 @@ from s2sjax.reporting import sensitivity
 from s2sjax.reporting.findings import Findings, levels
 from s2sjax.reporting.formats import cut, duration, number
 from s2sjax.reporting.groups import Group
+from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.reporting.screen import Screen
 from s2sjax.reporting.table import Table, show
 from s2sjax.reporting.trial_files import command_line
@@ -36,42 +37,52 @@ def show_findings(found: Findings, screen: Screen) -> None:
 
 
 def _groups(found: Findings) -> Table:
-    shown: Sequence[Group] = found.groups
+    """What is asked for and beside it the other split; validation says what is best."""
+    columns = [found.groups, *([found.groups_beside] if found.beside else [])]
+    shown: Sequence[tuple[Group, ...]] = list(zip(*columns, strict=True))
     note = found.interval()
+    splits = [one.split for one in found.measures]
+    ranking = splits.index("valid") if "valid" in splits else 0
     if len(shown) > ROWS:
         # A mean that is not there comes last.
-        def worst_last(group: Group) -> float:
-            bad = found.badness(group.estimate.mean)
+        def worst_last(row: tuple[Group, ...]) -> float:
+            bad = found.badness(row[ranking].estimate.mean)
             return bad if math.isfinite(bad) else math.inf
 
         shown = sorted(shown, key=worst_last)[:ROWS]
         left = len(found.groups) - ROWS
         note += f"; the best {ROWS} groups, {left} more are in groups.csv"
     best = found.best_group()
-    header = [
-        *(factor.field for factor in found.by),
-        found.measure.unit,
-        "95 %",
-        "n",
-        "",
-    ]
+    if best is not None:
+        note += f"; best: by {found.ranking.label}"
+    numbers = [name for one in found.measures for name in (one.unit, "95 %")]
+    header = [*(factor.field for factor in found.by), *numbers, "n", ""]
     rows = [
-        (*levels(found, group).values(), *_told(found, group, group is best))
-        for group in shown
+        (
+            *levels(found, row[0]).values(),
+            *(text for group in row for text in _ends(found, group)),
+            *_told(found, row[0], best=any(group is best for group in row)),
+        )
+        for row in shown
     ]
     title = f"{found.measure.label}: {_counted(len(found.groups), 'group')}"
-    return Table(title, header, rows, (found.measure.unit, "95 %", "n"), note)
+    return Table(title, header, rows, (*numbers, "n"), note)
 
 
-def _told(found: Findings, group: Group, best: bool) -> tuple[str, str, str, str]:
-    mean, low, high, count = group.estimate
-    of = len(group.trials)
+def _ends(found: Findings, group: Group) -> tuple[str, str]:
+    """A mean and its interval."""
+    mean, low, high, _ = group.estimate
+    ends = f"{_value(found, low)} to {_value(found, high)}"
+    return _value(found, mean), ends if math.isfinite(low) else "n/a"
+
+
+def _told(found: Findings, group: Group, *, best: bool) -> tuple[str, str]:
+    """How many trials, and what there is to say of them."""
+    count, of = group.estimate.n, len(group.trials)
     n = str(count) if count == of else f"{count} of {of}"
     statuses = [found.table.trials[place].status for place in group.trials]
     others = sorted({status for status in statuses if status != "done"})
-    remark = " ".join(["best"] * best + others)
-    ends = f"{_value(found, low)} to {_value(found, high)}"
-    return _value(found, mean), ends if math.isfinite(low) else "n/a", n, remark
+    return n, " ".join(["best"] * best + others)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -85,7 +96,7 @@ def _value(found: Findings, value: float) -> str:
 
 
 def _sensitivity(found: Findings) -> Table:
-    header = ("field", "levels", "range", "share", "by chance", "lowest", "highest")
+    header = ("field", "levels", "range", "share", "by chance", "n")
     rows = [
         (
             effect.field,
@@ -93,13 +104,15 @@ def _sensitivity(found: Findings) -> Table:
             _value(found, effect.span),
             _percent(effect.share),
             _percent(effect.chance),
+            number(effect.n),
             effect.lowest,
             effect.highest,
         )
         for effect in found.effects
     ]
     title = f"Sensitivity of {found.measure.unit}: main effect, variance explained"
-    return Table(title, header, rows, header[1:5], sensitivity.FORMULA)
+    columns = (*header, "lowest", "highest")
+    return Table(title, columns, rows, header[1:], sensitivity.FORMULA)
 
 
 def _percent(share: float) -> str:
@@ -107,17 +120,22 @@ def _percent(share: float) -> str:
 
 
 def _show_best(found: Findings, screen: Screen) -> None:
-    best, measure = found.best, found.measure
-    if best is None:
-        screen.line(f"No trial with {measure.label} is done yet.")
+    best, ranking = found.best, found.ranking
+    if best is None and any(group.estimate.n for group in found.groups):
+        screen.line(f"No trial is the best: none has {ranking.label}.")
         return
-    equal = sum(
-        trial.value(measure.name) == best.value(measure.name)
-        for trial in found.table.trials
-    )
+    if best is None:
+        screen.line(f"No trial with {ranking.label} is done yet.")
+        return
+    equal = found.equal
     ties = f", the first of {equal:,} equal ones" if equal > 1 else ""
-    unit = " %" if measure.share else ""
-    value = f"{measure.label} {_value(found, best.metrics[measure.name])}{unit}"
-    took = "" if best.seconds is None else f", {duration(best.seconds)}"
-    screen.line(f"Best trial on test data: {best.name} ({value}{took}{ties})")
+    unit = " %" if ranking.share else ""
+    told = [
+        f"{SPLITS[split]} {_value(found, best.metrics[name])}{unit}"
+        for split in SPLITS
+        if (name := f"{split}_{ranking.quantity}") in best.metrics
+    ]
+    value = f"{measure(ranking.quantity).label}: {', '.join(told)}"
+    took = "" if best.seconds is None else f"; {duration(best.seconds)}"
+    screen.line(f"Best trial by validation: {best.name} ({value}{took}{ties})")
     screen.line(f"  {command_line(found.table, best)}")

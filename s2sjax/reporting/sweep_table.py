@@ -10,6 +10,7 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.errors import UsageError, unknown
+from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.training import run_files
 
 TRIALS, SWEEP = "trials.jsonl", "sweep.json"
@@ -18,23 +19,34 @@ SEED = "seed"  # a replicate: averaged over unless it is asked for
 _USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
 # Numbers of an evaluation that are not a result.
 _NO_METRICS = ("step", "examples", "seed")
+_EARLIER = "metrics"  # of the test alone, in rows of an earlier version
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A row of `trials.jsonl`, checked."""
+    """A row of `trials.jsonl`, checked.
+
+    Attributes:
+      metrics: those that are finite, at the best step, by split and name, e.g.
+        `valid_exact` and `test_exact`.
+      examples: that those of a split are of, by split; without those not told.
+      best_step: of the parameters; None: not told.
+      seed: of the config; None: not told.
+    """
 
     index: int
     name: str  # of its directory in `trials`
     overrides: Mapping[str, Any]  # by dotted field
     status: str  # one of STATUSES
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # finite
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seconds: float | None = None
     device: str = ""
     error: str = ""
     command: str = ""
     config_hash: str = ""
-    examples: int = 0  # that the metrics are of; 0: not told
+    examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    best_step: int | None = None
+    seed: int | None = None
 
     def value(self, metric: str) -> float | None:
         """The metric, of a trial that is done: earlier numbers do not compare."""
@@ -48,6 +60,7 @@ class SweepTable:
     directory: Path
     trials: tuple[Trial, ...]
     asked: int = 0  # how many there are to be; 0: as many as there are
+    metric: str = "exact"  # by which each chooses its best step, where all share one
 
     @property
     def lacking(self) -> int:
@@ -67,20 +80,28 @@ class SweepTable:
         return {json.dumps(trial.overrides.get(field)) for trial in self.trials}
 
     def metrics(self) -> list[str]:
-        """The metrics that some trial has, the usual ones first."""
+        """The metrics that some trial has, the usual ones of each split first."""
         found = dict.fromkeys(name for t in self.trials for name in t.metrics)
-        return [m for m in _USUAL if m in found] + [m for m in found if m not in _USUAL]
+        usual = [f"{split}_{name}" for split in SPLITS for name in _USUAL]
+        return sorted(found, key=lambda name: [*usual, name].index(name))
 
     def counts(self) -> dict[str, int]:
         """How many trials have each status, without those that none has."""
         statuses = [trial.status for trial in self.trials]
         return {s: statuses.count(s) for s in STATUSES if s in statuses}
 
-    def check_metric(self, name: str) -> None:
-        """Raises UsageError for a metric that no trial has, with the nearest one."""
-        known = self.metrics() or list(_USUAL)
-        if name not in known:
-            raise unknown("metric", name, known)
+    def metric_named(self, name: str) -> str:
+        """The metric that `--metric=NAME` means, of validation where there is one.
+
+        Raises:
+          UsageError: no trial has it; with the nearest one.
+        """
+        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in _USUAL]
+        for full in (name, *(f"{split}_{name}" for split in SPLITS)):
+            if full in known:
+                return full
+        plain = {measure(full).quantity for full in known}
+        raise unknown("metric", name, {*plain, *known})
 
     def check_fields(self, text: str) -> list[str]:
         """The fields of `--group_by=FIELD,...`.
@@ -106,8 +127,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     which launches with different configs made them differ.
 
     Args:
-      say: takes a line for every row that is left out, and for every trial whose
-        config is not what it was launched with.
+      say: takes a line for every row that is left out, for every trial whose config
+        is not what it was launched with, and where an earlier version wrote rows.
 
     Raises:
       UsageError: it is not a sweep, or has no readable trial.
@@ -123,15 +144,23 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     rows: dict[str, Trial] = {}
+    earlier = 0
     for number, line in enumerate(lines, start=1):
         try:
-            trial = _trial(json_objects.opened(json.loads(line)))
+            row = json_objects.opened(json.loads(line))
+            trial = _trial(row)
         except (ValueError, RecursionError, OverflowError) as error:
             say(f"{path}:{number} is left out: {_reason(error)}")
             continue
         if trial.name in rows:
             say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
         rows[trial.name] = trial
+        earlier += bool(row.get(_EARLIER))
+    if earlier:
+        say(
+            f"{path}: {earlier} rows of an earlier version have no validation metrics; "
+            f"`s2sjax sweep --workdir={directory}` adds them"
+        )
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")
     trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
@@ -152,32 +181,50 @@ def _trial(row: Any) -> Trial:
     if row.get("status") not in STATUSES:
         raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
     index = row.get("index")
-    metrics = row.get("metrics") or {}
-    if not isinstance(metrics, dict):
-        raise ValueError(f"metrics {metrics!r} is not a JSON object")
-    for key, value in metrics.items():
-        if isinstance(value, str | list | dict):
-            raise ValueError(f"the metric {key}, {value!r}, is not a number")
-    numbers = {
-        str(key): float(value)
-        for key, value in metrics.items()
-        if _finite(value) and key not in _NO_METRICS
-    }
+    if row.get(_EARLIER):
+        # Of one that was given up they were of the last validation.
+        row = {**row, "test" if row["status"] == "done" else "valid": row[_EARLIER]}
+    splits = {split: _measured(row, split) for split in SPLITS}
     seconds: Any = row.get("seconds")
-    examples: Any = metrics.get("examples") if isinstance(metrics, dict) else None
     return Trial(
         index=index if isinstance(index, int) else 0,
         name=name,
         overrides=overrides,
         status=row["status"],
-        metrics=numbers,
+        metrics={
+            f"{split}_{key}": float(value)
+            for split, found in splits.items()
+            for key, value in found.items()
+            if key not in _NO_METRICS
+        },
         seconds=float(seconds) if _finite(seconds) else None,
         device=str(row.get("device") or ""),
         error=str(row.get("error") or ""),
         command=str(row.get("command") or ""),
         config_hash=str(row.get("config_hash") or ""),
-        examples=int(examples) if _finite(examples) and examples > 0 else 0,
+        examples={
+            split: int(found["examples"])
+            for split, found in splits.items()
+            if found.get("examples", 0) > 0
+        },
+        best_step=_whole(row.get("best_step")),
+        seed=_whole(row.get("seed")),
     )
+
+
+def _measured(row: dict[str, Any], split: str) -> dict[str, float]:
+    """The numbers of a split that are finite."""
+    found = row.get(split) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{split} {found!r} is not a JSON object")
+    for key, value in found.items():
+        if isinstance(value, str | list | dict):
+            raise ValueError(f"the {split} metric {key}, {value!r}, is not a number")
+    return {str(key): value for key, value in found.items() if _finite(value)}
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _finite(value: Any) -> bool:
@@ -195,7 +242,8 @@ def _reason(error: Exception) -> str:
 
 
 def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
-    """Trials with a value for every field that some override or some config differs in.
+    """Trials with a value for every field that some override or some config differs in,
+    and the metric that their configs share.
 
     Launches with different configs may have made them: what tells them apart is no
     override then.
@@ -215,7 +263,10 @@ def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
         more = {f: config[f] for f in missing if config.get(f) is not None}
         return dataclasses.replace(trial, overrides={**trial.overrides, **more})
 
-    return dataclasses.replace(table, trials=tuple(map(whole, table.trials)))
+    chosen_by = {config["train.metric"] for config in known}
+    metric = chosen_by.pop() if len(chosen_by) == 1 else table.metric
+    trials = tuple(map(whole, table.trials))
+    return dataclasses.replace(table, trials=trials, metric=metric)
 
 
 def _launched(

@@ -7,7 +7,7 @@ from s2sjax.reporting.formats import number, percent
 from s2sjax.reporting.screen import Screen
 from s2sjax.reporting.table import Table, show
 
-ROWS = 20  # of a table by symbol; the ones with the lowest accuracy come first
+ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
 WIDEST_MATRIX = 12  # symbols, up to which confusions are drawn as a matrix
 
 _HEADLINES = {  # what each counts, in words that fit a line of 80 columns
@@ -15,6 +15,7 @@ _HEADLINES = {  # what each counts, in words that fit a line of 80 columns
     "exact": ("exact match", "outputs all right, free-running"),
     "token_accuracy": ("token accuracy", "tokens right in place, free-running"),
     "edit_distance": ("edit distance", "edits per token, free-running"),
+    "wer": ("WER", "edits per word, free-running"),
     "nll": ("nll", "nats per token and EOS, teacher-forced"),
     "forced_token_accuracy": (
         "forced token accuracy",
@@ -44,12 +45,14 @@ def show_evaluation(
 
     Args:
       results: as of `s2sjax.metrics.summary`, and where they are there `by_length`,
-        `by_symbol` and `confusion`, keyed by symbols; numbers without an explanation
-        here come last.
+        `by_position`, and keyed by symbols `by_symbol` and `confusion`; numbers
+        without an explanation here come last.
     """
     show(_headlines(results, title), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"]), screen)
+    if results.get("by_position"):
+        show(_by_position(results["by_position"]), screen)
     if results.get("by_symbol"):
         _show_by_symbol(results["by_symbol"], screen)
     if results.get("confusion"):
@@ -96,6 +99,22 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
     ]
     header = ("target length", "examples", "exact match")
     return Table("Exact match by target length", header, rows, header)
+
+
+def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
+    last = max(map(int, positions))
+    width = -(-last // ROWS)
+    rows = []
+    for first in range(1, last + 1, width):
+        span = range(first, min(first + width, last + 1))
+        found = [positions[str(p)] for p in span if str(p) in positions]
+        count = sum(each["count"] for each in found)
+        right = sum(each["count"] * each["accuracy"] for each in found)
+        name = str(first) if len(span) == 1 else f"{first} to {span[-1]}"
+        rows.append((name, number(count), percent(right / max(count, 1))))
+    header = ("position", "symbols", "accuracy")
+    title = "Token accuracy by position in the reference"
+    return Table(title, header, rows, header)
 
 
 def _show_by_symbol(symbols: Mapping[Any, Mapping[str, Any]], screen: Screen) -> None:

@@ -102,7 +102,7 @@ def obstacle(trials: Sequence[Trial]) -> str:
         name, buckets = trial.config.task.name, trial.config.train.buckets
         if name not in ONE_BUCKET and buckets != 1:
             return (
-                f"trial {trial.index}: the examples of {name} are of several widths "
+                f"trial {trial.index}: the examples of {name} may be of several widths "
                 f"(train.buckets={buckets}), and a program has one; "
                 f"--config.train.buckets=1 pads all to the widest"
             )

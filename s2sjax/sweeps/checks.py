@@ -5,8 +5,7 @@ from typing import Any
 
 from s2sjax import tasks
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
-from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trial import Trial, TrialProblems
 from s2sjax.training import loop
 
 
@@ -17,22 +16,23 @@ def check(trials: Sequence[Trial]) -> None:
     of the trials that name the same file.
 
     Raises:
-      UsageError: one that cannot be, with the number of its first trial.
+      UsageError: those that cannot be, each with the number of its first trial.
     """
     tried: set[Any] = set()
+    problems = TrialProblems()
     for trial in trials:
         config = trial.config
         for what, attempt in (
             ((config.train, config.decode), loop.check),
+            ((config.task, config.train.metric), tasks.check),
             ((_task(config), config.train.epochs is None), _build),
         ):
             if what in tried:
                 continue
             tried.add(what)
-            try:
+            with problems.of(trial.index):
                 attempt(config)
-            except UsageError as error:
-                raise UsageError(f"trial {trial.index}: {error}") from None
+    problems.tell()
 
 
 def _task(config: Config) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import experiment
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
+from s2sjax.errors import Problems, UsageError
 from s2sjax.sweeps.algebra import Overrides, product
 from s2sjax.sweeps.draws import Distribution
-from s2sjax.sweeps.trial import Trial, make
+from s2sjax.sweeps.trial import Trial, TrialProblems, make
 
 
 def define(
@@ -56,17 +56,15 @@ def resolve(base: Config, sweep: Iterable[Mapping[str, Any]]) -> list[Trial]:
     values = configs.flatten(base)
     trials: list[Trial] = []
     first: dict[Config, int] = {}
+    problems = TrialProblems()
     for index, given in enumerate(sweep):
-        try:
+        with problems.of(index):
             trial = make(index, *_resolved(values, given))
-        except UsageError as error:
-            raise UsageError(f"trial {index}: {error}") from None
-        same = first.setdefault(trial.config, index)
-        if same != index:
-            raise UsageError(
-                f"trial {index} is the same run as trial {same}: {dict(given)}"
-            )
-        trials.append(trial)
+            same = first.setdefault(trial.config, index)
+            if same != index:
+                raise UsageError(f"it is the same run as trial {same}: {dict(given)}")
+            trials.append(trial)
+    problems.tell()
     if not trials:
         raise UsageError("the sweep yields no trial")
     return trials
@@ -118,13 +116,15 @@ def _resolved(
     base: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[Overrides, Config]:
     known = configs.fields()
-    overrides = {}
+    overrides, problems = {}, Problems()
     for field, value in given.items():
-        if field not in known:
-            raise configs.unknown_field(str(field))
-        # A number of numpy's, out of np.logspace, is a number.
-        plain = value.item() if hasattr(value, "item") else value
-        overrides[field] = configs.checked(known[field], plain)
+        with problems:
+            if field not in known:
+                raise configs.unknown_field(str(field))
+            # A number of numpy's, out of np.logspace, is a number.
+            plain = value.item() if hasattr(value, "item") else value
+            overrides[field] = configs.checked(known[field], plain)
+    problems.tell()
     # Written down too, so that the trial's command says it after the base's own words.
     for field in configs.displaced({**base, **overrides}, overrides):
         overrides[field] = known[field].default

@@ -10,6 +10,7 @@ Imports no jax.
 """
 
 import dataclasses
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
+from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.source_code import SourceCode
@@ -30,13 +32,14 @@ from s2sjax.training.lock import Lock, is_lock
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: results had the metrics of one split
 
 
 class _Launch(TypedDict):
     command: list[str]
     code: dict[str, str]
     config: NotRequired[list[str]]
+    base: NotRequired[dict[str, Any]]
     backend: NotRequired[str]
     trials: NotRequired[int]
     since: NotRequired[str]
@@ -161,6 +164,7 @@ class SweepDirectory:
         backend: str = "",
         trials: int = 0,
         data: Mapping[str, Sequence[str]] | None = None,
+        base: Config | None = None,
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -171,6 +175,7 @@ class SweepDirectory:
           backend: its spec.
           trials: how many it asks for.
           data: the SHA-256 of each file that its trials read, by path.
+          base: the config that its trials override; None: those of the directory run.
         """
         now: dict[str, Any] = {
             "command": list(command),
@@ -181,6 +186,8 @@ class SweepDirectory:
             "code": code.record(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if base is not None:
+            now["base"] = json.loads(configs.canonical_json(base))
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
         record = {

@@ -121,10 +121,10 @@ class GroupRun:
         return Hooks(
             stop=lambda: self.signals.received is not None,
             passed=self._passed,
-            failed=lambda member, error: self._over(member, "failed", error=error),
-            tested=lambda member, found: self._over(member, "done", found),
+            failed=self._failed,
+            tested=lambda member: self._over(member, "done"),
             prunes=lambda m: self.source.prunes(m.trial, m.directory),
-            pruned=self._pruned,
+            pruned=lambda member: self._over(member, "pruned"),
             said=self.watcher.said,
         )
 
@@ -132,18 +132,17 @@ class GroupRun:
         self.watcher.passed()
         self.ledger.passed()
 
-    def _pruned(self, member: Member) -> None:
-        self._over(member, "pruned", trial_files.last_validation(member.directory))
+    def _over(self, member: Member, status: str) -> None:
+        metric = member.trial.config.train.metric
+        found = trial_files.measured(member.directory, metric)
+        self._end_of(member, Result(status, **found))
 
-    def _over(
-        self,
-        member: Member,
-        status: str,
-        found: dict[str, float] | None = None,
-        error: str = "",
-    ) -> None:
+    def _failed(self, member: Member, error: str) -> None:
+        self._end_of(member, Result("failed", error=error))
+
+    def _end_of(self, member: Member, result: Result) -> None:
         seconds = round(member.progress.seconds, 3)
-        result = Result(status, found or {}, seconds, error=error)
+        result = dataclasses.replace(result, seconds=seconds)
         self._end(member.trial, member.directory, result)
 
     def _end(self, trial: Trial, directory: Path, result: Result) -> None:

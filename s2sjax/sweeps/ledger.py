@@ -90,7 +90,8 @@ class Ledger:
           RunError: the disk is full; the trial is run again by the next launch.
         """
         attempts = self._attempts.pop(trial.name, 0) + result.attempts
-        result = dataclasses.replace(result, attempts=attempts)
+        seed = trial.config.seed
+        result = dataclasses.replace(result, attempts=attempts, seed=seed)
         self._write_result(trial, result)
         self.running.discard(trial.name)
         self.results[trial.name] = result
@@ -121,13 +122,15 @@ class Ledger:
 
     def row(self, trial: Trial) -> dict[str, Any]:
         """What the table says of a trial."""
-        empty = Result("pending", attempts=self._attempts.get(trial.name, 0))
+        attempts, seed = self._attempts.get(trial.name, 0), trial.config.seed
+        empty = Result("pending", attempts=attempts)
         result = dataclasses.asdict(self.results.get(trial.name, empty))
         return {
             "index": trial.index,
             "name": trial.name,
             "overrides": trial.overrides,
             **result,
+            "seed": seed,
             "status": self.status(trial),
             "config_hash": trial.config_hash,
             "command": self._sweep.commands[trial.name],

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from s2sjax import metrics, tasks
+from s2sjax import tasks
 from s2sjax.config import Config
 from s2sjax.metrics import Outcomes
-from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trial import Trial
 from s2sjax.tasks.task import Task
 from s2sjax.training import evaluation, journal, logged, loop, run_files
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.journal import Journal, plain
+from s2sjax.training.journal import Journal
 from s2sjax.training.progress import Progress
 from s2sjax.training.samples import spread
 
@@ -119,11 +118,9 @@ class Member:
 
     def evaluated(self, outcomes: Outcomes, sources: list[list[int]]) -> bool:
         """Adds lines of validation metrics and samples; whether this step is best."""
-        values = metrics.summary(outcomes)
+        values = evaluation.measured(self.task, outcomes)
         metric = self.trial.config.train.metric
-        self.progress = self.progress.after_evaluation(
-            self.step, metric, values[metric]
-        )
+        self.progress = self.progress.after_evaluation(self.step, metric, values)
         self._write({"kind": "valid", **values})
         count = self.trial.config.train.samples
         samples = spread(self.task, count, outcomes, sources)
@@ -131,8 +128,8 @@ class Member:
             self._write({"kind": "samples", "samples": samples})
         return self.progress.best_step == self.step
 
-    def tested(self, outcomes: Outcomes, sources: list[list[int]]) -> dict[str, float]:
-        """Writes `test.json`, as `s2sjax train` does; the numbers for the table.
+    def tested(self, outcomes: Outcomes, sources: list[list[int]]) -> None:
+        """Writes `test.json`, as `s2sjax train` does.
 
         Raises:
           RunError: it could not be written.
@@ -143,7 +140,6 @@ class Member:
             self.task, config, step, "test", outcomes, sources
         )
         evaluation.write(self.directory, result)
-        return trial_files.numbers(plain(result))
 
     @property
     def _journal(self) -> Path:

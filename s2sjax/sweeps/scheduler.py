@@ -187,15 +187,15 @@ class _Scheduler:
         trial, name = running.trial, running.trial.name
         directory, data = self.sweep.of(trial), configs.data_path(trial.config)
         self.seconds[name] += time.time() - running.since
-        metrics = trial_files.test_metrics(directory) if code == 0 else {}
+        measured = trial_files.measured(directory, trial.config.train.metric)
         # A launcher that was killed had started a worker, which took the lock before
         # ours could: it is waited for.
         if code == FREED or (code == USAGE and is_held(directory)):
             self._once_more(trial)
-        elif metrics:
-            self._end(trial, Result("done", metrics))
+        elif code == 0 and measured["test"]:
+            self._end(trial, Result("done", **measured))
         elif running.ending == "pruned":
-            self._end(trial, Result("pruned", trial_files.last_validation(directory)))
+            self._end(trial, Result("pruned", **measured))
         elif running.ending == "stopped":
             self.ledger.pause(trial)
         elif code == USAGE and data and not os.path.exists(data):

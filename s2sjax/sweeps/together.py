@@ -38,7 +38,7 @@ class Hooks:
     stop: Callable[[], bool]  # whether a signal has come
     passed: Callable[[], None]  # a dispatch has
     failed: Callable[[Member, str], None]
-    tested: Callable[[Member, dict[str, float]], None]
+    tested: Callable[[Member], None]
     prunes: Callable[[Member], bool]  # whether one is not worth its end
     pruned: Callable[[Member], None]  # it is so; said again after a restart
     said: Callable[[str], None]
@@ -276,7 +276,8 @@ class Together:
             return
         for member, (outcomes, sources) in zip(self.members, found, strict=False):
             if member.ended in ("done", "patience"):
-                self.hooks.tested(member, member.tested(outcomes, sources))
+                member.tested(outcomes, sources)
+                self.hooks.tested(member)
 
     def _outcomes(
         self, params: Any, split: str

@@ -1,15 +1,18 @@
 """A trial: one run of a sweep, by its number, its overrides and its whole config."""
 
+import contextlib
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from s2sjax import config as configs
 from s2sjax.config import Config
+from s2sjax.errors import UsageError
 from s2sjax.sweeps.algebra import Overrides
 
 LONGEST_SLUG = 100
+TOLD = 10  # things that are wrong
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,40 @@ def make(index: int, overrides: Overrides, config: Config) -> Trial:
     """
     words = [f"{index:04d}", slug(overrides), configs.config_hash(config)]
     return Trial(index, overrides, config, "-".join(filter(None, words)))
+
+
+class TrialProblems:
+    """What is wrong with some trials, told at once: each thing for its first trial.
+
+    >>> problems = TrialProblems()
+    >>> for index in (3, 4):
+    ...     with problems.of(index):
+    ...         raise UsageError("one thing", f"what {index} has alone")
+    >>> problems.tell()
+    Traceback (most recent call last):
+    s2sjax.errors.UsageError: trial 3: one thing; trial 3: what 3 has alone; trial 4: \
+what 4 has alone
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def of(self, index: int) -> Iterator[None]:
+        """Takes in what is wrong with the trial of that number."""
+        try:
+            yield
+        except UsageError as error:
+            for line in error.args:
+                self._found.setdefault(line, index)
+
+    def tell(self) -> None:
+        """Raises what was found, if anything was."""
+        if self._found:
+            lines = [f"trial {index}: {line}" for line, index in self._found.items()]
+            more = len(lines) - TOLD
+            rest = [f"and {more} more like these"] if more > 0 else []
+            raise UsageError(*lines[:TOLD], *rest)
 
 
 def slug(overrides: Overrides) -> str:

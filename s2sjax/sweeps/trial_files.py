@@ -24,12 +24,13 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial import Trial
 from s2sjax.training import atomic, journal, run_files
+from s2sjax.training.progress import Progress, finite
 
 TRIAL, RESULT, LOG = run_files.TRIAL, "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")
 AGAIN = "pending"  # of a trial that ended in an earlier launch and is tried again
 # Numbers of an evaluation that say what was evaluated, and are no metric.
-_ABOUT = ("seed",)
+_ABOUT = ("seed", "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,12 @@ class Result:
     """How a trial ended."""
 
     status: str  # one of ENDINGS, or AGAIN
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    # On validation examples, at the best step: what trials are compared by.
+    valid: dict[str, float] = dataclasses.field(default_factory=dict)
+    # Of the same parameters on test examples, where the trial is done.
+    test: dict[str, float] = dataclasses.field(default_factory=dict)
+    best_step: int | None = None
+    seed: int | None = None  # of its config
     seconds: float = 0.0  # that its workers took
     device: str = ""
     error: str = ""
@@ -131,19 +137,44 @@ def read_result(directory: Path) -> Result | None:
         return None
     kept = json_objects.read(path, dict)
     try:
+        if "metrics" in kept:
+            kept = _with_both_splits(kept, directory)
         result = json_objects.built(kept, Result)
         if result.status not in (*ENDINGS, AGAIN):
             raise ValueError(f"status is {result.status!r}")
-        if result.status == "done" and not result.metrics:
-            raise ValueError("metrics is empty")
+        if result.status == "done" and not result.test:
+            raise ValueError("test is empty")
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {error}") from None
     return result
 
 
-def test_metrics(directory: Path) -> dict[str, float]:
-    """The numbers of `test.json`; empty where there is none, or half of one."""
-    return numbers(run_files.read_object(directory / run_files.TEST))
+class Measured(TypedDict):
+    """What a trial has measured so far; fields of `Result`."""
+
+    valid: dict[str, float]
+    test: dict[str, float]
+    best_step: int | None
+
+
+def measured(directory: Path, metric: str) -> Measured:
+    """The numbers of a trial at its best step.
+
+    That is the step that was tested, or before a test the one that is the best so far.
+
+    Args:
+      directory: of the trial.
+      metric: what its best checkpoint is chosen by.
+    """
+    test, found = run_files.read_object(directory / run_files.TEST), Progress()
+    step = test.get("step")
+    entries = validations(directory)
+    if not test:
+        for entry in entries:
+            values = {name: _or_nan(entry.get(name)) for name in (metric, "nll")}
+            found = found.after_evaluation(entry["step"], metric, values)
+        step = found.best_step if found.best_step >= 0 else None
+    return Measured(valid=_at(step, entries), test=numbers(test), best_step=step)
 
 
 def validations(directory: Path) -> list[dict[str, Any]]:
@@ -153,12 +184,6 @@ def validations(directory: Path) -> list[dict[str, Any]]:
     except RunError:  # the run says so when it goes on
         return []
     return [entry for entry in entries if entry.get("kind") == "valid"]
-
-
-def last_validation(directory: Path) -> dict[str, float]:
-    """The numbers of the last evaluation on validation examples, with its step."""
-    valid = validations(directory)
-    return numbers(valid[-1]) if valid else {}
 
 
 def has_begun(directory: Path) -> bool:
@@ -180,6 +205,29 @@ def _launched(trial: Trial, command: str) -> str:
         "config": json.loads(configs.canonical_json(trial.config)),
     }
     return json_objects.encode(kept)
+
+
+def _with_both_splits(kept: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """A result of format 1, which had metrics of one split, of the test where there
+    was one; the journal has those of the other.
+    """
+    found = json_objects.checked(kept["metrics"], dict[str, float], "metrics")
+    step = found.get("step")
+    best_step = None if step is None else int(step)
+    valid, test = _at(best_step, validations(directory)), numbers(found)
+    if kept.get("status") != "done":
+        valid, test = test, {}
+    return {**kept, "valid": valid, "test": test, "best_step": best_step}
+
+
+def _at(step: int | None, entries: list[dict[str, Any]]) -> dict[str, float]:
+    """The numbers of the evaluation at a step; empty where there is none."""
+    return next((numbers(each) for each in entries if each["step"] == step), {})
+
+
+def _or_nan(value: Any) -> float:
+    number = finite(value)
+    return math.nan if number is None else number
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

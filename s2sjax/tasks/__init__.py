@@ -61,6 +61,7 @@ def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
 
 LARGEST = 2**31 - 1  # what an id can be
+OF_TEXT = ("bleu", "chrf")  # metrics that integers do not have
 
 _SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
 _INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
@@ -166,9 +167,16 @@ def check(config: Config) -> None:
     """Tries what a config names of a new run, before anything is read or written.
 
     Raises:
-      UsageError: an unknown task, a field that it does not use, or a missing file.
+      UsageError: an unknown task, a field that it does not use, a metric that it does
+        not have, or a missing file.
     """
     entry = _entry(config)
+    metric = config.train.metric
+    if metric in OF_TEXT and isinstance(entry.target[0], int):
+        raise UsageError(
+            f"train.metric={metric} is of texts, and the task {config.task.name} "
+            f"writes integers; use e.g. train.metric=wer, an integer being a word"
+        )
     field, path = "path", config.task.path
     if entry is TASKS[USER_PATTERN]:
         field, path = "name", config.task.name.rpartition(":")[0]

@@ -15,13 +15,14 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from s2sjax.errors import UsageError
-from s2sjax.tasks.task import SPLITS
+from s2sjax.tasks.task import SPLITS, VALID_NAMES
 from s2sjax.tasks.vocabulary import normalised
 
 CHUNK = 4096  # pairs read at a time
 MARK = "\ufeff"  # a byte order mark, which some editors put first
 TRAIN, VALID, TEST = range(len(SPLITS))
-PARALLEL = ("train", "dev", "test")  # names of parallel files, in the order of SPLITS
+SIDES = ("src", "trg")  # how the names of parallel files end
+LAYOUT = "train, valid (or dev, or val) and test as .src and .trg"
 
 # How compressed files begin, none of them as text does, and what reads them.
 COMPRESSED: dict[bytes, tuple[str, Callable[[Path], Any] | None]] = {
@@ -45,7 +46,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Pairs in files: a tab-separated one, or `train`, `dev` and `test` in parallel."""
+    """Pairs in files: a tab-separated one, or two parallel ones for each split."""
 
     files: tuple[Path, ...]
     hashes: tuple[str, ...]  # the SHA-256 of what each file holds, uncompressed
@@ -137,8 +138,8 @@ def open_corpus(
             normal_form=normal_form,
         )
     files, hashes, pairs = [], [], []
-    for name in PARALLEL:
-        source, target = (_as_it_is(path / f"{name}.{side}") for side in ("src", "trg"))
+    for split in SPLITS:
+        source, target = _sides(path, _file_name(path, split))
         measured = _measured(source), _measured(target)
         counts = [file.lines for file in measured]
         if counts[0] != counts[1]:
@@ -158,6 +159,26 @@ class _Measured(NamedTuple):
     lines: int
     rows: int  # lines up to the last one that is not blank
     sha256: str
+
+
+def _sides(folder: Path, name: str) -> tuple[Path, ...]:
+    return tuple(_as_it_is(folder / f"{name}.{side}") for side in SIDES)
+
+
+def _file_name(folder: Path, split: str) -> str:
+    """What the files of a split are called in a folder.
+
+    Raises:
+      UsageError: there are validation files of several names.
+    """
+    names = VALID_NAMES if split == VALID_NAMES[0] else (split,)
+    there = [n for n in names if any(side.exists() for side in _sides(folder, n))]
+    if len(there) > 1:
+        raise UsageError(
+            f"{folder} has files of {' and of '.join(there)}, which are names of one "
+            f"split; keep those of one"
+        )
+    return there[0] if there else split
 
 
 def _as_it_is(path: Path) -> Path:
@@ -212,7 +233,7 @@ def _opened(path: Path) -> IO[bytes]:
     if not os.path.exists(path):
         raise UsageError(
             f"{path} does not exist; task.path is a tab-separated file or "
-            "a folder with train, dev and test as .src and .trg"
+            f"a folder with {LAYOUT}"
         )
     if not os.path.isfile(path):
         raise UsageError(f"{path} is not a file")

@@ -6,10 +6,12 @@ from typing import Any
 
 from jax import Array
 
+from s2sjax.errors import unknown
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import Batch
 
 SPLITS = ("train", "valid", "test")
+VALID_NAMES = ("valid", "dev", "val")  # of files, and for `--split`
 
 
 Fetch = Callable[[Any, Array], Batch]
@@ -50,6 +52,21 @@ class Task:
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
+
+
+def split_name(text: str) -> str:
+    """The split that `--split` names.
+
+    Raises:
+      UsageError: there is none of that name.
+
+    >>> split_name("dev"), split_name("test")
+    ('valid', 'test')
+    """
+    name = VALID_NAMES[0] if text in VALID_NAMES else text
+    if name not in SPLITS:
+        raise unknown("--split", text, {*SPLITS, *VALID_NAMES})
+    return name
 
 
 def encode_source(

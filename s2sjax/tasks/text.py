@@ -10,7 +10,7 @@ from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
 from s2sjax.tasks import kept, unseen
 from s2sjax.tasks.coding import Characters, Coding, Words
-from s2sjax.tasks.corpus import Corpus, open_corpus
+from s2sjax.tasks.corpus import LAYOUT, Corpus, open_corpus
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
@@ -33,8 +33,8 @@ def create(config: Config, directory: Path | None) -> Task:
     task = config.task
     if kept.exists(directory) and not os.path.exists(task.path):
         raise UsageError(
-            f"{task.path} does not exist; the run goes on with the same data elsewhere,"
-            f" given --config=FILE --config.task.path=PLACE"
+            f"{task.path} does not exist; where the same data lie elsewhere, `s2sjax "
+            f"train --workdir=RUN --config=FILE --config.task.path=PLACE` goes on"
         )
     corpus = _corpus(task)
     if kept.exists(directory):
@@ -191,8 +191,8 @@ def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
 def _corpus(task: TaskConfig) -> Corpus:
     if not task.path:
         raise UsageError(
-            "task.path is not set; the task text reads a tab-separated file, or a "
-            "folder with train, dev and test as .src and .trg"
+            f"task.path is not set; the task text reads a tab-separated file, or a "
+            f"folder with {LAYOUT}"
         )
     path = Path(task.path).expanduser()
     _check_shares(task, path)
@@ -210,7 +210,7 @@ def _check_shares(task: TaskConfig, path: Path) -> None:
         if path.is_dir() and value != getattr(defaults, name):
             raise UsageError(
                 f"task.{name}={value} means nothing to parallel files; the folder "
-                f"{path} has its own dev and test"
+                f"{path} has its own valid and test"
             )
 
 

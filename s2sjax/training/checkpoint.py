@@ -1,9 +1,9 @@
 """Saving checkpoints so that a kill, a full disk or a NaN never costs a good one."""
 
 import contextlib
+import dataclasses
 import errno
 import itertools
-import math
 import os
 import re
 import shutil
@@ -26,6 +26,7 @@ from s2sjax.training.checkpoint_reader import (
     Which,
 )
 from s2sjax.training.manifest import Damaged, Manifest
+from s2sjax.training.progress import finite
 
 __all__ = ["CheckpointReader", "Checkpoints", "NoCheckpoint", "Restored", "Which"]
 
@@ -78,17 +79,19 @@ class Checkpoints(CheckpointReader):
         state: Any,
         progress: dict[str, Any],
         metric: float | None = None,
+        nll: float | None = None,
     ) -> None:
         """Saves a step and deletes those that are neither among the newest nor best.
 
         Blocks until the step is committed. Saving the arrays of a saved step again
-        only replaces its progress and metric.
+        only replaces its progress, metric and nll.
 
         Args:
           step: from 0.
           state: a tree of arrays.
           progress: what else the loop needs to go on; finite JSON.
           metric: given where this step was evaluated; unless finite, never the best.
+          nll: where metrics are equal, the least is best.
 
         Raises:
           RunError: the disk is full or cannot be written, or the step is saved with
@@ -97,9 +100,7 @@ class Checkpoints(CheckpointReader):
         jax.block_until_ready(state)
         values = {p: np.asarray(leaf) for p, leaf in arrays.paths(state).items()}
         leaves = tuple(manifests.describe(p, array) for p, array in values.items())
-        if metric is not None:
-            metric = float(metric) if math.isfinite(metric) else None
-        record = Manifest(step, metric, progress, leaves, {})
+        record = Manifest(step, finite(metric), progress, leaves, {}, finite(nll))
         manifests.encode(record)  # raises before anything is written
         needed = sum(array.nbytes for array in values.values())
         needed += needed // 10 + 64 * 1024
@@ -124,9 +125,7 @@ class Checkpoints(CheckpointReader):
         arrays.write(temporary / ARRAYS, values)
         failpoints.reach("checkpoint.after_arrays")
         files = manifests.scan_files(temporary)
-        complete = Manifest(
-            record.step, record.metric, record.progress, record.leaves, files
-        )
+        complete = dataclasses.replace(record, files=files)
         atomic.write_text(temporary / manifests.NAME, manifests.encode(complete))
         failpoints.reach("checkpoint.before_commit")
         os.rename(temporary, self._path(record.step))
@@ -151,11 +150,10 @@ class Checkpoints(CheckpointReader):
                 f"checkpoint {record.step} in {self.directory} is there with other "
                 f"values; it was not overwritten"
             )
-        if (there.metric, there.progress) != (record.metric, record.progress):
-            metric = there.metric if record.metric is None else record.metric
-            updated = Manifest(
-                record.step, metric, record.progress, there.leaves, there.files
-            )
+        if record.metric is None:
+            record = dataclasses.replace(record, metric=there.metric, nll=there.nll)
+        updated = dataclasses.replace(record, files=there.files)
+        if updated != there:
             atomic.write_text(path / manifests.NAME, manifests.encode(updated))
         return True
 

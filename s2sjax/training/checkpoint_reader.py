@@ -11,6 +11,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.training import arrays
 from s2sjax.training import manifest as manifests
 from s2sjax.training.manifest import Damaged, Manifest
+from s2sjax.training.progress import ranked
 
 ARRAYS = "arrays"
 
@@ -46,7 +47,7 @@ class CheckpointReader:
         say: Callable[[str], None] = lambda line: None,
     ):
         self.directory = Path(directory).absolute()
-        self._sign = {"max": 1, "min": -1}[metric_better]
+        self._lower = metric_better == "min"
         self._say = say
 
     def steps(self) -> list[int]:
@@ -54,7 +55,7 @@ class CheckpointReader:
         return [m.step for m in self._scan()[0]]
 
     def best_step(self) -> int | None:
-        """The step with the best finite metric; of equals, the newest."""
+        """The step with the best finite metric; of equals, the least nll; or newest."""
         ranked = self._ranked(self._scan()[0])
         return ranked[0].step if ranked else None
 
@@ -135,9 +136,12 @@ class CheckpointReader:
     def _ranked(self, saved: list[Manifest]) -> list[Manifest]:
         """Best first; those without a metric left out."""
         evaluated = [m for m in saved if m.metric is not None]
-        return sorted(
-            evaluated, key=lambda m: (-self._sign * (m.metric or 0.0), -m.step)
-        )
+
+        def rank(saved: Manifest) -> tuple[float, ...]:
+            metric = saved.metric or 0.0
+            return (*ranked(metric, saved.nll, lower=self._lower), -saved.step)
+
+        return sorted(evaluated, key=rank)
 
     def _load(self, which: Which) -> tuple[Manifest, dict[tuple[str, ...], np.ndarray]]:
         unusable: set[int] = set()

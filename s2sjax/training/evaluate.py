@@ -20,21 +20,20 @@ from s2sjax.training.predictor import (
     force,
     symbol_lengths,
 )
+from s2sjax.training.validation import size
 from s2sjax.types import UNK, Batch
 
 
 def outcomes(
     system: System,
     buckets: Sequence[Bucket],
-    examples: int | None = None,
     passed: Passed = unwatched,
 ) -> tuple[Outcomes, list[list[int]]]:
-    """What becomes of the first `examples` of a split (all, if it is finite).
+    """What becomes of the examples of finite buckets.
 
     Args:
       system: the models.
-      buckets: of the split.
-      examples: how many; None: all.
+      buckets: of a split.
       passed: is told how far it is.
 
     Returns:
@@ -42,15 +41,16 @@ def outcomes(
     """
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
-    sizes = _sizes(buckets, examples)
-    passed(0, sum(sizes))
-    for bucket, size in zip(buckets, sizes, strict=True):
+    examples = size(buckets)
+    passed(0, examples)
+    for bucket in buckets:
+        assert bucket.size is not None
         batch_size = rows_at_once(system, bucket)
 
         def of_batch(
             start: int,
             bucket: Bucket = bucket,
-            size: int = size,
+            size: int = bucket.size,
             batch_size: int = batch_size,
         ) -> tuple[Outcomes, list[list[int]]]:
             rows = np.arange(start, start + batch_size)
@@ -58,10 +58,12 @@ def outcomes(
             batch = _fetch(bucket, np.where(rows < size, rows, -1).astype(np.int32))
             return _batch_outcomes(system, batch, count), _rows(batch, count)
 
-        for part, its_sources in each_batch(of_batch, range(0, size, batch_size)):
+        for part, its_sources in each_batch(
+            of_batch, range(0, bucket.size, batch_size)
+        ):
             parts.append(part)
             sources += its_sources
-            passed(len(sources), sum(sizes))
+            passed(len(sources), examples)
     return concatenate(parts), sources
 
 
@@ -93,17 +95,6 @@ def long_ones(system: System, buckets: Sequence[Bucket]) -> str:
     )
 
 
-def _sizes(buckets: Sequence[Bucket], examples: int | None) -> list[int]:
-    """How many examples of each bucket are among the first `examples`."""
-    found, left = [], examples
-    for bucket in buckets:
-        sizes = [size for size in (bucket.size, left) if size is not None]
-        assert sizes, "an endless split needs a number of examples"
-        found.append(min(sizes))
-        left = None if left is None else left - found[-1]
-    return found
-
-
 def _fetch(bucket: Bucket, rows: np.ndarray) -> Batch:
     return jax.jit(bucket.fetch)(bucket.store, jnp.asarray(rows))
 
@@ -122,6 +113,7 @@ def _batch_outcomes(system: System, batch: Batch, count: int) -> Outcomes:
         target_lengths,
         edited,
         hypotheses.scores[:, 0],
+        hypotheses.aux["logprob"][:, 0],
         -forced.log_probs.sum(axis=1),
         forced.correct,
     )
@@ -133,15 +125,20 @@ def _rows(batch: Batch, count: int) -> list[list[int]]:
     return [source[row, : lengths[row]].tolist() for row in range(count)]
 
 
-def enough(buckets: Sequence[Bucket], examples: int | None) -> Sequence[Bucket]:
+def enough(
+    buckets: Sequence[Bucket], split: str, examples: int | None
+) -> Sequence[Bucket]:
     """Buckets that hold `examples` of them, where they can be generated.
+
+    A finite training set has no more than those that a run is trained on.
 
     Raises:
       UsageError: an endless split, and no number.
     """
-    if examples is None and any(bucket.size is None for bucket in buckets):
+    endless = any(bucket.size is None for bucket in buckets)
+    if examples is None and endless:
         raise UsageError("this split is endless; give --examples=N")
-    if examples is None or len(buckets) != 1:
+    if examples is None or len(buckets) != 1 or (split == "train" and not endless):
         return buckets
     (only,) = buckets
     if not isinstance(only.fetch, Generator):

@@ -1,17 +1,34 @@
-"""What an evaluation says: everything that `s2sjax eval --json` prints."""
+"""What an evaluation says: the numbers of `s2sjax eval --json`, and its predictions."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from s2sjax import json_objects, metrics
 from s2sjax.config import Config
 from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
-from s2sjax.tasks.task import Task
+from s2sjax.tasks.task import Task, decode_source
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.training import atomic, run_files
 from s2sjax.training.journal import plain
 from s2sjax.training.text_scores import of_tokens
+
+
+def measured(task: Task, results: Outcomes) -> dict[str, Any]:
+    """How good outputs are, in numbers: of validation while training as of a test.
+
+    Those of `metrics.summary`, and of `text_scores.of_tokens`. An integer is a word, so
+    that there `wer` is `edit_distance`.
+    """
+    found = metrics.summary(results)
+    found["wer"] = found["edit_distance"]
+    return found | of_tokens(
+        task.target_vocabulary, results.output.tolist(), results.target.tolist()
+    )
 
 
 def evaluation(
@@ -40,24 +57,82 @@ def evaluation(
     def named(token: int) -> str:
         return str((target.decode([token]) or ["<eos>"])[0])
 
-    found = metrics.summary(results) | {
+    found = measured(task, results) | {
         "split": split,
         "step": step,
         "decode": config.decode.strategy,
         "seed": config.seed,
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "by_length": metrics.by_length(results),
+        "by_position": metrics.by_position(results),
         "by_symbol": {
             named(token): row for token, row in metrics.by_symbol(results).items()
         },
     }
-    found |= of_tokens(target, results.output.tolist(), results.target.tolist())
     if confusion:
         found["confusion"] = {
             named(token): {named(came): count for came, count in row.items()}
             for token, row in metrics.confusion(results).items()
         }
     return found
+
+
+def predictions(
+    task: Task,
+    results: Outcomes,
+    sources: Sequence[list[int]],
+    *,
+    wrong: bool = False,
+) -> list[dict[str, Any]]:
+    """Each output beside its reference, the worst first.
+
+    Those that are wrong come before those that are right. Of the wrong ones, those
+    with more edits per reference symbol come first, and of equally many the more
+    probable output, which the model was surer of; of the right ones, the least
+    probable. Integers are lists, other symbols are joined to a text.
+
+    Args:
+      task: that was evaluated.
+      results: what became of the examples.
+      sources: their rows of ids, without padding.
+      wrong: whether to leave out what is right.
+    """
+    source, target = task.source_vocabulary, task.target_vocabulary
+
+    def shown(vocabulary: Vocabulary, symbols: list[Symbol]) -> list[Symbol] | str:
+        is_integer = vocabulary.kind == "integer"
+        return symbols if is_integer else vocabulary.join(symbols)
+
+    right = metrics.is_exact(results)
+    error_rate = results.edits / np.maximum(results.target_lengths, 1)
+    surest = np.where(right, results.log_probs, -results.log_probs)
+    order = np.lexsort((surest, -error_rate, right))  # the last key counts most
+    outputs, references = results.output.tolist(), results.target.tolist()
+    return [
+        {
+            "source": shown(source, decode_source(task, sources[place])),
+            "output": shown(target, target.decode(outputs[place])),
+            "reference": shown(target, target.decode(references[place])),
+            "right": bool(right[place]),
+            "edits": int(results.edits[place]),
+            "truncated": bool(results.truncated[place]),
+            "score": float(results.scores[place]),
+            "logprob": float(results.log_probs[place]),
+            "reference_logprob": -float(results.nll[place]),
+        }
+        for place in order.tolist()
+        if not (wrong and right[place])
+    ]
+
+
+def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes them as JSON, an example a line.
+
+    Raises:
+      OSError: the file could not be written; what was there before is intact.
+    """
+    lines = (json.dumps(plain(row)) + "\n" for row in rows)
+    atomic.write_text(path, "".join(lines))
 
 
 def write(run: Path, found: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
@@ -32,6 +31,7 @@ from s2sjax.training.checkpoint import (
 from s2sjax.training.directory import RunDirectory
 from s2sjax.training.dispatch import Dispatch
 from s2sjax.training.evaluate import long_ones, outcomes
+from s2sjax.training.evaluation import measured
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.journal import Journal
@@ -50,6 +50,8 @@ from s2sjax.training.state import (
     hyper,
 )
 from s2sjax.training.validation import chosen, size
+
+Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
 DISPATCH_SECONDS = 0.5  # a dispatch is sized to this, so that signals are heard
 
@@ -196,13 +198,13 @@ class _Loop:
         # enters here with what was saved, and does next what it would have done.
         state = self.placement.whole(state)
         while True:
-            value = None
+            ranks: Ranks = ()
             if self._evaluation_is_due(step, progress) and not stop:
-                value, progress = self._evaluate(step, state, progress, journal)
+                ranks, progress = self._evaluate(step, state, progress, journal)
                 stop = self.hosts.heard(signals)
             reason = self._reason(step, progress, stop)
-            if reason or value is not None or self._save_is_due(step, progress):
-                self._save(step, state, progress, value)
+            if reason or ranks or self._save_is_due(step, progress):
+                self._save(step, state, progress, ranks)
             if reason:
                 if step > begun:
                     self.observer.ended(step, reason)
@@ -247,11 +249,11 @@ class _Loop:
         )
 
     def _save(
-        self, step: int, state: TrainState, progress: Progress, value: float | None
+        self, step: int, state: TrainState, progress: Progress, ranks: Ranks
     ) -> None:
         if isinstance(self.checkpoints, Checkpoints):
             arrays = self.placement.local(state)
-            self.checkpoints.save(step, arrays, progress.to_json(), value)
+            self.checkpoints.save(step, arrays, progress.to_json(), *ranks)
 
     def _about(self, state: TrainState) -> str:
         numbers = f"{parameter_count(state.params):,} parameters"
@@ -361,24 +363,25 @@ class _Loop:
 
     def _evaluate(
         self, step: int, state: TrainState, progress: Progress, journal: Journal
-    ) -> tuple[float, Progress]:
+    ) -> tuple[Ranks, Progress]:
         params = self.placement.local(state.params)
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, step)
         results, sources = outcomes(system, self.valid, passed=passed)
-        values = metrics.summary(results)
+        values = measured(self.task, results)
         metric = self.config.train.metric
         # On other hosts the last bit may differ, and patience must not.
-        values[metric] = self.hosts.of_first(values[metric])
-        progress = progress.after_evaluation(step, metric, values[metric])
+        for name in dict.fromkeys((metric, "nll")):
+            values[name] = self.hosts.of_first(values[name])
+        before, progress = progress, progress.after_evaluation(step, metric, values)
         journal.write(step, {"kind": "valid", **values})
         samples = spread(self.task, self.config.train.samples, results, sources)
         if samples:
             journal.write(step, {"kind": "samples", "samples": samples})
         progress = progress.marked(journal.mark)
-        best = progress.best_step == step
-        self.observer.evaluated(step, values, samples, best)
-        return values[metric], progress
+        better = progress.improves_on(before)
+        self.observer.evaluated(step, values, samples, better)
+        return (values[metric], values["nll"]), progress
 
     def _check_finite(self, step: int, dispatch: Dispatch) -> None:
         error = dispatch.divergence(step)

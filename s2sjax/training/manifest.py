@@ -4,7 +4,7 @@ import dataclasses
 import json
 import zlib
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Manifest:
     progress: dict[str, Any]  # the JSON of the training loop
     leaves: tuple[Leaf, ...]
     files: dict[str, tuple[int, int]]  # relative path: bytes, crc32
+    nll: float | None = None  # by which equal metrics are ranked, as `metric`
 
 
 class _Outer(TypedDict):
@@ -61,6 +62,7 @@ class _Body(TypedDict):
     progress: dict[str, Any]
     leaves: list[_Leaf]
     files: dict[str, list[int]]
+    nll: NotRequired[float | None]
 
 
 def describe(path: tuple[str, ...], array: np.ndarray) -> Leaf:
@@ -151,6 +153,7 @@ def read(directory: Path) -> Manifest:
                 for x in body["leaves"]
             ),
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
+            body.get("nll"),
         )
     except ValueError as error:
         raise Damaged(f"{NAME} cannot be read: {error}") from None

@@ -38,7 +38,8 @@ class Observer:
     def evaluated(
         self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
     ) -> None:
-        """A free-running evaluation on the validation examples."""
+        """A free-running evaluation on the validation examples; `best` where the
+        metric, or at an equal one the nll, is better than ever before."""
 
     def said(self, line: str) -> None:
         """A line for a person."""

@@ -42,6 +42,8 @@ class Hypothesis(NamedTuple):
     truncated: bool  # cut at its limit: no EOS
     more: dict[str, float]  # what the strategy says besides, e.g. "inclusion"
     attention: np.ndarray | None  # [T, S], EOS's row last unless truncated
+    states: dict[str, np.ndarray] | None = None  # [T, D] each, which wrote the tokens
+    token_logprobs: np.ndarray | None = None  # [T] in nats, as `attention` has its rows
 
 
 class EncodedSource(NamedTuple):
@@ -56,9 +58,12 @@ def predict(
     wishes: Sequence[Wish],
     *,
     attention: bool = False,
+    states: bool = False,
     passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
     """An n-best list for every input, best first; `passed` is told how far it is.
+
+    With `attention` and `states`, hypotheses have theirs.
 
     Inputs are decoded in batches, of one compiled program per width. A batch is filled
     up to the configured size (or to the power of two that holds all inputs, or fewer
@@ -79,17 +84,44 @@ def predict(
             batch.source_lengths,
             batch.ids,
             constraints,
-            per_token=attention,
+            per_token=attention or states,
+            states=states,
         )
         written = np.asarray(symbol_lengths(found))
         found = jax.tree.map(np.asarray, found)
         return [
-            _hypotheses(found, written, row, len(wish.source))
+            _hypotheses(found, written, row, len(wish.source), attention=attention)
             for row, wish in enumerate(rows)
         ]
 
     sources = [wish.source for wish in wishes]
     return _in_batches(system, wishes, sources, of_batch, passed=passed)
+
+
+def with_token_logprobs(
+    system: System,
+    wishes: Sequence[Wish],
+    found: Sequence[Sequence[Hypothesis]],
+    passed: Passed = unwatched,
+) -> list[list[Hypothesis]]:
+    """What `predict` found, with the log-probability of each token under the model.
+
+    They add up to `logprob`, within rounding.
+    """
+    pairs = [
+        (wish.source, hypothesis.output)
+        for wish, nbest in zip(wishes, found, strict=True)
+        for hypothesis in nbest
+    ]
+    scored = iter(score(system, pairs, passed))
+
+    def told(hypothesis: Hypothesis) -> Hypothesis:
+        tokens = next(scored)
+        return hypothesis._replace(
+            token_logprobs=tokens[:-1] if hypothesis.truncated else tokens
+        )
+
+    return [[told(hypothesis) for hypothesis in nbest] for nbest in found]
 
 
 def encode_sources(
@@ -255,9 +287,10 @@ def _check(system: System, wishes: Sequence[Wish]) -> None:
 
 
 def _hypotheses(
-    found: Any, written: np.ndarray, row: int, source_length: int
+    found: Any, written: np.ndarray, row: int, source_length: int, *, attention: bool
 ) -> list[Hypothesis]:
-    attention = found.aux.get("attention")
+    weights = found.aux.get("attention") if attention else None
+    states = {n: leaf for n, leaf in found.aux.items() if n.startswith("decoder_")}
     return [
         Hypothesis(
             found.tokens[row, place, : written[row, place]].tolist(),
@@ -270,8 +303,13 @@ def _hypotheses(
                 if leaf.ndim == 2 and name != "logprob"
             },
             None
-            if attention is None
-            else attention[row, place, : found.lengths[row, place], :source_length],
+            if weights is None
+            else weights[row, place, : found.lengths[row, place], :source_length],
+            {
+                name: leaf[row, place, : found.lengths[row, place]]
+                for name, leaf in states.items()
+            }
+            or None,
         )
         for place in range(found.valid.shape[1])
         if found.valid[row, place]

@@ -20,7 +20,18 @@ from s2sjax.models.encoder import Encoded
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.training.losses import decoder_inputs, real_tokens, token_losses
 from s2sjax.training.padding import cut, cut_step
-from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn
+from s2sjax.types import (
+    BOS,
+    EOS,
+    UNK,
+    Batch,
+    Carry,
+    Hypotheses,
+    StepFn,
+    StepOutput,
+)
+
+PARTS = ("h", "c")  # of a state; cells other than the LSTM have the first alone
 
 # Positions of source and longest output in a batch. One of 256 sources of 400 symbols,
 # the longest that a text is trained on unless asked, has 310 thousand.
@@ -117,7 +128,7 @@ def _at(ratio: float, extra: int, length: int) -> int:
     return int(-(-ratio * length // 1)) + extra
 
 
-@partial(jax.jit, static_argnames="per_token")
+@partial(jax.jit, static_argnames=("per_token", "states"))
 def decode(
     system: System,
     source: Array,
@@ -126,16 +137,19 @@ def decode(
     constraints: Constraints = Constraints(),  # noqa: B008 (immutable)
     *,
     per_token: bool = False,
+    states: bool = False,
 ) -> Hypotheses:
     """Decodes a batch by the config's strategy.
 
     Shapes: source [B, S], lengths [B], ids [B] (which input each row is, the seed of
     its own randomness). With `per_token`, what the decoder says of each token comes
-    along, e.g. attention; what is not asked for is neither kept nor computed.
+    along, e.g. attention, and with `states` too the states of the first model that the
+    token was written from, `decoder_<layer>_<part>` [B, N, T, D]; what is not asked for
+    is neither kept nor computed.
     """
     config = system.config
     seed = config.seed if system.seed is None else system.seed
-    step, carry = _decoder(system, source, lengths)
+    step, carry = _decoder(system, source, lengths, states=states)
     tables = output_lengths(config.decode, source.shape[1])
     chosen = decoding(config.decode.strategy)
     least = jnp.asarray(tables.least, jnp.int32)[lengths] if any(tables.least) else None
@@ -198,12 +212,32 @@ def symbol_lengths(hypotheses: Hypotheses) -> Array:
     return hypotheses.lengths - ended
 
 
-def _decoder(system: System, source: Array, lengths: Array) -> tuple[StepFn, Carry]:
+def _decoder(
+    system: System, source: Array, lengths: Array, *, states: bool = False
+) -> tuple[StepFn, Carry]:
     """The step function of all models, and its first carry."""
-    steps, carries = [], []
+    steps: list[StepFn] = []
+    carries = []
     for model, params in zip(system.models, system.params, strict=True):
         step, carry, _ = decoder_steps(model, params, source, lengths)
+        if states and not steps:
+            step = _telling_states(step)
         steps.append(cut_step(step, system.vocabulary))
         carries.append(carry)
     combine = COMBINATIONS[system.config.decode.ensemble]
     return ensemble(steps, combine), tuple(carries)
+
+
+def _telling_states(step: StepFn) -> StepFn:
+    """The step, which says in `aux` the states that its logits come from."""
+
+    def told(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
+        carry, output = step(carry, x)
+        states = {
+            f"decoder_{layer}_{name}": part
+            for layer, state in enumerate(carry)
+            for name, part in zip(PARTS, state, strict=False)
+        }
+        return carry, output._replace(aux=output.aux | states)
+
+    return told

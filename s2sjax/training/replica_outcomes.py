@@ -65,7 +65,7 @@ def _batch(
     batch = replicas.fetch(layout, bucket.fetch, bucket.store, jnp.asarray(rows))
     hypotheses = replicas.decode(layout, system, batch)
     forced = replicas.force(layout, system, batch)
-    first = jax.tree.map(lambda leaf: leaf[:, :, 0], hypotheses._replace(aux={}))
+    first = jax.tree.map(lambda leaf: leaf[:, :, 0], hypotheses)
     lengths = symbol_lengths(hypotheses)[:, :, 0]
     target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
     edited = replicas.edits(layout, first.tokens, lengths, batch.target, target_lengths)
@@ -77,6 +77,7 @@ def _batch(
         target_lengths,
         edited,
         first.scores,
+        first.aux["logprob"],
         -forced.log_probs.sum(axis=-1),
         forced.correct,
     )

@@ -1,7 +1,8 @@
-"""BLEU and chrF of outputs, as published tables have them."""
+"""BLEU, chrF and word error rate of outputs, as published tables have them."""
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
 from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
@@ -41,12 +42,44 @@ def text_scores(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, flo
     return {name: min(round(score.score, 8), 100.0) for name, score in scores}
 
 
+def word_error_rate(outputs: Sequence[str], targets: Sequence[str]) -> float:
+    """Insertions, deletions and substitutions of words, per word of the targets.
+
+    Words are what white space separates. The rate may exceed 1; without words it is
+    the number of edits.
+
+    Raises:
+      ValueError: there are not as many outputs as targets.
+
+    >>> word_error_rate(["Tom is here", "no"], ["Tom was here", "no"])
+    0.25
+    """
+    pairs = zip(outputs, targets, strict=True)
+    edits = sum(_edits(output.split(), target.split()) for output, target in pairs)
+    return edits / max(sum(len(target.split()) for target in targets), 1)
+
+
+def _edits(output: list[str], target: list[str]) -> int:
+    """The edit distance of words, by the recurrence of `metrics.edit_distance`."""
+    numbers = {word: number for number, word in enumerate({*output, *target})}
+    wanted = np.array([numbers[word] for word in target], np.int64)
+    columns = np.arange(len(target) + 1)
+    row = columns
+    for word in output:
+        replaced = row[:-1] + (wanted != numbers[word])
+        best = np.concatenate([row[:1] + 1, np.minimum(row[1:] + 1, replaced)])
+        row = np.minimum.accumulate(best - columns) + columns
+    return int(row[-1])
+
+
 def of_tokens(
     vocabulary: Vocabulary,
     outputs: Iterable[Sequence[int]],
     targets: Iterable[Sequence[int]],
 ) -> dict[str, float]:
-    """`text_scores` of rows of token ids; nothing where symbols are integers.
+    """BLEU, chrF and word error rate, `wer`, of rows of token ids.
+
+    Nothing where symbols are integers, which are no text.
 
     An unknown symbol in a target matches nothing that is written.
     """
@@ -57,7 +90,8 @@ def of_tokens(
         for symbols in map(vocabulary.decode, targets)
     ]
     written = map(vocabulary.decode, outputs)
-    return text_scores(
+    texts = (
         [vocabulary.join(symbols) for symbols in written],
         [vocabulary.join(symbols) for symbols in wanted],
     )
+    return text_scores(*texts) | {"wer": word_error_rate(*texts)}

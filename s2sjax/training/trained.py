@@ -14,13 +14,14 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq
-from s2sjax.tasks import Task
+from s2sjax.tasks import Bucket, Task
 from s2sjax.tasks.generated import Generator
 from s2sjax.training import slices
 from s2sjax.training.checkpoint_reader import CheckpointReader, Restored
 from s2sjax.training.directory import RunDirectory, open_for_reading
 from s2sjax.training.predictor import System
 from s2sjax.training.progress import LOWER
+from s2sjax.training.run_files import DATA
 from s2sjax.training.state import build_model, first_state
 
 Which = Literal["last", "best"] | int
@@ -128,6 +129,17 @@ def open_ensemble(
     models = tuple(run.system.models[0] for run in (first, *others))
     params = tuple(run.params for run in (first, *others))
     return first._replace(config=config, system=System(models, config, params))
+
+
+def training_buckets(trained: Trained) -> tuple[Bucket, ...]:
+    """The training examples of a run; where it keeps none, its files are read again.
+
+    Raises:
+      UsageError: the files are gone, or are not those of the run.
+    """
+    if "train" in trained.task.buckets:
+        return trained.task.buckets["train"]
+    return tasks.create(trained.config, trained.path / DATA).buckets["train"]
 
 
 def with_decode(config: Config, **changes: Any) -> Config:

@@ -1,4 +1,7 @@
-"""The validation examples that a run is judged by while it trains."""
+"""Some examples of a split, the same ones every time.
+
+By such validation examples a run is judged while it trains.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ CHUNK = 8192  # examples hashed at a time
 
 
 def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
-    """At most so many examples of finite buckets, the same ones at every evaluation.
+    """At most so many examples of a split, the same ones at every evaluation.
 
     Those with the smallest hashes of source and target are taken, so that neither the
     order of the examples nor how they are cut into buckets matters. Generated ones are
@@ -23,9 +26,10 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
 
     Args:
       buckets: of the whole split; a store's leaves have an axis of examples in front.
-      most: 0 takes them all.
+      most: 0 takes them all, of finite buckets.
     """
-    if not most or size(buckets) <= most:
+    endless = any(bucket.size is None for bucket in buckets)
+    if not endless and (not most or size(buckets) <= most):
         return tuple(buckets)
     if isinstance(buckets[0].fetch, Generator):
         (only,) = buckets

@@ -79,6 +79,8 @@ def test_commands_and_flags(command, tmp_path, monkeypatch, argv, words):
         ("task.prefix=2", ["task.prefix", "reversed"]),
         ("task.path=x.tsv", ["task.path", "reversed"]),
         ("task.cardinality=0", ["task.cardinality"]),
+        ("train.metric=bleu", ["train.metric=bleu", "reversed", "train.metric=wer"]),
+        ("train.metric=rouge", ["train.metric", "rouge", "bleu"]),
     ],
 )
 def test_fields(command, tmp_path, override, words):
@@ -182,11 +184,14 @@ def test_another_config(command, integers):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["eval", "--split=dev"], ["dev", "test"]),
+        (["eval", "--split=tset"], ["--split", "tset", "dev", "val"]),
         (["eval", "--decode=beem"], ["beem", "greedy"]),
         (["eval", "--decode=greedy:size=3"], ["size"]),
         (["eval", "--examples=0"], ["examples", "0"]),
-        (["eval", "--split=train"], ["endless", "--examples"]),
+        (["eval", "--wrong"], ["--wrong", "--predictions"]),
+        (["eval", "--predictions=a.json"], ["a.json", ".jsonl"]),
+        (["eval", "--predictions=/no/such/a.jsonl"], ["no such folder"]),
+        (["bench", "--split=tset"], ["--split", "tset", "dev", "val"]),
         (["eval", "--checkpoint=first"], ["first", "best"]),
         (["eval", "--checkpoint=77"], ["77", "10"]),
         (["decode"], ["SYMBOLS", "--from_file"]),
@@ -196,11 +201,13 @@ def test_another_config(command, integers):
         (["decode", "1", "--from_file=x"], ["both"]),
         (["decode", "--from_file=missing.txt"], ["missing.txt"]),
         (["decode", "1", "--attention=a.gif"], ["a.gif", ".png or .pdf or .svg"]),
+        (["decode", "1", "--attention=-"], ["--attention=-", "--json"]),
         (["decode", "1", "--panels=0"], ["--panels", "0"]),
         (["bench", "--format=jpg"], ["--format", "jpg", "pdf, png, svg"]),
         (["decode", "1", "--attention=/no/such/a.png"], ["no such folder"]),
         (["decode", "1", "--states=a.txt"], [".npz"]),
         (["export", "--out=a.bin"], [".safetensors"]),
+        (["export", "--out=/no/such/a.safetensors"], ["--out", "no such folder"]),
         (["export"], ["--out"]),
     ],
 )

@@ -303,7 +303,8 @@ def sweep(tmp_path_factory):
         for place, trial in enumerate(trials):
             if place < 2:
                 slices.write(sweep.of(trial), group.checkpoints, place)
-            found = kept_files.Result("done", {"exact": 0.5, "nll": 1.0}, 2.0, "cpu")
+            both = ({"exact": 0.5, "nll": 1.0}, {"exact": 0.5})
+            found = kept_files.Result("done", *both, 4, seconds=2.0, device="cpu")
             kept_files.write_result(sweep.of(trial), found)
         ledger.Ledger(sweep).write()
     return path

@@ -1,11 +1,13 @@
 """Strategies, wishes, ensembles and scores on the command line."""
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from s2sjax.cli import main
+from s2sjax.cli import main, members
 
 ROW = [3, 1, 4, 1, 5, 9]
 
@@ -91,6 +93,83 @@ def test_a_score_is_the_log_probability_of_what_was_decoded(
             assert other["logprob"] == pytest.approx(one["logprob"], abs=1e-4)
     shown = command("score", workdir, pairs)
     assert shown.code == 0 and "<eos>" in shown.out
+
+
+def test_weights_and_tokens_in_the_lines_of_json(
+    command, integers, tmp_path, monkeypatch
+):
+    arguments = ("decode", f"--workdir={integers}", "--json", "--decode=beam:size=3")
+    result = command(*arguments, "--attention=-", *ROW)
+    (line,) = lines(result)
+    for row in line["nbest"]:
+        length = len(row["output"]) + (not row["truncated"])
+        assert len(row["token_logprobs"]) == len(row["attention"]) == length
+        assert sum(row["token_logprobs"]) == pytest.approx(row["logprob"], abs=1e-4)
+        for weights in row["attention"]:
+            assert len(weights) == len(ROW)
+            assert sum(weights) == pytest.approx(1, abs=1e-5)
+    given = tmp_path / "again.jsonl"
+    given.write_text(result.out)
+    (scored,) = lines(
+        command("score", f"--workdir={integers}", "--json", f"--from_file={given}")
+    )
+    length = len(line["token_logprobs"])
+    same = pytest.approx(line["token_logprobs"], abs=1e-4)
+    assert scored["token_logprobs"][:length] == same
+    (plain,) = lines(command(*arguments, *ROW))
+    assert "attention" not in plain and plain["output"] == line["output"]
+
+
+def test_arrays_are_in_the_order_of_the_input(command, integers, tmp_path, monkeypatch):
+    """An encoder that reads backwards says the same of an input that is turned."""
+    open_all, found = members.open_all, []
+    for backwards, row in ((False, ROW), (True, ROW[::-1])):
+
+        def opened(*arguments, backwards=backwards):
+            trained = open_all(*arguments)
+            task = dataclasses.replace(trained.task, reverse_source=backwards)
+            return trained._replace(task=task)
+
+        monkeypatch.setattr(members, "open_all", opened)
+        file = tmp_path / "s.npz"
+        decode = ("decode", f"--workdir={integers}", "--json", "--attention=-")
+        (line,) = lines(command(*decode, f"--states={file}", *row))
+        with np.load(file, allow_pickle=False) as arrays:
+            found.append(({name: arrays[name] for name in arrays}, line))
+    (arrays, line), (turned, other) = found
+    assert line["output"] == other["output"]
+    length = len(line["token_logprobs"])
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "memory_0": (6, 8),
+        "attention_0": (length, 6),
+        **{f"decoder_0_0_{part}": (length, 8) for part in "hc"},
+        **{f"state_0_forward_{part}": (1, 8) for part in "hc"},
+    }
+    for name, array in arrays.items():
+        its = turned[name]
+        if name == "memory_0":
+            its = its[::-1]
+        if name == "attention_0":
+            np.testing.assert_allclose(array, line["attention"], rtol=1e-6)
+            np.testing.assert_allclose(its, other["attention"], rtol=1e-6)
+            its = its[:, ::-1]
+        np.testing.assert_allclose(array, its, rtol=1e-5, atol=1e-6)
+
+
+def test_states_without_attention(command, text, tmp_path):
+    file = tmp_path / "s.npz"
+    inputs = ("Hi To.", "Hi Tomo.")
+    decode = ("decode", f"--workdir={text}", "--json", f"--states={file}")
+    rows = lines(command(*decode, *inputs))
+    with np.load(file, allow_pickle=False) as arrays:
+        shapes = {name: arrays[name].shape for name in arrays}
+    expected = {f"state_0_forward_{part}": (2, 16) for part in "hc"}
+    for place, row in enumerate(rows):
+        expected[f"memory_{place}"] = (len(inputs[place]), 16)
+        for part in "hc":
+            length = len(row["token_logprobs"])
+            expected[f"decoder_{place}_0_{part}"] = (length, 16)
+    assert shapes == expected
 
 
 def test_an_ensemble_of_one_run_with_itself_is_that_run(command, integers, tmp_path):

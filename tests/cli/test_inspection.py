@@ -112,3 +112,78 @@ def test_what_is_no_run(tmp_path, experiment):
         show(f"--workdir={tmp_path / 'missing'}")
     with pytest.raises(UsageError, match="give one of them"):
         show(f"--workdir={tmp_path}", f"--config={experiment}")
+
+
+REFUSED = {
+    "--config.train.optimizer=lamb2": "unknown train.optimizer 'lamb2'",
+    "--config.train.schedule=cosin": "unknown train.schedule 'cosin'",
+    "--config.decode.strategy=beams": "unknown decoding strategy 'beams'",
+    "--config.train.epochs=2": "train.epochs=2 needs a finite training set",
+    "--config.task.path=nowhere": "task.path=",
+    "--config.task.name=revresed": "unknown task 'revresed'",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_train_refuses_is_refused(command, experiment, tmp_path, override):
+    """By the same line, in the one file or the other."""
+    flags_ = (f"--config={experiment}", override)
+    shown = command("config", "show", *flags_)
+    trained = command("train", f"--workdir={tmp_path / 'new'}", *flags_)
+    assert shown.code == trained.code == 2 and shown.out == ""
+    line = shown.err.splitlines()[-1]
+    assert REFUSED[override] in line and line == trained.err.splitlines()[-1]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_difference_is_of_configs_that_train_takes(command, tmp_path, run):
+    """All that is wrong with both is told, each with its name."""
+    paths = []
+    for name, field in (("a", "train.optimizer = 'lamb2'"), ("b", "model.units = 0")):
+        paths.append(tmp_path / f"{name}.py")
+        text = SOURCE.replace("return", f"config.{field}\n    return")
+        paths[-1].write_text(text)
+    one, other = paths
+    done = command("config", "diff", one, other)
+    assert done.code == 2 and done.out == ""
+    first, second = done.err.splitlines()
+    assert first.startswith(f"s2sjax: {one}: unknown train.optimizer 'lamb2'")
+    assert f"{other}: model.units=0 is not a whole" in second
+    done = command("config", "diff", run, one)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["config show", "train"])
+def test_one_wrong_setting_does_not_hide_another(command, tmp_path, name):
+    path = tmp_path / "experiment.py"
+    wrong = "config.model.layers = 0\n    config.train.optimizer = 'lamb2'\n"
+    path.write_text(SOURCE.replace("return", f"{wrong}    return"))
+    workdir = [f"--workdir={tmp_path / 'new'}"] * (name == "train")
+    done = command(
+        *name.split(),
+        *workdir,
+        f"--config={path}",
+        "--config.model.unit=3",
+        "--config.train.batch_size=0",
+        "--config.train.feeding=argmx",
+        # Which may be right, once the feeding is.
+        "--config.train.feeding_probability=0.5",
+        "--config.task.min_length=11",
+        "--config.decode.strategy=beams",
+        "--config.task.name=revresed",
+    )
+    assert done.code == 2 and not (tmp_path / "new").exists()
+    told = [line.removeprefix("s2sjax: ") for line in done.err.splitlines()]
+    beginnings = [
+        "--config.model.unit: unknown field",
+        "train.batch_size=0 is not",
+        "argmx",
+        "model.layers=0 is not",
+        "task.min_length=11 is above task.length=10",
+        "unknown decoding strategy 'beams'",
+        "unknown train.optimizer 'lamb2'",
+        "unknown task 'revresed'",
+    ]
+    assert len(told) == len(beginnings), done.err
+    for beginning in beginnings:
+        assert any(beginning in line for line in told), (beginning, told)

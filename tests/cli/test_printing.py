@@ -2,11 +2,14 @@
 
 import io
 import json
+import logging
+import os
+import sys
 
 import pytest
 from rich.text import Text
 
-from s2sjax.cli import printing
+from s2sjax.cli import main, printing
 from s2sjax.reporting.screen import Screen
 
 HOSTILE = "a\x1b[31m\x07\x9b\u202e\u2028\x7f\nb"
@@ -118,3 +121,22 @@ def test_json_stays_json_whatever_user_code_prints(command, tmp_path):
     decoded = command("decode", workdir, "--json", "1", "2")
     assert json.loads(decoded.out)["expected"] == [1]
     assert "pattern" in decoded.err
+
+
+def test_a_command_has_somewhere_to_write_where_a_shell_has_closed_it(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["--version"]) == 0
+    assert sys.stdout.name == sys.stderr.name == os.devnull
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def test_what_libraries_log_of_errors_that_reach_us_is_not_shown(capsys):
+    assert main(["--version"]) == 0
+    for name in ("absl", "asyncio"):
+        try:
+            raise OSError("too many open files")
+        except OSError:
+            logging.getLogger(name).exception("a thread has failed")
+    assert capsys.readouterr().err == ""

@@ -24,8 +24,11 @@ def test_tables_and_files(command, sweep):
     assert header.split() == [
         "task.length",
         "task.cardinality",
-        *("exact", "match,", "%", "95", "%", "n"),
+        *("validation", "exact", "match,", "%", "95", "%"),
+        *("test", "exact", "match,", "%", "95", "%", "n"),
     ]
+    assert "best: by validation exact match" in done.out
+    assert "Best trial by validation: 0001-trial (exact match: validation " in done.out
     assert "over n trials (seed)" in done.out and "variance explained" in done.out
     assert f"  s2sjax train --config={sweep}/trials/" in done.out
     assert f" --workdir={sweep}-" in done.out
@@ -37,7 +40,8 @@ def test_tables_and_files(command, sweep):
 def test_json_is_one_object(command, sweep):
     done = command("report", f"--workdir={sweep}", "--json", "--metric=nll")
     found = json.loads(done.out)
-    assert found["metric"] == "nll" and found["status"] == {"done": 17, "failed": 1}
+    assert (found["metric"], found["beside"]) == ("valid_nll", "test_nll")
+    assert found["status"] == {"done": 17, "failed": 1}
     assert len(found["groups"]) == 6 and found["groups"][0]["n"] == 2
     assert found["groups"][0]["levels"] == {
         "task.length": "5",
@@ -46,6 +50,18 @@ def test_json_is_one_object(command, sweep):
     assert found["sensitivity"][0]["field"] == "task.length"
     best = max(fake_sweep.LENGTHS_AND_CARDINALITIES[1:], key=fake_sweep.exact_of)
     assert found["best"]["overrides"] == best  # the lowest nll
+
+
+def test_without_a_metric_it_is_that_of_the_trials(command, tmp_path):
+    rows = [fake_sweep.row(i, {"seed": i}, exact=0.5, nll=2.0 - i) for i in range(2)]
+    for one in rows:
+        config = {"seed": one["index"], "train": {"metric": "nll", "steps": 9}}
+        fake_sweep.launched(tmp_path, one, config)
+    fake_sweep.write(tmp_path, rows)
+    found = json.loads(command("report", f"--workdir={tmp_path}", "--json").out)
+    assert found["metric"] == "valid_nll" and found["best"]["seed"] == 1
+    done = command("report", f"--workdir={tmp_path}", "--json", "--metric=test_exact")
+    assert json.loads(done.out)["metric"] == "test_exact"
 
 
 def test_a_sweep_that_lacks_trials_does_not_look_finished(command, sweep):
@@ -137,4 +153,4 @@ def test_a_sweep_that_has_just_begun(command, tmp_path):
     path = fake_sweep.sweep(tmp_path / "s", overrides, {0: "running", 1: "pending"})
     done = command("report", f"--workdir={path}")
     assert (done.code, done.err) == (0, "")
-    assert "No trial with exact match is done yet." in done.out
+    assert "No trial with validation exact match is done yet." in done.out

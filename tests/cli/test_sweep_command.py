@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from s2sjax import config as configs
+from s2sjax.cli import sweep_launch
 from s2sjax.sweeps import definition, programs, source_code
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
@@ -163,7 +164,7 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
         code = source_code.SourceCode("0", "", "")
         sweep.record_launch(launch, code, [], trials=3)
         (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
-        Ledger(sweep).end(trial, Result("done", {"exact": 1.0}))
+        Ledger(sweep).end(trial, Result("done", test={"exact": 1.0}))
     done = command("sweep", f"--workdir={workdir}")
     # And it does not look as if it were finished.
     assert done.code == 1 and re.search(said, done.err), done.err
@@ -172,6 +173,65 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
     done = command("sweep", f"--workdir={workdir}", "--json")
     counts = {"trials": 3, "done": 1, "failed": 0, "pruned": 0, "pending": 2}
     assert (done.code, json.loads(done.out)) == (1, counts)
+
+
+def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
+    command, file, tmp_path, monkeypatch
+):
+    ran = []
+
+    def run(parsed, sweep, ledger, source, console, pool, at_once=None):
+        ran.append([trial.config.train.steps for trial in console.trials])
+        return 0
+
+    monkeypatch.setattr(sweep_launch, "_run", run)
+    sweep = ("sweep", f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    assert command(*sweep, "--config.train.steps=30").code == 0
+    kept = {p: p.read_bytes() for p in (tmp_path / "sweep").rglob("*.json")}
+    done = command(*sweep)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "train.steps: 30 here, 40 asked" in done.err
+    assert "give --add for more trials (2 would be added)" in done.err
+    assert {p: p.read_bytes() for p in (tmp_path / "sweep").rglob("*.json")} == kept
+    done = command(*sweep, "--add")
+    assert done.code == 0 and "trials were added: 2 (0002-seed=0-" in done.err
+    # From then on either is the sweep's own, and more seeds are more trials.
+    file.write_text(FILE.replace("seeds(2)", "seeds(3)"))
+    for more in ([], ["--config.train.steps=30"]):
+        done = command(*sweep, *more)
+        assert done.code == 0 and "trials were added: 1 (" in done.err
+    assert ran == [[30] * 2, [40] * 2, [40] * 3, [30] * 3]
+    asked = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["asked"]
+    assert asked == 4  # by the launch with --add
+    done = command("sweep", f"--workdir={tmp_path / 'sweep'}", "--add")
+    assert done.code == 2 and "sweep --add needs --config" in done.err
+
+
+def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_path):
+    workdir = tmp_path / "sweep"
+    base = configs.resolve({"train": {"steps": 5}, "task": {"num_test": 8}})
+    with SweepDirectory(workdir) as sweep:
+        code = source_code.SourceCode("0", "", "")
+        sweep.record_launch(["sweep"], code, [], trials=1)
+        (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
+        path = sweep.of(trial)
+        Ledger(sweep).write()
+    metrics = {"exact": 0.75, "step": 5}
+    kept = {"status": "done", "metrics": metrics}
+    (path / "result.json").write_text(json.dumps(kept))
+    line = json.dumps({"step": 5, "kind": "valid", "exact": 0.5})
+    (path / "metrics.jsonl").write_text(f"{line}\n")
+    (row,) = lines(workdir / "trials.jsonl")
+    old = {k: row[k] for k in ("index", "name", "overrides", "config_hash")} | kept
+    (workdir / "trials.jsonl").write_text(json.dumps(old) + "\n")
+    done = command("report", f"--workdir={workdir}")
+    assert done.code == 0 and "`s2sjax sweep --workdir=" in done.err
+    assert "No trial is the best: none has validation exact match." in done.out
+    done = command("sweep", f"--workdir={workdir}")
+    assert done.code == 0 and "best by validation: exact validation 50.00 %" in done.out
+    done = command("report", f"--workdir={workdir}")
+    assert (done.code, done.err) == (0, "")
+    assert "(exact match: validation 50.00 %, test 75.00 %; " in done.out
 
 
 def test_what_is_too_large_together_is_taken_apart(
@@ -336,7 +396,7 @@ def test_a_trial_that_diverges_is_one_of_the_sweep(command, file, tmp_path, quic
     assert done.code == 1 and "training diverged at step" in done.out
     (row,) = lines(workdir / "trials.jsonl")
     assert row["status"] == "failed" and "training diverged" in row["error"]
-    assert row["metrics"] == {} and row["attempts"] == 1
+    assert row["valid"] == row["test"] == {} and row["attempts"] == 1
     assert done.err.endswith(
         "since it would be 1 trial in 1 program; --backend=batched trains those\n"
     )

@@ -11,6 +11,8 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.trial_files import Result
 
+VALID = ({"exact": 0.25, "nll": 2.0}, {"exact": 0.75, "nll": 3.0})
+
 
 def show(tmp_path, *, terminal, metric="exact"):
     """A sweep of four: done, failed, better, and one that never ran."""
@@ -28,9 +30,9 @@ def show(tmp_path, *, terminal, metric="exact"):
             for trial, result in zip(
                 trials,
                 (
-                    Result("done", {"exact": 0.25, "nll": 2.0}, 3.0),
-                    Result("failed", {}, 1.0, error="exit code 1: no luck"),
-                    Result("done", {"exact": 0.75, "nll": 3.0}, 2.0),
+                    Result("done", VALID[0], {"exact": 0.9, "nll": 1.0}, seconds=3.0),
+                    Result("failed", seconds=1.0, error="exit code 1: no luck"),
+                    Result("done", VALID[1], {"exact": 0.5, "nll": 3.0}, seconds=2.0),
                 ),
                 strict=False,
             ):
@@ -51,13 +53,13 @@ def test_lines_without_control_characters(tmp_path):
     lines = said.splitlines()
     assert lines[0] == "4 trials; 4 to go"
     assert re.match(
-        r"1 of 4  done 0000-seed=0-\w+  exact 25.00 %  took 3.0 s", lines[1]
+        r"1 of 4  done 0000-seed=0-\w+  exact validation 25.00 %, test 90.00 %  took",
+        lines[1],
     )
     assert "2 of 4  failed 0001-seed=1" in said and "exit code 1: no luck" in said
-    assert (
-        "2 done, 1 pending, 1 failed" in said
-        and "best on test data: exact 75.00 %" in said
-    )
+    assert "2 done, 1 pending, 1 failed" in said
+    # Whatever the test says.
+    assert "best by validation: exact validation 75.00 %, test 50.00 %" in said
     # The best is trained again where nothing is yet.
     (best,) = [line.split() for line in lines if line.startswith("  train seed=2 ")]
     assert best[-1].startswith(f"--workdir={tmp_path}-0002-seed=2-")
@@ -71,10 +73,10 @@ def test_what_is_tried_again_is_to_go(tmp_path):
         trials, _ = sweep.add(definition.resolve(base, seeds(3)), lambda *_: "")
         ledger = Ledger(sweep)
         for trial, status in zip(trials, ("failed", "pruned", "done"), strict=True):
-            ledger.end(trial, Result(status, {"exact": 0.5}))
+            ledger.end(trial, Result(status, test={"exact": 0.5}))
         screen = Screen(file, terminal=False, width=100)
         with SweepConsole(trials, ledger, waiting=1, screen=screen) as console:
-            result = Result("done", {"exact": 0.5})
+            result = Result("done", test={"exact": 0.5})
             ledger.begin(trials[0])
             ledger.end(trials[0], result)
             console.ended(trials[0], result)
@@ -90,7 +92,13 @@ def test_what_is_tried_again_is_to_go(tmp_path):
 
 
 def test_less_is_better_where_it_is(tmp_path):
-    assert "best on test data: nll 2" in show(tmp_path, terminal=False, metric="nll")
+    said = show(tmp_path, terminal=False, metric="nll")
+    assert "best by validation: nll validation 2, test 1" in said
+
+
+def test_of_equal_trials_the_least_nll_is_best(tmp_path, monkeypatch):
+    monkeypatch.setitem(VALID[0], "exact", 0.75)  # whose nll is less
+    assert "75.00 %, test 90.00 %" in show(tmp_path, terminal=False).split("best by")[1]
 
 
 def test_a_table_that_is_redrawn(tmp_path):

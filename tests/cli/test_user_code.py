@@ -39,7 +39,7 @@ def received(made, tmp_path):
 
 def test_a_received_file_is_told_where_it_is_executed(received, command):
     run, mark = received
-    for words in (["decode", "1", "2"], ["train"]):
+    for words in (["decode", "1", "2"], ["train"], ["eval", "--split=train"]):
         done = command(words[0], f"--workdir={run}", *words[1:])
         assert done.code == 0 and mark.exists()
         (line,) = [line for line in done.err.splitlines() if "is executed" in line]

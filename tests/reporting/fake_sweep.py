@@ -17,13 +17,18 @@ def grid(**fields):
     ]
 
 
-def row(index, overrides, status="done", **metrics):
+def row(index, overrides, status="done", best_step=100, test=None, **metrics):
+    """A row whose test, unless it is given, is that of its validation metrics."""
+    measured = metrics if test is None else test
     return {
         "index": index,
         "name": f"{index:04d}-trial",
         "overrides": overrides,
         "status": status,
-        "metrics": metrics or None,
+        "valid": metrics or None,
+        "test": measured if status == "done" else None,
+        "best_step": best_step if metrics else None,
+        "seed": overrides.get("seed", 0),
         "seconds": 1.5,
         "device": "cpu",
         "error": "diverged " + HOSTILE if status == "failed" else None,

@@ -136,10 +136,10 @@ def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
 
 
 def test_the_tables_say_quality_once_and_speed_each_time(capsys):
-    show_benchmark(rows(), ["a note"], Screen())
+    show_benchmark(rows(), ["a note"], Screen(), "valid")
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("beam:size=10") for line in lines) == 1 + 3
-    assert "a note" in lines
+    assert "a note" in lines and any("valid examples of each run" in x for x in lines)
     assert not any("PyTorch" in line or "BLEU" in line for line in lines)
 
 

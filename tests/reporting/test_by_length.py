@@ -104,9 +104,10 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
         *(("gru", length, "1") for length in ("2", "5", "10")),  # the other failed
         *(("lstm", length, "2") for length in ("2", "5", "10")),
     ]
-    values = [float(rows[4][name]) for name in ("exact", "least", "largest")]
-    assert values == [0.625, 0.5, 0.75] and rows[4]["examples"] == "20"
-    assert float(rows[4]["exact_low"]) == wanted[1].low
+    values = [float(rows[4][name]) for name in ("test_exact", "least", "largest")]
+    assert values == [0.625, 0.5, 0.75] and rows[4]["test_examples"] == "20"
+    assert float(rows[4]["test_exact_low"]) == wanted[1].low
+    assert {row["interval"] for row in rows} == {"score interval at 95 %"}
 
 
 def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):

@@ -49,6 +49,17 @@ def terminal(width=100):
     return file, Console(Screen(file, terminal=True, width=width))
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("wer", "nll 1.158  WER 0.25\n"), ("bleu", "BLEU 31.2\n"), ("nll", "1.158\n")],
+)
+def test_an_evaluation_says_what_the_best_is_chosen_by(metric, said):
+    file = io.StringIO()
+    console = Console(Screen(file), metric)
+    console.evaluated(300, {**VALUES, "wer": 0.25, "bleu": 31.23}, (), best=False)
+    assert file.getvalue().endswith(said)
+
+
 def test_plain_lines_have_no_control_characters():
     raw, console = plain()
     run(console)

@@ -76,7 +76,7 @@ def test_the_page_of_a_thousand_trials_stays_small(tmp_path):
         and data["steps"][0][-1] == 2000
         and len(data["steps"][0]) == 40
     )
-    last = [trial["curve"]["values"]["exact"][-1] for trial in data["trials"]]
+    last = [trial["curve"]["values"]["valid_exact"][-1] for trial in data["trials"]]
     expected = [fake_sweep.exact_of(one) for one in overrides]
     np.testing.assert_allclose(last, expected, rtol=1e-3, atol=1e-6)
 
@@ -227,7 +227,7 @@ def test_a_cell_tells_its_seeds_and_opens_curve_and_samples(tmp_path):
     assert lines[0] == "length = 5, cardinality = 10"
     mean, low, high, _ = (100 * number for number in estimate(values, 1.0))
     ends = f"95 % interval {low:.2f} % to {high:.2f} %"
-    assert lines[1] == f"exact match {mean:.2f} %, {ends} (n = 2)"
+    assert lines[1] == f"validation exact match {mean:.2f} %, {ends} (n = 2)"
     seeds = [f"seed {s}: {100 * v:.2f} %" for s, v in zip((0, 2), values, strict=True)]
     assert lines[2:] == [seeds[0], "seed 1: failed", seeds[1]]
     assert found["line"].count("L") == 2 and found["others"] == 2

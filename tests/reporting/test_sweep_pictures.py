@@ -191,16 +191,21 @@ def test_files_have_what_the_table_has(tmp_path):
     trials = np.genfromtxt(
         tmp_path / "trials.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
     )
-    assert len(trials) == 18 and math.isnan(trials["exact"][0])
+    assert len(trials) == 18 and math.isnan(trials["valid_exact"][0])
+    assert trials["seed"].tolist() == [0, 1, 2] * 6
+    assert set(trials["best_step"][1:].tolist()) == {100}
     expected = [fake_sweep.exact_of(one) for one in overrides[1:]]
-    np.testing.assert_allclose(trials["exact"][1:], expected)
+    for split in ("valid", "test"):
+        np.testing.assert_allclose(trials[f"{split}_exact"][1:], expected)
     grouped = np.genfromtxt(tmp_path / "groups.csv", delimiter=",", names=True)
     means = [group.estimate.mean for group in found.groups]
-    np.testing.assert_allclose(grouped["exact"], means)
-    assert grouped["n"].tolist() == [2, 3, 3, 3, 3, 3]
+    np.testing.assert_allclose(grouped["valid_exact"], means)
+    for split in ("valid", "test"):
+        assert grouped[f"{split}_exact_n"].tolist() == [2, 3, 3, 3, 3, 3]
     lows = [group.estimate.low for group in found.groups]
-    np.testing.assert_allclose(grouped["exact_low"], lows)
-    assert (grouped["exact_low"] >= 0).all() and (grouped["exact_high"] <= 1).all()
+    np.testing.assert_allclose(grouped["valid_exact_low"], lows)
+    assert (grouped["valid_exact_low"] >= 0).all()
+    assert (grouped["test_exact_high"] <= 1).all()
     with open(tmp_path / "groups.csv") as file:
         kinds = {row["interval"] for row in csv.DictReader(file)}
     assert kinds == {"score interval at 95 %"}

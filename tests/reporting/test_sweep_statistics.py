@@ -90,7 +90,9 @@ def test_groups_share_out_the_trials(tmp_path):
     overrides = fake_sweep.LENGTHS_AND_CARDINALITIES
     values = np.random.default_rng(0).uniform(size=len(overrides)).tolist()
     table = table_of(tmp_path, overrides, values, {0: "failed"})
-    found = groups(table, factors(table, ["task.length", "task.cardinality"]), "exact")
+    found = groups(
+        table, factors(table, ["task.length", "task.cardinality"]), "valid_exact"
+    )
     assert sorted(place for one in found for place in one.trials) == list(range(18))
     for one in found:
         picked = [(overrides[i]["task.length"], i) for i in one.trials]
@@ -98,7 +100,7 @@ def test_groups_share_out_the_trials(tmp_path):
         done = [values[i] for i in one.trials if i != 0]
         np.testing.assert_allclose(one.estimate.mean, np.mean(done))
     assert [one.estimate.n for one in found] == [2, 3, 3, 3, 3, 3]
-    assert len(groups(table, [], "exact")) == 1
+    assert len(groups(table, [], "valid_exact")) == 1
 
 
 def explained(columns, y):
@@ -114,7 +116,7 @@ def test_the_share_is_that_of_a_regression_on_the_factor(tmp_path, statuses):
     values = np.random.default_rng(1).uniform(size=len(overrides))
     table = table_of(tmp_path, overrides, values.tolist(), statuses)
     fields = ["task.length", "task.cardinality", "seed"]
-    found = {e.field: e for e in effects(table, factors(table, fields), "exact")}
+    found = {e.field: e for e in effects(table, factors(table, fields), "valid_exact")}
     done = np.array([i not in statuses for i in range(len(overrides))])
     for field in fields:
         level = np.array([one[field] for one in overrides])[done]
@@ -132,7 +134,9 @@ def test_effects_that_add_up_explain_everything(tmp_path):
     overrides = grid(task__length=[1, 2, 3], task__cardinality=[10, 20])
     values = [o["task.length"] + o["task.cardinality"] / 5 for o in overrides]
     table = table_of(tmp_path, overrides, values)
-    found = effects(table, factors(table, ["task.length", "task.cardinality"]), "exact")
+    found = effects(
+        table, factors(table, ["task.length", "task.cardinality"]), "valid_exact"
+    )
     np.testing.assert_allclose(sum(effect.share for effect in found), 1.0)
     assert [effect.field for effect in found] == ["task.cardinality", "task.length"]
     np.testing.assert_allclose([effect.span for effect in found], [2.0, 2.0])
@@ -143,7 +147,7 @@ def test_a_factor_without_effect_explains_about_what_chance_does(tmp_path):
     rng, shares = np.random.default_rng(2), []
     for _ in range(40):
         table = table_of(tmp_path, overrides, rng.normal(size=40).tolist())
-        (effect,) = effects(table, factors(table, ["task.length"]), "exact")
+        (effect,) = effects(table, factors(table, ["task.length"]), "valid_exact")
         shares.append(effect.share)
     assert effect.chance == 4 / 39
     assert abs(np.mean(shares) - effect.chance) < 0.03
@@ -152,7 +156,7 @@ def test_a_factor_without_effect_explains_about_what_chance_does(tmp_path):
 @pytest.mark.parametrize("values", [[0.0, 0.0], [0.1, 0.1]])
 def test_nothing_explains_a_metric_that_does_not_vary(tmp_path, values):
     table = table_of(tmp_path, grid(task__length=[1, 2]), values)
-    (effect,) = effects(table, factors(table, ["task.length"]), "exact")
+    (effect,) = effects(table, factors(table, ["task.length"]), "valid_exact")
     assert math.isnan(effect.share) and effect.span == 0.0
 
 
@@ -208,3 +212,36 @@ def test_every_kind_of_sweep_has_an_answer(tmp_path, kind):
 def test_an_unknown_metric_is_refused(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'exact'"):
         find(table_of(tmp_path, [{}], [0.5]), "exakt")
+
+
+@pytest.mark.parametrize("metric", ["exact", "valid_exact", "test_exact"])
+def test_validation_chooses_and_the_test_stands_beside_it(tmp_path, metric):
+    """Whatever is shown: the last trial is the best of the test, and by chance."""
+    numbers = [(0.5, 2.0, 0.4), (0.9, 3.0, 0.5), (0.9, 1.0, 0.6), (0.7, 0.5, 0.99)]
+    rows = [
+        row(i, {"task.length": i // 2, "seed": i}, exact=e, nll=n, test={"exact": t})
+        for i, (e, n, t) in enumerate(numbers)
+    ]
+    found = find(sweep_table.read(str(write(tmp_path, rows))), metric)
+    # Of two equal ones that with the least nll.
+    assert (found.best.index, found.equal) == (2, 1)
+    shown = ["valid_exact", "test_exact"]
+    if metric == "test_exact":
+        shown.reverse()
+    assert [one.name for one in found.measures] == shown
+    means = {"valid_exact": [0.7, 0.8], "test_exact": [0.45, 0.795]}
+    for name, groups_ in zip(shown, (found.groups, found.groups_beside), strict=True):
+        np.testing.assert_allclose([g.estimate.mean for g in groups_], means[name])
+    assert found.best_group().levels == (1,)
+    told = as_json(found)
+    assert (told["metric"], told["beside"]) == tuple(shown)
+    assert told["ranked_by"] == "valid_exact" and told["groups"][0]["beside"]["n"] == 2
+    assert told["best"]["value"] == 0.9 and told["best"]["seed"] == 2
+    assert told["best"]["metrics"]["test_exact"] == 0.6
+
+
+def test_what_the_test_alone_has_makes_no_trial_the_best(tmp_path):
+    rows = [row(i, {"seed": i}, exact=0.5, test={"bleu": 9.0 + i}) for i in range(2)]
+    found = find(sweep_table.read(str(write(tmp_path, rows))), "bleu")
+    assert found.measure.name == "test_bleu" and found.best is found.beside is None
+    assert found.groups[0].estimate.mean == 9.5 and found.best_group() is None

@@ -16,8 +16,8 @@ def test_trials_come_in_order_with_their_numbers(tmp_path):
     table = sweep_table.read(str(write(tmp_path, rows)))
     assert [trial.index for trial in table.trials] == [1, 2]
     failed, done = table.trials
-    assert failed.value("exact") is None and failed.error.startswith("diverged")
-    assert done.value("exact") == 0.5 and done.seconds == 1.5
+    assert failed.value("valid_exact") is None and failed.error.startswith("diverged")
+    assert done.value("valid_exact") == 0.5 and done.seconds == 1.5
     assert table.counts() == {"done": 1, "failed": 1}
 
 
@@ -25,7 +25,7 @@ def test_only_trials_that_are_done_have_a_value(tmp_path):
     rows = [row(0, {}, status, exact=0.5) for status in sweep_table.STATUSES]
     rows = [{**one, "name": f"trial-{i}"} for i, one in enumerate(rows)]
     table = sweep_table.read(str(write(tmp_path, rows)))
-    assert [t.value("exact") for t in table.trials].count(0.5) == 1
+    assert [t.value("valid_exact") for t in table.trials].count(0.5) == 1
 
 
 BAD = {
@@ -38,8 +38,8 @@ BAD = {
     json.dumps({**row(1, {}), "name": None}): "is not that of a trial",
     json.dumps({**row(1, {}), "overrides": 1}): "no overrides",
     json.dumps({**row(1, {}), "status": "dona"}): "status 'dona'",
-    json.dumps({**row(1, {}), "metrics": "high"}): "metrics 'high' is not",
-    json.dumps(row(1, {}, exact="high")): "the metric exact, 'high', is not a number",
+    json.dumps({**row(1, {}), "test": "high"}): "test 'high' is not a JSON object",
+    json.dumps(row(1, {}, exact="high")): "the valid metric exact, 'high', is not",
 }
 
 
@@ -51,6 +51,23 @@ def test_a_row_that_cannot_be_read_is_left_out_with_a_word(tmp_path, line):
     assert [trial.index for trial in table.trials] == [0, 2]
     assert len(said) == 1 and "trials.jsonl:2 is left out" in said[0]
     assert BAD[line] in said[0]
+
+
+def test_rows_of_an_earlier_version_have_the_test_alone_and_a_word(tmp_path):
+    rows, said = [row(i, {"seed": i}, status) for i, status in ENDED], []
+    for one in rows:
+        del one["valid"], one["test"], one["best_step"]
+        one["metrics"] = {"exact": 0.25, "examples": 8, "step": 5}
+    table = sweep_table.read(str(write(tmp_path, rows)), said.append)
+    done, pruned = table.trials
+    assert dict(done.metrics) == {"test_exact": 0.25} and done.examples == {"test": 8}
+    assert dict(pruned.metrics) == {"valid_exact": 0.25}
+    (line,) = said
+    assert "2 rows of an earlier version have no validation metrics" in line
+    assert f"`s2sjax sweep --workdir={tmp_path}` adds them" in line
+
+
+ENDED = ((0, "done"), (1, "pruned"))
 
 
 def test_bytes_that_are_no_text_are_left_out(tmp_path):
@@ -101,14 +118,14 @@ def test_a_trial_that_is_there_twice_counts_once(tmp_path):
     said = []
     rows = [row(0, {}, "running"), row(0, {}, exact=0.25)]
     table = sweep_table.read(str(write(tmp_path, rows)), said.append)
-    assert [trial.value("exact") for trial in table.trials] == [0.25]
+    assert [trial.value("valid_exact") for trial in table.trials] == [0.25]
     assert "twice" in said[0]
 
 
 def test_what_is_not_finite_is_no_metric(tmp_path):
     numbers = {"exact": 0.5, "nll": None, "bleu": float("nan"), "best": True, "step": 5}
     table = sweep_table.read(str(write(tmp_path, [row(0, {}, **numbers)])))
-    assert table.metrics() == ["exact"]
+    assert table.metrics() == ["valid_exact", "test_exact"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +168,12 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
     overrides = grid(task__length=[5, 10], seed=[0, 1])
     table = sweep_table.read(str(fake_sweep.sweep(tmp_path, overrides)))
     with pytest.raises(UsageError, match="did you mean 'exact'"):
-        table.check_metric("exat")
+        table.metric_named("exat")
+    with pytest.raises(UsageError, match="did you mean 'test_exact'"):
+        table.metric_named("test_exat")
+    names = ("exact", "valid_exact", "test_exact")
+    found = [table.metric_named(name) for name in names]
+    assert found == ["valid_exact", "valid_exact", "test_exact"]
     with pytest.raises(UsageError, match=r"did you mean 'task\.length'"):
         table.check_fields("seed,task.lenght")
     assert table.check_fields("task.length, seed,seed") == ["task.length", "seed"]
@@ -159,9 +181,9 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
 
 def test_before_any_trial_is_done_the_usual_metrics_are_known(tmp_path):
     table = sweep_table.read(str(write(tmp_path, [row(0, {}, "running")])))
-    table.check_metric("exact")
+    assert table.metric_named("exact") == "valid_exact"
     with pytest.raises(UsageError, match="unknown metric"):
-        table.check_metric("speed")
+        table.metric_named("speed")
     with pytest.raises(UsageError, match="no trial overrides any field"):
         table.check_fields("seed")
 

@@ -33,6 +33,7 @@ def results():
         *(
             np.array([0, 1]),
             np.zeros(2, np.float32),
+            np.zeros(2, np.float32),
             np.ones(2, np.float32),
             np.array([3, 1]),
         ),

@@ -4,12 +4,13 @@ import dataclasses
 import itertools
 import json
 
+import jax
 import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
 from s2sjax import config as configs
-from s2sjax import tasks
+from s2sjax import metrics, tasks
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import (
     backend_choice,
@@ -100,7 +101,8 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     # A rate of 0 never improves on its first evaluation.
     assert [line["step"] for line in lines(still[2])][-1] == 10
     assert "diverged at step" in diverged[1].error
-    assert done.metrics["examples"] == 20 and done.metrics["step"] == 20
+    assert (done.valid["examples"], done.test["examples"]) == (18, 20)
+    assert done.best_step == 20 and done.seed == 0
 
     trial = configs.resolve(json.loads((path / "config.json").read_text()))
     with open_for_training(tmp_path / "alone", trial) as run:
@@ -117,6 +119,31 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     assert lines(again[0][2]) == lines(path)
 
 
+def test_of_equal_metrics_the_least_nll_is_best_alone_and_together(
+    tmp_path, monkeypatch
+):
+    """Nothing has got better where the nll rises from 0.003, or stays."""
+    config, told, stars = base(), itertools.cycle((0.005, 0.003, 0.004, 0.0035)), []
+
+    class Stars(Observer):
+        def evaluated(self, step, values, samples, best):
+            stars.append(best)
+
+    def summary(outcomes):
+        return {"examples": 18, "exact": 1.0, "nll": next(told)}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "summary", summary)
+        with open_for_training(tmp_path / "alone", config) as run:
+            ended = loop.train(run, tasks.create(config), Stars(), Signals())
+        ((status, _, path),) = launch(tmp_path / "sweep", config, [{}])
+    assert stars == [True, True, False, False] and status == "done"
+    assert (ended.progress.best_step, ended.progress.best_nll) == (10, 0.003)
+    alone, together = open_trained(tmp_path / "alone"), open_trained(path)
+    assert alone.step == together.step == 10
+    jax.tree.map(np.testing.assert_array_equal, alone.params, together.params)
+
+
 def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
     sizes = [(2, 4), (5, 7)]
     found = launch(
@@ -131,7 +158,7 @@ def test_a_padded_trial_is_read_at_its_own_size(tmp_path):
         assert trained.params["decoder"]["output_kernel"].shape == (4 + symbols, 4)
         results, _ = outcomes(trained.system, trained.task.buckets["test"])
         assert results.nll.sum() == pytest.approx(
-            result.metrics["nll"] * (results.target_lengths.sum() + 20), rel=1e-5
+            result.test["nll"] * (results.target_lengths.sum() + 20), rel=1e-5
         )
         assert open_trained(path, "last").step == 20
         with pytest.raises(UsageError, match="no checkpoint 7 of this trial"):
@@ -172,7 +199,7 @@ def test_out_of_memory_is_a_failure_of_its_trials_alone(tmp_path, monkeypatch):
         if self.members[0].trial.config.model.units == 5:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", out_of_memory)
     found = launch(tmp_path, base(), [{"model.units": 5}, {"model.units": 6}])
@@ -189,7 +216,7 @@ def test_a_group_that_does_not_fit_is_taken_in_parts(tmp_path, monkeypatch):
         if len(seeds_) > 2 or 4 in seeds_:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", two_fit)
     watcher = Watcher()
@@ -227,7 +254,7 @@ def test_trials_run_while_they_compile(tmp_path, monkeypatch):
     def run(self):
         rows.extend(map(json.loads, (tmp_path / NAME).read_text().splitlines()))
         for member in self.members:
-            self.hooks.tested(member, {"exact": 1.0})
+            self.hooks.tested(member)
 
     monkeypatch.setattr(Together, "run", run)
     launch(tmp_path, base(), seeds(3))
@@ -309,8 +336,10 @@ def alone(path, trial):
 PAIRS = [(f"{who} {what}", f"{what} {who}") for who in "abcdefgh" for what in "xyzuv"]
 
 
-@pytest.mark.parametrize("name", ["addition", "pattern", "text"])
-def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "metric"), [("addition", "chrf"), ("pattern", "wer"), ("text", "bleu")]
+)
+def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
     pattern, pairs = tmp_path / "mine.py", tmp_path / "pairs.tsv"
     pattern.write_text("def mine(xs):\n    return [len(xs), *xs, max(xs)]\n")
     pairs.write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS))
@@ -320,7 +349,10 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
         "text": {"name": "text", "path": str(pairs)},
     }
     config = configs.resolve(
-        {**BASE, "task": task[name], "train": {**BASE["train"], "buckets": 1}}
+        {
+            **{**BASE, "task": task[name]},
+            "train": {**BASE["train"], "buckets": 1, "metric": metric},
+        }
     )
     more = {"task.length": 5, "task.cardinality": 9, "task.num_train": 50}
     overrides = [{"seed": 1}, {"seed": 2, **(more if name == "pattern" else {})}]
@@ -334,10 +366,15 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, tmp_path):
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)
         tested = run_files.read_object(path / "test.json")
+        valid = {
+            line["step"]: line[metric] for line in journal_ if line["kind"] == "valid"
+        }
+        best = (min if metric == "wer" else max)(valid.values())
+        assert len(valid) == 4 and valid[tested["step"]] == best
         assert same(tested, json.loads(json.dumps(plain(evaluated))))
 
 
 def test_a_set_of_several_widths_is_no_trial_of_a_group(tmp_path):
     config = configs.resolve({**BASE, "task": {"name": "text", "path": "pairs.tsv"}})
-    with pytest.raises(UsageError, match=r"trial 0: .*train\.buckets=4.*buckets=1"):
+    with pytest.raises(UsageError, match=r"trial 0: .*train\.buckets=0.*buckets=1"):
         batched.check(definition.resolve(config, [{}]))

@@ -101,11 +101,12 @@ def test_a_pruned_trial_is_masked_and_recorded(base, undisturbed, tmp_path):
         assert lines(run) == expected and lines(run)[-1]["step"] == until
         assert open_trained(run, "last").step == until
         assert (run / "test.json").exists() == (status == "done")
-    # The numbers of a pruned trial are those of its last validation.
+    # The numbers of a pruned trial are of its best validation.
     result, (first, *_) = ran.results[1], lines(ran.runs[1])
-    assert first["kind"] == "valid" and result.metrics["step"] == 5
-    assert result.metrics["nll"] == first["nll"] and result.seconds > 0
-    assert ran.results[0].metrics == undisturbed.results[0].metrics
+    assert first["kind"] == "valid" and result.best_step == 5 and not result.test
+    assert result.valid["nll"] == first["nll"] and result.seconds > 0
+    assert ran.results[0].valid == undisturbed.results[0].valid
+    assert ran.results[0].test == undisturbed.results[0].test
 
 
 def test_a_group_is_not_asked_for_before_the_one_before_it_ended(base, tmp_path):
@@ -128,7 +129,7 @@ def test_a_launcher_that_dies_when_it_gives_up_a_trial(
             launch(path, base, hopeless=[1])
     ran = launch(path, base, at_once=2)
     assert ran.status == ["done", "pruned", "done", "done"]
-    assert ran.results[1].metrics["step"] == 5 and len(ran.groups) == 1
+    assert ran.results[1].best_step == 5 and len(ran.groups) == 1
     assert lines(ran.runs[0]) == lines(undisturbed.runs[0])
     assert len(ran.source.told) == 4
 
@@ -194,7 +195,7 @@ def test_an_end_that_was_lost_is_found_again(base, undisturbed, tmp_path):
     shutil.copytree(undisturbed.runs[0].parents[1], sweep)
     lost, damaged, *_ = sorted(sweep.glob("trials/*/result.json"))
     lost.unlink()
-    damaged.write_text(damaged.read_text().replace('"step": 15', '"step": "15"'))
+    damaged.write_text(damaged.read_text().replace('_step": 15', '_step": "15"'))
     ran = launch(sweep, base)
     assert ran.results == undisturbed.results and len(ran.source.told) == 2
 

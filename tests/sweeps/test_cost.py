@@ -81,6 +81,9 @@ def test_what_a_trial_names_is_tried(base):
     sweep = [{"seed": 1}, {"train.schedule": "cosin"}]
     with pytest.raises(UsageError, match=r"^trial 1: .*cosine"):
         checks.check(definition.resolve(base, sweep))
+    sweep = [{"train.metric": "wer"}, {"train.metric": "chrf"}]
+    with pytest.raises(UsageError, match=r"^trial 1: train.metric=chrf is of texts"):
+        checks.check(definition.resolve(base, sweep))
     sweep = [{"seed": 1}, {"task.name": "missing.py:function"}]
     with pytest.raises(UsageError, match=r"^trial 1: .*missing\.py"):
         checks.check(definition.resolve(base, sweep))

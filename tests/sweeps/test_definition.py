@@ -122,7 +122,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
         ({"task.min_length": 11}, "task.min_length=11 is above task.length=10"),
-        ({"seed": 3}, "is the same run as trial 3"),
+        ({"seed": 3}, "it is the same run as trial 3"),
     ],
 )
 def test_trial_17_is_named(base, overrides, said):
@@ -130,6 +130,21 @@ def test_trial_17_is_named(base, overrides, said):
     message = refused(definition.resolve, base, sweep)
     assert message.startswith("trial 17 ") or message.startswith("trial 17: ")
     assert said in message
+
+
+def test_what_is_wrong_with_several_trials_is_told_at_once(base):
+    """Each thing for its first trial, and no more of them than one reads."""
+    sweep = [{"seed": 1}, {"seed": -1, "model.unit": 8}, {"seed": -1}, {"seed": -2}]
+    with pytest.raises(UsageError) as caught:
+        definition.resolve(base, sweep)
+    seed, unit, other = caught.value.args
+    assert seed.startswith("trial 1: seed=-1 is not")
+    assert unit.startswith("trial 1: unknown field 'model.unit'")
+    assert other.startswith("trial 3: seed=-2 is not")
+    with pytest.raises(UsageError) as caught:
+        definition.resolve(base, [{"seed": -number} for number in range(1, 20)])
+    assert len(caught.value.args) == 11
+    assert caught.value.args[-1] == "and 9 more like these"
 
 
 def test_no_trial_at_all(base):

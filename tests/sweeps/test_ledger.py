@@ -9,17 +9,20 @@ from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
 
-RESULT = {"status": "done", "metrics": {"exact": 0.5}, "seconds": 1.5, "attempts": 1}
+RESULT = {"status": "done", "valid": {}, "test": {"exact": 0.5}, "seconds": 1.5}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"metrics": {"exact": "high"}},
-        {"metrics": {"exact": None}},
-        {"metrics": {"exact": True}},
+        {"valid": {"exact": "high"}},
+        {"test": {"exact": None}},
+        {"test": {"exact": True}},
+        {"test": []},
+        {"test": {}},  # of one that is done
+        {"metrics": {"exact": "high"}},  # as an earlier version wrote them
         {"metrics": []},
-        {"metrics": {}},  # of one that is done
+        {"best_step": 0.5},
         {"status": "perfect"},
         {"status": 1},
         {"status": []},
@@ -40,6 +43,47 @@ def test_a_damaged_result_is_one_line(tmp_path, trials, change):
     (line,) = said
     assert line.startswith(f"{path} is damaged: {next(iter(change))}")
     assert line.endswith("; the trial's end is found again")
+
+
+def test_a_result_has_both_splits_at_the_best_step_and_the_seed(tmp_path, trials, rows):
+    """Read anew from a journal whose last evaluation was not the best."""
+    valid = [
+        {"step": 5, "kind": "valid", "exact": 0.5, "nll": 2.0, "examples": 8},
+        {"step": 10, "kind": "valid", "exact": 0.5, "nll": 1.0, "examples": 8},
+        {"step": 15, "kind": "valid", "exact": 0.25, "nll": None, "examples": 8},
+    ]
+    test = {"step": 10, "seed": 1, "exact": 0.75, "nll": 1.5, "examples": 4}
+    with SweepDirectory(tmp_path) as sweep:
+        (_, trial), _ = sweep.add(trials(2), lambda trial, path: "command")
+        path = sweep.of(trial)
+        (path / "metrics.jsonl").write_text(
+            "".join(f"{json.dumps(v)}\n" for v in valid)
+        )
+        # Before there is a test the best step follows from the evaluations.
+        pruned = trial_files.measured(path, "exact")
+        at_best = {"exact": 0.5, "nll": 1.0, "examples": 8}
+        assert pruned == {"valid": at_best, "test": {}, "best_step": 10}
+        (path / "test.json").write_text(json.dumps(test))
+        found = trial_files.measured(path, "exact")
+        Ledger(sweep).end(trial, trial_files.Result("done", **found))
+        kept = json.loads((path / trial_files.RESULT).read_text())
+        ledger = Ledger(sweep)
+        ledger.write()
+    tested = {"exact": 0.75, "nll": 1.5, "examples": 4}
+    for told in (kept, rows(tmp_path)[1]):
+        assert (told["valid"], told["test"]) == (at_best, tested)
+        assert (told["best_step"], told["seed"]) == (10, 1)
+    assert rows(tmp_path)[0]["seed"] == 0  # of one that waits too
+
+    # What format 1 kept, of one split, reads the same.
+    earlier = {"status": "done", "metrics": {**tested, "step": 10}, "seconds": 1.0}
+    (path / trial_files.RESULT).write_text(json.dumps(earlier))
+    result = trial_files.read_result(path)
+    assert (result.valid, result.test, result.best_step) == (at_best, tested, 10)
+    earlier = {"status": "pruned", "metrics": {**at_best, "step": 10}}
+    (path / trial_files.RESULT).write_text(json.dumps(earlier))
+    result = trial_files.read_result(path)
+    assert (result.valid, result.test, result.best_step) == (at_best, {}, 10)
 
 
 def test_what_was_too_soon_to_be_written_is_written_later(

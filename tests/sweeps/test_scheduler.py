@@ -33,7 +33,8 @@ def test_every_trial_runs_once_and_its_row_says_so(launch, rows):
     assert [row["index"] for row in table] == [0, 1, 2, 3]
     for row, trial in zip(table, ran.trials, strict=True):
         assert row["status"] == "done" and row["name"] == trial.name
-        assert row["metrics"] == {"exact": 0.5, "step": 4}
+        assert row["test"] == {"exact": 0.5} and row["valid"] == {}
+        assert (row["best_step"], row["seed"]) == (4, trial.config.seed)
         assert row["overrides"] == {"seed": trial.config.seed}
         assert row["config_hash"] == trial.config_hash and row["attempts"] == 1
         assert row["seconds"] > 0 and row["error"] == ""
@@ -49,7 +50,7 @@ def test_a_trial_that_fails_is_tried_again_and_the_sweep_goes_on(launch, rows):
     assert ran.status == {0: "done", 1: "done", 2: "failed", 3: "done"}
     row = rows(ran.path)[2]
     assert row["error"] == "exit code 1: out of luck" and row["attempts"] == 3
-    assert log(ran, 2).count("try") == 3 and row["metrics"] == {}
+    assert log(ran, 2).count("try") == 3 and row["test"] == {}
     # A failure is final, until somebody asks.
     assert launch(DONE).status[2] == "failed"
 

@@ -82,7 +82,7 @@ def search(tmp_path):
                 path=sweep.path,
                 trials=list(source.trials),
                 status=[ledger.status(trial) for trial in source.trials],
-                metrics=[ledger.results[t.name].metrics for t in source.trials],
+                results=[ledger.results[t.name] for t in source.trials],
                 study=source._study,
                 lacking=source.lacking(),
                 said=said,
@@ -126,6 +126,18 @@ def test_a_proposal_without_an_end_is_taken_up_again(search, tmp_path):
     assert len(list((tmp_path / "sweep" / "trials").iterdir())) == 3
 
 
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("wer", "MINIMIZE"), ("nll", "MINIMIZE"), ("chrf", "MAXIMIZE")],
+)
+def test_a_metric_is_optimised_towards_its_better_end(tmp_path, metric, direction):
+    base = configs.resolve({"train": {"steps": 20, "metric": metric}})
+    with SweepDirectory(tmp_path / "sweep") as sweep:
+        to = (Ledger(sweep), base, SPACE, "random", "none", 3)
+        source = Search(sweep, *to, lambda *_: "command")
+    assert source._study.direction.name == direction
+
+
 def test_a_hopeless_trial_is_stopped(search):
     # The median of those before ends whatever is worse at step 10.
     ran = search(6, pruner="median:startup=1", pause="0.3")
@@ -135,7 +147,8 @@ def test_a_hopeless_trial_is_stopped(search):
     for place, status in enumerate(ran.status):
         if status == "pruned":
             assert worse[place]
-            assert ran.metrics[place] == {"step": 10, "exact": rates[place]}
+            result = ran.results[place]
+            assert (result.valid, result.test) == ({"exact": rates[place]}, {})
     states = {
         t.user_attrs["overrides"]["train.learning_rate"]: t.state.name
         for t in ran.study.trials

@@ -277,7 +277,7 @@ def test_goes_on_with_the_same_bytes_elsewhere(path: Path, tmp_path: Path) -> No
     folder = tmp_path / "data"
     first = tasks.create(config(path), folder)
     moved = path.rename(tmp_path / "other.name")
-    with pytest.raises(UsageError, match=r"not exist; .* --config.task.path=PLACE$"):
+    with pytest.raises(UsageError, match=r"not exist; .* --config.task.path=PLACE`"):
         tasks.create(config(path), folder)
     again = tasks.create(config(moved), folder)
     assert examples(again, "train") == examples(first, "train")
@@ -469,6 +469,23 @@ def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
         tasks.create(config(folder), None)
     with pytest.raises(UsageError, match=r"task.test_share=0.5 means nothing"):
         tasks.create(config(folder, test_share=0.5), None)
+
+
+@pytest.mark.parametrize("name", ["valid", "val"])
+def test_validation_files_have_any_of_their_names(tmp_path: Path, name: str) -> None:
+    folder = parallel(tmp_path / "corpus", dev_src=["3 1"], dev_trg=["1 3"])
+    wanted = examples(tasks.create(config(folder), tmp_path / "data"), "valid")
+    (folder / "dev.src").rename(folder / f"{name}.src")
+    with pytest.raises(UsageError, match=r"files of .* and of .* of one"):
+        tasks.create(config(folder), None)
+    packed = gzip.compress((folder / "dev.trg").read_bytes())
+    (folder / f"{name}.trg.gz").write_bytes(packed)
+    (folder / "dev.trg").unlink()
+    assert examples(tasks.create(config(folder), None), "valid") == wanted
+    tasks.create(config(folder), tmp_path / "data")  # the same bytes: goes on
+    (folder / f"{name}.src").unlink()
+    with pytest.raises(UsageError, match=rf"{name}.src does not exist; .* dev, or val"):
+        tasks.create(config(folder), None)
 
 
 def test_no_path_and_a_special_file(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def test_the_newest_and_the_best_are_never_deleted(
     assert names == {str(step) for step in checkpoints.steps()}
 
 
+def test_of_equal_metrics_the_least_nll_is_best(saved, tmp_path):
+    checkpoints = saved.opened(tmp_path, keep_last=1)
+    for step, nll in enumerate([None, 0.2, 0.3, 0.2, math.nan, 0.9]):
+        checkpoints.save(step, saved.value(step), {}, 1.0, nll)
+    assert checkpoints.best_step() == 3 and checkpoints.steps() == [3, 5]
+    checkpoints.save(6, saved.value(6), {}, 0.9, 0.1)
+    checkpoints.save(6, saved.value(6), {"again": 1})  # keeps what ranks it
+    assert checkpoints.steps() == [3, 6]
+    checkpoints.save(7, saved.value(7), {}, 1.0, 0.1)
+    assert saved.reader(tmp_path, []).restore(saved.value(0), "best").step == 7
+
+
 def test_more_than_one_best_is_kept(saved, tmp_path):
     checkpoints = saved.opened(tmp_path, keep_best=2, keep_last=1)
     for step, metric in enumerate([0.1, 0.9, 0.9, 0.8, math.nan]):

@@ -10,11 +10,17 @@ import pytest
 
 from s2sjax.models.seq2seq import initialise
 from s2sjax.training import prediction, predictor
-from s2sjax.training.prediction import Wish, encode_sources, predict, score
+from s2sjax.training.prediction import (
+    Wish,
+    encode_sources,
+    predict,
+    score,
+    with_token_logprobs,
+)
 from s2sjax.training.predictor import System, decode
 from s2sjax.training.state import build_model
 from s2sjax.training.trained import with_decode
-from s2sjax.types import EOS, SYMBOLS
+from s2sjax.types import BOS, EOS, SYMBOLS
 from tests import oracles
 from tests.training import copying
 
@@ -61,6 +67,37 @@ def same(one, other):
                 [x.score, x.logprob], [y.score, y.logprob], rtol=1e-4, atol=1e-5
             )
             np.testing.assert_allclose(x.attention, y.attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [SPECS[0], "exact"])
+def test_what_is_said_of_each_token(trained, spec):
+    run = system(trained, spec)
+    wishes = [Wish(source, banned=[SYMBOLS]) for source in trained.sources[:4]]
+    found = predict(run, wishes, attention=True, states=True)
+    found = with_token_logprobs(run, wishes, found)
+    oracle = oracles.Model(trained.config.model, trained.params)
+    for wish, nbest in zip(wishes, found, strict=True):
+        memory, encoded = oracle.encode(wish.source)
+        for hypothesis in nbest:
+            tokens = [*hypothesis.output, *[EOS][: not hypothesis.truncated]]
+            assert len(hypothesis.token_logprobs) == len(tokens)
+            total = hypothesis.token_logprobs.sum()
+            np.testing.assert_allclose(total, hypothesis.logprob, rtol=1e-4, atol=1e-5)
+            states, read = oracle.start(encoded), BOS
+            assert list(hypothesis.states) == ["decoder_0_h"]
+            for row, token in enumerate(tokens):
+                states, logits, _ = oracle.step(states, read, memory)
+                np.testing.assert_allclose(
+                    hypothesis.states["decoder_0_h"][row], states[0][0], atol=1e-4
+                )
+                np.testing.assert_allclose(
+                    hypothesis.token_logprobs[row],
+                    oracles.log_softmax(logits)[token],
+                    rtol=1e-3,
+                    atol=1e-4,
+                )
+                read = token
+    assert predict(run, wishes[:1])[0][0].states is None
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -4,10 +4,13 @@ import math
 
 import pytest
 import sacrebleu
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s2sjax.tasks import Vocabulary
-from s2sjax.training.text_scores import of_tokens, text_scores
+from s2sjax.training.text_scores import of_tokens, text_scores, word_error_rate
 from s2sjax.types import EOS, SYMBOLS, UNK
+from tests import oracles
 
 A, B, C = range(SYMBOLS, SYMBOLS + 3)
 WORDS = Vocabulary("word", ("a", "b", "c"))
@@ -52,11 +55,33 @@ def test_nothing_to_score():
         text_scores(["a"], ["a", "b"])
 
 
+TEXTS = st.lists(st.sampled_from("ab"), max_size=6).map(" ".join)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=5))
+def test_the_word_error_rate_is_edits_over_words(pairs):
+    split = [(tuple(one.split()), tuple(other.split())) for one, other in pairs]
+    edits = sum(oracles.edit_distance(*words) for words in split)
+    words = max(sum(len(target) for _, target in split), 1)
+    rate = word_error_rate([one for one, _ in pairs], [other for _, other in pairs])
+    assert rate == edits / words
+
+
+def test_words_of_characters_and_words_that_are_symbols():
+    # A wrong letter is a wrong word; a letter for a blank is two words for one.
+    char = Vocabulary("char", tuple("ab "))
+    rows = [char.encode(text)[0] for text in ("aa bb a", "aa bb", "aabb")]
+    targets = [char.encode("ab bb a")[0], *[char.encode("aa bb")[0]] * 2]
+    assert of_tokens(char, rows, targets)["wer"] == (1 + 0 + 2) / 7
+    assert of_tokens(WORDS, [[A, B, C]], [[A, UNK, C]])["wer"] == pytest.approx(1 / 3)
+
+
 def test_text_is_scored_and_integers_are_not():
     written = [[A, B, EOS, 0], [A, C, EOS, 0], [EOS, 0, 0, 0], [A, B, 0, 0]]
     targets = [[A, B, EOS]] * 4
     scores = of_tokens(WORDS, written, targets)
-    assert scores == text_scores(["a b", "a c", "", "a b"], ["a b"] * 4)
+    texts = (["a b", "a c", "", "a b"], ["a b"] * 4)
+    assert scores == {**text_scores(*texts), "wer": 3 / 8}
     assert 0 < scores["bleu"] < 100
     assert of_tokens(Vocabulary.integers(0, 3), written, targets) == {}
 

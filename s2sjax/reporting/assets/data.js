@@ -72,8 +72,9 @@ const valueOf = (trial, metric) =>
 function estimateOf(members, metric) {
   const done = members.filter((trial) => valueOf(trial, metric) !== undefined);
   const values = done.map((trial) => valueOf(trial, metric));
-  const known = metric.share && done.every((trial) => trial.examples);
-  const examples = known ? done.reduce((sum, trial) => sum + trial.examples, 0) : 0;
+  const count = (trial) => trial.examples[metric.split] ?? 0;
+  const known = metric.share && done.every(count);
+  const examples = known ? done.reduce((sum, trial) => sum + count(trial), 0) : 0;
   const most = metric.limited ? metric.most ?? Infinity : null;
   return estimate(values, most, examples);
 }
@@ -96,14 +97,23 @@ function counted(members) {
   return groups.map(([status, some]) => `${some.length} ${status}`).join(", ");
 }
 
-/** Of the trials that are done, the first with the best value. */
+/** The same metric of a split: "valid" or "test". */
+const ofSplit = (metric, split) => metricOf(`${split}_${metric.quantity}`);
+
+/** Of the trials that are done, the first that is best on validation examples, where
+ * the least nll decides between equal ones: the same as in findings.py. */
 function bestTrial(metric) {
-  const sign = metric.lower ? -1 : 1;
+  const ranking = ofSplit(metric, "valid"), sign = metric.lower ? 1 : -1;
+  if (!ranking) return undefined;
+  const rank = (trial) => [sign * valueOf(trial, ranking),
+    trial.metrics.valid_nll ?? Infinity];
   let best;
   for (const trial of trials) {
-    const value = valueOf(trial, metric);
-    if (value === undefined) continue;
-    if (!best || sign * value > sign * best.metrics[metric.name]) best = trial;
+    if (valueOf(trial, ranking) === undefined) continue;
+    const [one, other] = [rank(trial), best && rank(best)];
+    if (!best || one[0] < other[0] || (one[0] === other[0] && one[1] < other[1])) {
+      best = trial;
+    }
   }
   return best;
 }

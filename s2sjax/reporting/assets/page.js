@@ -90,24 +90,31 @@ function drawEffects() {
       element("tr", {}, names.map((name) => element("th", {scope: "col"}, name)))),
       element("tbody", {}, rows)))
     : element("p", {class: "soft"}, "Nothing is varied, or too few trials are done."),
-  element("p", {class: "soft"}, rows.length ? `${data.formula}; a line marks chance` : ""));
+  element("p", {class: "soft"}, rows.length
+    ? `${data.formula}; a line marks chance; n = ${data.effects[metric.name][0].n} trials`
+    : ""));
 }
 
 /** The columns of the list: a header, a text and what it is sorted by. */
 function columnsOf(metric) {
-  const soFar = (trial) => {
-    const line = curveOf(trial, metric);
+  const soFarOf = (trial, metric) => {
+    const line = metric.split === "valid" ? curveOf(trial, metric) : [];
     const value = line.length && trial.status !== "pending" ? line.at(-1)[1] : null;
     return value == null ? "" : `(${written(value, metric)} so far)`;
   };
-  const value = (trial) => valueOf(trial, metric);
+  const measured = ["valid", "test"].map((split) => ofSplit(metric, split)).filter(Boolean);
+  const numbers = measured.map((one) => {
+    const value = (trial) => valueOf(trial, one);
+    const soFar = (trial) => soFarOf(trial, one);
+    return {name: one.label, number: true, key: (t) => value(t) ?? -Infinity,
+      text: (t) => (value(t) === undefined ? soFar(t) : exactly(value(t), one))};
+  });
   return [
     {name: "index", text: (t) => String(t.index), key: (t) => t.index, opens: true},
     {name: "status", text: (t) => t.status, key: (t) => t.status},
     ...factors.map((factor, i) => ({name: factor.name,
       text: (t) => t.values[i], key: (t) => t.codes[i]})),
-    {name: metric.label, number: true, key: (t) => value(t) ?? -Infinity,
-      text: (t) => (value(t) === undefined ? soFar(t) : exactly(value(t), metric))},
+    ...numbers,
     {name: "seconds", number: true, key: (t) => t.seconds ?? -Infinity,
       text: (t) => (t.seconds == null ? "" : significant(t.seconds, 4))},
     {name: "error", text: (t) => t.error, key: (t) => t.error, error: true},
@@ -170,13 +177,20 @@ function drawHeader() {
   at("counts").textContent = `${trials.length} ${noun}${wanted}: ${counted(trials)}`;
   at("maps-title").textContent = metric.label[0].toUpperCase() + metric.label.slice(1);
   if (!best) {
-    at("best").textContent = `No trial with ${metric.label} is done yet.`;
+    const some = trials.some((trial) => valueOf(trial, metric) !== undefined);
+    at("best").textContent = some
+      ? `No trial is the best: none has validation ${metric.quantity}.`
+      : `No trial with ${metric.label} is done yet.`;
     return;
   }
+  const told = [["valid", "validation"], ["test", "test"]].flatMap(([split, name]) => {
+    const value = best.metrics[`${split}_${metric.quantity}`];
+    return value === undefined ? [] : [`${name} ${exactly(value, metric)}`];
+  });
   const button = element("button", {type: "button", class: "text"}, best.name);
   button.onclick = () => openTrials(siblings(best), best, button);
   at("best").replaceChildren(
-    `Best ${metric.label} on test data: ${exactly(best.metrics[metric.name], metric)}, `, button);
+    `Best by ${ofSplit(metric, "valid").label}: ${told.join(", ")}, `, button);
 }
 
 function redraw() {

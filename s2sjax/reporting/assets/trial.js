@@ -6,10 +6,11 @@ let opener = null;
 // What a curve is over, and of what its values are.
 const STEPS = {across: "step", of: "validation", points: curveOf};
 const LENGTHS = {across: "symbols", of: "test", points: (trial) => trial.lengths};
-const EXACT = {name: "exact", label: "exact match", unit: "exact match, %", share: true};
+const EXACT = {label: "exact match", of: "exact match, %", share: true};
 
+/** Evaluations while training are on validation examples, whatever is compared. */
 function curveOf(trial, metric) {
-  const values = trial.curve && trial.curve.values[metric.name];
+  const values = trial.curve && trial.curve.values[`valid_${metric.quantity}`];
   if (!values) return [];
   const points = data.steps[trial.curve.at].map((step, i) => [step, values[i]]);
   return points.filter(([, value]) => value != null);
@@ -65,7 +66,7 @@ function drawCurves(members, trial, metric, chart) {
     drawn("text", {x: (SIZE.left + SIZE.width) / 2, y: SIZE.height - 4,
       "text-anchor": "middle"}, chart.across),
     drawn("text", {x: 11, y: middle, "text-anchor": "middle",
-      transform: `rotate(-90 11 ${middle})`}, `${chart.of} ${metric.unit}`));
+      transform: `rotate(-90 11 ${middle})`}, `${chart.of} ${metric.of}`));
   if (lines.length > 1) figure.append(drawBand(lines, x, y));
   for (const [member, line] of lines) {
     if (member !== trial) figure.append(drawn("path", {class: "other", d: path(line)}));
@@ -81,6 +82,9 @@ function drawCurves(members, trial, metric, chart) {
   }
   return figure;
 }
+
+const bandOf = (members) => element("p", {class: "soft"}, members.length > 1
+  ? `band: least to largest of n = ${members.length} trials` : "");
 
 /** From the least to the largest value at the steps that all trials have. */
 function drawBand(lines, x, y) {
@@ -132,6 +136,7 @@ function facts(trial) {
   const rows = [...trial.overrides,
     ...metrics.filter((m) => m.name in trial.metrics)
       .map((m) => [m.label, exactly(trial.metrics[m.name], m)])];
+  if (trial.best_step != null) rows.push(["best step", String(trial.best_step)]);
   if (trial.seconds != null) rows.push(["seconds", significant(trial.seconds, 4)]);
   if (trial.device) rows.push(["device", trial.device]);
   return element("table", {}, element("tbody", {}, rows.map(([name, value]) =>
@@ -170,10 +175,10 @@ function openTrials(members, trial, from) {
       element("div", {class: "choice", role: "group", "aria-label": "trials of the group"},
         choices));
   }
-  detail.append(drawCurves(members, trial, metric, STEPS));
+  detail.append(drawCurves(members, trial, metric, STEPS), bandOf(members));
   if (trial.lengths.length > 1) {
     detail.append(element("h3", {}, "By length"),
-      drawCurves(members, trial, EXACT, LENGTHS));
+      drawCurves(members, trial, EXACT, LENGTHS), bandOf(members));
   }
   detail.append(
     element("h3", {}, "Predictions"), drawSamples(trial.samples),

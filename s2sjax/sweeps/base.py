@@ -1,0 +1,84 @@
+"""The base config of a sweep, which its trials override: one for all launches.
+
+A launch with another one would make other trials of each override, beside those that
+are there. Imports no jax.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from s2sjax import config as configs
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.sweeps.directory import SWEEP, SweepDirectory
+from s2sjax.sweeps.trial import Trial
+
+Difference = dict[str, tuple[Any, Any]]
+
+
+def check(
+    sweep: SweepDirectory,
+    base: Config,
+    defined: Sequence[Trial] = (),
+    leave_out: Collection[str] = (),
+) -> None:
+    """Refuses a base config that is that of no earlier launch; writes nothing.
+
+    Data that lie elsewhere by now are no difference, once `data.settle` has moved the
+    trials to them.
+
+    Args:
+      sweep: as earlier launches left it.
+      base: of this launch.
+      defined: the trials that it asks for.
+      leave_out: fields that every trial has a value of its own for.
+
+    Raises:
+      UsageError: it differs; with the difference.
+    """
+    differences = [
+        {field: pair for field, pair in each.items() if field not in leave_out}
+        for each in _differences(sweep, base)
+    ]
+    nearest = min(differences, key=len, default={})
+    if not nearest:
+        return
+    there = {trial.config for trial in sweep.trials}
+    more = sum(trial.config not in there for trial in defined)
+    lines = [f"{f}: {then!r} here, {now!r} asked" for f, (then, now) in nearest.items()]
+    raise UsageError(
+        f"--workdir={sweep.path} holds a sweep of another config: {'; '.join(lines)}; "
+        f"put it back, leave out --config to go on with what is there, or give --add "
+        f"for more trials" + f" ({more:,} would be added)" * bool(defined)
+    )
+
+
+def _differences(sweep: SweepDirectory, base: Config) -> list[Difference]:
+    """From each earlier base config to this one: fields, with both values.
+
+    Where none was noted, as in earlier versions, a trial tells what it was of all that
+    it does not override.
+    """
+    noted = [launch["base"] for launch in sweep.launches if "base" in launch]
+    if not noted:
+        pairs = [(t, configs.difference(t.config, base)) for t in sweep.trials]
+        return [
+            {
+                field: pair
+                for field, pair in found.items()
+                if field not in trial.overrides
+            }
+            for trial, found in pairs
+        ]
+    try:
+        earlier = [_moved(sweep, configs.resolve(each), base) for each in noted]
+    except UsageError as error:
+        raise UsageError(f"{sweep.path / SWEEP} is damaged: {error}") from None
+    return [configs.difference(each, base) for each in earlier]
+
+
+def _moved(sweep: SweepDirectory, then: Config, base: Config) -> Config:
+    """An earlier base, with its data where they are now if all trials have moved."""
+    used = {configs.data_path(trial.config) for trial in sweep.trials}
+    old, new = configs.data_path(then), configs.data_path(base)
+    return configs.with_data_path(then, new) if new and old not in used else then
