@@ -71,16 +71,19 @@ def seconds(*arguments: str, flags: str = "", cores: int | None = None) -> float
         if not name.startswith("JAX_COMPILATION") and name != "XLA_FLAGS"
     }
     found = os.sched_getaffinity(0)
-    begun = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "s2sjax", *arguments],
-        env=environ | ({"XLA_FLAGS": flags} if flags else {}),
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, sorted(found)[:cores]),
-    )
-    return time.perf_counter() - begun
+    # Each command compiles anew, whatever is kept from others.
+    with tempfile.TemporaryDirectory() as cache:
+        environ |= {"XDG_CACHE_HOME": cache}
+        begun = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "s2sjax", *arguments],
+            env=environ | ({"XLA_FLAGS": flags} if flags else {}),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, sorted(found)[:cores]),
+        )
+        return time.perf_counter() - begun
 
 
 def sweep(
