@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s2sjax import places
 from s2sjax.cli import start
 from s2sjax.errors import UsageError, unknown
 
@@ -167,7 +168,8 @@ def _content(name: str) -> str:
     try:
         content = _standard_input() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise UsageError(f"--from_file={name}: {error.strerror}") from None
+        near = places.hint(Path(name))
+        raise UsageError(f"--from_file={name}: {error.strerror}{near}") from None
     for begin, decompress in COMPRESSED:
         if re.match(begin, content):
             if decompress is None:

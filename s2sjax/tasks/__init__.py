@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from s2sjax import places
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
 from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
@@ -180,7 +181,8 @@ def check(config: Config) -> None:
     if entry is TASKS[USER_PATTERN]:
         field, path = "name", config.task.name.rpartition(":")[0]
     if path and not os.path.exists(os.path.expanduser(path)):
-        raise UsageError(f"task.{field}: {path} does not exist")
+        near = places.hint(Path(path).expanduser())
+        raise UsageError(f"task.{field}: {path} does not exist{near}")
 
 
 def load(config: Config, directory: Path | None = None) -> Task:

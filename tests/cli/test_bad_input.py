@@ -124,6 +124,28 @@ def test_corpora(command, tmp_path, content, words):
     assert state(tmp_path) == before and not (tmp_path / "run").exists()
 
 
+def test_what_is_near_is_named(command, tmp_path, integers, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pairs.tsv").write_text("a\tb\n")
+    monkeypatch.chdir(tmp_path)
+    workdir = "--workdir=run"
+    # A relative path is absolute from there on, in what is said too.
+    path = "--config.task.path=dat/pairs.tsv"
+    said = f"{tmp_path}/dat/pairs.tsv does not exist; did you mean '{tmp_path}/data/"
+    refused(command("train", TEXT, path, workdir), said)
+    beside = integers.parent
+    for source, said in (
+        (beside / "rum", f"did you mean '{integers}'"),
+        (beside, f"--init_from={beside} holds runs, e.g. {integers}"),
+    ):
+        refused(command("train", REVERSED, workdir, f"--init_from={source}"), said)
+    refused(command("eval", f"--workdir={beside / 'rum'}"), f"mean '{integers}'")
+    inputs = (f"--workdir={integers}", "--from_file=data/pair.tsv")
+    refused(command("decode", *inputs), "did you mean 'data/pairs.tsv'")
+    refused(command("report", f"--workdir={integers}"), "is not a sweep but a run")
+    refused(command("sweep", f"--workdir={integers}"), "is not a sweep but a run")
+
+
 def test_parallel_files_of_different_lengths(command, tmp_path):
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.src").write_text("1 2\n3 4\n")

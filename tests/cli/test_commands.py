@@ -130,6 +130,7 @@ def test_a_run_is_a_config_and_a_refusal_is_a_command(command, integers, tmp_pat
     workdir = f"--workdir={tmp_path / 'lower'}"
     done = command(*words[1:-1], workdir, "--config.train.steps=1")
     assert done.code == 0 and "evaluation at step 0" in done.out, done.err
+    assert done.out.count("compiling the step for ") == 1
     (told,) = [
         row.split()
         for row in command("config", "diff", integers, tmp_path / "lower").out.split(

@@ -1,6 +1,7 @@
 """The Pareto front against a plain loop, and pictures of strategies."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -147,3 +148,15 @@ def test_the_csv_has_a_line_for_each_row_and_nothing_for_none():
     assert header.split(",") == list(COLUMNS)
     assert len(lines) == len(rows())
     assert lines[0].split(",")[COLUMNS.index("bleu")] == ""
+
+
+@pytest.mark.parametrize(
+    ("at_once", "said"), [(2, "with 2 batches at once"), (1, "batch by batch")]
+)
+def test_the_table_says_what_its_columns_are(at_once, said):
+    file = io.StringIO()
+    rows = [row("greedy", 1, 90.0, 0.5, batches_at_once=at_once)]
+    show_benchmark(rows, [], Screen(file, width=100))
+    shown = " ".join(file.getvalue().split())
+    assert "length ratio" in shown and "length ratio: output over reference" in shown
+    assert f"seq/s and tokens/s: {said}; ms: of a batch alone" in shown
