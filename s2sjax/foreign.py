@@ -9,6 +9,7 @@ import re
 import unicodedata
 
 _TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # bidirectional controls
+_LONGEST_LINE = 1500  # letters of a message
 _LONGEST = 200  # letters of a word in a message: a path with its line fits
 
 
@@ -24,13 +25,16 @@ def printable(text: str) -> str:
 
 
 def message(text: str) -> str:
-    r"""A message on one line, each long word cut to its beginning and its end.
+    r"""A message on one line; it and each long word are cut to beginning and end.
 
     >>> message("no such\nfile: \x07a"), len(message("x" * 5000))
     ('no such file: \\x07a', 200)
     """
     line = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
-    return printable(re.sub(r"\S+", _cut, line))
+    line = printable(re.sub(r"\S+", _cut, line))
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE - 401]}…{line[-400:]}"
+    return line
 
 
 def shown(value: object) -> str:

@@ -88,7 +88,7 @@ CONFIGS = (
     *("def get_config(): return None", "def get_config(a, b): pass", "\x00", "\ufeff"),
     *("def get_config(arg=None): raise StopIteration", "class get_config: pass"),
     *("def get_config(arg=None): yield 1", "async def get_config(arg=None): pass"),
-    *("print('spoken')\nCONFIG", "import sys\nsys.stdout.write('x' * 9999)\nCONFIG"),
+    *("print('spoken')\nCONFIG", "import sys\nsys.stdout.write('x' * 999)\nCONFIG"),
     *(
         "def get_config(arg=None): return {'train': 1}",
         "def get_config(arg=None): return []",

@@ -49,13 +49,16 @@ def test_a_screen_writes_codes(terminal, kind):
 
 
 def test_a_config_is_shown_with_codes(command, tmp_path):
+    for name in (HOSTILE, "plain"):
+        (tmp_path / name).write_text("a\tb\n")
     path = tmp_path / "odd.py"
     path.write_text(
         "from s2sjax.config import base_config\n"
         "def get_config(arg=None):\n"
         "    config = base_config()\n"
-        "    config.train.steps = 3\n"
-        f"    config.task.path = {HOSTILE!r} if arg else ''\n"
+        "    config.train.steps, config.task.name = 3, 'text'\n"
+        f"    name = {HOSTILE!r} if arg else 'plain'\n"
+        f"    config.task.path = {str(tmp_path)!r} + '/' + name\n"
         "    return config\n"
     )
     for argv in (

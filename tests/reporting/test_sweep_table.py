@@ -132,7 +132,7 @@ def test_what_is_not_finite_is_no_metric(tmp_path):
     "made, reason",
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.mkdir(), "has no trials.jsonl"),
+        (lambda path: path.mkdir(), "it holds no trials"),
         (lambda path: path.write_text("x"), "is not a directory"),
         (lambda path: write(path, []), "no trial that can be read"),
         (lambda path: write(path, ["{"]), "no trial that can be read"),
