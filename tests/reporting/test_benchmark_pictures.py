@@ -156,7 +156,7 @@ def test_the_csv_has_a_line_for_each_row_and_nothing_for_none():
 def test_the_table_says_what_its_columns_are(at_once, said):
     file = io.StringIO()
     rows = [row("greedy", 1, 90.0, 0.5, batches_at_once=at_once)]
-    show_benchmark(rows, [], Screen(file, width=100))
+    show_benchmark(rows, [], Screen(file, width=100), "test")
     shown = " ".join(file.getvalue().split())
     assert "length ratio" in shown and "length ratio: output over reference" in shown
     assert f"seq/s and tokens/s: {said}; ms: of a batch alone" in shown

@@ -236,6 +236,8 @@ def test_every_kind_of_sweep_is_told(tmp_path, kind):
     assert f": {len(overrides)} {noun} (" in screen[0]
     done = len(statuses) < len(overrides)
     last = screen[-1]
-    assert last.startswith("  s2sjax train --workdir=" if done else "No trial with")
+    # The best is trained again where nothing is yet.
+    command = f"  s2sjax train --config={tmp_path}"
+    assert last.startswith(command if done else "No trial with")
     if "failed" in dict(statuses).values():
         assert any("diverged </script>" in line for line in screen)
