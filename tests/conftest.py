@@ -39,7 +39,19 @@ import hypothesis.configuration  # noqa: E402
 import jax  # noqa: E402
 
 hypothesis.configuration.set_hypothesis_home_dir(CACHE / "hypothesis")
+import pytest  # noqa: E402
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+FLAGS = os.environ["XLA_FLAGS"]
+
+
+@pytest.fixture(autouse=True)
+def flags_of_the_suite():
+    """A command that ran in this process has added flags of its own."""
+    os.environ["XLA_FLAGS"] = FLAGS
+    yield
+    os.environ["XLA_FLAGS"] = FLAGS
+
 
 # The first example of a property compiles, the next ones do not.
 hypothesis.settings.register_profile("s2sjax", deadline=None)

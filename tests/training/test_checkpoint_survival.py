@@ -84,7 +84,8 @@ def train(directory):
     for step in range(1, 200):
         checkpoints.save(step, {"params": {"w": np.full(3, step, np.float32)}},
                          {"n": step}, [0.5, 0.4, 0.9, 0.1][step % 4])
-        open(directory + ".done", "w").write(str(step))
+        open(directory + ".half", "w").write(str(step))
+        os.replace(directory + ".half", directory + ".done")
 
 for directory, setting, seconds in json.loads(sys.argv[1]):
     child = os.fork()
