@@ -20,8 +20,19 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from s2sjax.errors import Problems, UsageError, unknown
-from s2sjax.field import Field, checked, coerced, fields, unknown_field, written
-from s2sjax.schema import Config, DecodeConfig, ModelConfig, TaskConfig, TrainConfig
+from s2sjax.schema import (
+    Config,
+    DecodeConfig,
+    Field,
+    ModelConfig,
+    TaskConfig,
+    TrainConfig,
+    checked,
+    coerced,
+    fields,
+    unknown_field,
+    written,
+)
 
 __all__ = [
     "FORMAT_VERSION",

@@ -69,15 +69,14 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 class OurDecoding(JaxDevice):
-    """`predictor.decode`, what `eval` and `decode` call, on as many batches at once."""
+    """`system.decode`, what `eval` and `decode` call, on as many batches at once."""
 
     def __init__(self, chosen: Workload, batch: int, folder: Path):
         import jax
         import jax.numpy as jnp
 
-        from s2sjax.models.seq2seq import initialise, parameter_count
-        from s2sjax.training.predictor import System
-        from s2sjax.training.state import build_model
+        from s2sjax.inference.system import System
+        from s2sjax.models.seq2seq import build_model, initialise, parameter_count
 
         self.config, self.batch, self.folder = chosen.config, batch, folder
         self.model = build_model(chosen.config, chosen.vocabulary, chosen.vocabulary)
@@ -112,8 +111,8 @@ class OurDecoding(JaxDevice):
         return {"seconds": time.perf_counter() - begin}
 
     def _decode(self, batches: int) -> np.ndarray:
-        from s2sjax.training.batches import at_once
-        from s2sjax.training.predictor import decode
+        from s2sjax.inference.batches import at_once
+        from s2sjax.inference.system import decode
 
         def of_batch(index: int) -> np.ndarray:
             hypotheses = decode(

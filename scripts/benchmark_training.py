@@ -36,14 +36,14 @@ class OurTraining(JaxDevice):
 
     def __init__(self, workload: Workload, steps: int):
         from s2sjax import tasks
-        from s2sjax.models.seq2seq import parameter_count
+        from s2sjax.models.seq2seq import build_model, parameter_count
         from s2sjax.training import state
         from s2sjax.training.loop import total_steps, training_order
 
         config = workload.config
         self.config, self.steps = config, steps
         task = tasks.create(config)
-        self.model = state.build_model(
+        self.model = build_model(
             config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.bucket = task.buckets["train"][0]

@@ -219,8 +219,8 @@ def _steady(line: str) -> str:
 def _arrays(checkpoints: Path) -> str:
     """A hash of every array of the newest checkpoint, verified as it is read."""
     from s2sjax.errors import RunError, UsageError
-    from s2sjax.training import manifest
-    from s2sjax.training.checkpoint_reader import CheckpointReader
+    from s2sjax.runs import manifest
+    from s2sjax.runs.checkpoint import CheckpointReader
 
     found = [path for path in checkpoints.rglob("*") if path.exists()]
     if not all(path.is_file() or path.is_dir() for path in found):

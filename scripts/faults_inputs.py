@@ -248,7 +248,7 @@ class Inputs:
 
     def field(self, draw: random.Random) -> Asked:
         """A field of a config."""
-        from s2sjax.field import fields
+        from s2sjax.schema import fields
 
         name = draw.choice(list(fields()))
         value = draw.choice(NUMBERS if draw.random() < 0.7 else TEXTS)
@@ -267,8 +267,8 @@ class Inputs:
 
     def strategy(self, draw: random.Random) -> Asked:
         """A decoding strategy, its arguments and the rules of all."""
+        from s2sjax.decoding.base import Rules
         from s2sjax.decoding.strategies import STRATEGIES
-        from s2sjax.decoding.strategy import Rules
 
         name = draw.choice(list(STRATEGIES))
         own = list(inspect.signature(STRATEGIES[name]).parameters)

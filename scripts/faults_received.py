@@ -263,7 +263,7 @@ def _with_config(run: Path, group: str, name: str, value: Any) -> None:
 
 def _agree(run: Path) -> None:
     """Makes the record say what the config's identity is."""
-    from s2sjax.training import run_files
+    from s2sjax.runs import run_files
 
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))

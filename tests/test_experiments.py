@@ -9,7 +9,7 @@ import pytest
 
 from s2sjax import experiment, json_objects
 from s2sjax.cli import main
-from s2sjax.sweeps import definition
+from s2sjax.sweeps import trials as definition
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))

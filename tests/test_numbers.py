@@ -12,8 +12,8 @@ import pytest
 from s2sjax import cli, config, experiment, spec
 from s2sjax.cli import bench, flags
 from s2sjax.config import TrainConfig
+from s2sjax.decoding.base import Rules
 from s2sjax.decoding.strategies import STRATEGIES, decoding
-from s2sjax.decoding.strategy import Rules
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, optuna_specs
 from s2sjax.training import optimizer

@@ -11,8 +11,8 @@ import pytest
 
 from s2sjax import program_cache
 from s2sjax.program_cache import ENABLED, FOLDER
-from s2sjax.sweeps.processes import Processes
-from s2sjax.training.checkpoint_reader import CheckpointReader
+from s2sjax.runs.checkpoint import CheckpointReader
+from s2sjax.sweeps.pools.processes import Processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 

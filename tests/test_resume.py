@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from s2sjax.training import journal
-from s2sjax.training.checkpoint_reader import CheckpointReader
+from s2sjax.runs import journal
+from s2sjax.runs.checkpoint import CheckpointReader
 
 pytestmark = pytest.mark.compat
 ROOT = pathlib.Path(__file__).parents[1]

@@ -5,15 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2sjax.benchmark import peers
-from s2sjax.benchmark.judging import Watch, judge
 from s2sjax.benchmark.outputs import References
+from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.plan import Plan, check, long_examples
-from s2sjax.benchmark.row import Row
+from s2sjax.benchmark.quality import Watch, judge
+from s2sjax.benchmark.result import Row
+from s2sjax.benchmark.rounds import time_all
 from s2sjax.benchmark.timing import Say
-from s2sjax.benchmark.turn import time_all
-from s2sjax.training.batches import unwatched
-from s2sjax.training.trained import Trained
+from s2sjax.inference.batches import unwatched
+from s2sjax.inference.load import Trained
 
 
 class Result(NamedTuple):
@@ -77,7 +77,7 @@ def measure(
         found, right[name] = judge(name, trained, plan, say, watch)
         judged += found
     # Now, because PyTorch's own number of threads is forgotten once another is set.
-    ways = peers.ways() if plan.peers else ()
+    ways = table.ways() if plan.peers else ()
     rows = []
     for batch_size in sorted(plan.batch_sizes):
         more, said = time_all(runs, judged, batch_size, plan, ways, say)

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s2sjax.benchmark.contender import Contender, together
 from s2sjax.benchmark.examples import Chunk
-from s2sjax.training.batches import Passed, unwatched
-from s2sjax.training.predictor import System, force
+from s2sjax.benchmark.timing import Contender, together
+from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.system import System, force
 from s2sjax.types import Hypotheses
 
 

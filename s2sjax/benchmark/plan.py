@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 from s2sjax.benchmark.examples import Chunk, chunks
 from s2sjax.benchmark.search_errors import goal
+from s2sjax.inference.evaluate import enough, size
+from s2sjax.inference.load import Trained, with_decode
+from s2sjax.inference.system import System, batch_rows, output_lengths
 from s2sjax.tasks.task import Bucket
-from s2sjax.training.evaluate import enough
-from s2sjax.training.predictor import System, batch_rows, output_lengths
-from s2sjax.training.trained import Trained, with_decode
-from s2sjax.training.validation import size
 
 
 class Plan(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 
 from s2sjax import spec
 from s2sjax.benchmark.outputs import Outputs
-from s2sjax.decoding.normaliser import KINDS, Normaliser
-from s2sjax.decoding.normaliser import normaliser as a_normaliser
+from s2sjax.decoding.scores import KINDS, Normaliser
+from s2sjax.decoding.scores import normaliser as a_normaliser
 from s2sjax.decoding.strategies import Rules, decoding
 
 TOLERANCE = 1e-4  # of scores: less than that is rounding, not searching

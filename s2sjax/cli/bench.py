@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import members, printing, start
+from s2sjax.cli import printing, start
+from s2sjax.cli import runs as members
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
@@ -20,7 +21,7 @@ from s2sjax.errors import UsageError, cannot_write
 if TYPE_CHECKING:
     from s2sjax.benchmark.measure import Result
     from s2sjax.benchmark.plan import Plan
-    from s2sjax.training.trained import Trained
+    from s2sjax.inference.load import Trained
 
 STRATEGIES = ("greedy", "beam:size=2", "beam:size=5", "beam:size=10", "sample")
 COMMAND = Command(
@@ -71,13 +72,13 @@ def main(parsed: Parsed) -> int:
     start.check_format(values.format)
     start.reading(paths[0])
 
-    from s2sjax.benchmark import peers
     from s2sjax.benchmark.measure import comparable, measure
+    from s2sjax.benchmark.peers import table
     from s2sjax.benchmark.plan import Plan, check
-    from s2sjax.reporting.benchmark_report import show_benchmark
+    from s2sjax.reporting.benchmark.report import show_benchmark
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
-    from s2sjax.training.journal import plain
+    from s2sjax.runs.journal import plain
 
     plan = Plan(
         strategies,
@@ -91,7 +92,7 @@ def main(parsed: Parsed) -> int:
     runs = _open(values, paths, plan.split)
     check(runs, plan)
     if plan.peers:
-        peers.check_installed()
+        table.check_installed()
     folder = _folder(values.out, paths[0])
     result = measure(
         runs,
@@ -151,7 +152,7 @@ def _open(
     values: SimpleNamespace, paths: Sequence[str], split: str
 ) -> "dict[str, Trained]":
     """The runs by a short name each."""
-    from s2sjax.training.trained import open_trained
+    from s2sjax.inference.load import open_trained
 
     runs = {}
     folders = [Path(path).resolve().name for path in paths]
@@ -199,7 +200,7 @@ def _notes(paths: Sequence[str], groups: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _environment(plan: "Plan") -> dict[str, Any]:
-    from s2sjax.training import provenance
+    from s2sjax.runs import provenance
 
     about = provenance.describe(["s2sjax", *sys.argv[1:]])
     about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -230,9 +231,9 @@ def _write(
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:
-    from s2sjax.benchmark.row import as_csv
-    from s2sjax.reporting.benchmark_report import draw_benchmark
-    from s2sjax.training import atomic
+    from s2sjax.benchmark.result import as_csv
+    from s2sjax.reporting.benchmark.report import draw_benchmark
+    from s2sjax.runs import atomic
 
     try:
         atomic.write_text(folder / "bench.json", json.dumps(told, indent=1) + "\n")

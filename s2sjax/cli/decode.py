@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import inputs, members, printing, start
+from s2sjax.cli import inputs, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.cli.inputs import Item
@@ -17,9 +17,9 @@ from s2sjax.schema import STRATEGY
 if TYPE_CHECKING:
     import numpy as np
 
+    from s2sjax.inference.load import Trained
+    from s2sjax.inference.predict import Hypothesis, Wish
     from s2sjax.tasks import Symbol, Task
-    from s2sjax.training.prediction import Hypothesis, Wish
-    from s2sjax.training.trained import Trained
 
 IN_JSON = "-"  # what `--attention` says for weights in the lines of `--json`
 COMMAND = Command(
@@ -30,7 +30,7 @@ COMMAND = Command(
     'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}; it may be\n'
     "compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
-        *members.FLAGS,
+        *runs.FLAGS,
         Flag("decode", STRATEGY, value="SPEC"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
@@ -74,20 +74,20 @@ def main(parsed: Parsed) -> int:
     if values.attention == IN_JSON and not values.json:
         raise UsageError("--attention=- writes into the lines of --json; give that too")
     start.check_output("states", values.states, (".npz",))
-    paths = members.paths(values)
+    paths = runs.paths(values)
     config = start.reading(paths[0])
     if values.attention and config.model.attention == "none":
         raise UsageError(
             f"--attention={values.attention}: this model has no attention to show"
         )
 
+    from s2sjax.inference.predict import Wish, predict, with_token_logprobs
     from s2sjax.reporting.progress_line import ProgressLine
-    from s2sjax.training import run_files
-    from s2sjax.training.prediction import Wish, predict, with_token_logprobs
+    from s2sjax.runs import run_files
 
     if values.no_user_code:
         start.refuse_user_code(config, f"--workdir={paths[0]}")
-    trained = members.open_all(values, paths)
+    trained = runs.open_all(values, paths)
     task = trained.task
     start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     items = (
@@ -138,7 +138,7 @@ def written(
     attention: bool = False,
 ) -> str:
     """The line of `--json`, which `--from_file` takes again."""
-    from s2sjax.training.journal import plain
+    from s2sjax.runs.journal import plain
 
     rows = [_row(trained.task, each, attention=attention) for each in nbest]
     line: dict[str, Any] = {"input": item.input, **rows[0]}
@@ -240,9 +240,9 @@ def _save_states(
     """What the encoder and the decoder hold; docs/decoding.md names the arrays."""
     import numpy as np
 
-    from s2sjax.training import atomic
-    from s2sjax.training.prediction import encode_sources
-    from s2sjax.training.predictor import PARTS
+    from s2sjax.inference.predict import encode_sources
+    from s2sjax.inference.system import PARTS
+    from s2sjax.runs import atomic
 
     task = trained.task
     encoded = encode_sources(trained.system, [wish.source for wish in wishes])

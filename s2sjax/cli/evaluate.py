@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import members, printing, start
+from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
+    from s2sjax.inference.load import Trained
     from s2sjax.metrics import Outcomes
     from s2sjax.tasks import Bucket
-    from s2sjax.training.trained import Trained
 
 TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 COMMAND = Command(
@@ -23,8 +23,8 @@ COMMAND = Command(
     "exact, token_accuracy and edit_distance are free-running; nll and\n"
     "forced_token_accuracy are teacher-forced.",
     flags=(
-        *members.FLAGS,
-        members.SPLIT,
+        *runs.FLAGS,
+        runs.SPLIT,
         Flag(
             "examples",
             f"how many, the same ones every time; unset: the whole split, and of train "
@@ -59,29 +59,28 @@ def main(parsed: Parsed) -> int:
     if values.wrong and values.predictions is None:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
-    paths = members.paths(values)
+    paths = runs.paths(values)
     config = start.reading(paths[0])
-    split = members.split(values)
+    split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
-    from s2sjax.reporting import tables
+    from s2sjax.inference import summary
+    from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.training import evaluation, run_files
-    from s2sjax.training.journal import plain
+    from s2sjax.runs import run_files
+    from s2sjax.runs.journal import plain
 
-    trained = members.open_all(values, paths, values.seed)
+    trained = runs.open_all(values, paths, values.seed)
     if split not in trained.task.buckets:  # a pattern file is executed again
         if values.no_user_code:
             start.refuse_user_code(config, f"--workdir={paths[0]}")
         start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     results, sources = _outcomes(trained, split, values.examples)
     if values.predictions is not None:
-        rows = evaluation.predictions(
-            trained.task, results, sources, wrong=values.wrong
-        )
+        rows = summary.predictions(trained.task, results, sources, wrong=values.wrong)
         _save_predictions(values.predictions, rows)
-    result = evaluation.evaluation(
+    result = summary.evaluation(
         *(trained.task, trained.config, trained.step, split, results, sources),
         confusion=values.confusion,
     )
@@ -89,7 +88,7 @@ def main(parsed: Parsed) -> int:
         printing.line(json.dumps(plain(result)))
     else:
         titled = ("split", "step", "decode", "seed")
-        tables.show_evaluation(
+        table.show_evaluation(
             {name: value for name, value in result.items() if name not in titled},
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
@@ -100,7 +99,7 @@ def main(parsed: Parsed) -> int:
 
 def evaluate(trained: "Trained", split: str = "test") -> dict[str, Any]:
     """What `s2sjax eval --json` prints of a split; holds no times and no paths."""
-    from s2sjax.training.evaluation import evaluation
+    from s2sjax.inference.summary import evaluation
 
     results, sources = _outcomes(trained, split, None)
     return evaluation(
@@ -112,8 +111,8 @@ def _outcomes(
     trained: "Trained", split: str, examples: int | None
 ) -> "tuple[Outcomes, list[list[int]]]":
     """What becomes of a split's examples, and their sources; says how far it is."""
+    from s2sjax.inference.evaluate import long_ones, outcomes
     from s2sjax.reporting.progress_line import ProgressLine
-    from s2sjax.training.evaluate import long_ones, outcomes
 
     buckets = _chosen(trained, split, examples)
     long = long_ones(trained.system, buckets)
@@ -129,9 +128,8 @@ def _outcomes(
 
 def _chosen(trained: "Trained", split: str, examples: int | None) -> "Sequence[Bucket]":
     """The examples to evaluate; which they are follows from what they hold."""
-    from s2sjax.training.evaluate import enough
-    from s2sjax.training.trained import training_buckets
-    from s2sjax.training.validation import chosen
+    from s2sjax.inference.evaluate import chosen, enough
+    from s2sjax.inference.load import training_buckets
 
     if split != "train":
         every = enough(trained.task.buckets[split], split, examples)
@@ -144,7 +142,7 @@ def _chosen(trained: "Trained", split: str, examples: int | None) -> "Sequence[B
 
 
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    from s2sjax.training.evaluation import write_predictions
+    from s2sjax.inference.summary import write_predictions
 
     try:
         write_predictions(Path(name), rows)

@@ -24,9 +24,9 @@ def main(parsed: Parsed) -> int:
     start.check_output("out", values.out, (".safetensors",))
     start.reading(values.workdir)
 
-    from s2sjax.cli.members import checkpoint
-    from s2sjax.training import weights
-    from s2sjax.training.trained import open_trained
+    from s2sjax.cli.runs import checkpoint
+    from s2sjax.inference import weights
+    from s2sjax.inference.load import open_trained
 
     trained = open_trained(
         values.workdir,

@@ -15,11 +15,11 @@ from typing import Any
 from absl import flags as absl_flags
 
 from s2sjax import experiment
-from s2sjax.cli import usage
+from s2sjax.cli import command as usage
 from s2sjax.cli.command import Command, Flag
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
-from s2sjax.field import named_field, near_field
+from s2sjax.schema import named_field, near_field
 
 __all__ = ["Command", "Flag", "Parsed", "parse", "read"]
 

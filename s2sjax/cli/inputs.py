@@ -17,8 +17,8 @@ from s2sjax.cli import start
 from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from s2sjax.inference.load import Trained
     from s2sjax.tasks import Symbol, Task, Vocabulary
-    from s2sjax.training.trained import Trained
 
 FIELDS = ("input", "output", "prefix", "required", "banned")
 # What `decode --json` and `score --json` say besides, so that what they write can be
@@ -104,7 +104,7 @@ def check(values: SimpleNamespace, trained: "Trained", items: Sequence[Item]) ->
     Raises:
       UsageError: an input that is too long to be read.
     """
-    from s2sjax.training.trained import check_length
+    from s2sjax.inference.load import check_length
 
     if not items:
         start.warn([f"--from_file={values.from_file} holds no input"])

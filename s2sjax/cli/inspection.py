@@ -143,7 +143,7 @@ def _cell(value: Any) -> str:
 
 
 def _of_run(workdir: str) -> Config:
-    from s2sjax.training import run_files
+    from s2sjax.runs import run_files
 
     path = pathlib.Path(workdir)
     if not os.path.isfile(path / run_files.CONFIG):

@@ -40,10 +40,10 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    from s2sjax.reporting import sweep_table
-    from s2sjax.reporting.findings import as_json, find
     from s2sjax.reporting.screen import Screen
-    from s2sjax.reporting.sweep_report import show_findings
+    from s2sjax.reporting.sweep import table as sweep_table
+    from s2sjax.reporting.sweep.findings import as_json, find
+    from s2sjax.reporting.sweep.report import show_findings
 
     values = parsed.values
 
@@ -66,10 +66,10 @@ def main(parsed: Parsed) -> int:
         raise cannot_write(str(folder), error) from None
 
     # After the tables, since matplotlib takes its time to start.
-    from s2sjax.reporting.page import write_page
-    from s2sjax.reporting.sweep_csv import write_csv
-    from s2sjax.reporting.sweep_pictures import draw_pictures
-    from s2sjax.reporting.trial_files import read_all
+    from s2sjax.reporting.sweep.csv import write_csv
+    from s2sjax.reporting.sweep.page import write_page
+    from s2sjax.reporting.sweep.pictures import draw_pictures
+    from s2sjax.reporting.sweep.trial_files import read_all
 
     files = read_all(table, say)
     write_csv(found, folder, files)

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import inputs, members, printing, start
+from s2sjax.cli import inputs, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
@@ -19,7 +19,7 @@ COMMAND = Command(
     "compressed (gzip, bzip2, xz), and - is standard input. The end of an output is a\n"
     "token of its own, and counted.",
     flags=(
-        *members.FLAGS,
+        *runs.FLAGS,
         Flag("from_file", "inputs with outputs", value="FILE", required=True),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("json", "one JSON object a line", False, type=bool),
@@ -33,14 +33,14 @@ END = "<eos>"  # how the end of an output is shown
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
-    paths = members.paths(values)
+    paths = runs.paths(values)
     start.reading(paths[0])
 
+    from s2sjax.inference.predict import score
     from s2sjax.reporting.progress_line import ProgressLine
-    from s2sjax.training.journal import plain
-    from s2sjax.training.prediction import score
+    from s2sjax.runs.journal import plain
 
-    trained = members.open_all(values, paths)
+    trained = runs.open_all(values, paths)
     task = trained.task
     items = inputs.from_file(values.from_file, task)
     pairs = [

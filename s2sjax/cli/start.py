@@ -147,10 +147,10 @@ def check_style() -> None:
 
 def reading(workdir: str) -> Config:
     """Prepares for a run that is only read; its config."""
-    from s2sjax.training import directory
+    from s2sjax.runs import directory
 
     run = directory.open_for_reading(workdir)
-    # Batches are read side by side, a core each (see `training.batches`): their
+    # Batches are read side by side, a core each (see `inference.batches`): their
     # products on one thread give 1.1 to 1.2 times the sequences per second.
     environment.prepare(os.environ, threads=1)
     prepare(run.config.train, recorded_flags(run.record), quiet=True)

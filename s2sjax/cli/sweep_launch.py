@@ -9,29 +9,22 @@ from pathlib import Path
 
 from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.sweep_console import SweepConsole
 from s2sjax.config import PLACES, Config, written
-from s2sjax.sweeps import (
-    backends,
-    base,
-    batched,
-    data,
-    definition,
-    directory,
-    scheduler,
-    source_code,
-)
+from s2sjax.reporting.sweep.console import SweepConsole
+from s2sjax.runs import provenance, run_files
+from s2sjax.sweeps import backends, base, data, directory, scheduler
 from s2sjax.sweeps import search as searches
-from s2sjax.sweeps.backend_choice import Choice
+from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.backends import Choice
+from s2sjax.sweeps.batched import run
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.pool import Pool
+from s2sjax.sweeps.protocols import Listed, Pool, Source
 from s2sjax.sweeps.search import Search
-from s2sjax.sweeps.source import Listed, Source
-from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import ENDINGS
-from s2sjax.training import interruption, run_files
+from s2sjax.sweeps.trials import Trial
+from s2sjax.training import interruption
 
 
 def launch(parsed: Parsed, defined: Sequence[Trial] | None, choice: Choice) -> int:
@@ -96,7 +89,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
         console = SweepConsole(
             source.trials, ledger, metric=metric, most=asked, quiet=values.json
         )
-        at_once = values.workers or (batched.proposals() if pool is None else None)
+        at_once = values.workers or (run.proposals() if pool is None else None)
         code = _run(parsed, sweep, ledger, source, console, pool, at_once)
         if source.lacking():
             there = f"{len(source.trials):,} of {asked:,} trials"
@@ -118,7 +111,7 @@ def _run(
     budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
     with interruption.watch() as signals, console:
         if pool is None:
-            batched.run(*to, signals, console, at_once)
+            run.run(*to, signals, console, at_once)
         else:
             scheduler.run(*to, pool, _train, signals, budgets, console)
     return _ended(parsed, sweep, ledger, signals, console)
@@ -198,7 +191,7 @@ def _record(
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(parsed.config_file).parent if parsed.config_file else Path.cwd()
     words = ["s2sjax", *sys.argv[1:]]
-    code = source_code.describe(folder)
+    code = provenance.source_code(folder)
     config = _config_words(parsed)
     told = sweep.record_launch(
         words, code, config, backend, asked, hashes, parsed.config

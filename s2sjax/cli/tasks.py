@@ -21,7 +21,7 @@ def main(parsed: Parsed) -> int:
 
     start.prepare(TrainConfig(), None, quiet=True)
 
-    from s2sjax.reporting import tables
+    from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
     from s2sjax.tasks import TASKS
 
@@ -41,12 +41,12 @@ def main(parsed: Parsed) -> int:
         )
     else:
         rows = [
-            tables.TaskExample(
+            table.TaskExample(
                 name, entry.doc, *map(_written, (entry.source, entry.target))
             )
             for name, entry in TASKS.items()
         ]
-        tables.show_tasks(rows, Screen())
+        table.show_tasks(rows, Screen())
     return 0
 
 

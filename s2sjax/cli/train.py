@@ -1,20 +1,79 @@
 """`s2sjax train`: starts a run, or continues it."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from s2sjax import experiment, places
-from s2sjax.cli import multihost, printing, start
+from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from s2sjax.training.hosts import Hosts
+
+FLAGS = (
+    Flag(
+        "multihost",
+        "this is one of several processes that train the run; --workdir is shared",
+        False,
+        type=bool,
+    ),
+    Flag(
+        "coordinator",
+        "process 0, where the cluster's environment does not say it",
+        value="HOST:PORT",
+    ),
+    Flag("process_id", "which process this is", type=int, least=0),
+    Flag("processes", "how many there are", type=int, least=1),
+)
+
+
+def check(values: SimpleNamespace) -> None:
+    """Whether the flags fit one another; imports no jax.
+
+    Raises:
+      UsageError: they do not.
+    """
+    names = [flag.name for flag in FLAGS[1:]]
+    given = {name: getattr(values, name) for name in names}
+    flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    if flags and not values.multihost:
+        raise UsageError(f"{' '.join(flags)}: give --multihost with it")
+    if flags and len(flags) < len(names):
+        raise UsageError(
+            f"{' '.join(flags)} is not enough; give --coordinator=HOST:PORT "
+            f"--process_id=I --processes=N, or none where the cluster says them"
+        )
+    if not flags:
+        return
+    host, _, port = values.coordinator.rpartition(":")
+    if not (host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise UsageError(f"--coordinator={values.coordinator} is not HOST:PORT")
+    if values.process_id >= values.processes:
+        raise UsageError(
+            f"--process_id={values.process_id} is not below "
+            f"--processes={values.processes}"
+        )
+
+
+def joined(values: SimpleNamespace) -> contextlib.AbstractContextManager["Hosts"]:
+    """The processes of the run; this one alone without `--multihost`."""
+    from s2sjax.training import hosts
+
+    if not values.multihost:
+        return contextlib.nullcontext(hosts.Hosts())
+    return hosts.joined(values.coordinator, values.process_id, values.processes)
+
+
+if TYPE_CHECKING:
+    from s2sjax.runs.directory import RunDirectory
     from s2sjax.tasks import Task
-    from s2sjax.training.directory import RunDirectory
     from s2sjax.training.hosts import Hosts
 
 COMMAND = Command(
@@ -29,7 +88,7 @@ COMMAND = Command(
             value="DIR|FILE.safetensors",
         ),
         start.NO_USER_CODE,
-        *multihost.FLAGS,
+        *FLAGS,
     ),
     config="optional",
     check=start.check_names,
@@ -56,9 +115,9 @@ HEADLINES = (
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    from s2sjax.training import directory
+    from s2sjax.runs import directory
 
-    multihost.check(parsed.values)
+    check(parsed.values)
     path, init_from = parsed.values.workdir, parsed.values.init_from
     config, record = directory.agreed_config(path, parsed.config)
     if parsed.values.no_user_code:
@@ -67,10 +126,10 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.training import run_files
+    from s2sjax.runs import run_files
 
     with contextlib.ExitStack() as stack:
-        with multihost.joined(parsed.values) as hosts, hosts.together():
+        with joined(parsed.values) as hosts, hosts.together():
             start.check_config(config, is_new=not record)
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
@@ -89,7 +148,7 @@ def main(parsed: Parsed) -> int:
 @contextlib.contextmanager
 def _opened(parsed: Parsed, hosts: "Hosts") -> Iterator["RunDirectory"]:
     """The run; process 0 makes it or continues it, the others read it."""
-    from s2sjax.training import directory, provenance
+    from s2sjax.runs import directory, provenance
 
     # Of all hosts: each waits here until the others are there.
     environment = provenance.describe(["s2sjax", *sys.argv[1:]])
@@ -126,7 +185,8 @@ def _train(
     run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
-    from s2sjax.training import directory, interruption, loop, memory
+    from s2sjax.runs import directory
+    from s2sjax.training import interruption, loop, memory
 
     try:
         task = tasks.create(run.config, run.data)
@@ -174,9 +234,10 @@ def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     import jax
 
-    from s2sjax.training import weights
-    from s2sjax.training.checkpoint_reader import CheckpointReader
-    from s2sjax.training.state import build_model, first_state
+    from s2sjax.inference import weights
+    from s2sjax.models.seq2seq import build_model
+    from s2sjax.runs.checkpoint import CheckpointReader
+    from s2sjax.training.state import first_state
 
     begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
     if init_from is None or begun:
@@ -191,7 +252,7 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
 def _draw(run: "RunDirectory", best_step: int) -> None:
     """Draws the curves, where the journal has a line and a picture can be written."""
     from s2sjax.reporting.curves import draw_curves
-    from s2sjax.training import journal
+    from s2sjax.runs import journal
 
     try:
         entries = journal.read(run.metrics)  # what is damaged, training has said
@@ -205,10 +266,11 @@ def _draw(run: "RunDirectory", best_step: int) -> None:
 def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     """The end of a run: its best checkpoint on test data, and what to do next."""
     from s2sjax.cli.evaluate import evaluate
-    from s2sjax.reporting import tables
+    from s2sjax.inference import summary
+    from s2sjax.inference.load import open_trained
+    from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.training import evaluation, run_files
-    from s2sjax.training.trained import open_trained
+    from s2sjax.runs import run_files
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
@@ -222,10 +284,10 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         result = {}
     if result.get("step") != ended.progress.best_step:
         result = evaluate(open_trained(run.path, "best"), "test")
-        evaluation.write(run.path, result)
+        summary.write(run.path, result)
     printing.line()
     shown = (*HEADLINES, run.config.train.metric)
-    tables.show_evaluation(
+    table.show_evaluation(
         {name: value for name, value in result.items() if name in shown},
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
@@ -246,8 +308,8 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
 
 def _example(task: "Task") -> str:
     """A test source as it is typed after `decode --`."""
+    from s2sjax.inference.evaluate import some_source
     from s2sjax.tasks.task import decode_source
-    from s2sjax.training.evaluate import some_source
 
     symbols = decode_source(task, some_source(task.buckets["test"]))
     text = task.source_vocabulary.join(symbols)

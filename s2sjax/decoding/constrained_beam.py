@@ -4,19 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.decoding.beam import beam
-from s2sjax.decoding.constraints import (
-    Written,
-    constrained,
-    phrase_lengths,
-    progress,
-)
-from s2sjax.decoding.driver import Driver, until_done
-from s2sjax.decoding.normaliser import Normaliser
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import scorer
-from s2sjax.decoding.search import Candidates, search
-from s2sjax.decoding.slots import slotwise, spread
+from s2sjax.decoding.base import Driver, Request, scorer, slotwise, spread, until_done
+from s2sjax.decoding.beam import Candidates, beam, search
+from s2sjax.decoding.constraints import Written, constrained, phrase_lengths, progress
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS, Carry, Hypotheses, StepFn
 
 

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import ScoreFn, Scores, only
+from s2sjax.decoding.base import Request, ScoreFn, Scores, only
 from s2sjax.types import EOS, PAD, Carry
 
 

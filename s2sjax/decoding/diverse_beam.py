@@ -4,14 +4,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.beam import expand
+from s2sjax.decoding.base import (
+    Driver,
+    Request,
+    ScoreFn,
+    Scores,
+    scorer,
+    slotwise,
+    spread,
+    until_done,
+)
+from s2sjax.decoding.beam import Candidates, expand, search
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.driver import Driver, until_done
-from s2sjax.decoding.normaliser import Normaliser
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import ScoreFn, Scores, scorer
-from s2sjax.decoding.search import Candidates, search
-from s2sjax.decoding.slots import slotwise, spread
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS, Carry, Hypotheses, StepFn
 
 

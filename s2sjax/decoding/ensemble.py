@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.scoring import log_probs
+from s2sjax.decoding.base import log_probs
 from s2sjax.types import Carry, StepFn, StepOutput
 
 Combine = Callable[[Array], Array]

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.scoring import log_probs as normalised
-from s2sjax.decoding.scoring import only
+from s2sjax.decoding.base import log_probs as normalised
+from s2sjax.decoding.base import only
 from s2sjax.errors import UsageError
 from s2sjax.spec import LARGEST
 

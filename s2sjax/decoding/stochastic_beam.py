@@ -6,17 +6,97 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from s2sjax.decoding.base import (
+    Driver,
+    Request,
+    pick_all,
+    scorer,
+    slotwise,
+    spread,
+    until_done,
+)
+from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.driver import Driver, until_done
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.gumbel import conditioned
-from s2sjax.decoding.history import History, empty, record
-from s2sjax.decoding.leaves import Leaves, no_leaves, sampled
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.scoring import log_probs as normalised
-from s2sjax.decoding.scoring import scorer
-from s2sjax.decoding.slots import pick_all, slotwise, spread
+from s2sjax.decoding.hypotheses import History, empty, record, walk
 from s2sjax.types import BOS, EOS, Carry, Hypotheses, StepFn
+
+
+class Leaves(NamedTuple):
+    """Finished hypotheses, the largest G first."""
+
+    perturbed: Array  # [B, K] float32, -inf where there is none
+    log_qs: Array  # [B, K] float32
+    log_probs: Array  # [B, K] float32
+    lengths: Array  # [B, K] int32
+    slots: Array  # [B, K] int32, the live prefix that it is or ends
+    ended: Array  # [B, K] bool, with an EOS
+
+    def add(self, *others: "Leaves") -> "Leaves":
+        """The K with the largest G of these and others."""
+        every = Leaves(
+            *(
+                jnp.concatenate(parts, axis=1)
+                for parts in zip(self, *others, strict=True)
+            )
+        )
+        _, largest = lax.top_k(every.perturbed, self.perturbed.shape[1])
+        found = pick_all(every, largest)
+        # Where a NaN would be sorted is not defined: one spoils the row, and is seen.
+        spoilt = jnp.any(jnp.isnan(every.perturbed), axis=1, keepdims=True)
+        return found._replace(perturbed=jnp.where(spoilt, jnp.nan, found.perturbed))
+
+
+def no_leaves(batch: int, slots: int) -> Leaves:
+    """Room for `slots` leaves."""
+    nothing = jnp.full((batch, slots), -jnp.inf)
+    zeros = jnp.zeros((batch, slots), jnp.int32)
+    return Leaves(nothing, nothing, nothing, zeros, zeros, zeros.astype(bool))
+
+
+def sampled(leaves: Leaves, history: History) -> Hypotheses:
+    """All leaves but the last, whose G is the threshold."""
+    kappa = leaves.perturbed[:, -1:]
+    leaves = Leaves(*(leaf[:, :-1] for leaf in leaves))
+    valid = leaves.perturbed != -jnp.inf
+    lengths = jnp.where(valid, leaves.lengths, 0)
+    tokens, aux = walk(history, leaves.slots, lengths, leaves.ended & valid)
+
+    def kept(values: Array, nothing: float) -> Array:
+        return jnp.where(valid, values, nothing)
+
+    aux["logprob"] = kept(leaves.log_probs, -jnp.inf)
+    aux["logq"] = kept(leaves.log_qs, -jnp.inf)
+    aux["inclusion"] = kept(-jnp.expm1(-jnp.exp(leaves.log_qs - kappa)), 0)
+    aux["kappa"] = jnp.broadcast_to(kappa, valid.shape)
+    return Hypotheses(
+        tokens, leaves.perturbed, lengths, valid, valid & ~leaves.ended, aux
+    )
+
+
+def conditioned(log_probs: Array, noise: Array, largest: Array) -> Array:
+    """Gumbel variables with these log-probabilities whose maximum is `largest`.
+
+    Of log_probs [..., V], unconditional noise [..., V] and `largest` [...]; -inf stays.
+
+    >>> import jax.numpy as jnp
+    >>> some = conditioned(jnp.log(jnp.array([0.5, 0.5])), jnp.array([0.0, 1.0]), 3.0)
+    >>> [round(float(each), 3) for each in some]
+    [-0.273, 3.0]
+    """
+    perturbed = log_probs + noise
+    top = jnp.max(perturbed, axis=-1, keepdims=True)
+    largest = jnp.expand_dims(jnp.asarray(largest), -1)
+    possible = perturbed != -jnp.inf
+    below = jnp.where(possible & (perturbed < top), perturbed - top, -1.0)
+    # log(1 - exp(below)), each form where it is accurate.
+    gap = jnp.where(
+        below > -0.693, jnp.log(-jnp.expm1(below)), jnp.log1p(-jnp.exp(below))
+    )
+    shift = largest - jnp.where(possible, perturbed, 0.0) + gap
+    moved = largest - jnp.maximum(shift, 0) - jnp.log1p(jnp.exp(-jnp.abs(shift)))
+    moved = jnp.where(perturbed == top, largest, moved)
+    return jnp.where(possible, moved, -jnp.inf)
 
 
 class Prefixes(NamedTuple):

@@ -12,26 +12,24 @@ from typing import Any
 from jax import Array
 
 from s2sjax import spec
+from s2sjax.decoding.base import (
+    LARGEST_SIZE,
+    Decoding,
+    Request,
+    Rules,
+    Strategy,
+    seeded,
+)
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.constrained_beam import constrained_beam
 from s2sjax.decoding.diverse_beam import diverse_beam
 from s2sjax.decoding.exact import exact
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.mbr import WEIGHTS, expected_utility
-from s2sjax.decoding.normaliser import normaliser as a_normaliser
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.rerank import rerank, scorer_named
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.rerank import WEIGHTS, expected_utility, rerank, scorer_named
+from s2sjax.decoding.sampling import greedy, sample
+from s2sjax.decoding.scores import normaliser as a_normaliser
 from s2sjax.decoding.similarity import UTILITIES
 from s2sjax.decoding.stochastic_beam import stochastic_beam
-from s2sjax.decoding.strategy import (
-    LARGEST_SIZE,
-    Decoding,
-    Rules,
-    Strategy,
-    seeded,
-)
 from s2sjax.errors import UsageError, unknown
 from s2sjax.types import Hypotheses
 

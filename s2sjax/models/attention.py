@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn import initializers
 
-from s2sjax.models.affine import affine, symmetric
+from s2sjax.models.layer import affine, symmetric
 
 
 class Memory(NamedTuple):

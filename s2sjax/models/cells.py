@@ -2,7 +2,7 @@
 
 A cell is split where the speed is. What does not depend on the state is projected for
 all steps at once (`project`). What does is one affine map `dot`, whose weight
-gradients `recurrence.scan` takes in one product, and elementwise arithmetic (`step`).
+gradients `scan.scan` takes in one product, and elementwise arithmetic (`step`).
 States are tuples whose first part is the output h.
 
 Parameters of a layer: `input_kernel` [I, G], `recurrent_kernel` [D, G], `bias` [G],

@@ -10,7 +10,7 @@ from s2sjax.models import cells
 from s2sjax.models.cells import Cell, State
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.layer import Embedding, Layer, project_tokens
-from s2sjax.models.recurrence import run_layer
+from s2sjax.models.scan import run_layer
 
 
 class Encoded(NamedTuple):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.config import ModelConfig
+from s2sjax.config import Config, ModelConfig
 from s2sjax.models.attention import Memory
 from s2sjax.models.cells import CELLS, State
 from s2sjax.models.decoder import Decoder, DecoderNoise
@@ -87,6 +87,13 @@ class Seq2Seq(nn.Module):
         states, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
         return self.decoder(states, inputs, memory, noise)
+
+
+def build_model(
+    config: Config, source_vocabulary: int, target_vocabulary: int
+) -> Seq2Seq:
+    """The model of a config for vocabularies of these sizes."""
+    return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
 
 
 def initialise(model: Seq2Seq, key: Array) -> Any:

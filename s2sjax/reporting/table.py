@@ -1,14 +1,14 @@
-"""One table: drawn on a terminal, aligned lines for grep and cut elsewhere."""
+"""The tables of `eval` and `tasks`."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from s2sjax.reporting.formats import printable
+from s2sjax.reporting.formats import number, percent, printable
 from s2sjax.reporting.screen import Screen
 
 
@@ -56,3 +56,198 @@ def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return [*lines, *([printable(table.note)] if table.note else []), ""]
+
+
+ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
+WIDEST_MATRIX = 12  # symbols, up to which confusions are drawn as a matrix
+
+_HEADLINES = {  # what each counts, in words that fit a line of 80 columns
+    "examples": ("examples", "evaluated"),
+    "exact": ("exact match", "outputs all right, free-running"),
+    "token_accuracy": ("token accuracy", "tokens right in place, free-running"),
+    "edit_distance": ("edit distance", "edits per token, free-running"),
+    "wer": ("WER", "edits per word, free-running"),
+    "nll": ("nll", "nats per token and EOS, teacher-forced"),
+    "forced_token_accuracy": (
+        "forced token accuracy",
+        "tokens and EOS right, teacher-forced",
+    ),
+    "truncated": ("truncated", "outputs cut at the length limit"),
+    "bleu": ("BLEU", "sacrebleu, 13a tokens, 0 to 100"),
+    "chrf": ("chrF", "sacrebleu, chrF2, 0 to 100"),
+    "unseen": ("unseen", "sources that are new to the model"),
+}
+_SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
+
+
+class TaskExample(NamedTuple):
+    """A task, and one example of it in words."""
+
+    name: str
+    about: str
+    source: str
+    output: str
+
+
+def show_evaluation(
+    results: Mapping[str, Any], screen: Screen, title: str = ""
+) -> None:
+    """Shows what `eval --json` prints, each number with what it means.
+
+    Args:
+      results: as of `s2sjax.metrics.summary`, and where they are there `by_length`,
+        `by_position`, and keyed by symbols `by_symbol` and `confusion`; numbers
+        without an explanation here come last.
+    """
+    show(_headlines(results, title), screen)
+    if results.get("by_length"):
+        show(_by_length(results["by_length"]), screen)
+    if results.get("by_position"):
+        show(_by_position(results["by_position"]), screen)
+    if results.get("by_symbol"):
+        _show_by_symbol(results["by_symbol"], screen)
+    if results.get("confusion"):
+        show(_confusion(results["confusion"]), screen)
+
+
+def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
+    """Shows the tasks with an example each."""
+    arrow = " → " if screen.unicode else " -> "
+    rows = [
+        (task.name, task.about, f"{task.source}{arrow}{task.output}") for task in tasks
+    ]
+    show(Table("", ("task", "what", "example"), rows), screen)
+
+
+def _headlines(results: Mapping[str, Any], title: str) -> Table:
+    rows = []
+    for key in [*_HEADLINES, *(key for key in results if key not in _HEADLINES)]:
+        value = results.get(key)
+        if isinstance(value, Mapping | list) or key not in results:
+            continue
+        name, meaning = _HEADLINES.get(key, (key.replace("_", " "), ""))
+        rows.append((name, _value(key, value), meaning))
+    return Table(title, ("metric", "value", "meaning"), rows, ("value",))
+
+
+def _value(key: str, value: Any) -> str:
+    if key in _SHARES:
+        return percent(value)
+    if key in ("bleu", "chrf") and isinstance(value, int | float):
+        return f"{value:.2f}"
+    numeric = value is None or isinstance(value, int | float)
+    return number(value) if numeric else str(value)
+
+
+def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            str(length),
+            number(lengths[length]["count"]),
+            percent(lengths[length]["exact"]),
+        )
+        for length in sorted(lengths, key=int)
+    ]
+    header = ("target length", "examples", "exact match")
+    return Table("Exact match by target length", header, rows, header)
+
+
+def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
+    last = max(map(int, positions))
+    width = -(-last // ROWS)
+    rows = []
+    for first in range(1, last + 1, width):
+        span = range(first, min(first + width, last + 1))
+        found = [positions[str(p)] for p in span if str(p) in positions]
+        count = sum(each["count"] for each in found)
+        right = sum(each["count"] * each["accuracy"] for each in found)
+        name = str(first) if len(span) == 1 else f"{first} to {span[-1]}"
+        rows.append((name, number(count), percent(right / max(count, 1))))
+    header = ("position", "symbols", "accuracy")
+    title = "Token accuracy by position in the reference"
+    return Table(title, header, rows, header)
+
+
+def _show_by_symbol(symbols: Mapping[Any, Mapping[str, Any]], screen: Screen) -> None:
+    def worst_first(symbol: Any) -> tuple[float, int]:
+        entry = symbols[symbol]
+        return entry["accuracy"], -entry["count"]
+
+    wrong = [symbol for symbol in symbols if symbols[symbol]["accuracy"] < 1]
+    if not wrong:
+        screen.line(f"Every one of the {len(symbols)} symbols is always right.\n")
+        return
+    shown = sorted(wrong, key=worst_first)[:ROWS]
+    rows = [
+        (
+            _quoted(symbol),
+            number(symbols[symbol]["count"]),
+            percent(symbols[symbol]["accuracy"]),
+        )
+        for symbol in shown
+    ]
+    right = len(symbols) - len(wrong)
+    parts = []
+    if len(shown) < len(wrong):
+        parts.append(f"{len(wrong) - len(shown)} more are wrong now and then")
+    if right:
+        parts.append(f"{right} of {len(symbols)} symbols are always right")
+    header = ("symbol", "count", "accuracy")
+    title = "Token accuracy by reference symbol, lowest first"
+    show(Table(title, header, rows, header[1:], "; ".join(parts)), screen)
+
+
+def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
+    came = {symbol for row in confusion.values() for symbol in row}
+    if len(came | set(confusion)) <= WIDEST_MATRIX:
+        return _matrix(confusion, came)
+    totals = {symbol: sum(row.values()) for symbol, row in confusion.items()}
+    wrong = [
+        (count, symbol, output)
+        for symbol, row in confusion.items()
+        for output, count in row.items()
+        if str(output) != str(symbol)
+    ]
+    wrong.sort(key=lambda one: -one[0])
+    rows = [
+        (
+            _quoted(symbol),
+            _quoted(output),
+            number(count),
+            percent(count / max(totals[symbol], 1)),
+        )
+        for count, symbol, output in wrong[:ROWS]
+    ]
+    left = len(wrong) - len(rows)
+    note = f"{left} rarer confusions are left out" if left else ""
+    header = ("reference", "came out as", "count", "of this reference")
+    return Table("The most frequent confusions", header, rows, header[2:], note)
+
+
+def _matrix(confusion: Mapping[Any, Mapping[Any, int]], came: set[Any]) -> Table:
+    columns = sorted(came | set(confusion), key=_order)
+    header = ("reference", *map(_quoted, columns))
+    rows = [
+        (
+            _quoted(symbol),
+            *(number(confusion[symbol].get(output, 0)) for output in columns),
+        )
+        for symbol in sorted(confusion, key=_order)
+    ]
+    title = "Reference symbols by row, what came out by column"
+    return Table(title, header, rows, header[1:])
+
+
+def _order(symbol: Any) -> tuple[bool, int, str]:
+    """Integers by value, then everything else by name."""
+    text = str(symbol)
+    try:
+        return False, int(text), text
+    except ValueError:
+        return True, 0, text
+
+
+def _quoted(symbol: Any) -> str:
+    """A symbol; one that would not be seen stands in quotes."""
+    text = str(symbol)
+    return text if text.strip() else repr(text)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.training.observer import Observer, Sample
+from s2sjax.inference.evaluate import Sample
+from s2sjax.training.observer import Observer
 
 FLUSH_SECONDS = 2.0  # each flush waits for the disk
 

@@ -11,7 +11,7 @@ from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.sweeps.directory import SWEEP, SweepDirectory
-from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trials import Trial
 
 Difference = dict[str, tuple[Any, Any]]
 

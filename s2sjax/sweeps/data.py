@@ -13,7 +13,7 @@ from s2sjax import config as configs
 from s2sjax import tasks
 from s2sjax.errors import UsageError
 from s2sjax.sweeps.directory import SweepDirectory
-from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.trials import Trial
 
 
 def settle(

@@ -23,12 +23,12 @@ from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
+from s2sjax.runs import atomic, run_files
+from s2sjax.runs.lock import NAME as LOCK
+from s2sjax.runs.lock import Lock, is_lock
+from s2sjax.runs.provenance import SourceCode
 from s2sjax.sweeps import trial_files
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.sweeps.trial import Trial, renumbered
-from s2sjax.training import atomic, run_files
-from s2sjax.training.lock import NAME as LOCK
-from s2sjax.training.lock import Lock, is_lock
+from s2sjax.sweeps.trials import Trial, renumbered
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first

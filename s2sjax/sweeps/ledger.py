@@ -11,11 +11,11 @@ from typing import Any
 
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
+from s2sjax.runs import atomic
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
-from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
-from s2sjax.training import atomic
+from s2sjax.sweeps.trials import Trial
 
 NAME = "trials.jsonl"
 SECONDS = 1.0  # between two writings of it

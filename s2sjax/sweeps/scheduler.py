@@ -11,14 +11,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from s2sjax import config as configs
+from s2sjax.runs.lock import is_held
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.pool import FREED, Command, Job, Orphan, Pool, is_held
-from s2sjax.sweeps.source import Source
-from s2sjax.sweeps.trial import Trial
+from s2sjax.sweeps.protocols import FREED, Command, Job, Orphan, Pool, Source, Watcher
 from s2sjax.sweeps.trial_files import Result
-from s2sjax.sweeps.watcher import Watcher
+from s2sjax.sweeps.trials import Trial
 from s2sjax.training.interruption import Signals
 
 POLL_SECONDS = 0.05

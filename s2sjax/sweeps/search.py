@@ -13,13 +13,13 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import definition, optuna_specs, trial_files
+from s2sjax.runs.progress import LOWER
+from s2sjax.sweeps import optuna_specs, trial_files, trials
 from s2sjax.sweeps.directory import SweepDirectory, is_search
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.trial import Trial
 from s2sjax.sweeps.trial_files import Result
-from s2sjax.training.progress import LOWER
+from s2sjax.sweeps.trials import Trial
 
 NAME = "search.journal"
 IN_VAIN = 100  # proposals in a row that make no new trial, after which a search ends
@@ -249,7 +249,7 @@ class Search:
 
     def _trial(self, overrides: Mapping[str, Any]) -> Trial:
         """The trial of a proposal, in the sweep."""
-        defined = definition.resolve(self._base, [overrides])
+        defined = trials.resolve(self._base, [overrides])
         (trial,), _ = self._sweep.add(defined, self._command)
         return trial
 

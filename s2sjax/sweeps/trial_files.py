@@ -21,10 +21,10 @@ from typing import Any, NotRequired, TypedDict
 from s2sjax import config as configs
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps.pool import is_held
-from s2sjax.sweeps.trial import Trial
-from s2sjax.training import atomic, journal, run_files
-from s2sjax.training.progress import Progress, finite
+from s2sjax.runs import atomic, journal, run_files
+from s2sjax.runs.lock import is_held
+from s2sjax.runs.progress import Progress, finite
+from s2sjax.sweeps.trials import Trial
 
 TRIAL, RESULT, LOG = run_files.TRIAL, "result.json", "log"
 ENDINGS = ("done", "failed", "pruned")

@@ -12,7 +12,8 @@ from typing import Any
 from s2sjax import places
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
-from s2sjax.tasks import digits_to_words, kept, synthetic, text, user_pattern
+from s2sjax.runs import bundle
+from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -209,8 +210,8 @@ def check_sources(config: Config, directory: Path) -> None:
     Raises:
       UsageError: they cannot be read, or hold something else.
     """
-    if kept.exists(directory):
-        kept.check_sources(directory, sources(config))
+    if bundle.exists(directory):
+        bundle.check_sources(directory, sources(config))
 
 
 def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
@@ -221,7 +222,7 @@ def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
     """
     if not is_user_code(config.task.name):
         return None
-    return user_pattern.user_code(config, directory)
+    return user_pattern.code_of(config, directory)
 
 
 def _entry(config: Config) -> Entry:

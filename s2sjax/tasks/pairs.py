@@ -6,7 +6,8 @@ import numpy as np
 
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
-from s2sjax.tasks import kept, stored, unseen
+from s2sjax.runs import bundle
+from s2sjax.tasks import stored, unseen
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import SPLITS, Bucket
 
@@ -126,7 +127,7 @@ def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]
     Raises:
       UsageError: the content, of an npz file, is damaged.
     """
-    arrays = kept.unpack(content)
+    arrays = bundle.unpack(content)
     known = arrays.get("training_hashes")
     if known is None or known.dtype != np.uint64:
         raise UsageError("a run's held-out pairs are damaged: no training_hashes")

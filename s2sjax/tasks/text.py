@@ -1,21 +1,105 @@
 """The task of translating lines of text, from files that a user gives."""
 
+import dataclasses
+import itertools
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
-from s2sjax.tasks import kept, unseen
-from s2sjax.tasks.coding import Characters, Coding, Words
+from s2sjax.runs import bundle
+from s2sjax.tasks import unseen
 from s2sjax.tasks.corpus import LAYOUT, Corpus, open_corpus
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+from s2sjax.types import SYMBOLS, UNK
+
+CODE_POINTS = 0x110000
+
+
+class Coding(Protocol):
+    """Learns a vocabulary from texts, and turns texts into its ids."""
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        """Symbols in each text: [n] int32."""
+
+    def count(self, texts: Sequence[str]) -> None:
+        """Adds training texts to the counts."""
+
+    def vocabulary(self, min_count: int) -> Vocabulary:
+        """The symbols seen at least `min_count` times, the most frequent first."""
+
+    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
+        """The ids of all texts, one after the other, UNK for unknown symbols."""
+
+
+class Characters:
+    """Every code point is a symbol."""
+
+    def __init__(self, normal_form: str | None) -> None:
+        self._normal_form = normal_form
+        self._counts = np.zeros(CODE_POINTS, np.int64)
+        self._table: np.ndarray | None = None
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([len(text) for text in texts], np.int32)
+
+    def count(self, texts: Sequence[str]) -> None:
+        self._counts += np.bincount(_code_points(texts), minlength=CODE_POINTS)
+
+    def vocabulary(self, min_count: int) -> Vocabulary:
+        seen = np.flatnonzero(self._counts >= min_count)
+        order = seen[np.argsort(-self._counts[seen], kind="stable")]
+        symbols = tuple(map(chr, order))
+        return Vocabulary("char", symbols, normal_form=self._normal_form)
+
+    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
+        if self._table is None:
+            kind = smallest_type(len(vocabulary))
+            self._table = np.full(CODE_POINTS, UNK, kind)
+            points = [ord(str(symbol)) for symbol in vocabulary.symbols]
+            ids = SYMBOLS + np.arange(len(points))
+            self._table[np.array(points, np.int64)] = ids.astype(kind)
+        return self._table[_code_points(texts)]
+
+
+class Words:
+    """Words, with or without separating their punctuation."""
+
+    def __init__(self, punctuation: bool, normal_form: str | None) -> None:
+        self._splitter = Vocabulary("word", (), punctuation, normal_form)
+        self._counts: Counter[Symbol] = Counter()
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        split = self._splitter.split
+        return np.array([len(split(text)) for text in texts], np.int32)
+
+    def count(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            self._counts.update(self._splitter.split(text))
+
+    def vocabulary(self, min_count: int) -> Vocabulary:
+        seen = [word for word, count in self._counts.items() if count >= min_count]
+        seen.sort(key=lambda word: (-self._counts[word], word))
+        return dataclasses.replace(self._splitter, symbols=tuple(seen))
+
+    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
+        words = itertools.chain.from_iterable(map(self._splitter.split, texts))
+        ids = (vocabulary.index.get(word, UNK) for word in words)
+        return np.fromiter(ids, smallest_type(len(vocabulary)))
+
+
+def _code_points(texts: Sequence[str]) -> np.ndarray:
+    return np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+
 
 LEFT_OUT = 255  # the split of a training pair that is too long
 
@@ -31,24 +115,24 @@ def create(config: Config, directory: Path | None) -> Task:
         is there already, files that are not the ones it was made from.
     """
     task = config.task
-    if kept.exists(directory) and not os.path.exists(task.path):
+    if bundle.exists(directory) and not os.path.exists(task.path):
         raise UsageError(
             f"{task.path} does not exist; where the same data lie elsewhere, `s2sjax "
             f"train --workdir=RUN --config=FILE --config.task.path=PLACE` goes on"
         )
     corpus = _corpus(task)
-    if kept.exists(directory):
-        kept.check_sources(directory, _sources(corpus))
+    if bundle.exists(directory):
+        bundle.check_sources(directory, _sources(corpus))
     pairs, source, target, notes = _read(corpus, task)
     known = pairs.training_hashes(task.reverse_source)
-    if directory is not None and not kept.exists(directory):
+    if directory is not None and not bundle.exists(directory):
         files = {
             "source.json": source.to_json().encode(),
             "target.json": target.to_json().encode(),
-            "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
+            "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
         }
         sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
-        kept.write(directory, files, {"sources": sources, "notes": notes})
+        bundle.write(directory, files, {"sources": sources, "notes": notes})
     return _task(config, pairs, source, target, known, notes)
 
 
@@ -67,7 +151,9 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, about = kept.read(directory, ("source.json", "target.json", "held_out.npz"))
+    files, about = bundle.read(
+        directory, ("source.json", "target.json", "held_out.npz")
+    )
     source, target = (
         Vocabulary.from_json(files[f"{name}.json"]) for name in ("source", "target")
     )

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+import operator
+import types
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,17 +12,99 @@ import jax
 import numpy as np
 
 from s2sjax import config as configs
+from s2sjax import user_code
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.tasks import generated, kept, unseen, user_function
+from s2sjax.foreign import shown
+from s2sjax.runs import bundle
+from s2sjax.spec import LARGEST
+from s2sjax.tasks import generated, unseen
 from s2sjax.tasks.pairs import Pairs, unpacked
-from s2sjax.tasks.patterns import PATTERNS
 from s2sjax.tasks.stored import Ragged
-from s2sjax.tasks.synthetic import integer_vocabulary, least_length
+from s2sjax.tasks.synthetic import PATTERNS, integer_vocabulary, least_length
 from s2sjax.tasks.task import SPLITS, Task
-from s2sjax.tasks.user_function import Pattern
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import SYMBOLS
+
+Pattern = Callable[[list[int]], list[int]]
+
+
+def read(path: Path) -> bytes:
+    """The bytes of the file.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"task.name: the file {path} does not exist") from None
+    except OSError as error:
+        raise UsageError(f"task.name: {path}: {error.strerror}") from None
+
+
+def function_of(content: bytes, path: str, name: str) -> Pattern:
+    """Executes the file and wraps its function `name`, so that errors are one line.
+
+    Raises:
+      UsageError: the file raises, or has no such function. The wrapped function
+        raises it where the function raises, or returns anything but integers.
+    """
+    module = user_code.execute(content, path, "user_pattern")
+    function = getattr(module, name, None)
+    if not callable(function):
+        functions = [
+            each
+            for each, value in vars(module).items()
+            if type(value) is types.FunctionType and not each.startswith("_")
+        ]
+        listed = ", ".join(functions) or "none"
+        raise UsageError(f"{path} has no function '{name}' (it has: {listed})")
+
+    def call(source: list[int]) -> list[int]:
+        what = f"{name}({shown(source)})"
+        given = list(source)
+        return user_code.call(path, lambda: _target(function(given), what), what)
+
+    return call
+
+
+def check_repeatable(
+    call: Pattern,
+    sources: list[list[int]],
+    targets: list[list[int]],
+    path: Path,
+    name: str,
+) -> None:
+    """Raises UsageError where a second call gives another target."""
+    for source, target in list(zip(sources, targets, strict=True))[:100]:
+        if call(source) != target:
+            raise UsageError(
+                f"{path}: {name}({shown(source)}) returned two different targets; a "
+                "pattern gives the same target each time"
+            )
+
+
+def _target(result: object, what: str) -> list[int]:
+    """What a pattern returned, as plain integers that an id can stand for."""
+    if not isinstance(result, list | tuple):
+        raise UsageError(f"{what} returned {shown(result)}, not a list of integers")
+    return [_integer(value, result, what) for value in result]
+
+
+def _integer(value: object, result: object, what: str) -> int:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = int(operator.index(value))  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(
+            f"{what} returned {shown(result)}; {shown(value)} is not an integer"
+        ) from None
+    if abs(number) > LARGEST:
+        raise UsageError(f"{what} returned {shown(number)}, which is beyond {LARGEST}")
+    return number
+
 
 COPY = "pattern.py"  # the name of the user's file in a run
 TRAINING = 20_000  # examples where task.num_train is 0: the host cannot be endless
@@ -47,20 +131,20 @@ def create(config: Config, directory: Path | None) -> Task:
     """
     name, _, function_name = config.task.name.rpartition(":")
     path = Path(name).expanduser()
-    old = kept.read(directory, (COPY,))[0] if kept.exists(directory) else None
-    content = user_function.read(path) if old is None or path.exists() else old[COPY]
+    old = bundle.read(directory, (COPY,))[0] if bundle.exists(directory) else None
+    content = read(path) if old is None or path.exists() else old[COPY]
     if old is not None and content != old[COPY]:
         raise UsageError(
             f"{path} is not the file that this run was started with (its SHA-256 "
             "differs); bring that one back, or start a new run"
         )
-    call = user_function.function_of(content, str(path), function_name)
+    call = function_of(content, str(path), function_name)
     sources, ids, splits = _sources(config)
     first = config.task.first_symbol
     plain = [[first + symbol for symbol in source] for source in sources]
     targets = [call(source) for source in plain]
     probes = [call(source) for source in _probes(config)]
-    user_function.check_repeatable(call, plain, targets, path, function_name)
+    check_repeatable(call, plain, targets, path, function_name)
     vocabulary = integer_vocabulary(config)
     target_vocabulary = _range(targets + probes, vocabulary, path, function_name)
     pairs = Pairs(
@@ -77,10 +161,10 @@ def create(config: Config, directory: Path | None) -> Task:
         files = {
             COPY: content,
             "target.json": target_vocabulary.to_json().encode(),
-            "held_out.npz": kept.pack(pairs.held_out() | {"training_hashes": known}),
+            "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
         }
         source_hash = {path.name: hashlib.sha256(content).hexdigest()}
-        kept.write(directory, files, {"sources": source_hash})
+        bundle.write(directory, files, {"sources": source_hash})
     return _task(config, pairs, target_vocabulary, known, call)
 
 
@@ -91,7 +175,7 @@ def sources(config: Config) -> dict[str, str]:
       UsageError: it cannot be read.
     """
     path = Path(configs.data_path(config)).expanduser()
-    return {str(path): hashlib.sha256(user_function.read(path)).hexdigest()}
+    return {str(path): hashlib.sha256(read(path)).hexdigest()}
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -103,12 +187,12 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, _ = kept.read(directory, (COPY, "target.json", "held_out.npz"))
+    files, _ = bundle.read(directory, (COPY, "target.json", "held_out.npz"))
     name, _, function_name = config.task.name.rpartition(":")
 
     @functools.cache
     def function() -> Pattern:
-        return user_function.function_of(files[COPY], name, function_name)
+        return function_of(files[COPY], name, function_name)
 
     def call(source: list[int]) -> list[int]:
         return function()(source)
@@ -119,21 +203,21 @@ def load(config: Config, directory: Path | None) -> Task:
     return _task(config, pairs, vocabulary, known, call)
 
 
-def user_code(config: Config, directory: Path | None) -> UserCode:
+def code_of(config: Config, directory: Path | None) -> UserCode:
     """Which file the pattern of a config is; executes nothing.
 
     Raises:
       UsageError: there is no such file, or the copy in `directory` is damaged.
     """
     path = Path(config.task.name.rpartition(":")[0]).expanduser()
-    is_kept = kept.exists(directory)
-    content = kept.read(directory, (COPY,))[0][COPY] if is_kept else None
+    is_kept = bundle.exists(directory)
+    content = bundle.read(directory, (COPY,))[0][COPY] if is_kept else None
     try:
         here = path.read_bytes()
     except OSError:
         here = None
     if content is None:
-        content = user_function.read(path)
+        content = read(path)
     where = directory / COPY if is_kept and directory else path
     digest = hashlib.sha256(content).hexdigest()
     return UserCode(where, digest, is_kept, here == content)

@@ -1,1 +1,1 @@
-"""Losses, state, the train step, checkpoints and the loop."""
+"""How a model is found: feeding, optimiser, the train step and the loop."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s2sjax.training.progress import Progress
+from s2sjax.runs.progress import Progress
 from s2sjax.training.state import StepMetrics
 
 

@@ -18,38 +18,25 @@ import numpy as np
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
-from s2sjax.models.seq2seq import Seq2Seq, parameter_count
+from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size, spread
+from s2sjax.inference.summary import measured
+from s2sjax.inference.system import System
+from s2sjax.models.seq2seq import Seq2Seq, build_model, parameter_count
+from s2sjax.runs import logged
+from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
+from s2sjax.runs.directory import RunDirectory
+from s2sjax.runs.journal import Journal
+from s2sjax.runs.progress import LOWER, Progress
 from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
-from s2sjax.training import logged
-from s2sjax.training.checkpoint import (
-    CheckpointReader,
-    Checkpoints,
-    NoCheckpoint,
-    Restored,
-)
-from s2sjax.training.directory import RunDirectory
+from s2sjax.training.devices import Placement
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.evaluate import long_ones, outcomes
-from s2sjax.training.evaluation import measured
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
-from s2sjax.training.journal import Journal
-from s2sjax.training.mesh import Placement
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
-from s2sjax.training.predictor import System
-from s2sjax.training.progress import LOWER, Progress
-from s2sjax.training.samples import spread
-from s2sjax.training.state import (
-    Hyper,
-    TrainState,
-    build_model,
-    first_state,
-    hyper,
-)
-from s2sjax.training.validation import chosen, size
+from s2sjax.training.state import Hyper, TrainState, first_state, hyper
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 

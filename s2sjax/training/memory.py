@@ -10,8 +10,9 @@ import jax
 
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.models.seq2seq import build_model
 from s2sjax.tasks.task import Task
-from s2sjax.training.state import build_model, first_state
+from s2sjax.training.state import first_state
 
 
 def memory(devices: Sequence[Any]) -> int:

@@ -1,20 +1,9 @@
 """Who is told how a run goes: consoles, TensorBoard, tests."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Sample(NamedTuple):
-    """One prediction, in words for a person."""
-
-    source: str
-    output: str
-    target: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the output is the target."""
-        return self.output == self.target
+from s2sjax.inference.evaluate import Sample
 
 
 class Observer:

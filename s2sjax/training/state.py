@@ -53,13 +53,6 @@ def hyper(config: Config) -> Hyper:
     )
 
 
-def build_model(
-    config: Config, source_vocabulary: int, target_vocabulary: int
-) -> Seq2Seq:
-    """The model of a config for vocabularies of these sizes."""
-    return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
-
-
 def first_state(config: Config, model: Seq2Seq) -> TrainState:
     """The state before the first step, a function of the config alone."""
 

@@ -10,13 +10,13 @@ from jax import Array, lax
 
 from s2sjax import rng
 from s2sjax.config import Config
-from s2sjax.decoding.unroll import FEEDBACKS, unroll
+from s2sjax.decoding.forced import decoder_inputs, token_losses
 from s2sjax.models.dropout import Dropout
+from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.tasks.task import Fetch
-from s2sjax.training.losses import decoder_inputs, token_losses
+from s2sjax.training.feeding import FEEDBACKS, unroll
 from s2sjax.training.optimizer import optimizer, schedule
-from s2sjax.training.padding import cut, cut_step
 from s2sjax.training.state import Hyper, StepMetrics, TrainState
 from s2sjax.types import BOS, Batch, StepOutput
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from s2sjax import config as configs
 from s2sjax.benchmark.examples import chosen_rows, chunks, evenly
 from s2sjax.benchmark.plan import Plan, chunks_of, long_examples
+from s2sjax.inference import system
 from s2sjax.tasks.stored import Ragged, buckets
-from s2sjax.training import predictor
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 200))
@@ -60,7 +60,7 @@ def test_what_is_too_long_for_the_largest_batch_is_left_out(pairs, monkeypatch):
     plan = Plan(("greedy",), (1, 4))
     assert long_examples(trained, plan) == 0
     # Four rows of 1 symbol with outputs of 12 tokens, but not of 5 with 20.
-    monkeypatch.setattr(predictor, "MOST_POSITIONS", 4 * (1 + 12))
+    monkeypatch.setattr(system, "MOST_POSITIONS", 4 * (1 + 12))
     assert long_examples(trained, plan) == 2
     for size in plan.batch_sizes:
         found = chunks_of(trained, plan, size)

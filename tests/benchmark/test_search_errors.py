@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from s2sjax.benchmark.outputs import Outputs
 from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
-from s2sjax.decoding.normaliser import Normaliser
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.decoding.strategies import Rules, decoding
 from s2sjax.errors import UsageError
 

@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.benchmark.compilations import counted
-from s2sjax.benchmark.contender import together
-from s2sjax.benchmark.memory import Peak
-from s2sjax.benchmark.timing import Entry, Seconds, rounds, speed
+from s2sjax.benchmark.timing import (
+    Entry,
+    Peak,
+    Seconds,
+    counted,
+    rounds,
+    speed,
+    together,
+)
 
 
 class Recorder:

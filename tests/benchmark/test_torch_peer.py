@@ -11,15 +11,15 @@ import pytest
 
 pytest.importorskip("torch")
 
-from s2sjax.benchmark import peers
-from s2sjax.benchmark.contender import Ours, together
 from s2sjax.benchmark.examples import Chunk
-from s2sjax.benchmark.torch_contender import Way
+from s2sjax.benchmark.peers import table
+from s2sjax.benchmark.peers.run import Way
+from s2sjax.benchmark.timing import Ours, together
 from s2sjax.config import Config, DecodeConfig, ModelConfig
 from s2sjax.errors import UsageError
+from s2sjax.inference.load import with_decode
+from s2sjax.inference.system import System
 from s2sjax.models.seq2seq import Seq2Seq, initialise
-from s2sjax.training.predictor import System
-from s2sjax.training.trained import with_decode
 from s2sjax.types import EOS, Batch
 
 pytestmark = pytest.mark.compat
@@ -88,7 +88,7 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
     config = with_decode(chosen.config, strategy=strategy)
     chosen = System(chosen.models, config, chosen.params)
     ours = Ours(chosen, [chunk]).decode(chunk)
-    theirs = peers.contenders(chosen, strategy, [chunk], [ONE])
+    theirs = table.contenders(chosen, strategy, [chunk], [ONE])
     assert set(theirs) == {"torch"} | ({"torch_loop"} if "beam" in strategy else set())
     for (contender,) in theirs.values():
         tokens = contender.decode(chunk)
@@ -100,12 +100,12 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
 
 
 def test_pytorch_may_decode_several_batches_at_once(chunk):
-    (theirs,) = peers.contenders(
+    (theirs,) = table.contenders(
         system("lstm"), "greedy", [chunk], [Way(1, 2)]
     ).values()
     one, other = together(theirs[0], [chunk, chunk])
     np.testing.assert_array_equal(one, other)
-    assert peers.ways()[0].at_once == 1
+    assert table.ways()[0].at_once == 1
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_pytorch_may_decode_several_batches_at_once(chunk):
     ["sample", "beam:no_repeat=2", "beam:coverage=0.2", "greedy:min_extra=2"],
 )
 def test_what_has_no_counterpart_is_left_out(chunk, strategy):
-    assert peers.counterpart(strategy) is None
-    assert peers.contenders(system("lstm"), strategy, [chunk], [ONE]) == {}
+    assert table.counterpart(strategy) is None
+    assert table.contenders(system("lstm"), strategy, [chunk], [ONE]) == {}
 
 
 def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
-    peers.check_installed()
+    table.check_installed()
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match=r"s2sjax\[peers\]"):
-        peers.check_installed()
+        table.check_installed()
 
 
 def test_an_empty_source_is_left_out(chunk):
     batch = chunk.batch._replace(source_lengths=jnp.zeros(SIZE, jnp.int32))
     empty = chunk._replace(batch=batch)
-    assert peers.contenders(system("lstm"), "greedy", [empty], [ONE]) == {}
+    assert table.contenders(system("lstm"), "greedy", [empty], [ONE]) == {}

@@ -143,8 +143,8 @@ def test_a_full_disk_is_said_in_one_line(
     command, integers, benchmark, tmp_path, monkeypatch
 ):
     from s2sjax.benchmark import measure
-    from s2sjax.benchmark.row import Row
-    from s2sjax.training import atomic
+    from s2sjax.benchmark.result import Row
+    from s2sjax.runs import atomic
 
     rows = [Row(**row) for row in read(benchmark)["rows"]]
     found = measure.Result(rows, [], {})

@@ -21,17 +21,19 @@ from s2sjax import json_objects, tasks
 from s2sjax.cli import main, start, train
 from s2sjax.cli.sweep_launch import _lacking
 from s2sjax.errors import RunError, UsageError
-from s2sjax.reporting import by_length, sweep_table, trial_files
-from s2sjax.sweeps import backend_choice, definition, directory, ledger, membership
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep import trial_files
+from s2sjax.runs import bundle, logged, manifest, run_files, slices
+from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints
+from s2sjax.runs.directory import agreed_config, open_for_reading
+from s2sjax.runs.journal import Journal
+from s2sjax.runs.progress import Progress
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import backends, directory, ledger
 from s2sjax.sweeps import trial_files as kept_files
+from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.batched import stored_group
 from s2sjax.sweeps.directory import SweepDirectory
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.tasks import kept
-from s2sjax.training import logged, manifest, run_files, slices
-from s2sjax.training.checkpoint import CheckpointReader, Checkpoints
-from s2sjax.training.directory import agreed_config, open_for_reading
-from s2sjax.training.journal import Journal
-from s2sjax.training.progress import Progress
 
 WRONG = (None, True, 3, -3, 10**30, 0.5, float("nan"), "x", "\x1b[2J", [], [3], {})
 ONE_LINE = (UsageError, RunError)
@@ -160,7 +162,7 @@ def of_test(run):
     """What `train` shows of a run that has ended, and `report` of a trial."""
 
     def answer(say):
-        found = by_length.read(run, say)
+        found = trial_files.read(run, say)
         try:
             result = run_files.read_test(run)
         except UsageError as error:  # it is evaluated again
@@ -180,7 +182,7 @@ def test_the_config_and_the_record_of_a_run(run, capsys):
 
 
 def test_the_data_of_a_run(run):
-    about = run / "data" / kept.ABOUT
+    about = run / "data" / bundle.ABOUT
     for again in (None, sealed):
         assert compare(about, of_data(run), again)[0] > 50
     for name in ("source.json", "target.json"):
@@ -202,13 +204,13 @@ def test_the_data_of_a_run(run):
 
 
 def test_arrays_of_a_run_that_came_from_elsewhere(run):
-    path, about = run / "data" / "held_out.npz", run / "data" / kept.ABOUT
+    path, about = run / "data" / "held_out.npz", run / "data" / bundle.ABOUT
     data, before = path.read_bytes(), about.read_text()
-    arrays = kept.unpack(data)
+    arrays = bundle.unpack(data)
     wrong = [np.zeros((2, 2)), np.zeros(3), np.array(["x"]), np.full(9, -1), np.int8(1)]
     contents = [b"", b"PK\3\4", data[:-9], bytes(99)]
-    contents += [kept.pack({k: arrays[k] for k in arrays if k != n}) for n in arrays]
-    contents += [kept.pack(arrays | {n: each}) for n in arrays for each in wrong]
+    contents += [bundle.pack({k: arrays[k] for k in arrays if k != n}) for n in arrays]
+    contents += [bundle.pack(arrays | {n: each}) for n in arrays for each in wrong]
     try:
         for content in contents:
             path.write_bytes(content)
@@ -287,7 +289,7 @@ def sweep(tmp_path_factory):
         sweep.add(trials, lambda trial, folder: "command")
         for _ in range(2):
             sweep.record_launch(["sweep"], SourceCode("0", "", ""), [], "batched", 3)
-        group = membership.write(path, trials[:2], 2)
+        group = stored_group.write(path, trials[:2], 2)
         stacked = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
         progress = Progress(evaluated=2, best=0.5, best_step=2)
         replicas = []
@@ -315,7 +317,7 @@ def of_sweep(path):
 
     def answer(say):
         trials = directory.read_trials(path)
-        groups = membership.read(path, trials)
+        groups = stored_group.read(path, trials)
         launches = directory.read_launches(path)
         there = types.SimpleNamespace(path=path, trials=trials, launches=launches)
         folders = [path / "trials" / trial.name for trial in trials]
@@ -332,7 +334,7 @@ def of_sweep(path):
             _lacking(there),
             results,
             rows,
-            backend_choice.begun(path),
+            backends.begun(path),
         )
 
     return answer
@@ -350,7 +352,7 @@ def of_replica(run):
 
 def test_the_files_of_a_sweep(sweep):
     first = sorted((sweep / "trials").iterdir())[0]
-    group = sweep / membership.GROUPS / "0000" / membership.GROUP
+    group = sweep / stored_group.GROUPS / "0000" / stored_group.GROUP
     trial, result = first / kept_files.TRIAL, first / kept_files.RESULT
     for path in (sweep / directory.SWEEP, group, trial, result):
         assert compare(path, of_sweep(sweep))[0] > 20

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from s2sjax.cli import main, members
+from s2sjax.cli import main, runs
 
 ROW = [3, 1, 4, 1, 5, 9]
 
@@ -122,7 +122,7 @@ def test_weights_and_tokens_in_the_lines_of_json(
 
 def test_arrays_are_in_the_order_of_the_input(command, integers, tmp_path, monkeypatch):
     """An encoder that reads backwards says the same of an input that is turned."""
-    open_all, found = members.open_all, []
+    open_all, found = runs.open_all, []
     for backwards, row in ((False, ROW), (True, ROW[::-1])):
 
         def opened(*arguments, backwards=backwards):
@@ -130,7 +130,7 @@ def test_arrays_are_in_the_order_of_the_input(command, integers, tmp_path, monke
             task = dataclasses.replace(trained.task, reverse_source=backwards)
             return trained._replace(task=task)
 
-        monkeypatch.setattr(members, "open_all", opened)
+        monkeypatch.setattr(runs, "open_all", opened)
         file = tmp_path / "s.npz"
         decode = ("decode", f"--workdir={integers}", "--json", "--attention=-")
         (line,) = lines(command(*decode, f"--states={file}", *row))

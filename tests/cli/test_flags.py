@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2sjax.cli import decode, flags, train, usage
+from s2sjax.cli import command as usage
+from s2sjax.cli import decode, flags, train
 from s2sjax.cli.flags import Command, Flag
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError

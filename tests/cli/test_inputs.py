@@ -18,12 +18,13 @@ from s2sjax import config as configs
 from s2sjax.cli import decode, inputs, main
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
+from s2sjax.inference import system as predictor
+from s2sjax.inference.predict import Hypothesis
+from s2sjax.inference.system import System
+from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import progress_line
 from s2sjax.tasks.vocabulary import Vocabulary
-from s2sjax.training import predictor
-from s2sjax.training.prediction import Hypothesis
-from s2sjax.training.predictor import System
-from s2sjax.training.state import build_model, first_state
+from s2sjax.training.state import first_state
 from s2sjax.types import SYMBOLS
 
 # What `str.splitlines` and text mode take for the end of a line, and JSON does not.

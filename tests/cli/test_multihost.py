@@ -4,12 +4,12 @@ import types
 
 import pytest
 
-from s2sjax.cli import multihost
+from s2sjax.cli import train
 from s2sjax.errors import UsageError
 
 
 def values(**given):
-    names = {flag.name: flag.default for flag in multihost.FLAGS}
+    names = {flag.name: flag.default for flag in train.FLAGS}
     return types.SimpleNamespace(**names | given)
 
 
@@ -23,7 +23,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("given", [{}, {"multihost": True}, WHOLE])
 def test_all_or_none_are_possible(given):
-    multihost.check(values(**given))
+    train.check(values(**given))
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_all_or_none_are_possible(given):
 )
 def test_what_does_not_fit_is_one_line(given, said):
     with pytest.raises(UsageError, match=said) as caught:
-        multihost.check(values(**given))
+        train.check(values(**given))
     assert "\n" not in str(caught.value)

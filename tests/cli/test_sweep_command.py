@@ -13,10 +13,12 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax.cli import sweep_launch
-from s2sjax.sweeps import definition, programs, source_code
+from s2sjax.runs import provenance
+from s2sjax.runs.lock import is_held
+from s2sjax.sweeps import preflight
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.pool import is_held
 from s2sjax.sweeps.trial_files import Result
 
 FILE = """
@@ -161,7 +163,7 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
     workdir = tmp_path / "sweep"
     base = configs.resolve({"train": {"steps": 1}, "task": {"num_test": 8}})
     with SweepDirectory(workdir) as sweep:
-        code = source_code.SourceCode("0", "", "")
+        code = provenance.SourceCode("0", "", "")
         sweep.record_launch(launch, code, [], trials=3)
         (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
         Ledger(sweep).end(trial, Result("done", test={"exact": 1.0}))
@@ -211,7 +213,7 @@ def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_
     workdir = tmp_path / "sweep"
     base = configs.resolve({"train": {"steps": 5}, "task": {"num_test": 8}})
     with SweepDirectory(workdir) as sweep:
-        code = source_code.SourceCode("0", "", "")
+        code = provenance.SourceCode("0", "", "")
         sweep.record_launch(["sweep"], code, [], trials=1)
         (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
         path = sweep.of(trial)
@@ -237,7 +239,7 @@ def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_
 def test_what_is_too_large_together_is_taken_apart(
     command, file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(programs, "memory", lambda devices: 1000)
+    monkeypatch.setattr(preflight, "memory", lambda devices: 1000)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     plan = ("sweep", f"--config={file}", "--dry_run", "--json")
     done = command(*plan)

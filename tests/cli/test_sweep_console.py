@@ -4,9 +4,10 @@ import io
 import re
 
 from s2sjax import config as configs
-from s2sjax.cli.sweep_console import SweepConsole
 from s2sjax.reporting.screen import Screen
-from s2sjax.sweeps import definition, seeds
+from s2sjax.reporting.sweep.console import SweepConsole
+from s2sjax.sweeps import seeds
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.trial_files import Result

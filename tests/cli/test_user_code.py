@@ -75,12 +75,12 @@ def test_nothing_else_executes_it(received, command, tmp_path):
 
 def test_beginning_with_its_parameters_does_not_execute_it(received, tmp_path):
     from s2sjax import config as configs
-    from s2sjax.training import trained, weights
+    from s2sjax.inference import load, weights
 
     run, mark = received
-    wanted = trained.open_trained(run).params
+    wanted = load.open_trained(run).params
     weights.read_params(str(run), wanted)
-    assert configs.is_user_code(trained.open_trained(run).config.task.name)
+    assert configs.is_user_code(load.open_trained(run).config.task.name)
     assert not mark.exists()
 
 

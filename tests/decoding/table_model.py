@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.base import Request
 from s2sjax.types import BOS, EOS, PAD, StepOutput
 from tests import oracles
 

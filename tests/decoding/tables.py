@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.base import Request
 from s2sjax.types import BOS, EOS, StepOutput
 from tests import oracles
 

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s2sjax.decoding.base import Request, every_step
 from s2sjax.decoding.beam import beam
-from s2sjax.decoding.driver import every_step
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.normaliser import Normaliser
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.sampling import greedy
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS, StepOutput
 from tests import oracles
 from tests.decoding import table_model

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2sjax.decoding.base import Request, Scores
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.constraints import constrained, progress
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.sample import sample
-from s2sjax.decoding.scoring import Scores
+from s2sjax.decoding.sampling import greedy, sample
 from s2sjax.types import EOS, PAD
 from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest
 

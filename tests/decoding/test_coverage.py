@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding import coverage
+from s2sjax.decoding import scores
 from s2sjax.decoding.beam import beam
-from s2sjax.decoding.normaliser import Normaliser
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import StepOutput
 from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest
 
@@ -79,7 +79,7 @@ def test_no_penalty_is_none():
 def test_padding_has_no_penalty_and_nothing_is_infinite():
     seen = jnp.array([[[1.0, 0.5, 0.0, 0.0]]])
     for length, expected in ((0, 0), (1, 0), (2, np.log(0.5)), (3, np.log(0.5e-6))):
-        found = coverage.penalty(seen, jnp.array([length]), 1.0)
+        found = scores.penalty(seen, jnp.array([length]), 1.0)
         np.testing.assert_allclose(found, [[expected]], rtol=1e-5)
 
 

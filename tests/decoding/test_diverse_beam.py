@@ -5,10 +5,10 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
+from s2sjax.decoding.base import every_step
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.diverse_beam import diverse_beam
-from s2sjax.decoding.driver import every_step
-from s2sjax.decoding.normaliser import Normaliser
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS
 from tests.decoding import table_model
 from tests.decoding.table_model import Oracle, listed

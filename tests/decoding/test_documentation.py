@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.config import ModelConfig
-from s2sjax.decoding.greedy import greedy
+from s2sjax.decoding.sampling import greedy
 from s2sjax.models.seq2seq import Seq2Seq, initialise
 from tests.decoding.tables import Tables
 

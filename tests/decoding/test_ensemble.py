@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from s2sjax.decoding.base import Request
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.sampling import greedy, sample
 from s2sjax.types import EOS, StepOutput
 from tests import oracles
 from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest

@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s2sjax.decoding.base import Request, every_step
 from s2sjax.decoding.beam import beam
-from s2sjax.decoding.driver import every_step
-from s2sjax.decoding.exact import exact
-from s2sjax.decoding.frontier import Frontier, Nodes, frontier
-from s2sjax.decoding.normaliser import Normaliser
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.exact import Frontier, Nodes, exact, frontier
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import BOS, EOS, StepOutput
 
 V, WIDTH, MODELS, N = 7, 5, 240, 3  # at most 341 prefixes

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.base import Request
+from s2sjax.decoding.sampling import greedy
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.types import EOS, PAD, StepOutput

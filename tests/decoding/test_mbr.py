@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.mbr import WEIGHTS, expected_utility, minimum_bayes_risk
-from s2sjax.decoding.request import Request
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.base import Request
+from s2sjax.decoding.rerank import WEIGHTS, expected_utility, minimum_bayes_risk
+from s2sjax.decoding.sampling import sample
 from s2sjax.decoding.similarity import UTILITIES
 from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, Hypotheses, StepOutput

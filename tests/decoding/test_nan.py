@@ -7,7 +7,7 @@ sorted is not defined, so that no search may learn of one that way.
 import numpy as np
 import pytest
 
-from s2sjax.decoding.driver import every_step, until_done
+from s2sjax.decoding.base import every_step, until_done
 from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.strategies import STRATEGIES, decoding
 from s2sjax.types import BOS, EOS

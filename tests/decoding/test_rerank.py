@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s2sjax.decoding.base import Request
 from s2sjax.decoding.beam import beam
-from s2sjax.decoding.n_best import n_best
-from s2sjax.decoding.normaliser import Normaliser
-from s2sjax.decoding.request import Request
+from s2sjax.decoding.hypotheses import n_best
 from s2sjax.decoding.rerank import ORDERS, rerank, scorer_named
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.sampling import sample
+from s2sjax.decoding.scores import Normaliser
 from s2sjax.errors import UsageError
 from s2sjax.types import EOS, PAD, Hypotheses, StepOutput
 

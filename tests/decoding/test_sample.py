@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from s2sjax.decoding.driver import every_step
+from s2sjax.decoding.base import every_step
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.greedy import greedy
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.sampling import greedy, sample
 from s2sjax.errors import UsageError
 from s2sjax.types import EOS
 from tests import oracles

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.driver import every_step
+from s2sjax.decoding.base import every_step
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.gumbel import conditioned
-from s2sjax.decoding.stochastic_beam import stochastic_beam
+from s2sjax.decoding.stochastic_beam import conditioned, stochastic_beam
 from s2sjax.types import EOS
 from tests import oracles
 from tests.decoding import table_model

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from s2sjax.decoding.base import Rules
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.normaliser import KINDS, Normaliser, normaliser
-from s2sjax.decoding.sample import sample
+from s2sjax.decoding.sampling import sample
+from s2sjax.decoding.scores import KINDS, Normaliser, normaliser
 from s2sjax.decoding.strategies import STRATEGIES, decoding
-from s2sjax.decoding.strategy import Rules
 from s2sjax.errors import UsageError
 from tests.decoding.tables import Tables, assert_is_nbest
 

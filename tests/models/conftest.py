@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.decoding.unroll import feed_argmax, unroll
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.training.feeding import feed_argmax, unroll
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
 UNITS, EMBEDDING, ATTENTION = 4, 3, 5

@@ -9,7 +9,7 @@ import pytest
 
 from s2sjax.models.cells import CELLS
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.recurrence import run_layer
+from s2sjax.models.scan import run_layer
 from tests import oracles
 
 pytestmark = pytest.mark.compat

@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Annotation
 
-from s2sjax.benchmark.row import COLUMNS, Row, as_csv
+from s2sjax.benchmark.result import COLUMNS, Row, as_csv
 from s2sjax.errors import RunError
-from s2sjax.reporting import beam_sizes, pareto
-from s2sjax.reporting.benchmark_report import draw_benchmark, show_benchmark
-from s2sjax.reporting.pareto import Panel, Point, draw_quality_speed, pareto_front
+from s2sjax.reporting.benchmark import beam_sizes, pareto
+from s2sjax.reporting.benchmark.pareto import (
+    Panel,
+    Point,
+    draw_quality_speed,
+    pareto_front,
+)
+from s2sjax.reporting.benchmark.report import draw_benchmark, show_benchmark
 from s2sjax.reporting.screen import Screen
 
 POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30)

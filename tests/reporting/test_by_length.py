@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from s2sjax.reporting import bands, by_length, sweep_table
-from s2sjax.reporting.bands import Band, CurvePanel, draw_bands
-from s2sjax.reporting.by_length import ByLength
-from s2sjax.reporting.findings import find
-from s2sjax.reporting.groups import estimate
 from s2sjax.reporting.measure import measure
-from s2sjax.reporting.page import page_data
-from s2sjax.reporting.sweep_csv import write_csv
-from s2sjax.reporting.sweep_pictures import draw_pictures, length_panels
-from s2sjax.reporting.trial_files import read_all
+from s2sjax.reporting.sweep import bands, trial_files
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.bands import Band, CurvePanel, draw_bands
+from s2sjax.reporting.sweep.csv import write_csv
+from s2sjax.reporting.sweep.findings import find
+from s2sjax.reporting.sweep.groups import estimate
+from s2sjax.reporting.sweep.page import page_data
+from s2sjax.reporting.sweep.pictures import draw_pictures, length_panels
+from s2sjax.reporting.sweep.trial_files import ByLength, read_all
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid
 
@@ -52,7 +52,7 @@ def test_a_trial_has_its_lengths_in_order(tmp_path):
     assert test.lengths.tolist() == [2, 5, 10]
     assert test.exact.tolist() == [1.0, 0.75, 0.25]
     assert test.trained == 5
-    assert by_length.trained([one.by_length for one in files]) == 5
+    assert trial_files.trained([one.by_length for one in files]) == 5
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_no_mark_where_the_test_is_not_longer(tmp_path, task, trained):
 )
 def test_what_is_damaged_is_left_out(tmp_path, text):
     (tmp_path / "test.json").write_text(text)
-    assert not len(by_length.read(tmp_path).lengths)
+    assert not len(trial_files.read(tmp_path).lengths)
 
 
 def test_a_picture_and_a_table_of_the_groups(tmp_path):
@@ -115,7 +115,7 @@ def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(bands, "save", lambda figure, path: figures.append(figure))
     few, many = (np.array([number], float) for number in (3, 123))
     test = ByLength(np.array([2.0, 5.0]), np.ones(2), np.concatenate([few, many]))
-    rows = by_length.joined([test])
+    rows = trial_files.joined([test])
     assert rows[0].estimate.low < 0.5 < 0.95 < rows[1].estimate.low
     columns = [(row.length, *row.estimate[:3], row.examples) for row in rows]
     lengths, mean, low, high, examples = np.array(columns, float).T

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from s2sjax.inference.evaluate import Sample
 from s2sjax.reporting import console as console_module
-from s2sjax.reporting.console import Console
-from s2sjax.reporting.sample_lines import sample_lines
+from s2sjax.reporting.console import Console, sample_lines
 from s2sjax.reporting.screen import Screen
-from s2sjax.training.observer import Sample
 
 HOSTILE = "[red]x[/red] [/bold] :smile: {step} %s \x1b[31m\r\x07\u202e"
 SAMPLES = (

@@ -19,13 +19,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from s2sjax.reporting import sweep_table
 from s2sjax.reporting.alignment import Alignment, draw_alignments
-from s2sjax.reporting.benchmark_report import draw_benchmark
+from s2sjax.reporting.benchmark.report import draw_benchmark
 from s2sjax.reporting.curves import draw_curves
-from s2sjax.reporting.findings import find
-from s2sjax.reporting.sweep_pictures import draw_pictures
-from s2sjax.reporting.trial_files import read_all
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.findings import find
+from s2sjax.reporting.sweep.pictures import draw_pictures
+from s2sjax.reporting.sweep.trial_files import read_all
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid
 from tests.reporting.test_benchmark_pictures import rows

@@ -10,12 +10,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from s2sjax.reporting import sweep_table
-from s2sjax.reporting.findings import find
-from s2sjax.reporting.groups import estimate, t_quantile
 from s2sjax.reporting.measure import measure
-from s2sjax.reporting.page import page_data, script_json, write_page
-from s2sjax.reporting.trial_files import read_all
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.findings import find
+from s2sjax.reporting.sweep.groups import estimate, t_quantile
+from s2sjax.reporting.sweep.page import page_data, script_json, write_page
+from s2sjax.reporting.sweep.trial_files import read_all
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import HOSTILE, grid
 

@@ -9,17 +9,16 @@ import pytest
 from matplotlib.image import imread
 
 from s2sjax.errors import RunError
-from s2sjax.reporting import sweep_table
-from s2sjax.reporting.arrangement import Cell, Panel
-from s2sjax.reporting.bands import Curve, band
-from s2sjax.reporting.findings import find
-from s2sjax.reporting.groups import Estimate
-from s2sjax.reporting.heatmap import scale_of
 from s2sjax.reporting.measure import measure
-from s2sjax.reporting.sweep_csv import write_csv
-from s2sjax.reporting.sweep_pictures import curve_panels, draw_pictures
-from s2sjax.reporting.sweep_report import show_findings
-from s2sjax.reporting.trial_files import read_all
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.bands import Curve, band
+from s2sjax.reporting.sweep.csv import write_csv
+from s2sjax.reporting.sweep.findings import find
+from s2sjax.reporting.sweep.groups import Estimate
+from s2sjax.reporting.sweep.heatmap import Cell, Panel, scale_of
+from s2sjax.reporting.sweep.pictures import curve_panels, draw_pictures
+from s2sjax.reporting.sweep.report import show_findings
+from s2sjax.reporting.sweep.trial_files import read_all
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid, row, write
 
@@ -88,7 +87,7 @@ def test_shares_that_are_near_have_colours_far_apart(tmp_path):
 
 
 def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("s2sjax.reporting.heatmap.PANELS", 2)
+    monkeypatch.setattr("s2sjax.reporting.sweep.heatmap.PANELS", 2)
     fields = {"task__length": [5, 10], "task__cardinality": [10, 50]}
     overrides = grid(**fields, model__units=[8, 16, 32])
     names = draw(tmp_path, overrides)
@@ -102,8 +101,8 @@ def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
 
 
 def test_too_many_panels_are_left_out_with_a_word(tmp_path, monkeypatch):
-    monkeypatch.setattr("s2sjax.reporting.sweep_pictures.PAGES", 1)
-    monkeypatch.setattr("s2sjax.reporting.bands.PANELS", 2)
+    monkeypatch.setattr("s2sjax.reporting.sweep.pictures.PAGES", 1)
+    monkeypatch.setattr("s2sjax.reporting.sweep.bands.PANELS", 2)
     said = []
     overrides = grid(task__length=[5, 10], task__cardinality=[1, 2, 3, 4, 5])
     assert draw(tmp_path, overrides, say=said.append).count("curves.png") == 1

@@ -10,11 +10,10 @@ from hypothesis import strategies
 from scipy import stats
 
 from s2sjax.errors import UsageError
-from s2sjax.reporting import sweep_table
-from s2sjax.reporting.factor import factors
-from s2sjax.reporting.findings import as_json, find
-from s2sjax.reporting.groups import estimate, groups
-from s2sjax.reporting.sensitivity import effects
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.factor import factors
+from s2sjax.reporting.sweep.findings import as_json, effects, find
+from s2sjax.reporting.sweep.groups import estimate, groups
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid, row, write
 

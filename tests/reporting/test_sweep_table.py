@@ -5,8 +5,8 @@ import json
 import pytest
 
 from s2sjax.errors import UsageError
-from s2sjax.reporting import sweep_table
-from s2sjax.reporting.factor import BINS, factor
+from s2sjax.reporting.sweep import table as sweep_table
+from s2sjax.reporting.sweep.factor import BINS, factor
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid, row, write
 

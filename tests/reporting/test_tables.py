@@ -8,7 +8,7 @@ import pytest
 
 from s2sjax import metrics
 from s2sjax.reporting.screen import Screen
-from s2sjax.reporting.tables import ROWS, TaskExample, show_evaluation, show_tasks
+from s2sjax.reporting.table import ROWS, TaskExample, show_evaluation, show_tasks
 from s2sjax.types import EOS, SYMBOLS
 
 HOSTILE = "[red]a[/bold]\x1b[31m"

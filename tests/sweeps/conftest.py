@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from s2sjax import config as configs
-from s2sjax.sweeps import definition, scheduler, seeds
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import scheduler, seeds
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
-from s2sjax.sweeps.processes import Processes
-from s2sjax.sweeps.source import Listed
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.sweeps.watcher import Watcher
+from s2sjax.sweeps.pools.processes import Processes
+from s2sjax.sweeps.protocols import Listed, Watcher
 from s2sjax.training import interruption
 
 CODE = SourceCode("0", "", "")

@@ -9,9 +9,11 @@ import numpy as np
 
 from s2sjax import config as configs
 from s2sjax import tasks
-from s2sjax.training import loop, replicas, step
-from s2sjax.training.replicas import Layout
-from s2sjax.training.state import build_model, first_state, hyper
+from s2sjax.models.seq2seq import build_model
+from s2sjax.sweeps.batched import programs
+from s2sjax.sweeps.batched.programs import Layout
+from s2sjax.training import loop, step
+from s2sjax.training.state import first_state, hyper
 
 
 def config(length=5, cardinality=6, *, seed=0, model=None, **train):
@@ -60,21 +62,21 @@ def together(runs, counts, *, batched=False, dtype=np.float32):
             for n, v in zip(numbers, sizes, strict=True)
         ]
     layout = dataclasses.replace(Layout.of(len(runs)), batched=batched)
-    stacked = replicas.stack(numbers)
+    stacked = programs.stack(numbers)
     most = max(counts)
     rows = [
         loop.training_order(r, t).chunk(0, most).rows
         for r, t in zip(runs, made, strict=True)
     ]
-    state, reported, _ = replicas.run_steps(
+    state, reported, _ = programs.run_steps(
         layout,
         model,
         dataclasses.replace(widest, seed=0),
         1000,
         max(buckets, key=lambda bucket: bucket.source_width).fetch,
-        _floats(replicas.first_states(layout, model, widest, stacked), dtype),
+        _floats(programs.first_states(layout, model, widest, stacked), dtype),
         stacked,
-        replicas.stack([bucket.store for bucket in buckets]),
+        programs.stack([bucket.store for bucket in buckets]),
         jnp.asarray(np.stack(rows)),
         jnp.asarray(counts, jnp.int32),
     )

@@ -4,10 +4,10 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
+from s2sjax.runs.provenance import SourceCode
 from s2sjax.sweeps import base as bases
-from s2sjax.sweeps import definition, grid, seeds
+from s2sjax.sweeps import grid, seeds, trials
 from s2sjax.sweeps.directory import SweepDirectory
-from s2sjax.sweeps.source_code import SourceCode
 
 CODE = SourceCode("0", "", "")
 
@@ -18,7 +18,7 @@ def resolved(seed=0, **train):
 
 def begun(sweep, config, overrides, *, noted=True):
     """A launch as the command line makes one; the trials that it is of."""
-    defined = definition.resolve(config, overrides)
+    defined = trials.resolve(config, overrides)
     sweep.record_launch(["sweep"], CODE, [], base=config if noted else None)
     sweep.add(defined, lambda trial, path: "")
     return defined
@@ -30,13 +30,13 @@ def test_another_base_is_refused_with_the_difference(tmp_path, noted):
         begun(sweep, resolved(), seeds(2), noted=noted)
         again = resolved(batch_size=8, learning_rate=0.5)
         with pytest.raises(UsageError) as refused:
-            bases.check(sweep, again, definition.resolve(again, seeds(3)))
+            bases.check(sweep, again, trials.resolve(again, seeds(3)))
         said = str(refused.value)
         assert "train.batch_size: 32 here, 8 asked" in said
         assert "train.learning_rate: 0.001 here, 0.5 asked" in said
         assert "give --add for more trials (3 would be added)" in said
         # More values of a sweep under the same base are no other base.
-        bases.check(sweep, resolved(), definition.resolve(resolved(), seeds(5)))
+        bases.check(sweep, resolved(), trials.resolve(resolved(), seeds(5)))
         # What every trial overrides is told by the base that was noted alone.
         if noted:
             with pytest.raises(UsageError, match="seed: 0 here, 7 asked"):

@@ -12,36 +12,31 @@ from jax.errors import JaxRuntimeError
 from s2sjax import config as configs
 from s2sjax import metrics, tasks
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import (
-    backend_choice,
-    batched,
-    definition,
-    grid,
-    membership,
-    product,
-    programs,
-    seeds,
-    widths,
-)
+from s2sjax.inference.evaluate import outcomes
+from s2sjax.inference.load import open_trained
+from s2sjax.inference.summary import evaluation
+from s2sjax.inference.system import System
+from s2sjax.models.seq2seq import build_model
+from s2sjax.runs import journal, run_files
+from s2sjax.runs.directory import agreed_config, open_for_training
+from s2sjax.runs.journal import plain
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import backends, grid, preflight, product, seeds
+from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.batched import grouping, stored_group
+from s2sjax.sweeps.batched import programs as replicas
+from s2sjax.sweeps.batched import run as batched
+from s2sjax.sweeps.batched.grouping import group
+from s2sjax.sweeps.batched.loop import Together
+from s2sjax.sweeps.batched.programs import Layout
+from s2sjax.sweeps.batched.programs import outcomes as replica_outcomes
 from s2sjax.sweeps.directory import SweepDirectory
-from s2sjax.sweeps.groups import group
 from s2sjax.sweeps.ledger import NAME, Ledger
-from s2sjax.sweeps.source import Listed
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.sweeps.together import Together
-from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import journal, loop, replicas, run_files
-from s2sjax.training.directory import agreed_config, open_for_training
-from s2sjax.training.evaluate import outcomes
-from s2sjax.training.evaluation import evaluation
+from s2sjax.sweeps.protocols import Listed, Watcher
+from s2sjax.training import loop
 from s2sjax.training.interruption import Signals
-from s2sjax.training.journal import plain
 from s2sjax.training.observer import Observer
-from s2sjax.training.predictor import System
-from s2sjax.training.replica_outcomes import outcomes as replica_outcomes
-from s2sjax.training.replicas import Layout
-from s2sjax.training.state import build_model, hyper
-from s2sjax.training.trained import open_trained
+from s2sjax.training.state import hyper
 
 BASE = {
     "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
@@ -231,7 +226,7 @@ def test_a_group_that_does_not_fit_is_taken_in_parts(tmp_path, monkeypatch):
         "2 trials",
     ]
     with SweepDirectory(tmp_path) as sweep:
-        kept = membership.read(tmp_path, sweep.trials)
+        kept = stored_group.read(tmp_path, sweep.trials)
     seeds_ = [[trial.config.seed for trial in group.trials] for group in kept]
     assert sorted(seeds_) == [[0, 1], [2], [3], [4]]
 
@@ -263,13 +258,13 @@ def test_trials_run_while_they_compile(tmp_path, monkeypatch):
 
 def test_a_group_is_split_until_it_fits_or_refused():
     trials = definition.resolve(base(), [{"seed": seed} for seed in range(6)])
-    (whole,) = programs.fitting(trials, 2**30)
-    kept, working = programs._needs(whole)
+    (whole,) = preflight.fitting(trials, 2**30)
+    kept, working = preflight._needs(whole)
     # Room for four, so that two programs of three compile once.
-    parts = programs.fitting(trials, 4 * kept + working)
+    parts = preflight.fitting(trials, 4 * kept + working)
     assert [[t.index for t in part.trials] for part in parts] == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(UsageError, match=r"trial 0: .*GiB for one trial.*GiB here"):
-        programs.fitting(trials, working)
+        preflight.fitting(trials, working)
 
 
 @pytest.mark.parametrize("steps", [10, 300, 1000, 10**7])
@@ -281,12 +276,12 @@ def test_sizes_are_split_at_the_least_cost(steps):
 
     def cost(parts):
         return sum(
-            widths.COMPILE_SECONDS
+            grouping.COMPILE_SECONDS
             + 2
             * len(part)
             * steps
-            * widths.step_flops(config, max(part), 10)
-            / widths.FLOPS_PER_SECOND
+            * grouping.step_flops(config, max(part), 10)
+            / grouping.FLOPS_PER_SECOND
             for part in parts
         )
 
@@ -301,7 +296,7 @@ def test_sizes_are_split_at_the_least_cost(steps):
 
     found = [
         sorted({trial.config.task.length for trial in part})
-        for part in widths.split(trials)
+        for part in grouping.split(trials)
     ]
     assert sorted(n for part in found for n in part) == list(lengths)
     assert cost(found) == min(map(cost, partitions(lengths)))
@@ -356,7 +351,7 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
     )
     more = {"task.length": 5, "task.cardinality": 9, "task.num_train": 50}
     overrides = [{"seed": 1}, {"seed": 2, **(more if name == "pattern" else {})}]
-    assert not backend_choice.obstacle(definition.resolve(config, overrides))
+    assert not backends.obstacle(definition.resolve(config, overrides))
     defined = definition.resolve(config, overrides)
     found = launch(tmp_path / "sweep", config, overrides)
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 1

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from s2sjax.training import journal, run_files
+from s2sjax.runs import journal, run_files
 
 pytestmark = pytest.mark.compat
 CONFIG = """

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from s2sjax.training.replicas import padded_size
+from s2sjax.sweeps.batched.programs import padded_size
 from tests.sweeps.replica_runs import alone, config, cut_to, distance, together
 
 HERE = pathlib.Path(__file__)

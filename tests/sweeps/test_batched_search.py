@@ -9,15 +9,17 @@ import pytest
 from s2sjax import config as configs
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps import batched, definition, log_uniform, membership, trial_files
+from s2sjax.inference.load import open_trained
+from s2sjax.runs import journal
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import log_uniform, trial_files
+from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.batched import run as batched
+from s2sjax.sweeps.batched import stored_group
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.source import Listed
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.sweeps.watcher import Watcher
-from s2sjax.training import journal
+from s2sjax.sweeps.protocols import Listed, Watcher
 from s2sjax.training.interruption import SIGNALS, Signals
-from s2sjax.training.trained import open_trained
 
 SPACE = {"train.learning_rate": log_uniform(1e-4, 1e-1)}
 RATES = [{"train.learning_rate": rate} for rate in (0.01, 0.02, 0.03, 0.04)]
@@ -70,7 +72,7 @@ def launch(path, base, hopeless=(), at_once=None):
             status=[ledger.status(trial) for trial in trials],
             results=[ledger.results[trial.name] for trial in trials],
             runs=[sweep.of(trial) for trial in trials],
-            groups=membership.read(path, trials),
+            groups=stored_group.read(path, trials),
             source=source,
         )
 

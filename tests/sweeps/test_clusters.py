@@ -8,7 +8,7 @@ import pytest
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, directory
-from s2sjax.sweeps.remote import Control, Remote
+from s2sjax.sweeps.pools.remote import Control, Remote
 
 
 def finish(job, seconds=60):

@@ -8,13 +8,13 @@ from s2sjax import config as configs
 from s2sjax import experiment
 from s2sjax.cli import main
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import data, definition, scheduler
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import data, scheduler
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.processes import Processes
-from s2sjax.sweeps.source import Listed
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.sweeps.watcher import Watcher
+from s2sjax.sweeps.pools.processes import Processes
+from s2sjax.sweeps.protocols import Listed, Watcher
 from s2sjax.training import interruption
 
 FILE = """

@@ -8,10 +8,12 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import definition, source_code, trial_files
+from s2sjax.runs import directory as runs
+from s2sjax.runs import provenance
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import trial_files
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory, check
-from s2sjax.sweeps.source_code import SourceCode
-from s2sjax.training import directory as runs
 
 CODE = SourceCode("1.0", "c0ffee", "")
 
@@ -170,18 +172,18 @@ def test_the_code_of_a_repository(tmp_path):
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True)
 
-    assert source_code.describe(tmp_path).commit == ""
+    assert provenance.source_code(tmp_path).commit == ""
     git("init", "--quiet")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.py").write_text("1\n")
     (tmp_path / "b.py").write_text("1\n")
     git("add", ".")
     git("commit", "--quiet", "--message=first")
-    clean = source_code.describe(tmp_path / "folder")
+    clean = provenance.source_code(tmp_path / "folder")
     assert len(clean.commit) == 40 and clean.difference == clean.difference_hash == ""
     (tmp_path / "b.py").write_text("2\n")
     (tmp_path / "c.py").write_text("3\n")
-    edited = source_code.describe(tmp_path / "folder")
+    edited = provenance.source_code(tmp_path / "folder")
     assert edited.commit == clean.commit and edited.difference_hash
     assert "+2" in edited.difference and "untracked: c.py" in edited.difference
 

@@ -9,7 +9,7 @@ import pytest
 import s2sjax.sweeps
 from s2sjax import experiment
 from s2sjax.cli import report, sweep
-from s2sjax.sweeps import definition
+from s2sjax.sweeps import trials as definition
 
 ROOT = pathlib.Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "sweeps.md").read_text("utf-8")

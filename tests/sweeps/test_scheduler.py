@@ -10,8 +10,8 @@ import time
 import pytest
 
 from s2sjax.errors import RunError
+from s2sjax.runs.lock import Lock
 from s2sjax.sweeps import trial_files
-from s2sjax.training.lock import Lock
 
 DONE = """echo '{"exact": 0.5, "step": 4, "seed": 9}' > $1/test.json"""
 

@@ -9,11 +9,12 @@ import pytest
 from s2sjax import config as configs
 from s2sjax import json_objects
 from s2sjax.errors import UsageError
-from s2sjax.sweeps import choice, definition, log_uniform, scheduler, uniform
+from s2sjax.runs.provenance import SourceCode
+from s2sjax.sweeps import choice, log_uniform, scheduler, uniform
+from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.processes import Processes
-from s2sjax.sweeps.source_code import SourceCode
+from s2sjax.sweeps.pools.processes import Processes
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.training import interruption
 

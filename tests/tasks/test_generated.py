@@ -11,7 +11,7 @@ import pytest
 from s2sjax import tasks
 from s2sjax.config import Config, TaskConfig
 from s2sjax.tasks import generated
-from s2sjax.tasks.patterns import PATTERNS
+from s2sjax.tasks.synthetic import PATTERNS
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import EOS, PAD, SYMBOLS, Batch
 

@@ -9,11 +9,11 @@ import pytest
 from s2sjax import metrics, tasks
 from s2sjax.config import Config, TaskConfig, TrainConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.inference.evaluate import outcomes
+from s2sjax.inference.system import System, output_lengths
+from s2sjax.models.seq2seq import Seq2Seq, build_model
 from s2sjax.tasks.task import Bucket, Task, decode_source
-from s2sjax.training.evaluate import outcomes
-from s2sjax.training.predictor import System, output_lengths
-from s2sjax.training.state import build_model, first_state
+from s2sjax.training.state import first_state
 from s2sjax.types import EOS, PAD, Batch
 
 SHORT = {"length": 10, "min_length": 1, "num_test": 3000}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from s2sjax.runs.progress import Progress
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.progress import Progress
 from s2sjax.training.state import StepMetrics
 
 NAN, INF = np.nan, np.inf

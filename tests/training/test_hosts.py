@@ -13,7 +13,7 @@ import time
 import pytest
 
 from s2sjax.errors import RunError
-from s2sjax.training import journal
+from s2sjax.runs import journal
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 

@@ -9,16 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.unroll import FEEDBACKS
-from s2sjax.models.seq2seq import initialise
+from s2sjax.decoding.forced import token_losses
+from s2sjax.models.seq2seq import build_model, initialise
 from s2sjax.training import state as states
-from s2sjax.training.losses import token_losses
+from s2sjax.training.feeding import FEEDBACKS
 from s2sjax.training.optimizer import optimizer
-from s2sjax.training.state import TrainState, build_model, hyper
+from s2sjax.training.state import TrainState, hyper
 from s2sjax.training.step import run_steps, training_logits
 from s2sjax.types import BOS, Batch, StepOutput
-from tests import oracles
-from tests.training import copying
+from tests import copying, oracles
 
 STEPS = 60
 STORE = copying.store()

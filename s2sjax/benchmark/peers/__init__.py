@@ -1,0 +1,1 @@
+"""The same models and searches in PyTorch, to be measured beside ours."""

@@ -1,0 +1,114 @@
+"""Which strategies have a counterpart in PyTorch, and that counterpart."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from s2sjax.benchmark.examples import Chunk
+from s2sjax.benchmark.peers import loop
+from s2sjax.benchmark.peers import search as torch_search
+from s2sjax.benchmark.peers.model import TorchModel
+from s2sjax.benchmark.peers.run import Search, TorchContender, Way
+from s2sjax.decoding.beam import beam
+from s2sjax.decoding.sampling import greedy
+from s2sjax.decoding.scores import Normaliser
+from s2sjax.decoding.strategies import decoding
+from s2sjax.errors import UsageError
+from s2sjax.inference.batches import at_once
+from s2sjax.inference.system import System, output_lengths
+
+
+class Counterpart(NamedTuple):
+    """A search that PyTorch does too: greedy where the size is None, or a beam."""
+
+    size: int | None
+    normaliser: Normaliser
+
+
+def counterpart(strategy: str) -> Counterpart | None:
+    """What to do in PyTorch for a strategy; None where there is nothing.
+
+    >>> counterpart("beam:size=3,alpha=1.0")
+    Counterpart(size=3, normaliser=Normaliser(kind='average', alpha=1.0))
+    >>> counterpart("sample") is None
+    True
+    """
+    chosen = decoding(strategy)
+    rules = chosen.rules
+    if rules.min_ratio or rules.min_extra or rules.no_repeat:
+        return None
+    search = chosen.strategy
+    if search is greedy:
+        return Counterpart(None, Normaliser())
+    if isinstance(search, partial) and search.func is beam:
+        if search.keywords["coverage_penalty"]:
+            return None
+        return Counterpart(search.keywords["size"], search.keywords["normaliser"])
+    return None
+
+
+def check_installed() -> None:
+    """Makes sure that there is a PyTorch.
+
+    Raises:
+      UsageError: there is none.
+    """
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError("--peers needs PyTorch: pip install 's2sjax[peers]'") from None
+
+
+def ways() -> tuple[Way, ...]:
+    """How PyTorch is tried, of which the fastest counts.
+
+    On a CPU with its own choice of threads, with one, and with one for each of several
+    batches that are decoded at the same time, as many as ours.
+    """
+    import torch
+
+    usual = torch.get_num_threads()
+    found = [Way(usual, 1)]
+    if _device() == "cpu":
+        found += [Way(1, 1), Way(1, at_once())]
+    return tuple(dict.fromkeys(found))
+
+
+def contenders(
+    system: System, strategy: str, chunks: Sequence[Chunk], tried: Sequence[Way]
+) -> dict[str, list[TorchContender]]:
+    """The counterparts of a strategy by name, each in all ways that are tried.
+
+    None where PyTorch has none, or cannot take an empty source.
+    """
+    found = counterpart(strategy)
+    empty = any(np.asarray(chunk.batch.source_lengths).min() < 1 for chunk in chunks)
+    if found is None or empty:
+        return {}
+    model = TorchModel(system.models[0], system.params[0], _device())
+    widest = max(chunk.batch.source.shape[1] for chunk in chunks)
+    most = output_lengths(system.config.decode, widest).most
+    return {
+        name: [TorchContender(model, search, chunks, most, way) for way in tried]
+        for name, search in _searches(found).items()
+    }
+
+
+def _searches(found: Counterpart) -> dict[str, Search]:
+    size, normaliser = found
+    if size is None:
+        return {"torch": torch_search.greedy}
+    return {
+        "torch": partial(torch_search.beam, size=size, normaliser=normaliser),
+        "torch_loop": partial(loop.beam, size=size, normaliser=normaliser),
+    }
+
+
+def _device() -> str:
+    import torch
+
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    return "cuda" if on_gpu else "cpu"

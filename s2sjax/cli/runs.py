@@ -1,0 +1,80 @@
+"""The runs that a command reads: one, or several together as an ensemble."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from s2sjax import schema
+from s2sjax.cli import start
+from s2sjax.cli.command import Flag
+from s2sjax.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from s2sjax.inference.load import Trained, Which
+
+COMBINE = schema.fields()["decode.ensemble"].metadata["choices"]
+FLAGS = (
+    Flag("workdir", "the run", value="DIR"),
+    Flag("ensemble", "runs read out together (with the run)", value="DIR,DIR2"),
+    Flag("combine", "mean of an ensemble", value="|".join(COMBINE)),
+    start.NO_USER_CODE,
+)
+SPLIT = Flag("split", "train, valid (or dev, val) or test", "test", value="NAME")
+
+
+def paths(values: SimpleNamespace) -> list[str]:
+    """The directories that `--workdir` and `--ensemble` name, each once.
+
+    Raises:
+      UsageError: none, or an ensemble's mean for a single run.
+    """
+    listed = [values.workdir] if values.workdir else []
+    if values.ensemble is not None:
+        listed += [path.strip() for path in values.ensemble.split(",")]
+        if not all(listed):
+            raise UsageError(
+                f"--ensemble={values.ensemble} names an empty directory; write DIR,DIR2"
+            )
+    if not listed:
+        raise UsageError("--workdir=DIR is needed")
+    if values.combine is not None:
+        if values.combine not in COMBINE:
+            raise unknown("--combine", values.combine, COMBINE)
+        if len(set(listed)) == 1:
+            raise UsageError(f"--combine={values.combine} needs --ensemble=DIR,DIR2")
+    return list(dict.fromkeys(listed))
+
+
+def split(values: SimpleNamespace) -> str:
+    """The split that `--split` names.
+
+    Raises:
+      UsageError: there is none of that name.
+    """
+    from s2sjax.tasks.task import split_name
+
+    return split_name(values.split)
+
+
+def open_all(
+    values: SimpleNamespace, paths: list[str], seed: int | None = None
+) -> "Trained":
+    """Opens the runs with the flags `decode` and `checkpoint`, where there are such."""
+    from s2sjax.inference.load import open_ensemble
+
+    return open_ensemble(
+        paths,
+        checkpoint(getattr(values, "checkpoint", "best")),
+        combine=values.combine,
+        strategy=getattr(values, "decode", None),
+        seed=seed,
+        say=lambda line: start.warn([line]),
+    )
+
+
+def checkpoint(text: str) -> "Which":
+    """Which checkpoint `--checkpoint` names: "best", "last" or a step."""
+    if text == "best" or text == "last":
+        return "best" if text == "best" else "last"
+    if text.isascii() and text.isdigit() and len(text) <= 10:
+        return int(text)
+    raise UsageError(f"--checkpoint={text} is not best, last or a step")

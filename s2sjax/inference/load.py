@@ -1,0 +1,183 @@
+"""Trained runs, opened to be read: models, parameters and task."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from s2sjax import rng, tasks
+from s2sjax.config import Config
+from s2sjax.decoding.strategies import decoding
+from s2sjax.errors import UsageError
+from s2sjax.inference.system import System
+from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
+from s2sjax.runs import slices
+from s2sjax.runs.checkpoint import CheckpointReader, Restored
+from s2sjax.runs.directory import RunDirectory, open_for_reading
+from s2sjax.runs.progress import LOWER
+from s2sjax.runs.run_files import DATA
+from s2sjax.tasks import Bucket, Task
+from s2sjax.tasks.generated import Generator
+
+Which = Literal["last", "best"] | int
+
+
+class Trained(NamedTuple):
+    """What evaluation and decoding need of a run."""
+
+    path: Path
+    config: Config
+    task: Task
+    system: System
+    step: int
+
+    @property
+    def params(self) -> Any:
+        """The parameters of the run (of an ensemble's first)."""
+        return self.system.params[0]
+
+
+def open_trained(
+    workdir: str | os.PathLike[str],
+    which: Which = "best",
+    *,
+    strategy: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Opens a run to evaluate or decode; needs nothing but the directory.
+
+    Args:
+      workdir: the run's directory.
+      which: the checkpoint.
+      strategy: another decoding strategy than the config's.
+      seed: another seed, of test data that are generated and of decoding.
+      say: takes one line for a person.
+
+    Raises:
+      UsageError: it is not a run, has no such checkpoint, or the strategy is unknown.
+    """
+    run = open_for_reading(workdir)
+    config = run.config
+    if strategy is not None:
+        config = with_decode(config, strategy=strategy)
+    decoding(config.decode.strategy)
+    task = tasks.load(config, run.data)
+    if seed is not None:
+        config = dataclasses.replace(config, seed=seed)
+        # What training has seen still follows from the run's own seed.
+        drawn = tasks.load(config, run.data)
+        if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
+            say(f"--seed={seed}: this run's test data are kept, and stay as they are")
+        task = dataclasses.replace(task, buckets=drawn.buckets)
+    model = build_model(
+        config, len(task.source_vocabulary), len(task.target_vocabulary)
+    )
+    restored = _restore(run, model, which, say)
+    params = jax.tree.map(jnp.asarray, restored.state)
+    system = System.of(model, config, params)
+    return Trained(run.path, config, task, system, restored.step)
+
+
+def _restore(
+    run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
+) -> Restored:
+    """The parameters: from the run's own checkpoints, or from its group's."""
+    better: Literal["max", "min"] = "min" if run.config.train.metric in LOWER else "max"
+    reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
+    shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
+    if (run.path / slices.NAME).is_file() and not reader.steps():
+        return slices.SliceReader(run.path, say).restore_slice(which, shapes)
+    return reader.restore_params(which, shapes)
+
+
+def open_ensemble(
+    workdirs: Sequence[str | os.PathLike[str]],
+    which: Which = "best",
+    *,
+    combine: str | None = None,
+    strategy: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Trained:
+    """Opens runs that are read out together; task and config are those of the first.
+
+    Args:
+      workdirs: their directories; a single one is that run.
+      which: the checkpoint of each.
+      combine: another mean than the first config's `decode.ensemble`.
+
+    The others are those of `open_trained`.
+
+    Raises:
+      UsageError: as `open_trained`; or the runs have different vocabularies.
+    """
+    first, *others = (
+        open_trained(path, which, strategy=strategy, seed=seed, say=say)
+        for path in workdirs
+    )
+    config = first.config
+    if combine is not None:
+        config = with_decode(config, ensemble=combine)
+    for other in others:
+        _check_same_symbols(first, other)
+    models = tuple(run.system.models[0] for run in (first, *others))
+    params = tuple(run.params for run in (first, *others))
+    return first._replace(config=config, system=System(models, config, params))
+
+
+def training_buckets(trained: Trained) -> tuple[Bucket, ...]:
+    """The training examples of a run; where it keeps none, its files are read again.
+
+    Raises:
+      UsageError: the files are gone, or are not those of the run.
+    """
+    if "train" in trained.task.buckets:
+        return trained.task.buckets["train"]
+    return tasks.create(trained.config, trained.path / DATA).buckets["train"]
+
+
+def with_decode(config: Config, **changes: Any) -> Config:
+    """The config with other fields of `decode`."""
+    decode = dataclasses.replace(config.decode, **changes)
+    return dataclasses.replace(config, decode=decode)
+
+
+def _check_same_symbols(first: Trained, other: Trained) -> None:
+    for side in ("source", "target"):
+        ours = getattr(first.task, f"{side}_vocabulary")
+        theirs = getattr(other.task, f"{side}_vocabulary")
+        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+            raise UsageError(
+                f"--ensemble: {other.path} has another {side} vocabulary "
+                f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
+                f"members must write the same symbols"
+            )
+    if first.task.reverse_source != other.task.reverse_source:
+        raise UsageError(
+            f"--ensemble: {other.path} and {first.path} do not both read their "
+            f"sources in the same direction (task.reverse_source)"
+        )
+
+
+def longest_trained(task: Task) -> int:
+    """Symbols in the longest source that training, or else validation, holds."""
+    split = "train" if "train" in task.buckets else "valid"
+    return max(bucket.source_width for bucket in task.buckets[split])
+
+
+def check_length(trained: Trained, longest: int) -> str:
+    """What to say of an input longer than those of training; empty if it is not."""
+    limit = longest_trained(trained.task)
+    if longest <= limit:
+        return ""
+    if longest > 100_000:
+        raise UsageError(f"an input of {longest} symbols is too long; at most 100000")
+    return (
+        f"an input has {longest} symbols, more than the {limit} of training; it is "
+        f"decoded all the same"
+    )

@@ -1,0 +1,136 @@
+"""Parameters as a safetensors file: to share a model, or to begin another run with.
+
+The file holds the arrays by dotted name, and in its metadata the config and the
+vocabularies as JSON. Reading it executes nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+from safetensors.numpy import save
+
+from s2sjax import config as configs
+from s2sjax import places
+from s2sjax.config import FORMAT_VERSION
+from s2sjax.errors import UsageError, cannot_write
+from s2sjax.inference.load import Trained, open_trained
+from s2sjax.runs import atomic
+
+_TYPES = ("F32", "F64")  # of parameters, as safetensors writes them
+
+
+def export(trained: Trained, path: Path) -> int:
+    """Writes the parameters; returns how many numbers they are.
+
+    Raises:
+      UsageError: the file cannot be written; RunError: the disk is full.
+    """
+    arrays = flatten(trained.params)
+    metadata = {
+        "format": "s2sjax",
+        "format_version": str(FORMAT_VERSION),
+        "step": str(trained.step),
+        "config": json.dumps(json.loads(configs.canonical_json(trained.config))),
+        "source_vocabulary": trained.task.source_vocabulary.to_json(),
+        "target_vocabulary": trained.task.target_vocabulary.to_json(),
+    }
+    try:
+        atomic.write_bytes(path, save(arrays, metadata))
+    except OSError as error:
+        raise cannot_write(f"--out={path}", error) from None
+    return sum(array.size for array in arrays.values())
+
+
+def read_params(source: str, wanted: Any) -> Any:
+    """The parameters of a run's best checkpoint or of a safetensors file.
+
+    Args:
+      source: a run's directory, or a file that `export` wrote.
+      wanted: the parameters of the model that is to begin with them: names and
+        shapes must be the same.
+
+    Raises:
+      UsageError: there is no such thing, or it does not fit.
+    """
+    needed = flatten(wanted)
+    if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
+        raise UsageError(f"--init_from={source} {places.not_a_run(Path(source))}")
+    if Path(source).is_dir():
+        found = flatten(open_trained(source, "best").params)
+    else:
+        found = _read_file(source)
+    for name in sorted(needed.keys() ^ found.keys()):
+        which = "lacks" if name in needed else "has"
+        raise UsageError(
+            f"--init_from={source} {which} {name}, which this model "
+            f"{'needs' if name in needed else 'has not'}"
+        )
+    for name, array in found.items():
+        if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
+            raise UsageError(
+                f"--init_from={source}: {name} is {array.dtype}{list(array.shape)}; "
+                f"this model takes {needed[name].dtype}{list(needed[name].shape)}"
+            )
+    return unflatten(found)
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+    """Nested parameters by dotted name.
+
+    >>> flatten({"decoder": {"bias": np.zeros(2)}})
+    {'decoder.bias': array([0., 0.])}
+    """
+    flat: dict[str, np.ndarray] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, jax.ShapeDtypeStruct):
+            flat[prefix + name] = value  # type: ignore[assignment]
+        else:
+            flat[prefix + name] = np.asarray(value)
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`.
+
+    >>> unflatten({"decoder.bias": 1})
+    {'decoder': {'bias': 1}}
+    """
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split(".")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return nested
+
+
+def _read_file(source: str) -> dict[str, np.ndarray]:
+    if not Path(source).is_file():
+        raise UsageError(
+            f"--init_from={source}: there is no such run or safetensors file"
+            f"{places.hint(Path(source))}"
+        )
+    try:
+        with safetensors.safe_open(source, "np") as file:
+            names = list(file.keys())  # a file is no dict
+            types = {name: file.get_slice(name).get_dtype() for name in names}
+            strange = [name for name in types if types[name] not in _TYPES]
+            found = {name: file.get_tensor(name) for name in types if not strange}
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise UsageError(
+            f"--init_from={source} is not a safetensors file: {error}"
+        ) from None
+    for name in strange:  # numpy has no float8, nor bfloat16
+        raise UsageError(
+            f"--init_from={source}: {name} is of the type {types[name]}; parameters "
+            f"are {' or '.join(_TYPES)}"
+        )
+    return found

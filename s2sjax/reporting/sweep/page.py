@@ -1,0 +1,204 @@
+"""One page that holds a whole sweep: opens from disk, needs no network."""
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from s2sjax.errors import cannot_write
+from s2sjax.reporting.formats import cut
+from s2sjax.reporting.measure import measure
+from s2sjax.reporting.sweep import findings
+from s2sjax.reporting.sweep.factor import Factor, factors, level_label
+from s2sjax.reporting.sweep.findings import Findings, compared
+from s2sjax.reporting.sweep.groups import CONFIDENCE, t_quantile
+from s2sjax.reporting.sweep.heatmap import arrange
+from s2sjax.reporting.sweep.trial_files import TrialFiles, command_line
+from s2sjax.runs import atomic, journal
+
+LOGGED = "valid_"  # metrics of the journal are of validation examples
+SCRIPTS = ("data.js", "heatmap.js", "trial.js", "page.js")
+# What keeps the page of a thousand trials at a few megabytes.
+_POINTS = 40_000  # of all curves, and at least _FEWEST of each
+_FEWEST, _MOST = 20, 200
+_SAMPLES, _SAMPLE_WIDTH = 6, 300
+
+
+def write_page(found: Findings, files: Sequence[TrialFiles], path: Path) -> None:
+    """Writes the page; data that looks like markup stays data.
+
+    Args:
+      files: of each trial of the table.
+
+    Raises:
+      UsageError, RunError: the file cannot be written.
+    """
+    folder = resources.files("s2sjax.reporting") / "assets"
+    parts = {
+        "title": html.escape(f"{found.table.directory.name}: a sweep"),
+        "style": (folder / "page.css").read_text(encoding="utf-8"),
+        "data": script_json(page_data(found, files)),
+        "script": "\n".join(
+            (folder / name).read_text(encoding="utf-8") for name in SCRIPTS
+        ),
+    }
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    # In one pass, so that braces in the data are not replaced again.
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise cannot_write(str(path), error) from None
+
+
+def script_json(value: Any) -> str:
+    r"""JSON that can stand in a `<script>`: ASCII, and nothing that ends it.
+
+    >>> script_json({"a": "</script>", "b": float("nan")})
+    '{"a": "\\u003c/script\\u003e", "b": null}'
+    """
+    text = json.dumps(journal.plain(value), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
+    """What the page knows; positions and levels are by index."""
+    table = found.table
+    shown = [*found.by, *factors(table, found.averaged)]
+    arrangement = arrange(found.by)
+    logged = dict.fromkeys(name for one in files for name in one.metrics())
+    validated = [f"{LOGGED}{name}" for name in logged]
+    names = list(dict.fromkeys([*table.metrics(), *validated, found.measure.name]))
+    steps: dict[tuple[int, ...], int] = {}
+    curves = [_curve(one, names, len(files), steps) for one in files]
+    return {
+        "asked": table.asked,
+        "metric": found.measure.name,
+        "metrics": [
+            {
+                "name": one.name,
+                "label": one.label,
+                "unit": one.unit,
+                "share": one.share,
+                "lower": one.lower,
+                "limited": one.most is not None,
+                "most": one.most,
+                "split": one.split,
+                "quantity": one.quantity,
+                "of": measure(one.quantity).unit,
+            }
+            for one in map(measure, names)
+        ],
+        "factors": [
+            {
+                "field": one.field,
+                "name": one.name,
+                "levels": one.labels,
+                "averaged": one.field in found.averaged,
+            }
+            for one in shown
+        ],
+        "across": _place(arrangement.across, shown),
+        "down": _place(arrangement.down, shown),
+        "trials": [
+            _trial(found, place, shown, files[place], curves[place])
+            for place in range(len(table.trials))
+        ],
+        "steps": list(steps),
+        "effects": {name: _effects(found, name) for name in table.metrics()},
+        "formula": findings.FORMULA,
+        "z": stats.norm.ppf(0.5 + CONFIDENCE / 2),
+        "t": [round(t_quantile(freedom), 4) for freedom in range(1, 200)],
+    }
+
+
+def _place(axis: Factor | None, shown: Sequence[Factor]) -> int:
+    return -1 if axis is None else list(shown).index(axis)
+
+
+def _trial(
+    found: Findings,
+    place: int,
+    shown: Sequence[Factor],
+    files: TrialFiles,
+    curve: dict[str, Any] | None,
+) -> dict[str, Any]:
+    trial = found.table.trials[place]
+    return {
+        "index": trial.index,
+        "name": trial.name,
+        "status": trial.status,
+        "codes": [one.codes[place] for one in shown],
+        "values": [level_label(trial.overrides.get(one.field)) for one in shown],
+        "overrides": [[f, level_label(v)] for f, v in trial.overrides.items()],
+        "metrics": trial.metrics,
+        "examples": trial.examples,
+        "best_step": trial.best_step,
+        "seconds": trial.seconds,
+        "device": trial.device,
+        "error": trial.error,
+        "command": command_line(found.table, trial),
+        "curve": curve,
+        "lengths": list(zip(*map(_list, files.by_length[:3]), strict=True)),
+        "samples": [
+            [cut(text, _SAMPLE_WIDTH) for text in sample]
+            for sample in files.samples[:_SAMPLES]
+        ],
+    }
+
+
+def _curve(
+    files: TrialFiles,
+    names: Sequence[str],
+    trials: int,
+    steps: dict[tuple[int, ...], int],
+) -> dict[str, Any] | None:
+    """The evaluations, thinned where they are many; `steps` are kept once for all."""
+    most = min(max(_POINTS // max(trials, 1), _FEWEST), _MOST)
+    count = len(files.valid)
+    if not count:
+        return None
+    kept = sorted({round(i * (count - 1) / max(most - 1, 1)) for i in range(most)})
+    entries = [files.valid[i] for i in kept if i < count]
+    key = tuple(entry["step"] for entry in entries)
+    logged = set(files.metrics())
+    return {
+        "at": steps.setdefault(key, len(steps)),
+        "values": {
+            name: [_rounded(entry.get(quantity)) for entry in entries]
+            for name in names
+            if (quantity := name.removeprefix(LOGGED)) != name and quantity in logged
+        },
+    }
+
+
+def _list(column: np.ndarray) -> list[float | None]:
+    return [_rounded(value) for value in column.tolist()]
+
+
+def _rounded(value: Any) -> float | None:
+    return float(f"{value:.4g}") if isinstance(value, int | float) else None
+
+
+def _effects(found: Findings, metric: str) -> list[dict[str, Any]]:
+    by = factors(found.table, compared(found.table))
+    return [
+        {
+            "field": effect.field,
+            "share": effect.share,
+            "chance": effect.chance,
+            "range": effect.span,
+            "lowest": effect.lowest,
+            "highest": effect.highest,
+            "n": effect.n,
+        }
+        for effect in findings.effects(found.table, by, metric)
+    ]

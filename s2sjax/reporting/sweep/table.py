@@ -1,0 +1,296 @@
+"""The trials of a sweep, as its directory has them."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from s2sjax import config as configs
+from s2sjax import json_objects, places
+from s2sjax.errors import UsageError, unknown
+from s2sjax.reporting.measure import SPLITS, measure
+from s2sjax.runs import run_files
+
+TRIALS, SWEEP = "trials.jsonl", "sweep.json"
+STATUSES = ("done", "running", "pending", "failed", "pruned")
+SEED = "seed"  # a replicate: averaged over unless it is asked for
+_USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
+# Numbers of an evaluation that are not a result.
+_NO_METRICS = ("step", "examples", "seed")
+_EARLIER = "metrics"  # of the test alone, in rows of an earlier version
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A row of `trials.jsonl`, checked.
+
+    Attributes:
+      metrics: those that are finite, at the best step, by split and name, e.g.
+        `valid_exact` and `test_exact`.
+      examples: that those of a split are of, by split; without those not told.
+      best_step: of the parameters; None: not told.
+      seed: of the config; None: not told.
+    """
+
+    index: int
+    name: str  # of its directory in `trials`
+    overrides: Mapping[str, Any]  # by dotted field
+    status: str  # one of STATUSES
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float | None = None
+    device: str = ""
+    error: str = ""
+    command: str = ""
+    config_hash: str = ""
+    examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    best_step: int | None = None
+    seed: int | None = None
+
+    def value(self, metric: str) -> float | None:
+        """The metric, of a trial that is done: earlier numbers do not compare."""
+        return self.metrics.get(metric) if self.status == "done" else None
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepTable:
+    """The trials in the order of their indices."""
+
+    directory: Path
+    trials: tuple[Trial, ...]
+    asked: int = 0  # how many there are to be; 0: as many as there are
+    metric: str = "exact"  # by which each chooses its best step, where all share one
+
+    @property
+    def lacking(self) -> int:
+        """How many of those that were asked for are not there."""
+        return max(self.asked - len(self.trials), 0)
+
+    def fields(self) -> list[str]:
+        """Every overridden field, in the order in which they first appear."""
+        return list(dict.fromkeys(f for trial in self.trials for f in trial.overrides))
+
+    def varying(self) -> list[str]:
+        """The factors: overridden fields with several values; not the seed."""
+        return [f for f in self.fields() if f != SEED and len(self.values(f)) > 1]
+
+    def values(self, field: str) -> set[str]:
+        """The values of a field, as JSON; unset is one of them."""
+        return {json.dumps(trial.overrides.get(field)) for trial in self.trials}
+
+    def metrics(self) -> list[str]:
+        """The metrics that some trial has, the usual ones of each split first."""
+        found = dict.fromkeys(name for t in self.trials for name in t.metrics)
+        usual = [f"{split}_{name}" for split in SPLITS for name in _USUAL]
+        return sorted(found, key=lambda name: [*usual, name].index(name))
+
+    def counts(self) -> dict[str, int]:
+        """How many trials have each status, without those that none has."""
+        statuses = [trial.status for trial in self.trials]
+        return {s: statuses.count(s) for s in STATUSES if s in statuses}
+
+    def metric_named(self, name: str) -> str:
+        """The metric that `--metric=NAME` means, of validation where there is one.
+
+        Raises:
+          UsageError: no trial has it; with the nearest one.
+        """
+        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in _USUAL]
+        for full in (name, *(f"{split}_{name}" for split in SPLITS)):
+            if full in known:
+                return full
+        plain = {measure(full).quantity for full in known}
+        raise unknown("metric", name, {*plain, *known})
+
+    def check_fields(self, text: str) -> list[str]:
+        """The fields of `--group_by=FIELD,...`.
+
+        Raises:
+          UsageError: a field that no trial overrides, with the nearest one.
+        """
+        names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+        known = self.fields()
+        for name in names:
+            if name not in known and not known:
+                raise UsageError(f"--group_by={text}: no trial overrides any field")
+            if name not in known:
+                raise unknown("field of --group_by", name, known)
+        return names
+
+
+def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepTable:
+    """Reads the sweep in a directory, also while it runs.
+
+    An override that only some trials have is filled in from the other trials' own
+    configs, so that a chain of grids has a value for every field; so is a field in
+    which launches with different configs made them differ.
+
+    Args:
+      say: takes a line for every row that is left out, for every trial whose config
+        is not what it was launched with, and where an earlier version wrote rows.
+
+    Raises:
+      UsageError: it is not a sweep, or has no readable trial.
+    """
+    directory = run_files.checked_path(workdir)
+    path = directory / TRIALS
+    if not path.is_file():
+        what = places.not_a_sweep(directory)
+        raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+    run_files.check_files(directory)
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    rows: dict[str, Trial] = {}
+    earlier = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json_objects.opened(json.loads(line))
+            trial = _trial(row)
+        except (ValueError, RecursionError, OverflowError) as error:
+            say(f"{path}:{number} is left out: {_reason(error)}")
+            continue
+        if trial.name in rows:
+            say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
+        rows[trial.name] = trial
+        earlier += bool(row.get(_EARLIER))
+    if earlier:
+        say(
+            f"{path}: {earlier} rows of an earlier version have no validation metrics; "
+            f"`s2sjax sweep --workdir={directory}` adds them"
+        )
+    if not rows:
+        raise UsageError(f"{path} has no trial that can be read")
+    trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
+    asked = run_files.read_object(directory / SWEEP).get("asked")
+    asked = asked if isinstance(asked, int) else 0
+    return _filled(SweepTable(directory, tuple(trials), asked), say)
+
+
+def _trial(row: Any) -> Trial:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    name, overrides = row.get("name"), row.get("overrides")
+    # It becomes a path, which must stay below the sweep.
+    if not isinstance(name, str) or not name or name.startswith(".") or "/" in name:
+        raise ValueError(f"name {name!r} is not that of a trial")
+    if "\0" in name or not isinstance(overrides, dict):
+        raise ValueError("it has no name, or no overrides")
+    if row.get("status") not in STATUSES:
+        raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
+    index = row.get("index")
+    if row.get(_EARLIER):
+        # Of one that was given up they were of the last validation.
+        row = {**row, "test" if row["status"] == "done" else "valid": row[_EARLIER]}
+    splits = {split: _measured(row, split) for split in SPLITS}
+    seconds: Any = row.get("seconds")
+    return Trial(
+        index=index if isinstance(index, int) else 0,
+        name=name,
+        overrides=overrides,
+        status=row["status"],
+        metrics={
+            f"{split}_{key}": float(value)
+            for split, found in splits.items()
+            for key, value in found.items()
+            if key not in _NO_METRICS
+        },
+        seconds=float(seconds) if _finite(seconds) else None,
+        device=str(row.get("device") or ""),
+        error=str(row.get("error") or ""),
+        command=str(row.get("command") or ""),
+        config_hash=str(row.get("config_hash") or ""),
+        examples={
+            split: int(found["examples"])
+            for split, found in splits.items()
+            if found.get("examples", 0) > 0
+        },
+        best_step=_whole(row.get("best_step")),
+        seed=_whole(row.get("seed")),
+    )
+
+
+def _measured(row: dict[str, Any], split: str) -> dict[str, float]:
+    """The numbers of a split that are finite."""
+    found = row.get(split) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{split} {found!r} is not a JSON object")
+    for key, value in found.items():
+        if isinstance(value, str | list | dict):
+            raise ValueError(f"the {split} metric {key}, {value!r}, is not a number")
+    return {str(key): value for key, value in found.items() if _finite(value)}
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _finite(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def _reason(error: Exception) -> str:
+    is_json = isinstance(error, json.JSONDecodeError | RecursionError)
+    is_text = isinstance(error, UnicodeDecodeError)
+    return "not a line of JSON" if is_json or is_text else str(error)
+
+
+def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
+    """Trials with a value for every field that some override or some config differs in,
+    and the metric that their configs share.
+
+    Launches with different configs may have made them: what tells them apart is no
+    override then.
+    """
+    own = {trial.name: _launched(table, trial, say) for trial in table.trials}
+    known = [config for config in own.values() if config]
+    differing = [
+        field
+        for field in sorted(known[0] if known else ())
+        if len({json.dumps(config.get(field)) for config in known}) > 1
+    ]
+    fields = list(dict.fromkeys([*table.fields(), *differing]))
+
+    def whole(trial: Trial) -> Trial:
+        config = own[trial.name]
+        missing = [field for field in fields if field not in trial.overrides]
+        more = {f: config[f] for f in missing if config.get(f) is not None}
+        return dataclasses.replace(trial, overrides={**trial.overrides, **more})
+
+    chosen_by = {config["train.metric"] for config in known}
+    metric = chosen_by.pop() if len(chosen_by) == 1 else table.metric
+    trials = tuple(map(whole, table.trials))
+    return dataclasses.replace(table, trials=trials, metric=metric)
+
+
+def _launched(
+    table: SweepTable, trial: Trial, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The config that a trial was launched with, by dotted field; empty where it
+    cannot be read. What its run has now was edited, where it differs.
+    """
+    folder = table.directory / "trials" / trial.name
+    path = folder / run_files.TRIAL
+    if not path.is_file():
+        return {}
+    kept = run_files.read_object(path).get("config")
+    launched = kept if isinstance(kept, dict) else {}
+    try:
+        config = configs.resolve(launched)
+        is_whole = configs.config_hash(config) == trial.config_hash
+    except UsageError:
+        is_whole = False
+    if not is_whole:
+        say(f"{path} was changed after the launch; its fields are left out")
+        return {}
+    path = folder / run_files.CONFIG
+    now = run_files.read_object(path)
+    if path.is_file() and run_files.identity(now) != run_files.identity(launched):
+        say(f"{path} was changed after the launch; what was launched counts")
+    return configs.flatten(config)

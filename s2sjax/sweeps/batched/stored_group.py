@@ -1,0 +1,101 @@
+"""Which trials are trained together: written when they begin, and kept.
+
+    groups/0000/group.json      the trials, in the order of their replicas
+    groups/0000/checkpoints/    the stacked checkpoint; see `runs.slices`
+
+Imports no jax.
+"""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from s2sjax import json_objects
+from s2sjax.errors import RunError, UsageError
+from s2sjax.runs import atomic
+from s2sjax.sweeps.trials import Trial
+
+GROUPS, GROUP = "groups", "group.json"
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A group on the disk."""
+
+    path: Path
+    trials: tuple[Trial, ...]
+    size: int  # replicas, fillers counted
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its stacked checkpoint is."""
+        return self.path / "checkpoints"
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint beyond the first one, of the start."""
+        saved = self.checkpoints.glob("*")
+        return any(path.name.isdecimal() and int(path.name) > 0 for path in saved)
+
+
+class _Kept(TypedDict):
+    """`group.json`."""
+
+    trials: list[str]
+    size: int
+
+
+def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
+    """The groups of a sweep, in the order in which they were begun.
+
+    Raises:
+      UsageError: one is damaged.
+    """
+    by_name = {trial.name: trial for trial in trials}
+    found = []
+    for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
+        try:
+            kept = json_objects.read(path, _Kept)
+            members = tuple(by_name[name] for name in kept["trials"])
+        except KeyError as error:
+            raise UsageError(f"{path} is damaged: there is no trial {error}") from None
+        # As `programs.padded_size` pads.
+        padded = len(members) <= kept["size"] < 2 * len(members)
+        if not padded or len(set(members)) < len(members):
+            raise UsageError(f"{path} is damaged: not a group of trials")
+        found.append(Membership(path.parent, members, kept["size"]))
+    return found
+
+
+def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
+    """Begins a group.
+
+    Raises:
+      RunError: it could not be written.
+    """
+    folder = sweep / GROUPS
+    there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    path = folder / f"{1 + max(there, default=-1):04d}"
+    kept = {"trials": [trial.name for trial in trials], "size": size}
+    try:
+        path.mkdir(parents=True)
+        atomic.write_text(path / GROUP, json_objects.encode(kept))
+        atomic.sync_directory(folder)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}") from None
+    return Membership(path, tuple(trials), size)
+
+
+def forget(group: Membership) -> None:
+    """Takes a group away whose trials are in others now.
+
+    Raises:
+      RunError: it could not be.
+    """
+    try:
+        (group.path / GROUP).unlink()  # first, since without it there is no group
+        shutil.rmtree(group.path)
+    except OSError as error:
+        raise RunError(f"cannot remove {group.path}: {error.strerror}") from None

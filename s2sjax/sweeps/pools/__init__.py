@@ -1,0 +1,1 @@
+"""Where the commands of trials run: processes here, Ray, Slurm."""

@@ -1,0 +1,88 @@
+"""A trial's command on another machine, which shares the file system with this one.
+
+A cluster runs `Remote(...)()`, which runs the same command as everywhere else. A file
+in the trial's directory says when it shall end, whatever the cluster's own means are.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2sjax.runs import atomic
+
+CONTROL = "control"  # holds the name of the signal that the command is to get
+SECONDS = 0.2  # between two looks at it
+
+
+@dataclass
+class Remote:
+    """A command as plain data, which a cluster pickles and calls."""
+
+    command: Sequence[str]
+    log: str  # absolute, in the trial's directory
+    folder: str  # where the launcher was started
+
+    def __call__(self) -> int:
+        """Runs the command to its end; its exit code, minus a signal that killed it."""
+        control = Path(self.log).with_name(CONTROL)
+        with open(self.log, "ab") as said:
+            process = self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        told = ""
+        while process.poll() is None:
+            time.sleep(SECONDS)
+            wanted = _read(control)
+            if wanted != told:
+                told = wanted
+                with contextlib.suppress(ProcessLookupError, KeyError):
+                    os.killpg(process.pid, signal.Signals[wanted])
+        return process.returncode
+
+    def checkpoint(self) -> Any:
+        """What submitit calls before Slurm takes the machine: save, and queue again."""
+        import submitit
+
+        self._process.terminate()
+        self._process.wait()
+        return submitit.helpers.DelayedSubmission(
+            Remote(self.command, self.log, self.folder)
+        )
+
+
+class Control:
+    """The launcher's side of the file."""
+
+    def __init__(self, log: Path):
+        self._path = log.with_name(CONTROL)
+        self._path.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Asks the command to save and end."""
+        self._send("SIGTERM")
+
+    def kill(self) -> None:
+        """Ends it."""
+        self._send("SIGKILL")
+
+    def _send(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            atomic.write_text(self._path, name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

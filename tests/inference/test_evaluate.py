@@ -1,0 +1,207 @@
+"""Outcomes of a split: bucket by bucket, whatever the size of a batch."""
+
+import types
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s2sjax import metrics
+from s2sjax.inference import evaluate
+from s2sjax.inference import system as predictor
+from s2sjax.inference.evaluate import (
+    chosen,
+    long_ones,
+    outcomes,
+    rows_at_once,
+    some_source,
+)
+from s2sjax.inference.system import System, decode, force
+from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.tasks.task import Bucket
+from s2sjax.types import BOS, EOS, UNK
+from tests import copying, oracles
+
+
+def fetch(store, rows):
+    return copying.fetch(store, rows)
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Two buckets of one width, 7 and 3 examples, and a model for them."""
+    config = copying.config()
+    model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
+    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    params = copying.drawn(shapes, seed=2, scale=1.0)
+    store = copying.store()
+    halves = [
+        {name: column[rows] for name, column in store.items()}
+        for rows in (jnp.arange(7), jnp.arange(7, 10))
+    ]
+    buckets = [
+        Bucket(size, copying.WIDTH, copying.WIDTH + 1, half, fetch)
+        for size, half in zip((7, 3), halves, strict=True)
+    ]
+    before = len(copying.traces)
+    system = System.of(model, config, params)
+    found, sources = outcomes(system, buckets)
+    return types.SimpleNamespace(
+        system=system,
+        store=store,
+        buckets=buckets,
+        outcomes=found,
+        sources=sources,
+        traced=len(copying.traces) - before,
+        expected=by_loop(config, params, store),
+    )
+
+
+def as_rows(column):
+    """A column of outcomes, as an array with a row for each example."""
+    if isinstance(column, metrics.Rows):
+        return np.array([*map(tuple, column.tolist()), None], object)[:-1]
+    return column
+
+
+def by_loop(config, params, store):
+    """What becomes of every example, one by one, in numpy."""
+    oracle = oracles.Model(config.model, params)
+    rows = []
+    for row in range(copying.EXAMPLES):
+        length = int(store["source_lengths"][row])
+        source = np.asarray(store["source"][row, :length]).tolist()
+        most = int(np.ceil(1.5 * length)) + 2
+        tokens, score, truncated = oracle.greedy(source, most)
+        written = [token for token in tokens if token != EOS]
+        target = [*source, EOS]
+        logits, _ = oracle.forced(source, [BOS, *target[:-1]])
+        rows.append(
+            {
+                "output": written,
+                "truncated": truncated,
+                "edits": oracles.edit_distance(written, source),
+                "score": score,
+                "nll": oracles.nll(logits, target),
+                "correct": int((logits.argmax(axis=1) == np.array(target)).sum()),
+                "source": source,
+            }
+        )
+    return rows
+
+
+def test_outcomes_are_those_of_a_loop_and_filler_is_left_out(split):
+    found = split.outcomes
+    assert len(found.edits) == len(split.sources) == copying.EXAMPLES  # 4 + 3 and 3
+    for row, expected in enumerate(split.expected):
+        assert found.output.tolist()[row] == expected["output"]
+        assert found.truncated[row] == expected["truncated"]
+        assert found.edits[row] == expected["edits"]
+        assert found.forced_correct[row] == expected["correct"]
+        np.testing.assert_allclose(found.scores[row], expected["score"], rtol=1e-4)
+        np.testing.assert_allclose(found.log_probs[row], expected["score"], rtol=1e-4)
+        np.testing.assert_allclose(found.nll[row], expected["nll"], rtol=1e-4)
+        assert split.sources[row] == expected["source"]
+        assert found.target_lengths[row] == len(expected["source"])
+    assert len(set(found.truncated.tolist())) == 2
+
+
+def test_a_summary_of_a_split_is_that_of_its_examples(split):
+    found = metrics.summary(split.outcomes)
+    rows = split.expected
+    exact = [row["edits"] == 0 and not row["truncated"] for row in rows]
+    symbols = sum(len(row["source"]) for row in rows)
+    assert found["exact"] == sum(exact) / 10
+    np.testing.assert_allclose(
+        found["edit_distance"], sum(row["edits"] for row in rows) / symbols
+    )
+    np.testing.assert_allclose(
+        found["nll"], sum(row["nll"] for row in rows) / (symbols + 10), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("examples", [1, 4, 7, 8, 10])
+def test_the_same_examples_of_a_split_however_many_are_asked_for(split, examples):
+    buckets = chosen(split.buckets, examples)
+    found, sources = outcomes(split.system, buckets)
+    assert len(sources) == examples
+    rows = [split.sources.index(source) for source in sources]
+    for a, b in zip(found, split.outcomes, strict=True):
+        np.testing.assert_array_equal(as_rows(a), as_rows(b)[rows])
+    assert {tuple(s) for s in sources} >= {
+        tuple(s)
+        for s in outcomes(split.system, chosen(split.buckets, max(examples - 1, 1)))[1]
+    }
+
+
+def test_an_empty_bucket_is_passed_over(split):
+    nothing = {name: column[:0] for name, column in split.store.items()}
+    bucket = Bucket(0, copying.WIDTH, copying.WIDTH + 1, nothing, fetch)
+    found, _ = outcomes(split.system, [bucket, *split.buckets])
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+
+
+def test_one_width_is_compiled_once(split):
+    # The buckets differ in size, so that `fetch` sees two shapes of the store.
+    assert split.traced == 2
+    sizes = decode._cache_size(), force._cache_size()
+    outcomes(split.system, split.buckets)
+    assert (decode._cache_size(), force._cache_size()) == sizes
+    wide = {
+        name: jnp.pad(column, ((0, 0), (0, 2))) if column.ndim == 2 else column
+        for name, column in split.store.items()
+    }
+    bucket = Bucket(10, copying.WIDTH + 2, copying.WIDTH + 3, wide, fetch)
+    found, _ = outcomes(split.system, [bucket])
+    assert (decode._cache_size(), force._cache_size()) == (sizes[0] + 1, sizes[1] + 1)
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+    np.testing.assert_array_equal(found.output_lengths, split.outcomes.output_lengths)
+
+
+def test_a_source_to_show_has_no_unknown_symbol(split):
+    rows = np.array(split.store["source"])
+    rows[:3] = UNK
+    store = {**split.store, "source": jnp.asarray(rows)}
+    bucket = Bucket(10, copying.WIDTH, copying.WIDTH + 1, store, fetch)
+    shown = some_source([bucket])
+    assert shown and UNK not in shown
+    unknown = {**store, "source": jnp.full_like(store["source"], UNK)}
+    only = Bucket(10, copying.WIDTH, copying.WIDTH + 1, unknown, fetch)
+    assert set(some_source([only])) <= {UNK}
+
+
+def test_it_is_told_how_far_it_is(split):
+    told = []
+    outcomes(split.system, split.buckets, passed=lambda *at: told.append(at))
+    assert told == [(0, 10), (4, 10), (7, 10), (10, 10)]
+    told.clear()
+    outcomes(split.system, split.buckets[1:], lambda *at: told.append(at))
+    assert told == [(0, 3), (3, 3)]
+
+
+def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
+    assert [rows_at_once(split.system, bucket) for bucket in split.buckets] == [4, 4]
+    assert long_ones(split.system, split.buckets) == ""
+    # A source of 3 and an output of 7 tokens: two rows of them, and not three.
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 29)
+    assert [rows_at_once(split.system, bucket) for bucket in split.buckets] == [2, 2]
+    assert long_ones(split.system, split.buckets[:1]).startswith(
+        "7 examples have up to 3 symbols a side"
+    )
+    sizes = []
+    batch_outcomes = evaluate._batch_outcomes
+    monkeypatch.setattr(
+        evaluate,
+        "_batch_outcomes",
+        lambda system, batch, count: (
+            sizes.append(len(batch.ids)) or batch_outcomes(system, batch, count)
+        ),
+    )
+    found, _ = outcomes(split.system, split.buckets)
+    assert set(sizes) == {2} and len(sizes) == 6
+    np.testing.assert_array_equal(found.edits, split.outcomes.edits)
+    np.testing.assert_allclose(found.nll, split.outcomes.nll, rtol=1e-5)
+    monkeypatch.setattr(predictor, "MOST_POSITIONS", 1)
+    assert rows_at_once(split.system, split.buckets[0]) == 1
