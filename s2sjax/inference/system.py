@@ -15,7 +15,7 @@ from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
-from s2sjax.models.encoder import Encoded
+from s2sjax.models.base import Encoded
 from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn, StepOutput

@@ -12,7 +12,7 @@ from s2sjax.models.attention import BahdanauAttention, Memory, attention_weights
 from s2sjax.models.bridge import Bridge
 from s2sjax.models.cells import Cell, Dot, State, Weights
 from s2sjax.models.dropout import Dropout, scales
-from s2sjax.models.encoder import Encoded
+from s2sjax.models.base import Encoded
 from s2sjax.models.layer import Embedding, Layer, affine, project_tokens, symmetric
 from s2sjax.models.scan import Step, layer_step, run_layer, run_step, scan
 from s2sjax.types import EOS, StepOutput

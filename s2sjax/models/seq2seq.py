@@ -12,7 +12,8 @@ from s2sjax.models.attention import Memory
 from s2sjax.models.cells import CELLS, State
 from s2sjax.models.decoder import Decoder, DecoderNoise
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.encoder import Encoded, Encoder
+from s2sjax.models.base import Encoded
+from s2sjax.models.encoder import Encoder
 from s2sjax.types import BOS, StepFn, StepOutput
 
 
