@@ -224,7 +224,7 @@ def _telling_states(step: StepFn) -> StepFn:
         carry, output = step(carry, x)
         states = {
             f"decoder_{layer}_{name}": part
-            for layer, state in enumerate(carry)
+            for layer, state in enumerate(carry.layers)
             for name, part in zip(PARTS, state, strict=False)
         }
         return carry, output._replace(aux=output.aux | states)

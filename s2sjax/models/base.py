@@ -61,10 +61,3 @@ class Attention(Protocol):
         reported: "attention" [B, S], exactly 0 on padding, and whatever else there is,
         e.g. "heads" [B, H, S].
         """
-
-
-class Prepared(NamedTuple):
-    """What the steps of a decoder read, computed once a source."""
-
-    weights: Weights  # of every stage and of the readout, `stage.name`
-    operands: dict[str, Any]  # the vectors of layers, the memory of attention
