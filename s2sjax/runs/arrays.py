@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from s2sjax.errors import RunError
-from s2sjax.errors import UsageError
+from s2sjax.errors import RunError, UsageError
 from s2sjax.runs import manifest as manifests
-from s2sjax.runs.manifest import Damaged
-from s2sjax.runs.manifest import Leaf
+from s2sjax.runs.manifest import Damaged, Leaf
 
 
 def paths(tree: Any) -> dict[tuple[str, ...], Any]:

@@ -11,8 +11,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from s2sjax import json_objects
-from s2sjax.errors import RunError
-from s2sjax.errors import UsageError
+from s2sjax.errors import RunError, UsageError
 
 FORMAT_VERSION = 1
 ABOUT = "about.json"  # the hashes of the other files, and what else there is to say

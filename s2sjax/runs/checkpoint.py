@@ -1,17 +1,5 @@
 """Saving checkpoints so that a kill, a full disk or a NaN never costs a good one."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-import jax
-import numpy as np
-from s2sjax.errors import RunError
-from s2sjax.errors import UsageError
-from s2sjax.runs import arrays
-from s2sjax.runs import manifest as manifests
-from s2sjax.runs.manifest import Damaged
-from s2sjax.runs.manifest import Manifest
-from s2sjax.runs.progress import ranked
 import contextlib
 import dataclasses
 import errno
@@ -19,11 +7,18 @@ import itertools
 import os
 import re
 import shutil
-from typing import Any, Literal
-from s2sjax.runs import failpoints
-from s2sjax.runs import atomic
-from s2sjax.runs.progress import finite
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import jax
+import numpy as np
+
+from s2sjax.errors import RunError, UsageError
+from s2sjax.runs import arrays, atomic, failpoints
+from s2sjax.runs import manifest as manifests
+from s2sjax.runs.manifest import Damaged, Manifest
+from s2sjax.runs.progress import finite, ranked
 
 ARRAYS = "arrays"
 

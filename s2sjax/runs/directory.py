@@ -21,22 +21,13 @@ from types import TracebackType
 from typing import Any
 
 from s2sjax import config as configs
-from s2sjax import json_objects
-from s2sjax import places
+from s2sjax import json_objects, places
 from s2sjax.config import Config
-from s2sjax.errors import RunError
-from s2sjax.errors import UsageError
-from s2sjax.errors import cannot_write
-from s2sjax.runs import atomic
-from s2sjax.runs import run_files
+from s2sjax.errors import RunError, UsageError, cannot_write
+from s2sjax.runs import atomic, run_files
 from s2sjax.runs.lock import NAME as LOCK
-from s2sjax.runs.lock import Lock
-from s2sjax.runs.lock import is_lock
-from s2sjax.runs.run_files import CONFIG
-from s2sjax.runs.run_files import DATA
-from s2sjax.runs.run_files import METRICS
-from s2sjax.runs.run_files import RECORD
-from s2sjax.runs.run_files import REPLICA
+from s2sjax.runs.lock import Lock, is_lock
+from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
 
 # Fields with which a model has parameters of the same shapes and symbols.
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")

@@ -9,8 +9,7 @@ import errno
 import os
 import signal
 
-from s2sjax.errors import UsageError
-from s2sjax.errors import unknown
+from s2sjax.errors import UsageError, unknown
 
 VARIABLE = "S2SJAX_FAILPOINT"
 

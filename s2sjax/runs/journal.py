@@ -14,10 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypedDict
 
-from s2sjax.runs import failpoints
 from s2sjax import json_objects
 from s2sjax.errors import RunError
-from s2sjax.runs import atomic
+from s2sjax.runs import atomic, failpoints
 
 
 class Mark(NamedTuple):

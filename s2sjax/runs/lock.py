@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from s2sjax import json_objects
-from s2sjax.errors import UsageError
-from s2sjax.errors import cannot_write
+from s2sjax.errors import UsageError, cannot_write
 
 NAME = "lock"
 BEGIN = b'{"pid": '

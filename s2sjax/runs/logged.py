@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax.errors import UsageError
-from s2sjax.runs import journal
-from s2sjax.runs import manifest
-from s2sjax.runs import run_files
+from s2sjax.runs import journal, manifest, run_files
 from s2sjax.runs.journal import Mark
-from s2sjax.runs.manifest import Damaged
-from s2sjax.runs.manifest import Manifest
+from s2sjax.runs.manifest import Damaged, Manifest
 from s2sjax.runs.progress import Progress
 
 Say = Callable[[str], None]

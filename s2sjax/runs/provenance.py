@@ -1,16 +1,15 @@
 """Which code a sweep was launched with: the commit, and what differs from it."""
 
+import hashlib
 import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
-import s2sjax
-import hashlib
-import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import s2sjax
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # What changes the bits of a result, or the machine it is computed on.

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
-from s2sjax import json_objects
-from s2sjax import places
+from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.places import CONFIG

@@ -15,15 +15,9 @@ from typing import Any, TypedDict
 import jax
 
 from s2sjax import json_objects
-from s2sjax.errors import RunError
-from s2sjax.errors import UsageError
-from s2sjax.runs import arrays
-from s2sjax.runs import atomic
-from s2sjax.runs import run_files
-from s2sjax.runs.checkpoint import CheckpointReader
-from s2sjax.runs.checkpoint import NoCheckpoint
-from s2sjax.runs.checkpoint import Restored
-from s2sjax.runs.checkpoint import Which
+from s2sjax.errors import RunError, UsageError
+from s2sjax.runs import arrays, atomic, run_files
+from s2sjax.runs.checkpoint import CheckpointReader, NoCheckpoint, Restored, Which
 
 NAME = run_files.REPLICA
 
