@@ -236,10 +236,10 @@ def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     import jax
 
+    from s2sjax import rng
     from s2sjax.inference import weights
-    from s2sjax.models.seq2seq import build_model
+    from s2sjax.models.seq2seq import build_model, initialise
     from s2sjax.runs.checkpoint import CheckpointReader
-    from s2sjax.training.state import first_state
 
     begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
     if init_from is None or begun:
@@ -247,7 +247,7 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     model = build_model(
         run.config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
-    wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
+    wanted = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     return weights.read_params(init_from, wanted)
 
 
