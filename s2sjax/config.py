@@ -80,6 +80,12 @@ MAY_DIFFER = (
 # data: whoever compares configs compares those instead; see `data_path`.
 PLACES = ("task.name", "task.path")
 
+# Fields that may name a kind of the user's own, `FILE.py:name`.
+CODE = (
+    *("model.cell", "model.attention", "train.objective", "train.feeding"),
+    *("train.metric", "decode.strategy"),
+)
+
 # Fields that came after the first runs. With their default they change no hash, so that
 # a run with the same values is the same run, whichever version began it.
 ADDED = (
@@ -192,6 +198,8 @@ def resolve(
     path = data_path(resolved)
     if path:
         resolved = with_data_path(resolved, _absolute(path))
+    files = code_files(resolved)
+    resolved = with_code(resolved, {field: _absolute(files[field]) for field in files})
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
@@ -253,12 +261,14 @@ def canonical_json(config: Config) -> str:
 def config_hash(config: Config) -> str:
     """The first 8 hex digits of the SHA-256 of the canonical JSON.
 
-    Of the path to data the last part counts, so that the hash is the same on another
+    Of the path to data or code the last part counts, so that the hash is the same on another
     machine.
     """
     path = data_path(config)
     if path:
         config = with_data_path(config, os.path.basename(path))
+    files = code_files(config)
+    config = with_code(config, {name: os.path.basename(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
@@ -280,6 +290,40 @@ def with_data_path(config: Config, path: str) -> Config:
     else:
         task = dataclasses.replace(config.task, path=path)
     return dataclasses.replace(config, task=task)
+
+
+def code_files(config: Config) -> dict[str, str]:
+    """The user's files that a config executes but for a task's, by field.
+
+    >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
+    {'model.cell': 'mine.py'}
+    """
+    values = flatten(config)
+    files = {field: file_of(values[field]) for field in CODE}
+    return {field: file for field, file in files.items() if file}
+
+
+def with_code(config: Config, files: Mapping[str, str]) -> Config:
+    """The config with other files in the place of those that its fields name."""
+    for field, file in files.items():
+        name, _, leaf = field.partition(".")
+        group = getattr(config, name)
+        text = getattr(group, leaf)
+        moved = {leaf: file + text.removeprefix(file_of(text))}
+        config = dataclasses.replace(
+            config, **{name: dataclasses.replace(group, **moved)}
+        )
+    return config
+
+
+def file_of(text: str) -> str:
+    """The file of a spec, `FILE.py:name`; empty where it names none.
+
+    >>> file_of("a/mine.py:double:by=2"), file_of("beam:size=2")
+    ('a/mine.py', '')
+    """
+    before, ending, rest = text.rpartition(".py:")
+    return f"{before}.py" if ending and rest else ""
 
 
 def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:

@@ -5,44 +5,54 @@ line and in a config, and needs no shell quoting. `beam(size=10, alpha=1.0)` is
 accepted too.
 """
 
+import functools
 import inspect
 import math
 import re
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from s2sjax import user_code
 from s2sjax.errors import UsageError, unknown
 
 LARGEST = 2**31 - 1  # the int32 of compiled code
 _LARGEST_FLOAT = 3.4e38  # its float32
-_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::(.*)|\((.*)\)\s*)?", re.DOTALL)
+_FORM = re.compile(
+    r"\s*(?:(?P<file>.+\.py):)?(?P<name>[A-Za-z_]\w*)\s*(?::(.*)|\((.*)\)\s*)?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec: `name` and its arguments in the order they came."""
+    """A parsed spec: `name` and its arguments in the order they came.
+
+    Where there is a `file`, of Python and of a user's own, the name is one in it.
+    """
 
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
+    file: str = ""
 
     def __str__(self) -> str:
+        name = f"{self.file}:{self.name}" if self.file else self.name
         listed = ",".join(f"{key}={_written(value)}" for key, value in self.arguments)
-        return f"{self.name}:{listed}" if listed else self.name
+        return f"{name}:{listed}" if listed else name
 
     def split(self, names: Collection[str]) -> tuple["Spec", "Spec"]:
         """The spec without these arguments, and the spec with them alone."""
         rest = tuple(pair for pair in self.arguments if pair[0] not in names)
         these = tuple(pair for pair in self.arguments if pair[0] in names)
-        return Spec(self.name, rest), Spec(self.name, these)
+        return Spec(self.name, rest, self.file), Spec(self.name, these)
 
 
 def parse(text: str) -> Spec:
     """Parses a spec.
 
     Values are numbers, true, false or words; anything that is not a number or a
-    boolean stays a string.
+    boolean stays a string. `FILE.py:name:key=value` names what is in a file.
 
     Raises:
       UsageError: the text is not a name with `key=value` arguments.
@@ -58,7 +68,7 @@ def parse(text: str) -> Spec:
             f"'{text}' is not a spec; write a name with arguments, e.g. "
             "beam:size=10,alpha=1.0"
         )
-    listed = form[2] if form[2] is not None else form[3] or ""
+    listed = form[3] if form[3] is not None else form[4] or ""
     arguments: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in listed.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))
@@ -69,36 +79,62 @@ def parse(text: str) -> Spec:
         if key in arguments:
             raise UsageError(f"'{key}' is given twice in '{text}'")
         arguments[key] = _value(value)
-    return Spec(form[1], tuple(arguments.items()))
+    return Spec(form["name"], tuple(arguments.items()), form["file"] or "")
+
+
+def find(
+    kind: str, text: str | Spec, table: Mapping[str, Callable[..., Any]]
+) -> Callable[..., Any]:
+    """The function that a spec names: in `table`, or in a file of a user's own.
+
+    Raises:
+      UsageError: an unknown name (with the nearest one), or a file that is not there,
+        raises, or has no such name.
+    """
+    parsed = parse(text) if isinstance(text, str) else text
+    if parsed.file:
+        return user_code.load(kind, parsed.file, parsed.name)
+    if parsed.name not in table:
+        raise unknown(kind, parsed.name, table)
+    return table[parsed.name]
 
 
 def call(
     kind: str,
     text: str | Spec,
-    table: dict[str, Callable[..., Any]],
+    table: Mapping[str, Callable[..., Any]],
     *positional: Any,
     also: Collection[str] = (),
     hidden: Collection[str] = (),
 ) -> Any:
-    """Calls the function that a spec names in `table` with the spec's arguments.
+    """Calls the function that a spec names with the spec's arguments; see `find`.
 
     Only parameters with a number, boolean or string as default (or None, or nothing)
     can be given; `positional` fills the first ones, and those that are `hidden` are not
     a spec's to give. `also` names arguments that the caller takes itself, for the hint
-    at the nearest name. Numbers fit what is compiled:
-    an int32 or a float32.
+    at the nearest name. Numbers fit what is compiled: an int32 or a float32.
 
     Raises:
       UsageError: an unknown name or argument (with the nearest one), a missing one,
-        or one of the wrong type.
+        or one of the wrong type; or whatever a user's function raises.
 
     >>> call("shape", "square:side=2", {"square": lambda *, side: side * side})
     4
     """
     parsed = parse(text) if isinstance(text, str) else text
-    if parsed.name not in table:
-        raise unknown(kind, parsed.name, table)
-    function = table[parsed.name]
+    function = find(kind, parsed, table)
+    return apply(kind, parsed, function, *positional, also=also, hidden=hidden)
+
+
+def apply(
+    kind: str,
+    parsed: Spec,
+    function: Callable[..., Any],
+    *positional: Any,
+    also: Collection[str] = (),
+    hidden: Collection[str] = (),
+) -> Any:
+    """Calls the function that `find` has found; see `call`."""
     parameters = list(inspect.signature(function).parameters.values())
     accepted = {
         p.name: p
@@ -114,14 +150,17 @@ def call(
             if not known:
                 raise UsageError(f"{kind} '{parsed.name}' takes no argument '{key}'")
             raise unknown(f"argument of {kind} '{parsed.name}'", key, known)
-        given[key] = _like(_kind(accepted[key]), value, f"{kind} '{text}': {key}")
+        given[key] = _like(_kind(accepted[key]), value, f"{kind} '{parsed}': {key}")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in given:
-            raise UsageError(f"{kind} '{text}' needs the argument '{name}'")
+            raise UsageError(f"{kind} '{parsed}' needs the argument '{name}'")
+    made = functools.partial(function, *positional, **given)
+    if parsed.file:
+        return user_code.call(parsed.file, made, f"{kind}: {parsed.name}")
     try:
-        return function(*positional, **given)
+        return made()
     except (ValueError, ArithmeticError) as error:  # ours, or what a library says
-        raise UsageError(f"{kind} '{text}': {error}") from None
+        raise UsageError(f"{kind} '{parsed}': {error}") from None
 
 
 def between(name: str, value: float, least: float, most: float) -> None:

@@ -1,4 +1,4 @@
-"""The one way into code of a user's: a config file, or a pattern for a task.
+"""The one way into code of a user's: a config file, or a kind of what can be chosen.
 
 What that code prints goes to standard error, so that standard output holds results
 alone. Whatever it raises becomes a `UsageError` of one line with its file and line; an
@@ -6,15 +6,73 @@ interruption from the keyboard stays one. Imports no jax.
 """
 
 import contextlib
+import functools
 import sys
 import traceback
 import types
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
+from s2sjax import places
 from s2sjax.errors import UsageError
 
 Result = TypeVar("Result")
+
+
+def load(field: str, path: str, name: str) -> Callable[..., Any]:
+    """The function or class `name` of a file; the same one while its bytes are.
+
+    Args:
+      field: of the config that names the file, for messages.
+      path: of the file.
+      name: in it.
+
+    Raises:
+      UsageError: the file cannot be read, raises, or has no such name.
+    """
+    return _loaded(read(field, path), path, name)
+
+
+@functools.cache
+def _loaded(content: bytes, path: str, name: str) -> Callable[..., Any]:
+    return named(execute(content, path, "user_code"), path, name)
+
+
+def read(field: str, path: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        near = places.hint(file)
+        raise UsageError(f"{field}: {path} does not exist{near}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{field}: {path}: {error}") from None
+
+
+def named(module: types.ModuleType, path: str, name: str) -> Callable[..., Any]:
+    """What a module calls `name`.
+
+    Raises:
+      UsageError: it has no such function or class (with those that it has).
+    """
+    found = vars(module).get(name)
+    if not callable(found):
+        own = [
+            each
+            for each, value in vars(module).items()
+            if not each.startswith("_")
+            and (type(value) is types.FunctionType or isinstance(value, type))
+            and value.__module__ == module.__name__
+        ]
+        listed = ", ".join(own) or "none"
+        raise UsageError(f"{path} has no function '{name}' (it has: {listed})")
+    return found
 
 
 def execute(content: bytes, path: str, name: str) -> types.ModuleType:

@@ -67,6 +67,7 @@ def open_all(
         combine=values.combine,
         strategy=getattr(values, "decode", None),
         seed=seed,
+        no_user_code=values.no_user_code,
         say=lambda line: start.warn([line]),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from s2sjax import environment, program_cache
 from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
-from s2sjax.config import Config, TrainConfig, data_path, is_user_code
+from s2sjax.config import Config, TrainConfig, code_files, data_path, is_user_code
 from s2sjax.errors import Problems, UsageError, unknown
 
 __all__ = [
@@ -167,12 +167,15 @@ def refuse_user_code(config: Config, what: str) -> None:
     """What `--no_user_code` does, before anything is executed.
 
     Raises:
-      UsageError: the task of `what` is a Python file of a user's own.
+      UsageError: the task of `what`, or a kind that it names, is a Python file of a
+        user's own.
     """
+    named = code_files(config)
     if is_user_code(config.task.name):
+        named = {"task.name": config.task.name, **named}
+    for field, value in named.items():
         raise UsageError(
-            f"--no_user_code: {what} would execute a Python file, of task.name="
-            f"{config.task.name}"
+            f"--no_user_code: {what} would execute a Python file, of {field}={value}"
         )
 
 

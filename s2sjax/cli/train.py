@@ -126,10 +126,16 @@ def main(parsed: Parsed) -> int:
         init_from = _same_beginning(path, init_from, record)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.runs import run_files
+    from s2sjax.runs import code, run_files
 
     with contextlib.ExitStack() as stack:
         with joined(parsed.values) as hosts, hosts.together():
+            if record and hosts.leads:
+                there = run_files.checked_path(path)
+                recorded = run_files.read_config(there)
+                code.announce(
+                    there, recorded, lambda line: start.warn([line]), refused=False
+                )
             start.check_config(config, is_new=not record)
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA

@@ -5,7 +5,7 @@ strategy. `n` is always how many hypotheses are returned, `size` how many are he
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -254,4 +254,5 @@ def decoding(text: str) -> Decoding:
     shared = {field.name for field in fields(Rules)}
     own, rules = parsed.split(shared)
     strategy = spec.call("decoding strategy", own, STRATEGIES, also=shared)
+    rules = replace(rules, file="")
     return Decoding(strategy, spec.call("rules of", rules, {parsed.name: Rules}))

@@ -15,7 +15,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
 from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
-from s2sjax.runs import slices
+from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.progress import LOWER
@@ -47,6 +47,7 @@ def open_trained(
     *,
     strategy: str | None = None,
     seed: int | None = None,
+    no_user_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Opens a run to evaluate or decode; needs nothing but the directory.
@@ -56,12 +57,15 @@ def open_trained(
       which: the checkpoint.
       strategy: another decoding strategy than the config's.
       seed: another seed, of test data that are generated and of decoding.
+      no_user_code: refuse a run whose model or training is a Python file.
       say: takes one line for a person.
 
     Raises:
       UsageError: it is not a run, has no such checkpoint, or the strategy is unknown.
     """
     run = open_for_reading(workdir)
+    recorded = run_files.read_config(run.path)
+    code.announce(run.path, recorded, say, refused=no_user_code)
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
@@ -102,6 +106,7 @@ def open_ensemble(
     combine: str | None = None,
     strategy: str | None = None,
     seed: int | None = None,
+    no_user_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Opens runs that are read out together; task and config are those of the first.
@@ -117,7 +122,14 @@ def open_ensemble(
       UsageError: as `open_trained`; or the runs have different vocabularies.
     """
     first, *others = (
-        open_trained(path, which, strategy=strategy, seed=seed, say=say)
+        open_trained(
+            path,
+            which,
+            strategy=strategy,
+            seed=seed,
+            no_user_code=no_user_code,
+            say=say,
+        )
         for path in workdirs
     )
     config = first.config

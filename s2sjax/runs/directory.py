@@ -24,7 +24,7 @@ from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
-from s2sjax.runs import atomic, run_files
+from s2sjax.runs import atomic, code, run_files
 from s2sjax.runs.lock import NAME as LOCK
 from s2sjax.runs.lock import Lock, is_lock
 from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
@@ -33,7 +33,7 @@ from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
-OWN = (DATA, "checkpoints", "tensorboard", METRICS, RECORD, CONFIG)
+OWN = (DATA, code.FOLDER, "checkpoints", "tensorboard", METRICS, RECORD, CONFIG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,14 +125,17 @@ def open_for_training(
         # Another process may have started a run here before the lock was ours.
         asked = _agreed(directory, config)
         record = run_files.read_record(directory)
+        if record and config is not None:
+            code.check(directory, config)
         try:
             record = _written(
                 directory, asked, record, environment or {}, check_data, say
             )
         except OSError as error:
             raise RunError(f"cannot write to {directory}: {error.strerror}") from None
+        executed = code.of_run(directory, asked)
         stack.pop_all()
-        return RunDirectory(directory, asked, record, lock, (folders, inside))
+        return RunDirectory(directory, executed, record, lock, (folders, inside))
 
 
 def agreed_config(
@@ -146,6 +149,8 @@ def agreed_config(
     """
     directory = run_files.checked_path(path)
     agreed = _agreed(directory, config)
+    if (directory / RECORD).is_file():
+        agreed = code.of_run(directory, agreed)
     if all((directory / name).is_file() for name in (REPLICA, run_files.TEST)):
         raise UsageError(
             f"--workdir={path} is finished: it was trained together with other trials "
@@ -174,9 +179,8 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
         what = places.not_a_run(directory)
         raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
     run_files.check_files(directory)
-    return RunDirectory(
-        directory, run_files.read_config(directory), run_files.read_record(directory)
-    )
+    config = code.of_run(directory, run_files.read_config(directory))
+    return RunDirectory(directory, config, run_files.read_record(directory))
 
 
 def _agreed(directory: Path, asked: Config | None) -> Config:
@@ -225,6 +229,7 @@ def _written(
             "identity": run_files.identity(json.loads(text)),
         }
         atomic.write_text(directory / CONFIG, text)
+        code.keep(directory, asked)
         text = json_objects.encode(dict(sorted(record.items())))
         atomic.write_text(directory / RECORD, text)
     for part in (checkpoints, directory / DATA):
@@ -260,6 +265,13 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
         asked.task.path,
     ):
         there = moved
+    files = configs.code_files(asked)
+    same = {
+        field: file
+        for field, file in configs.code_files(there).items()
+        if Path(file).name == Path(files.get(field, "")).name
+    }
+    there = configs.with_code(there, {field: files[field] for field in same})
     differing = configs.difference(there, asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}

@@ -233,6 +233,12 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
                 task[field] = ""
             elif field == "name" and file.endswith(".py"):
                 task[field] = colon + function
+    for field in configs.CODE:
+        name, _, leaf = field.partition(".")
+        group = kept.get(name)
+        spec = group.get(leaf) if isinstance(group, dict) else None
+        if isinstance(spec, str):
+            group[leaf] = spec.removeprefix(os.path.dirname(configs.file_of(spec)))
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import operator
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,20 +28,6 @@ from s2sjax.types import SYMBOLS
 Pattern = Callable[[list[int]], list[int]]
 
 
-def read(path: Path) -> bytes:
-    """The bytes of the file.
-
-    Raises:
-      UsageError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"task.name: the file {path} does not exist") from None
-    except OSError as error:
-        raise UsageError(f"task.name: {path}: {error.strerror}") from None
-
-
 def function_of(content: bytes, path: str, name: str) -> Pattern:
     """Executes the file and wraps its function `name`, so that errors are one line.
 
@@ -50,16 +35,8 @@ def function_of(content: bytes, path: str, name: str) -> Pattern:
       UsageError: the file raises, or has no such function. The wrapped function
         raises it where the function raises, or returns anything but integers.
     """
-    module = user_code.execute(content, path, "user_pattern")
-    function = getattr(module, name, None)
-    if not callable(function):
-        functions = [
-            each
-            for each, value in vars(module).items()
-            if type(value) is types.FunctionType and not each.startswith("_")
-        ]
-        listed = ", ".join(functions) or "none"
-        raise UsageError(f"{path} has no function '{name}' (it has: {listed})")
+    module = user_code.execute(content, path, "user_code")
+    function = user_code.named(module, path, name)
 
     def call(source: list[int]) -> list[int]:
         what = f"{name}({shown(source)})"
@@ -132,7 +109,9 @@ def create(config: Config, directory: Path | None) -> Task:
     name, _, function_name = config.task.name.rpartition(":")
     path = Path(name).expanduser()
     old = bundle.read(directory, (COPY,))[0] if bundle.exists(directory) else None
-    content = read(path) if old is None or path.exists() else old[COPY]
+    content = (
+        user_code.read("task.name", name) if old is None or path.exists() else old[COPY]
+    )
     if old is not None and content != old[COPY]:
         raise UsageError(
             f"{path} is not the file that this run was started with (its SHA-256 "
@@ -175,7 +154,8 @@ def sources(config: Config) -> dict[str, str]:
       UsageError: it cannot be read.
     """
     path = Path(configs.data_path(config)).expanduser()
-    return {str(path): hashlib.sha256(read(path)).hexdigest()}
+    content = user_code.read("task.name", str(path))
+    return {str(path): hashlib.sha256(content).hexdigest()}
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -217,7 +197,7 @@ def code_of(config: Config, directory: Path | None) -> UserCode:
     except OSError:
         here = None
     if content is None:
-        content = read(path)
+        content = user_code.read("task.name", str(path))
     where = directory / COPY if is_kept and directory else path
     digest = hashlib.sha256(content).hexdigest()
     return UserCode(where, digest, is_kept, here == content)

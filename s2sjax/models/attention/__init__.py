@@ -41,13 +41,11 @@ def build_attention(text: str, state: int, values: int) -> Attention | None:
       UsageError: an unknown kind or argument (with the nearest), or sizes that do not
         fit it.
     """
-    # It belongs to the module that it is handed to, whoever builds it.
-    table = {
-        name: partial(kind, parent=None) if isinstance(kind, type) else kind
-        for name, kind in ATTENTIONS.items()
-    }
-    hidden = "name", "parent"
-    built: Attention | None = spec.call(
-        "model.attention", text, table, state, values, hidden=hidden
+    kind, parsed = spec.find("model.attention", text, ATTENTIONS), spec.parse(text)
+    if isinstance(kind, type):
+        # It belongs to the module that it is handed to, whoever builds it.
+        kind = partial(kind, parent=None)
+    built: Attention | None = spec.apply(
+        "model.attention", parsed, kind, state, values, hidden=("name", "parent")
     )
     return built
