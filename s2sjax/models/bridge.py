@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.cells import Cell, State, initial_state
+from s2sjax.models.base import Cell, State
+from s2sjax.models.cells import initial_state
 
 BRIDGES = ("copy", "dense", "zero")
 
@@ -26,7 +27,7 @@ class Bridge(nn.Module):
             self.dense = [
                 [
                     nn.Dense(self.cell.units, name=f"layer_{depth}_part_{part}")
-                    for part in range(self.cell.parts)
+                    for part in range(len(self.cell.names))
                 ]
                 for depth in range(self.layers)
             ]
@@ -42,7 +43,7 @@ class Bridge(nn.Module):
         return tuple(
             tuple(
                 self._dense(depth, part, [state[part] for state in directions])
-                for part in range(self.cell.parts)
+                for part in range(len(self.cell.names))
             )
             for depth, directions in enumerate(states)
         )

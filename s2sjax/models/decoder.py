@@ -9,12 +9,11 @@ from jax import Array
 from jax.nn import initializers
 
 from s2sjax.models.attention import BahdanauAttention, Memory, attention_weights
+from s2sjax.models.base import Cell, Dot, Encoded, State, Weights
 from s2sjax.models.bridge import Bridge
-from s2sjax.models.cells import Cell, Dot, State, Weights
 from s2sjax.models.dropout import Dropout, scales
-from s2sjax.models.base import Encoded
 from s2sjax.models.layer import Embedding, Layer, affine, project_tokens, symmetric
-from s2sjax.models.scan import Step, layer_step, run_layer, run_step, scan
+from s2sjax.models.scan import Step, layer_step, run_step, scan
 from s2sjax.types import EOS, StepOutput
 
 
@@ -134,18 +133,19 @@ class Decoder(nn.Module):
         for depth, (layer, state) in enumerate(zip(self.stack, states, strict=True)):
             params = layer.parameters()
             weights = self.cell.weights(params)
+            vectors = self.cell.vectors(params)
             inputs, rest = self.cell.inputs(params, layer.project(below, scale))
             if depth == 0 and memory is not None:
                 weights |= self._looks(memory)
                 step = partial(_attention_step, self.cell)
-                looked_at = *_looked_at(memory), memory.powers
+                operands = vectors, (*_looked_at(memory), memory.powers)
                 state, (below, context, aux["attention"]) = run_step(
-                    step, weights, inputs, state, rest, looked_at
+                    step, weights, inputs, state, rest, operands
                 )
             else:
                 step = partial(layer_step, self.cell)
                 state, below = run_step(
-                    step, weights, inputs, state, (rest, None), None
+                    step, weights, inputs, state, (rest, None), vectors
                 )
             if noise is not None:
                 below = below * noise.outputs[:, depth]
@@ -181,12 +181,13 @@ class Decoder(nn.Module):
                 weights = self.cell.weights(params) | self._looks(memory)
                 added, rest = self.cell.inputs(params, z)
                 step = partial(_attention_step, self.cell)
+                operands = self.cell.vectors(params), _looked_at(memory)
                 _, (below, context, attention) = scan(
-                    step, weights, added, state, rest, _looked_at(memory)
+                    step, weights, added, state, rest, operands
                 )
                 aux["attention"] = attention.swapaxes(0, 1)
             else:
-                _, below = run_layer(self.cell, params, z, None, state)
+                _, below = self.cell.run(params, z, None, state)
             if noise is not None:
                 below = below * noise.outputs[:, :, depth].swapaxes(0, 1)
         return StepOutput(self._logits(below, context).swapaxes(0, 1), aux)
@@ -210,10 +211,11 @@ def _looked_at(memory: Memory) -> tuple[Array, Array, Array]:
 
 
 def _attention_step(
-    cell: Cell, dot: Dot, state: State, rest: Any, looked_at: tuple[Array, ...]
+    cell: Cell, dot: Dot, state: State, rest: Any, operands: Any
 ) -> tuple[State, tuple[Array, Array, Array]]:
+    vectors, looked_at = operands
     query = dot("query", state[0])
     weights = attention_weights(query, *looked_at)
     context = dot("values", weights)
-    state = cell.step(dot, rest, state, context)
+    state = cell.step(dot, vectors, rest, state, context)
     return state, (state[0], context, weights)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.models.cells import Cell, Dot, Inputs, Parameters, State, Weights
+from s2sjax.models.base import Cell, Dot, Inputs, Parameters, State, Weights
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
 
@@ -207,37 +207,29 @@ def _product(lhs: Any, weights: Any, added: Array | None) -> Array:
 def run_layer(
     cell: Cell,
     params: Parameters,
-    z_tbg: Array,
-    mask_tb: Array | None,
+    z: Array,
+    mask: Array | None,
     state: State,
     reverse: bool = False,
 ) -> tuple[State, Array]:
-    """One recurrent layer over time.
-
-    Args:
-      cell: the cell.
-      params: its parameters.
-      z_tbg: projected inputs, [T, B, G].
-      mask_tb: where there is input; elsewhere the state is carried unchanged.
-        None: everywhere.
-      state: the state before the first step.
-      reverse: from the last step to the first.
-
-    Returns:
-      The state after the last step, and the outputs [T, B, D].
-    """
-    inputs, rest = cell.inputs(params, z_tbg)
-    masks = None if mask_tb is None else mask_tb[:, :, None]
+    """One recurrent layer over time, step after step; see `Cell.run`."""
+    inputs, rest = cell.inputs(params, z)
+    masks = None if mask is None else mask[:, :, None]
     step = partial(layer_step, cell)
-    return scan(step, cell.weights(params), inputs, state, (rest, masks), (), reverse)
+    weights, vectors = cell.weights(params), cell.vectors(params)
+    return scan(step, weights, inputs, state, (rest, masks), vectors, reverse)
 
 
 def layer_step(
-    cell: Cell, dot: Dot, state: State, x: tuple[Any, Array | None], operands: Any
+    cell: Cell,
+    dot: Dot,
+    state: State,
+    x: tuple[Any, Array | None],
+    vectors: Parameters,
 ) -> tuple[State, Array]:
     """One step of a layer, for `scan` and `run_step`; x is the rest and the mask."""
     rest, mask = x
-    new = cell.step(dot, rest, state, None)
+    new = cell.step(dot, vectors, rest, state, None)
     if mask is not None:
         new = tuple(jnp.where(mask, n, old) for n, old in zip(new, state, strict=True))
     return new, new[0]

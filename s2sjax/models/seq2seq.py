@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.config import Config, ModelConfig
+from s2sjax.models import cells
 from s2sjax.models.attention import Memory
-from s2sjax.models.cells import CELLS, State
+from s2sjax.models.base import Cell, Encoded, State
 from s2sjax.models.decoder import Decoder, DecoderNoise
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.base import Encoded
 from s2sjax.models.encoder import Encoder
 from s2sjax.types import BOS, StepFn, StepOutput
 
@@ -30,12 +30,16 @@ class Seq2Seq(nn.Module):
     source_vocabulary: int
     target_vocabulary: int
 
+    @property
+    def cell(self) -> Cell:
+        """The cell of every layer."""
+        return cells.build(self.config.cell, self.config.units)
+
     def setup(self) -> None:
         config = self.config
-        cell = CELLS[config.cell](config.units)
         self.encoder = Encoder(
             self.source_vocabulary,
-            cell,
+            self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
@@ -43,7 +47,7 @@ class Seq2Seq(nn.Module):
         attention = config.attention_units or config.units
         self.decoder = Decoder(
             self.target_vocabulary,
-            cell,
+            self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,

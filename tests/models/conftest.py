@@ -12,6 +12,7 @@ from s2sjax.config import ModelConfig
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.seq2seq import Seq2Seq, initialise
 from s2sjax.training.feeding import feed_argmax, unroll
+from tests import oracles
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
 UNITS, EMBEDDING, ATTENTION = 4, 3, 5
@@ -127,7 +128,7 @@ def dropout_of(config, seed, rates, width):
     }
     for depth in range(config.layers):
         wanted[f"encoder_{depth}"] = output, (width, memory)
-        for part in range(2 if config.cell == "lstm" else 1):
+        for part in range(oracles.state_parts(config.cell)):
             wanted[f"state_{depth}_{part}"] = state, (config.units,)
     return {
         name: np.asarray(scales(keys, name, rate, shape)[0])
