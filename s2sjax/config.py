@@ -90,7 +90,7 @@ _DISPLACES = (
     ("train.steps", None, "train.epochs"),
     ("train.epochs", None, "train.steps"),
     ("train.feeding", "gold", "train.feeding_probability"),
-    ("model.attention", "none", "model.attention_units"),
+    ("model.attention", "none", "model.context"),
 )
 
 
@@ -371,15 +371,10 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
             f"train.feeding_probability={train.feeding_probability} means nothing "
             f"with train.feeding=gold; use train.feeding=argmax or probabilities"
         )
-    if model.attention == "none" and model.attention_units:
+    if model.attention == "none" and model.context != "cell":
         told.append(
-            f"model.attention_units={model.attention_units} means nothing without "
-            f"attention; use model.attention=bahdanau"
-        )
-    if model.bidirectional and model.bridge == "copy":
-        told.append(
-            "model.bridge=copy needs states of one size on both sides; with "
-            "model.bidirectional=true use model.bridge=dense or zero"
+            f"model.context={model.context} means nothing without attention; use "
+            f"model.attention=general"
         )
     if task.valid_share + task.test_share >= 1:
         told.append(

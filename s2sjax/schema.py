@@ -262,7 +262,9 @@ class TaskConfig:
 class ModelConfig:
     """Encoder, attention and decoder."""
 
-    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn"))
+    cell: str = option(
+        "lstm", "lstm, gru (or gru:reset=before), rnn, layernorm_lstm or mingru"
+    )
     units: int = option(128, "state size of each layer", least=1, most=SIZE)
     layers: int = option(1, "recurrent layers on each side", least=1, most=1000)
     embedding: int = option(
@@ -270,15 +272,17 @@ class ModelConfig:
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
-        "none", "what the decoder looks back with", choices=("none", "bahdanau")
+        "none",
+        "what the decoder looks back with: none, bahdanau:units=64, dot, general, "
+        "scaled_dot, location_sensitive or multi_head:heads=4",
     )
-    attention_units: int = option(
-        0, "size of the attention layer; 0: units", least=0, most=SIZE
+    context: str = option(
+        "cell", "where the context of attention goes: cell, readout or input_feeding"
     )
     bridge: str = option(
         "copy",
-        "how the decoder starts: the encoder's states, a dense layer of them, or zero",
-        choices=("copy", "dense", "zero"),
+        "how the decoder starts: copy (or copy:direction=forward), dense, mean, zero "
+        "or learned",
     )
     dropout_embedding: float = option(
         0.0, "dropout on embeddings", least=0.0, most=0.99

@@ -223,7 +223,7 @@ def _telling_states(step: StepFn, names: Sequence[str]) -> StepFn:
         carry, output = step(carry, x)
         states = {
             f"decoder_{layer}_{name}": part
-            for layer, state in enumerate(carry)
+            for layer, state in enumerate(carry.layers)
             for name, part in zip(names, state, strict=True)
         }
         return carry, output._replace(aux=output.aux | states)

@@ -32,11 +32,10 @@ Kernel = Callable[[Array, tuple[int, ...]], Array]  # the same, from key and sha
 class Cell(Protocol):
     """A recurrent cell: its parameters, and the arithmetic of one step.
 
-    It is split where the speed is. What depends on no state is `project`ed for all
-    steps at once. What does is products `dot`, whose weights' gradients `scan.scan`
-    takes at once, and the elementwise rest of `step`. A cell is hashable: it is static
-    in compiled code. Most are a `cells.stepped.Stepped`, which has `project`, `run` and
-    no vectors.
+    It is split where the speed is. What depends on no state is one product for all
+    steps at once (`projection`). What does is the products `dot`, whose weights'
+    gradients `scan.scan` takes at once, and the elementwise rest of `step`. A cell is
+    hashable: it is static in compiled code. Most are a `cells.stepped.Stepped`.
     """
 
     names: ClassVar[tuple[str, ...]]  # of the parts of a state, e.g. ("h", "c")
@@ -54,11 +53,10 @@ class Cell(Protocol):
           kernel: draws the matrices that read the input.
         """
 
-    def project(self, params: Parameters, x: Array, scale: Array | None) -> Array:
-        """What the inputs of all steps give at once, z [..., G].
+    def projection(self, params: Parameters) -> tuple[Array, ...]:
+        """What the input is multiplied with: a matrix [I, G], and a bias [G] if any.
 
-        x is [..., I], or token ids [...] that stand for one-hot vectors. `scale`
-        multiplies it (dropout); for ids it is [..., 1].
+        z = x W + b, [..., G], is computed for all steps at once.
         """
 
     def weights(self, params: Parameters) -> Weights:
@@ -67,7 +65,7 @@ class Cell(Protocol):
     def vectors(self, params: Parameters) -> Parameters:
         """The gains and biases that every step reads."""
 
-    def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
         """Splits z [..., G] into what is added to the products, and the rest."""
 
     def step(
@@ -147,10 +145,3 @@ class Attention(Protocol):
         reported: "attention" [B, S], exactly 0 on padding, and whatever else there is,
         e.g. "heads" [B, H, S].
         """
-
-
-class Prepared(NamedTuple):
-    """What the steps of a decoder read, computed once a source."""
-
-    weights: Weights  # of every stage and of the readout, `stage.name`
-    operands: dict[str, Any]  # the vectors of layers, the memory of attention

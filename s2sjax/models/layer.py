@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models.base import Cell, Kernel, Parameters
+from s2sjax.models.base import Cell, Dot, Kernel, Parameters, Weights
+from s2sjax.models.scan import product
 
 
 def symmetric(bound: float) -> Callable[..., Array]:
@@ -49,16 +50,18 @@ def _affine_backward(kept: Any, d: Array) -> tuple[Array, Array, Array]:
 affine.defvjp(_affine_forward, _affine_backward)
 
 
-def project(x: Array, kernel: Array, bias: Array, scale: Array | None) -> Array:
-    """x W + b for all steps at once, [..., I] or ids [...] -> [..., G].
+def at_once(weights: Weights) -> Dot:
+    """`dot` for the steps of all time at once, outside of any scan: lhs [T, B, ..]."""
 
-    `scale` multiplies x (dropout); for ids it is [..., 1], on the one-hot vector.
-    """
-    if not jnp.issubdtype(x.dtype, jnp.integer):
-        return affine(x if scale is None else x * scale, kernel, bias)
-    if scale is None:
-        return (kernel + bias[None])[x]
-    return kernel[x] * scale + jnp.expand_dims(bias, range(x.ndim))
+    def dot(name: str, *lhs: Array) -> Array:
+        if len(lhs) == 1 and len(weights[name]) == 2:
+            (x,), (kernel, bias) = lhs, weights[name]
+            if jnp.issubdtype(x.dtype, jnp.integer):
+                return (kernel + bias[None])[x]
+            return affine(x, kernel, bias)
+        return product(lhs, weights[name])
+
+    return dot
 
 
 class Layer(nn.Module):
@@ -90,8 +93,17 @@ class Layer(nn.Module):
         return dict(self.params)
 
     def project(self, x: Array, scale: Array | None = None) -> Array:
-        """What the inputs of all steps give at once; see `Cell`."""
-        return self.cell.project(self.params, x, scale)
+        """What the inputs of all steps give at once, [..., I] or ids [...] -> [..., G].
+
+        `scale` multiplies x (dropout); for ids it is [..., 1], on the one-hot vector.
+        """
+        kernel, *rest = self.cell.projection(self.params)
+        bias = rest[0] if rest else jnp.zeros(kernel.shape[1], kernel.dtype)
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            return affine(x if scale is None else x * scale, kernel, bias)
+        if scale is None:
+            return (kernel + bias[None])[x]
+        return kernel[x] * scale + jnp.expand_dims(bias, range(x.ndim))
 
 
 class Embedding(nn.Module):

@@ -12,10 +12,18 @@ import jax.numpy as jnp
 from s2sjax import spec
 from s2sjax.models.base import Cell, State
 from s2sjax.models.cells.gru import gru_cell
+from s2sjax.models.cells.layernorm_lstm import LayerNormLSTM
 from s2sjax.models.cells.lstm import LSTM
+from s2sjax.models.cells.mingru import MinGRU
 from s2sjax.models.cells.rnn import RNN
 
-CELLS: dict[str, Callable[..., Cell]] = {"lstm": LSTM, "gru": gru_cell, "rnn": RNN}
+CELLS: dict[str, Callable[..., Cell]] = {
+    "lstm": LSTM,
+    "gru": gru_cell,
+    "rnn": RNN,
+    "layernorm_lstm": LayerNormLSTM,
+    "mingru": MinGRU,
+}
 
 
 def build(text: str, units: int) -> Cell:

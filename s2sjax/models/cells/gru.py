@@ -39,7 +39,7 @@ class GRU(Stepped):
     This is the form of cuDNN, of PyTorch and of Keras with `reset_after=True`.
     """
 
-    names: ClassVar = ("h",)
+    names: ClassVar[tuple[str, ...]] = ("h",)
 
     def parameters(self, inputs: int, context: int, kernel: Kernel) -> dict[str, Draw]:
         """See `Cell`."""
@@ -58,9 +58,9 @@ class GRU(Stepped):
         """See `Cell`."""
         return {"recurrent_bias": params["recurrent_bias"]}
 
-    def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
         """See `Cell`."""
-        return ({"context": z}, None) if "context_kernel" in params else ({}, z)
+        return {}, z
 
     def step(
         self,
@@ -72,7 +72,7 @@ class GRU(Stepped):
     ) -> State:
         """See `Cell`."""
         (h,) = state
-        z = rest if context is None else dot("context", context)
+        z = rest if context is None else rest + dot("context", context)
         return (gates(z, dot("recurrent", h), vectors["recurrent_bias"], h),)
 
 
@@ -86,7 +86,7 @@ class GRUResetBefore(Stepped):
     `reset_after=False`. Its second product waits for the first.
     """
 
-    names: ClassVar = ("h",)
+    names: ClassVar[tuple[str, ...]] = ("h",)
 
     def parameters(self, inputs: int, context: int, kernel: Kernel) -> dict[str, Draw]:
         """See `Cell`."""
@@ -101,7 +101,7 @@ class GRUResetBefore(Stepped):
         gates, candidate = zip(*map(self._divided, matrices), strict=True)
         return {"gates": gates, "candidate": candidate}
 
-    def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
         """See `Cell`."""
         gates, candidate = self._divided(z)
         return {"gates": gates, "candidate": candidate}, ()

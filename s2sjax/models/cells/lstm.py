@@ -19,8 +19,8 @@ class LSTM(Additive):
     The state is (h, c). The forget gate's bias starts at 1 (Jozefowicz et al. 2015).
     """
 
-    names: ClassVar = ("h", "c")
-    gates: ClassVar = 4
+    names: ClassVar[tuple[str, ...]] = ("h", "c")
+    gates: ClassVar[int] = 4
 
     def parameters(self, inputs: int, context: int, kernel: Kernel) -> dict[str, Draw]:
         """See `Cell`."""

@@ -12,8 +12,8 @@ from s2sjax.models.cells.stepped import Additive
 class RNN(Additive):
     """The plain cell (Elman 1990): h' = tanh(z + h U)."""
 
-    names: ClassVar = ("h",)
-    gates: ClassVar = 1
+    names: ClassVar[tuple[str, ...]] = ("h",)
+    gates: ClassVar[int] = 1
 
     def activate(self, a: Array, state: State) -> State:
         """See `Additive`."""

@@ -18,7 +18,6 @@ from s2sjax.models.base import (
     State,
     Weights,
 )
-from s2sjax.models.layer import project
 from s2sjax.models.scan import run_layer
 
 
@@ -26,16 +25,16 @@ from s2sjax.models.scan import run_layer
 class Stepped:
     """A `Cell` that takes one step after another, without vectors.
 
-    The input enters as z = x W + b, of the parameters `input_kernel` [I, G] and `bias`
-    [G]. Left to say: `names`, `parameters`, `weights`, `inputs` and `step`.
+    W and b of z = x W + b are the parameters `input_kernel` [I, G] and `bias` [G]. Left
+    to say: `names`, `parameters`, `weights`, `inputs` and `step`.
     """
 
     units: int
     names: ClassVar[tuple[str, ...]]
 
-    def project(self, params: Parameters, x: Array, scale: Array | None) -> Array:
+    def projection(self, params: Parameters) -> tuple[Array, ...]:
         """See `Cell`."""
-        return project(x, params["input_kernel"], params["bias"], scale)
+        return params["input_kernel"], params["bias"]
 
     def vectors(self, params: Parameters) -> Parameters:
         """None."""
@@ -73,7 +72,7 @@ class Additive(Stepped):
             return {"recurrent": (params["recurrent_kernel"],)}
         return {"recurrent": (params["recurrent_kernel"], params["context_kernel"])}
 
-    def inputs(self, params: Parameters, z: Array) -> tuple[Inputs, Any]:
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
         """See `Cell`."""
         return {"recurrent": z}, ()
 

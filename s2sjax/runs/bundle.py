@@ -1,0 +1,144 @@
+"""What a run keeps of its data: a folder of plain files, whole or not there at all."""
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from s2sjax import json_objects
+from s2sjax.errors import RunError, UsageError
+
+FORMAT_VERSION = 1
+ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
+
+
+class _About(TypedDict):
+    """`about.json`."""
+
+    format_version: int
+    files: dict[str, str]
+    sources: NotRequired[dict[str, str]]
+    notes: NotRequired[list[str]]
+
+
+def exists(directory: Path | None) -> bool:
+    """Whether the folder has been written."""
+    return directory is not None and (directory / ABOUT).is_file()
+
+
+def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
+    """Writes all files beside the folder, then renames: a kill leaves all or nothing.
+
+    Raises:
+      UsageError: the folder is there and holds something else.
+      RunError: the disk is full, or not writable.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is not the data of a run; move it away")
+    hashes = {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items()
+    }
+    whole = {"format_version": FORMAT_VERSION, "files": hashes, **about}
+    temporary = directory.with_name(f".{directory.name}.unfinished")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+        temporary.mkdir(parents=True)
+        for name, content in {
+            **files,
+            ABOUT: json_objects.encode(whole).encode(),
+        }.items():
+            with (temporary / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, directory)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"cannot write {directory}: {error.strerror}") from None
+
+
+def read(
+    directory: Path | None, names: Sequence[str] = ()
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files by name, checked against their hashes, and what `about` said.
+
+    `names` are the files that must be there.
+
+    Raises:
+      UsageError: the folder is missing, incomplete, damaged or from a newer version.
+    """
+    if directory is None or not exists(directory):
+        raise UsageError(f"{directory} does not hold the data of a run")
+    about: dict[str, Any] = json_objects.read(directory / ABOUT, dict)
+    version = about.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UsageError(
+            f"{directory} has format_version {version}; this s2sjax reads "
+            f"{FORMAT_VERSION}"
+        )
+    try:
+        hashes = json_objects.checked(about, _About)["files"]
+    except ValueError as error:
+        raise UsageError(f"{directory / ABOUT} is damaged: {error}") from None
+    files = {}
+    for name, expected in hashes.items():
+        path = directory / name
+        try:
+            content = b"" if path.parent != directory else path.read_bytes()
+        except OSError:
+            raise UsageError(f"{path} is missing") from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise UsageError(f"{path} is damaged: its hash is not the one kept")
+        files[name] = content
+    if not set(names) <= files.keys():
+        missing = ", ".join(sorted(set(names) - files.keys()))
+        raise UsageError(f"{directory} is the data of another task: no {missing}")
+    return files, about
+
+
+def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
+    """Compares the files that a task reads with those that the folder was made from.
+
+    What they hold counts, and their order, but not what they are called.
+
+    Args:
+      directory: the folder.
+      sources: the SHA-256 of each file, by its path.
+
+    Raises:
+      UsageError: a file holds something else, or there are more or fewer of them.
+    """
+    _, about = read(directory)
+    kept = about.get("sources")
+    before = list(kept.values()) if isinstance(kept, dict) else []
+    for number, (path, now) in enumerate(sources.items()):
+        if before[number : number + 1] != [now] or len(before) != len(sources):
+            raise UsageError(
+                f"{path} is not the file that this run was started with (its SHA-256 "
+                "differs); bring that one back, or start a new run"
+            )
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; nothing in it is ever executed.
+
+    Raises:
+      UsageError: it is none.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy and zipfile raise many kinds
+        raise UsageError(f"a run's arrays are damaged: {error}") from None

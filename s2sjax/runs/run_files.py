@@ -1,0 +1,274 @@
+"""`config.json` and `run.json`: what a run keeps about itself, checked when read.
+
+This module imports no jax, so that a run's flags can be read before it.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from s2sjax import config as configs
+from s2sjax import json_objects, places
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.places import CONFIG
+from s2sjax.runs import atomic
+
+RECORD = "run.json"
+TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
+DATA = "data"  # stored pairs, vocabularies, the user's pattern file
+REPLICA = "replica.json"  # of a run that is trained together with others
+METRICS = "metrics.jsonl"
+TEST = "test.json"  # its evaluation on test data, once it has ended
+# Fields in which a run may change now, and which earlier versions' identities hold: a
+# run that goes on gets the identity of this one.
+EARLIER = ((), ("train.epochs",), ("train.epochs", *configs.PLACES))
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """`--workdir` as a path that the system can take; nothing need be there.
+
+    Raises:
+      UsageError: it is empty, too long, has a NUL, or leads through a file.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise UsageError("--workdir is empty; it takes a directory")
+    try:
+        if text.startswith("~/"):  # which no shell expands behind an equals sign
+            text = os.path.expanduser(text)
+        directory = Path(text)
+        if ".." in directory.parts:
+            directory = Path(os.path.realpath(text))
+        if any(len(os.fsencode(part)) > 255 for part in directory.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        os.lstat(directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UsageError(f"--workdir={_short(text)}: {error.strerror}") from None
+    except ValueError as error:  # a NUL, or what the file system cannot encode
+        raise UsageError(f"--workdir={_short(text)!r}: {error}") from None
+    return directory
+
+
+class Record(TypedDict, total=False):
+    """`run.json`."""
+
+    format_version: int
+    identity: str  # of the config
+    config_hash: str  # what earlier versions called it
+    command: list[str]
+    versions: dict[str, str]
+    flags: dict[str, str]
+    device: str
+    device_count: int
+    process_count: int
+
+
+class Replica(TypedDict):
+    """`replica.json`: see `slices.py`."""
+
+    checkpoints: str
+    replica: int
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """`run.json` of a run, without the rest of it; empty where there is none.
+
+    The flags that a continued run needs are in it, and they must be known before
+    jax is imported.
+
+    Raises:
+      UsageError: it is damaged, or of a newer format.
+    """
+    directory = checked_path(path)
+    file = directory / RECORD
+    if not os.path.lexists(file):
+        return {}
+    record: dict[str, Any] = json_objects.read(file, dict)
+    version = record.get("format_version", configs.FORMAT_VERSION)
+    if isinstance(version, int) and version > configs.FORMAT_VERSION:
+        raise UsageError(
+            f"--workdir={directory} has format_version {version}; this s2sjax reads "
+            f"up to {configs.FORMAT_VERSION}: install a newer one"
+        )
+    try:
+        json_objects.checked(record, Record)
+        if not {"identity", "config_hash"} & record.keys():
+            raise ValueError("identity is missing")
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from None
+    return record
+
+
+def read_replica(directory: Path) -> Replica:
+    """`replica.json` of a run that is trained together with others.
+
+    Raises:
+      UsageError: it is damaged.
+    """
+    path = directory / REPLICA
+    kept = json_objects.read(path, Replica)
+    if kept["replica"] < 0:
+        raise UsageError(f"{path} is damaged: replica is {kept['replica']}")
+    return kept
+
+
+class Test(TypedDict):
+    """What `test.json` has at least."""
+
+    step: int
+    examples: int
+    exact: float | None
+    token_accuracy: float | None
+    edit_distance: float | None
+    nll: float | None
+    unseen: float | None
+    bleu: NotRequired[float | None]
+    chrf: NotRequired[float | None]
+
+
+def read_test(directory: Path) -> dict[str, Any]:
+    """The evaluation of a run that has ended, on test data; empty where there is none.
+
+    Raises:
+      UsageError: it is damaged.
+    """
+    path = directory / TEST
+    if not os.path.lexists(path):
+        return {}
+    return dict(json_objects.read(path, Test))
+
+
+def read_config(directory: Path) -> Config:
+    """The config of a run.
+
+    Raises:
+      UsageError: it is damaged, is not a config, was changed since the run started,
+        or is of a newer format.
+    """
+    record = read_record(directory)
+    path = directory / CONFIG
+    raw: dict[str, Any] = json_objects.read(path, dict)
+    try:
+        config = configs.resolve(raw)
+    except UsageError as error:
+        raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
+    # The record called it `config_hash` once, which is the hash of every field.
+    known = record.get("identity", record.get("config_hash"))
+    if record and known not in [identity(raw, fixed) for fixed in EARLIER]:
+        raise UsageError(
+            f"{path} was changed after the run started; put it back, or start "
+            f"another run with it in a new directory"
+        )
+    # That hash does not cover these; left out, they would be the defaults.
+    lacking = set(configs.MAY_DIFFER) - configs.flatten(raw).keys() if record else set()
+    for field in sorted(lacking):
+        raise UsageError(f"{path} is damaged: {field} is missing")
+    return config
+
+
+def check_files(directory: Path) -> None:
+    """Makes sure that what is read in a directory has an end.
+
+    Raises:
+      UsageError: a pipe, a socket or a device is there, or a link to one.
+    """
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            # What is not there is a broken link, or the trainer has just deleted it.
+            if not path.is_file() and not path.is_dir() and path.exists():
+                raise UsageError(
+                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
+                    f"but a pipe or a device; take it away"
+                )
+
+
+def write_changes(path: Path, config: Config) -> None:
+    """Puts the fields that may differ into the file and leaves the others as read.
+
+    Where data lie may differ too; that they are the same has been checked.
+    """
+    raw: dict[str, Any] = json_objects.read(path, dict)
+    values = configs.flatten(config)
+    fields = may_differ(config.train.schedule)
+    if configs.data_path(configs.resolve(raw)) != configs.data_path(config):
+        fields = [*fields, *configs.PLACES]
+    for field in fields:
+        group, _, name = field.rpartition(".")
+        raw.setdefault(group, {})[name] = values[field]
+    text = json.dumps(raw, sort_keys=True, indent=1) + "\n"
+    if path.read_text(encoding="utf-8") != text:
+        atomic.write_text(path, text)
+
+
+def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
+    """A hash of a config as nested dict, without the fields in which a run may change.
+
+    Nor does it hang on where the data lie. `fixed` are fields that count all the same.
+
+    >>> one = {"seed": 0, "train": {"log_every": 1}}
+    >>> identity(one) == identity({"seed": 0, "train": {"log_every": 2}})
+    True
+    >>> identity(one) == identity({"seed": 1, "train": {"log_every": 1}})
+    False
+    """
+    kept: dict[str, Any] = json.loads(json.dumps(config))
+    train = kept.get("train")
+    for field in may_differ(train.get("schedule") if isinstance(train, dict) else ""):
+        group, _, name = field.rpartition(".")
+        if field not in fixed and isinstance(kept.get(group), dict):
+            kept[group].pop(name, None)
+    task = kept.get("task")
+    if isinstance(task, dict) and not set(configs.PLACES) & {*fixed}:
+        for field, value in task.items():
+            file, colon, function = str(value).rpartition(":")
+            if field == "path":
+                task[field] = ""
+            elif field == "name" and file.endswith(".py"):
+                task[field] = colon + function
+    text = json.dumps(kept, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def placed(command: Sequence[str], directory: Path) -> list[str]:
+    """The words of a recorded command, with the place where its directory is now.
+
+    >>> placed(["s2sjax", "train", "--workdir=old/place"], Path("new"))
+    ['s2sjax', 'train', '--workdir=new']
+    """
+    place = "--workdir="
+    return [
+        f"{place}{directory}" if word.startswith(place) else word for word in command
+    ]
+
+
+def again(sweep: Path, trial: str) -> Path:
+    """A place where nothing is yet, to train a trial of a sweep again."""
+    return places.unused(Path(f"{sweep}-{trial}"))
+
+
+def may_differ(schedule: Any) -> list[str]:
+    """The fields in which a run may change, given its learning rate schedule."""
+    constant = isinstance(schedule, str) and schedule.partition(":")[0] == "constant"
+    # Where the rate decays to the end, the number of steps is part of every step.
+    bound = () if constant else ("train.steps", "train.epochs")
+    return [field for field in configs.MAY_DIFFER if field not in bound]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; empty where it is missing or damaged."""
+    try:
+        return json_objects.read(path, dict)
+    except UsageError:
+        return {}
