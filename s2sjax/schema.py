@@ -376,16 +376,9 @@ class TrainConfig:
     save_every: int = option(1000, "steps between checkpoints", least=1, most=COUNT)
     metric: str = option(
         "exact",
-        "what the best checkpoint is chosen by, on the validation examples",
-        choices=(
-            "exact",
-            "token_accuracy",
-            "edit_distance",
-            "nll",
-            "bleu",
-            "chrf",
-            "wer",
-        ),
+        "what the best checkpoint is chosen by, on the validation examples: exact, "
+        "token_accuracy, edit_distance, nll, forced_token_accuracy, wer, truncated, or "
+        "of texts bleu or chrf",
     )
     patience: int = option(
         0,
