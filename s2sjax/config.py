@@ -99,7 +99,7 @@ _DISPLACES = (
     ("train.feeding", "gold", "train.feeding_probability"),
     ("train.feeding", "gold", "train.feeding_schedule"),
     ("train.feeding", "gold", "train.feeding_unit"),
-    ("model.attention", "none", "model.attention_units"),
+    ("model.attention", "none", "model.context"),
 )
 
 
@@ -383,10 +383,10 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
                 f"train.{name}={value} means nothing with train.feeding=gold; use "
                 f"e.g. train.feeding=argmax"
             )
-    if model.attention == "none" and model.attention_units:
+    if model.attention == "none" and model.context != "cell":
         told.append(
-            f"model.attention_units={model.attention_units} means nothing without "
-            f"attention; use model.attention=bahdanau"
+            f"model.context={model.context} means nothing without attention; use "
+            f"model.attention=general"
         )
     if model.bidirectional and model.bridge == "copy":
         told.append(

@@ -288,10 +288,12 @@ class ModelConfig:
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
-        "none", "what the decoder looks back with", choices=("none", "bahdanau")
+        "none",
+        "what the decoder looks back with: none, bahdanau:units=64, dot, general, "
+        "scaled_dot, location_sensitive or multi_head:heads=4",
     )
-    attention_units: int = option(
-        0, "size of the attention layer; 0: units", least=0, most=SIZE
+    context: str = option(
+        "cell", "where the context of attention goes: cell, readout or input_feeding"
     )
     bridge: str = option(
         "copy",

@@ -16,7 +16,7 @@ from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
-from s2sjax.models.encoder import Encoded
+from s2sjax.models.base import Encoded
 from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn, StepOutput
@@ -225,7 +225,7 @@ def _telling_states(step: StepFn) -> StepFn:
         carry, output = step(carry, x)
         states = {
             f"decoder_{layer}_{name}": part
-            for layer, state in enumerate(carry)
+            for layer, state in enumerate(carry.layers)
             for name, part in zip(PARTS, state, strict=False)
         }
         return carry, output._replace(aux=output.aux | states)

@@ -82,7 +82,7 @@ def step_flops(config: Config, length: int, cardinality: int) -> float:
     reader = layer * memory // units
     writer = layer + units * cardinality
     if model.attention != "none":
-        attention = model.attention_units or units
+        attention = units
         writer += gates * units * memory + attention * units + (units + memory) * units
         writer += length * (attention + memory)
         reader += attention * memory
