@@ -432,11 +432,6 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
             f"model.context={model.context} means nothing without attention; use "
             f"model.attention=general"
         )
-    if model.bidirectional and model.bridge == "copy":
-        told.append(
-            "model.bridge=copy needs states of one size on both sides; with "
-            "model.bidirectional=true use model.bridge=dense or zero"
-        )
     if task.valid_share + task.test_share >= 1:
         told.append(
             f"task.valid_share={task.valid_share} and task.test_share="

@@ -241,10 +241,10 @@ def _save_states(
     import numpy as np
 
     from s2sjax.inference.predict import encode_sources
-    from s2sjax.inference.system import PARTS
     from s2sjax.runs import atomic
 
     task = trained.task
+    names = trained.system.models[0].cell.names
     encoded = encode_sources(trained.system, [wish.source for wish in wishes])
     arrays: dict[str, Any] = {}
     for place, (source, hypothesis) in enumerate(zip(encoded, hypotheses, strict=True)):
@@ -258,7 +258,7 @@ def _save_states(
         for direction, state in enumerate(directions):
             for part in range(len(state)):
                 name = f"state_{layer}_{('forward', 'backward')[direction]}"
-                arrays[f"{name}_{PARTS[part]}"] = np.stack(
+                arrays[f"{name}_{names[part]}"] = np.stack(
                     [each.states[layer][direction][part] for each in encoded]
                 )
     written = io.BytesIO()

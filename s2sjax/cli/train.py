@@ -101,16 +101,6 @@ COMMAND = Command(
 )
 
 CURVES = "curves.png"
-# What the summary of a run shows; `s2sjax eval` has the rest.
-HEADLINES = (
-    "exact",
-    "token_accuracy",
-    "edit_distance",
-    "nll",
-    "bleu",
-    "chrf",
-    "unseen",
-)
 
 
 def main(parsed: Parsed) -> int:
@@ -276,6 +266,7 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.inference import summary
     from s2sjax.inference.load import open_trained
+    from s2sjax.metrics import headlines
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
     from s2sjax.runs import run_files
@@ -294,9 +285,8 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         result = evaluate(open_trained(run.path, "best"), "test")
         summary.write(run.path, result)
     printing.line()
-    shown = (*HEADLINES, run.config.train.metric)
     table.show_evaluation(
-        {name: value for name, value in result.items() if name in shown},
+        headlines(result, run.config.train.metric),
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

@@ -9,10 +9,11 @@ from jax import Array
 
 from s2sjax import spec
 from s2sjax.config import Config, ModelConfig
-from s2sjax.errors import UsageError
+from s2sjax.errors import Problems, UsageError
+from s2sjax.models import cells
 from s2sjax.models.attention import build_attention
-from s2sjax.models.base import Attention, Encoded, Memory
-from s2sjax.models.cells import CELLS
+from s2sjax.models.base import Attention, Cell, Encoded, Memory
+from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     CONTEXTS,
     Context,
@@ -41,14 +42,25 @@ class Seq2Seq(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        attention_of(self.config)
+        problems = Problems()
+        with problems:
+            cells.build(self.config.cell, self.config.units)
+        with problems:
+            bridge_of(self.config.bridge, self.config.bidirectional)
+        with problems:
+            attention_of(self.config)
+        problems.tell()
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of every layer."""
+        return cells.build(self.config.cell, self.config.units)
 
     def setup(self) -> None:
         config = self.config
-        cell = CELLS[config.cell](config.units)
         self.encoder = Encoder(
             self.source_vocabulary,
-            cell,
+            self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
@@ -56,7 +68,7 @@ class Seq2Seq(nn.Module):
         attention, context = attention_of(self.config)
         self.decoder = Decoder(
             self.target_vocabulary,
-            cell,
+            self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,

@@ -15,7 +15,6 @@ from jax import Array, lax
 from s2sjax import rng, spec
 from s2sjax.config import TrainConfig
 from s2sjax.training.optimizer import Schedule, full
-from s2sjax.types import Carry, StepFn, StepOutput
 
 Feedback = Callable[[Array, Array], Array]
 """`feedback(logits, key) -> x`: what an example's decoder said, [V], as its next input:
@@ -196,40 +195,3 @@ def feeding(config: TrainConfig) -> Feeding:
         spec.call(kind, config.feeding_schedule, FEEDING_SCHEDULES),
         UNITS[config.feeding_unit],
     )
-
-
-def unroll(
-    step: StepFn,
-    carry: Carry,
-    gold: Array,
-    own: Array,
-    keys: Array,
-    feed: Callable[[Array, Array, Array, Array], Array],
-) -> StepOutput:
-    """Runs a decoder over T steps, feeding gold tokens or its own outputs.
-
-    Args:
-      step: the decoder.
-      carry: its first carry.
-      gold: the gold inputs [B, T] int32: BOS, then the target without its end.
-      own: [B, T] bool, true where the last output replaces the gold input. There is
-        none before the first step: own[:, 0] does not count.
-      keys: [B, T], of `step_keys`.
-      feed: how an output becomes an input; see `Feeding.feed`.
-
-    Returns:
-      The outputs of all steps, [B, T, ...].
-    """
-    own = own.at[:, 0].set(False)
-    shape = jax.eval_shape(step, carry, gold[:, 0])[1].logits
-
-    def feed_and_step(
-        carry: tuple[Carry, Array], x: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Carry, Array], StepOutput]:
-        carry, logits = carry
-        carry, output = step(carry, feed(logits, *x))
-        return (carry, output.logits), output
-
-    first = (carry, jnp.zeros(shape.shape, shape.dtype))
-    _, outputs = lax.scan(feed_and_step, first, (gold.T, own.T, keys.T))
-    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), outputs)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
@@ -26,7 +27,7 @@ from s2sjax.runs import logged
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.runs.journal import Journal
-from s2sjax.runs.progress import LOWER, Progress
+from s2sjax.runs.progress import Progress
 from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
 from s2sjax.training.devices import Placement
@@ -40,6 +41,7 @@ from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import Numbers, TrainState, first_state, numbers
+from s2sjax.types import SYMBOLS
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
@@ -90,10 +92,13 @@ def check(config: Config) -> None:
     """Tries what a config names, before data are read or anything is written.
 
     Raises:
-      UsageError: optimisers, schedules or strategies that are unknown or impossible.
+      UsageError: kinds of a model, optimisers, schedules or strategies that are unknown
+        or impossible.
     """
     problems = Problems()
     for attempt in (
+        lambda: build_model(config, SYMBOLS, SYMBOLS),
+        lambda: metrics.check(config.train.metric),
         lambda: objective(config.train.objective),
         lambda: feeding(config.train),
         lambda: schedule(config.train, config.train.steps or 1),
@@ -176,7 +181,7 @@ class _Loop:
         kind = Checkpoints if hosts.leads else CheckpointReader
         self.checkpoints: CheckpointReader = kind(
             run.checkpoints,
-            metric_better="min" if self.config.train.metric in LOWER else "max",
+            metric_better=metrics.metric(self.config.train.metric).better,
             say=observer.said,
         )
 

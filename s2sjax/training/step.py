@@ -12,10 +12,10 @@ from s2sjax import rng
 from s2sjax.config import Config
 from s2sjax.decoding.forced import decoder_inputs
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.padding import cut, cut_step
+from s2sjax.models.padding import cut
 from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.tasks.task import Fetch
-from s2sjax.training.feeding import Feeding, step_keys, unroll
+from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
 from s2sjax.training.recipe import Recipe, recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
@@ -72,8 +72,8 @@ def decoded(
 ) -> StepOutput:
     """What the decoder says at step `step` of training, with dropout and its feeding.
 
-    Gold inputs are a static choice, which takes the path that hoists the products out
-    of the recurrence; any other feeding takes one step after another.
+    Gold inputs are a static choice: all of them are known ahead, and each stage of the
+    decoder runs over all of time. With any other feeding a step waits for the last.
 
     Returns:
       Logits [B, T, V], and aux.
@@ -90,19 +90,19 @@ def decoded(
 
     encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
     states, memory = run(encoded, dropout, method="start")
-    noise = None if dropout is None else run(dropout, gold.shape[1], method="noise")
-
-    def advance(carry: Any, x: Array) -> tuple[Any, StepOutput]:
-        time, states = carry
-        now = jax.tree.map(lambda drawn: drawn[:, time], noise)
-        states, output = run(states, x, memory, now, method="step")
-        return (time + 1, states), output
-
+    time = gold.shape[1]
+    noise = None if dropout is None else run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
-    own = feeding.own(key, keys, gold.shape[1], probability)
-    carry = (jnp.int32(0), states)
-    fed = own, step_keys(keys, gold.shape[1])
-    return unroll(cut_step(advance, vocabulary), carry, gold, *fed, feeding.feed)
+    own = feeding.own(key, keys, time, probability)
+    sizes = None if vocabulary is None else jnp.full(time, vocabulary)
+
+    def feed(logits: Array, gold: Array, now: Any) -> Array:
+        own, keys, vocabulary = now
+        return feeding.feed(cut(logits, vocabulary), gold, own, keys)
+
+    xs = own.T, step_keys(keys, time).T, sizes
+    output = run(states, memory, gold, feed, xs, noise, method="free")
+    return output._replace(logits=cut(output.logits, vocabulary))
 
 
 def _dropout(numbers: Numbers, keys: Array) -> Dropout:

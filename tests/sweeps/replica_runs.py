@@ -110,10 +110,12 @@ def same_bits():
     """Replicas that differ in numbers, one after another, are their runs to the bit."""
     dropout = {"dropout_embedding": 0.2, "dropout_state": 0.1, "dropout_output": 0.3}
     model = {"attention": "bahdanau", **dropout}
-    argmax = {"feeding": "argmax", "feeding_probability": 0.5}
+    fed = {"feeding": "sample", "feeding_schedule": "inverse_sigmoid:k=4"}
     runs = [
-        config(seed=seed, model=model, learning_rate=rate, **argmax)
-        for seed, rate in ((0, 1e-2), (2**31 - 1, 1e-3))
+        config(
+            seed=seed, model=model, learning_rate=rate, feeding_probability=own, **fed
+        )
+        for seed, rate, own in ((0, 1e-2, 0.5), (2**31 - 1, 1e-3, 0.9))
     ]
     counts = [20, 7]
     state, losses = together(runs, counts)

@@ -21,8 +21,9 @@ Objective = Callable[[StepOutput, Batch], Array]
 
 `output` holds what the decoder said at every step: logits [B, T, V], with -inf where a
 token can never be emitted, and aux, such as attention [B, T, S]. The step sums the
-losses of real tokens and divides by their number; what stands beyond a row's length
-does not count. Gradients pass through `output`, and must be finite."""
+losses of real tokens and divides by their number. Beyond a row's length the target is
+EOS, and what is returned there does not count. Gradients pass through `output`, and
+must be finite."""
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "nll": lambda: nll,
@@ -51,13 +52,14 @@ def losses(objective: Objective, output: StepOutput, batch: Batch) -> Array:
     Raises:
       UsageError: it returned something else.
     """
-    found, shape = objective(output, batch), batch.target.shape
+    real, shape = real_tokens(batch.target, batch.target_lengths), batch.target.shape
+    # PAD has no probability, and its gradient is not finite though it does not count.
+    found = objective(output, batch._replace(target=jnp.where(real, batch.target, EOS)))
     if not hasattr(found, "dtype"):
         came = type(found).__name__
     elif found.shape != shape or not jnp.issubdtype(found.dtype, jnp.floating):
         came = f"{found.dtype}{list(found.shape)}"
     else:
-        real = real_tokens(batch.target, batch.target_lengths)
         return jnp.where(real, found, 0.0)
     raise UsageError(
         f"train.objective: {objective.__name__} returned {came}; wanted a loss for "
