@@ -46,6 +46,7 @@ __all__ = [
     "TrainConfig",
     "base_config",
     "canonical_json",
+    "check_model",
     "checked",
     "coerced",
     "config_hash",
@@ -186,6 +187,16 @@ def resolve(
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
+
+
+@functools.lru_cache(maxsize=256)
+def check_model(model: ModelConfig) -> None:
+    """Checks a model's fields, of which a library need not make a whole config.
+
+    Raises:
+      ConfigError: an impossible field, by its dotted name.
+    """
+    resolve({"model": vars(model), "train": {"steps": 1}})
 
 
 def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:

@@ -6,65 +6,118 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from s2sjax.config import Config, ModelConfig
+from s2sjax.config import Config, ModelConfig, check_model
+from s2sjax.errors import UsageError
 from s2sjax.models.attention import Memory
 from s2sjax.models.cells import CELLS, State
 from s2sjax.models.decoder import Decoder, DecoderNoise
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoded, Encoder
-from s2sjax.types import BOS, StepFn, StepOutput
+from s2sjax.types import BOS, Carry, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
     """A recurrent sequence-to-sequence model (Sutskever et al. 2014; Cho et al. 2014).
 
+    p(y | x) = prod_t p(y_t | y_1 .. y_{t-1}, x), of which an encoder reads x and a
+    decoder gives one factor after the other.
+
     Attributes:
       config: its shape.
-      source_vocabulary: size of the source vocabulary.
-      target_vocabulary: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
+      target: size of the target vocabulary.
+
+    Raises:
+      UsageError: a field of the config, or a size, that cannot be.
+
+    >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
+    >>> params = model.init(jax.random.key(0))
+    >>> step, carry = model.decoder(params, jnp.array([[4, 5, 6]]), jnp.array([3]))
+    >>> carry, output = step(carry, jnp.array([BOS]))
+    >>> output.logits.shape
+    (1, 14)
     """
 
     config: ModelConfig
-    source_vocabulary: int
-    target_vocabulary: int
+    source: int
+    target: int
+
+    def __post_init__(self) -> None:
+        check_model(self.config)
+        for name in ("source", "target"):
+            size = getattr(self, name)
+            if type(size) is not int or size < 1:
+                raise UsageError(f"{name}={size!r} is not a vocabulary's size, e.g. 14")
+        super().__post_init__()
 
     def setup(self) -> None:
         config = self.config
         cell = CELLS[config.cell](config.units)
-        self.encoder = Encoder(
-            self.source_vocabulary,
+        self.reader = Encoder(
+            self.source,
             cell,
             config.layers,
             config.embedding,
             config.bidirectional,
+            name="encoder",
         )
         attention = config.attention_units or config.units
-        self.decoder = Decoder(
-            self.target_vocabulary,
+        self.writer = Decoder(
+            self.target,
             cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,
             attention if config.attention == "bahdanau" else 0,
             config.bridge,
+            name="decoder",
         )
+
+    @nn.nowrap
+    def init(self, key: Array) -> Any:  # type: ignore[override]
+        """The parameters before training, a nested dict of float32 arrays."""
+        tokens = jnp.full((1, 1), BOS, jnp.int32)
+        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+
+    @nn.nowrap
+    def decoder(
+        self, params: Any, source: ArrayLike, lengths: ArrayLike
+    ) -> tuple[StepFn, Carry]:
+        """The step function over an encoded source, and its first carry.
+
+        Args:
+          params: the parameters.
+          source: [B, S] int32, token ids without EOS; padding is anything.
+          lengths: [B] int32, of each row.
+
+        Raises:
+          UsageError: another shape or type.
+        """
+        step, carry, _ = decoder_steps(
+            self,
+            params,
+            _ids("source", source, "[B, S]"),
+            _ids("lengths", lengths, "[B]"),
+        )
+        return step, carry
 
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
         """Reads the source: token ids [B, S] of the given lengths [B]."""
-        return self.encoder(source, lengths, dropout)
+        return self.reader(source, lengths, dropout)
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[tuple[State, ...], Memory | None]:
         """The decoder's first states, and what it looks back at."""
-        return self.decoder.start(encoded, dropout)
+        return self.writer.start(encoded, dropout)
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
         """The decoder's dropout of `time` steps."""
-        return self.decoder.noise(dropout, time)
+        return self.writer.noise(dropout, time)
 
     def step(
         self,
@@ -74,7 +127,7 @@ class Seq2Seq(nn.Module):
         noise: DecoderNoise | None = None,
     ) -> tuple[tuple[State, ...], StepOutput]:
         """One decoder step; see `Decoder.step`."""
-        return self.decoder.step(states, x, memory, noise)
+        return self.writer.step(states, x, memory, noise)
 
     def __call__(
         self,
@@ -86,7 +139,7 @@ class Seq2Seq(nn.Module):
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
         states, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
-        return self.decoder(states, inputs, memory, noise)
+        return self.writer(states, inputs, memory, noise)
 
 
 def build_model(
@@ -98,8 +151,24 @@ def build_model(
 
 def initialise(model: Seq2Seq, key: Array) -> Any:
     """The parameters before training, a nested dict."""
-    tokens = jnp.full((1, 1), BOS, jnp.int32)
-    return model.init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+    return model.init(key)
+
+
+def _ids(name: str, value: ArrayLike, axes: str) -> Array:
+    """Whole numbers as an array with these axes."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name} is no array {axes}: rows of several lengths are padded by batch()"
+        ) from None
+    if array.ndim != len(axes.split(",")) or not jnp.issubdtype(
+        array.dtype, jnp.integer
+    ):
+        raise UsageError(
+            f"{name} is {array.dtype}{list(array.shape)}; it is int32 {axes}"
+        )
+    return array
 
 
 def apply(

@@ -38,7 +38,7 @@ def shape_config(cell, attention, embedding, layers, bidirectional, bridge):
         embedding=embedding,
         bidirectional=bidirectional,
         attention=attention,
-        attention_units=ATTENTION,
+        attention_units=0 if attention == "none" else ATTENTION,
         bridge=bridge,
     )
 

@@ -56,7 +56,7 @@ def test_the_number_of_parameters_follows_the_formula():
                 embedding=embedding,
                 bidirectional=bidirectional,
                 attention=attention,
-                attention_units=7 if layers == 1 else 0,
+                attention_units=7 if layers == 1 and attention != "none" else 0,
                 bridge=bridge,
             )
             model = Seq2Seq(config, 6, 9)
