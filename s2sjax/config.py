@@ -131,7 +131,7 @@ def base_config() -> ConfigDict:
 
 
 def parse_arg(arg: str | None, **spec: Any) -> Any:
-    """Parses the text after the colon of `--config=FILE:arg` against typed defaults.
+    """Parses the text after the colon of `FILE:arg` against typed defaults.
 
     `smoke,units=32` sets a boolean and a number. The result has an attribute per
     name in `spec`.
@@ -284,7 +284,7 @@ def with_data_path(config: Config, path: str) -> Config:
     return dataclasses.replace(config, task=task)
 
 
-def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
+def flatten(config: Config | ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The values by dotted path, in the order of the schema, unknown ones last.
 
     A dict is nested, as `canonical_json` writes it.

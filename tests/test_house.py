@@ -24,6 +24,7 @@ LAYERS = (
     {"training"},
     {"sweeps", "benchmark"},
     {"reporting"},
+    {"commands"},
     {"cli", "__main__", "__init__"},
 )
 # What must work before jax is imported, so that its flags can still be chosen.
@@ -33,7 +34,7 @@ WITHOUT_JAX = {
     "program_cache",
 }
 # Files of the command line that a command imports once jax's flags are set.
-LATE = {"sweep_launch"}
+LATE = {"sweep_launch", "inputs"}
 # What a config file may import of s2sjax, with these files behind the last.
 CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
 ALGEBRA = {"__init__", "algebra", "draws"}

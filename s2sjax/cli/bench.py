@@ -30,15 +30,29 @@ COMMAND = Command(
     "All decode the same examples; rounds are timed in turn. Writes bench.csv,\n"
     "bench.json, and the pictures quality_speed and beam_size.",
     flags=(
-        Flag("workdir", "the runs to compare", value="DIR,DIR2", required=True),
+        Flag(
+            "workdir",
+            "the runs to compare",
+            value="DIR,DIR2",
+            required=True,
+            argument="path",
+        ),
         Flag(
             "strategy",
             f"a decoding strategy; unset: {', '.join(STRATEGIES)}",
             value="SPEC",
             many=True,
+            argument="strategy",
         ),
         Flag("batch_sizes", "sequences decoded together", "1,32,256", value="N,N2"),
-        Flag("examples", "at most, evenly from the split", 1000, type=int, least=1),
+        Flag(
+            "examples",
+            "at most, evenly from the split",
+            1000,
+            type=int,
+            least=1,
+            argument="examples",
+        ),
         members.SPLIT,
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
@@ -46,10 +60,18 @@ COMMAND = Command(
             "a strategy by which search errors are told, e.g. exact; each goal's own "
             "normaliser is set; unset: the best of those compared",
             value="SPEC",
+            argument="reference",
         ),
         Flag("repeats", "rounds of timing", 5, type=int, least=1),
-        Flag("peers", "decode with eager PyTorch too", False, type=bool),
-        Flag("out", "where the files go (default: bench in the run)", value="DIR"),
+        Flag(
+            "peers", "decode with eager PyTorch too", False, type=bool, argument="peers"
+        ),
+        Flag(
+            "out",
+            "where the files go (default: bench in the run)",
+            value="DIR",
+            argument="out",
+        ),
         start.FORMAT,
         Flag("json", "one JSON object", False, type=bool),
     ),

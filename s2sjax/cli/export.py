@@ -10,8 +10,14 @@ COMMAND = Command(
     "export",
     "Writes a run's parameters, config and vocabularies as one safetensors file.",
     flags=(
-        Flag("workdir", "the run", value="DIR", required=True),
-        Flag("out", "the file to write", value="FILE.safetensors", required=True),
+        Flag("workdir", "the run", value="DIR", required=True, argument="path"),
+        Flag(
+            "out",
+            "the file to write",
+            value="FILE.safetensors",
+            required=True,
+            argument="out",
+        ),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
     ),
     examples=("s2sjax export --workdir=runs/reversed --out=reversed.safetensors",),
@@ -31,7 +37,7 @@ def main(parsed: Parsed) -> int:
     trained = open_trained(
         values.workdir,
         checkpoint(values.checkpoint),
-        say=lambda line: start.warn([line]),
+        say=parsed.say,
     )
     count = weights.export(trained, Path(values.out))
     printing.line(f"{values.out}: {count:,} parameters of step {trained.step}")

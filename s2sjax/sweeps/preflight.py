@@ -180,7 +180,7 @@ def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
     if most < 1:
         needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
         raise UsageError(
-            f"trial {whole.trials[0].index}: --backend=batched needs {needed} for one "
+            f"trial {whole.trials[0].index}: backend=batched needs {needed} for one "
             f"trial of this size, and may take {room} here; make it smaller "
             f"(model.units, task.length, train.batch_size)"
         )

@@ -59,7 +59,9 @@ def check_installed() -> None:
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
-        raise UsageError("--peers needs PyTorch: pip install 's2sjax[peers]'") from None
+        raise UsageError(
+            "peers=True needs PyTorch: pip install 's2sjax[peers]'"
+        ) from None
 
 
 def ways() -> tuple[Way, ...]:
