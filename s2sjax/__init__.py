@@ -13,7 +13,6 @@ when jax starts.
 
 import importlib
 import os
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +86,6 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-_xla = sys.modules.get("jax._src.xla_bridge")
-_late = environment.guard(
-    os.environ, has_begun=_xla is not None and _xla.backends_are_initialized()
-)
+_late = environment.guard(os.environ)
 if _late:
     warnings.warn(_late, stacklevel=2)

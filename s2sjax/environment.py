@@ -10,6 +10,7 @@ does nothing but where the installed jaxlib computes wrong.
 import contextlib
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 
 from s2sjax.errors import UsageError
@@ -123,17 +124,22 @@ def _is_own(flag: str) -> bool:
     return flag in (GUARD, WIDE, ONE_THREAD, DETERMINISTIC)
 
 
-def guard(environ: MutableMapping[str, str], *, has_begun: bool) -> str:
+def has_begun() -> bool:
+    """Whether jax has started its backends here, which read their flags then."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bool(bridge.backends_are_initialized())
+
+
+def guard(environ: MutableMapping[str, str]) -> str:
     """Adds the guard alone, where the installed jaxlib needs it.
 
     Args:
       environ: `os.environ`; edited in place.
-      has_begun: whether jax has started its backends, so that it comes too late.
 
     Returns:
-      A line on a guard that comes too late; empty where all is well.
+      A line on a guard that comes too late, after jax has begun; else empty.
     """
-    if not needs_guard() or not _add(environ, [GUARD]) or not has_begun:
+    if not needs_guard() or not _add(environ, [GUARD]) or not has_begun():
         return ""
     return (
         f"jaxlib {jaxlib_version()} {FAULTY_JAXLIB[jaxlib_version() or '']}, and jax "
