@@ -1,7 +1,5 @@
 """`s2sjax export`: a trained model's parameters as one file."""
 
-from pathlib import Path
-
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -31,14 +29,9 @@ def main(parsed: Parsed) -> int:
     start.reading(values.workdir)
 
     from s2sjax.cli.runs import checkpoint
-    from s2sjax.inference import weights
-    from s2sjax.inference.load import open_trained
+    from s2sjax.commands.run import export, load
 
-    trained = open_trained(
-        values.workdir,
-        checkpoint(values.checkpoint),
-        say=parsed.say,
-    )
-    count = weights.export(trained, Path(values.out))
-    printing.line(f"{values.out}: {count:,} parameters of step {trained.step}")
+    run = load(values.workdir, checkpoint(values.checkpoint), say=parsed.say)
+    count = export(run, values.out)
+    printing.line(f"{values.out}: {count:,} parameters of step {run.step}")
     return 0

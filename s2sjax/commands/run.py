@@ -15,7 +15,7 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
-from s2sjax.inference import predict, summary
+from s2sjax.inference import predict, summary, weights
 from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.evaluate import chosen, enough, long_ones, outcomes
 from s2sjax.inference.load import Trained, Which, check_length, training_buckets
@@ -537,6 +537,23 @@ def load(
         paths, checkpoint, combine=combine, strategy=strategy, seed=seed, say=say
     )
     return Run(trained, say, watch)
+
+
+def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+    """Writes parameters, config and vocabularies as one safetensors file.
+
+    Args:
+      run: a run, or its directory.
+      out: the file to write.
+
+    Returns:
+      How many numbers the parameters are.
+
+    Raises:
+      UsageError: no such run, or the file cannot be written.
+    """
+    opened = run if isinstance(run, Run) else load(run)
+    return weights.export(opened.trained, Path(out))
 
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ def _rows(name: str, rows: Any, size: int | None) -> list[list[int]]:
     for number, row in enumerate(listed):
         for each in row:
             if each < UNK or (size is not None and each >= size):
-                most = "" if size is None else f" to {size - 1}"
+                most = " and more" if size is None else f" to {size - 1}"
                 raise UsageError(
                     f"{name}[{number}] holds {each}; ids of symbols are {UNK}{most}, "
                     f"and batch() adds padding and EOS itself"
