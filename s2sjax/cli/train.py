@@ -4,7 +4,6 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +154,9 @@ def main(parsed: Parsed) -> int:
                 start.tell_user_code(config, data, named=named)
             # Of all hosts: each waits here until the others are there.
             about = train.described(["s2sjax", *sys.argv[1:]], init_from)
-            run = stack.enter_context(_opened(parsed, about, hosts))
+            run = stack.enter_context(
+                train.opened(path, parsed.config, about, hosts, parsed.say)
+            )
             shown = (
                 train.observing(run, (), verbose=True)
                 if hosts.leads
@@ -179,24 +180,6 @@ def _another(error: "OtherRun") -> str:
     words += [f"--config.{field}={written(v)}" for field, v in error.changes.items()]
     words += [f"--init_from={error.path}"] * error.begins
     return shlex.join([*words, f"--workdir={error.new}"])
-
-
-@contextlib.contextmanager
-def _opened(
-    parsed: Parsed, about: dict[str, Any], hosts: "Hosts"
-) -> Iterator["RunDirectory"]:
-    """The run; process 0 makes it or continues it, the others read it."""
-    from s2sjax.runs import directory
-
-    path = parsed.values.workdir
-    if not hosts.leads:
-        hosts.of_first(0)
-        yield directory.open_for_reading(path)
-        return
-    with directory.open_for_training(
-        path, parsed.config, environment=about, say=parsed.say
-    ) as run:
-        yield run
 
 
 def _summarise(

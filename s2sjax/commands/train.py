@@ -10,6 +10,7 @@ import jax
 
 from s2sjax import environment, experiment, places, tasks
 from s2sjax.commands.run import Run, Watch, load, notice, unseen
+from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference import summary, weights
 from s2sjax.models.seq2seq import build_model
@@ -81,9 +82,7 @@ def train(
     with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
         check(agreed, is_new=not record)
         about = described(["s2s.train", str(path)], given)
-        run = stack.enter_context(
-            directory.open_for_training(path, asked, environment=about, say=notice)
-        )
+        run = stack.enter_context(opened(path, asked, about, hosts, notice))
         with observing(run, callbacks, verbose=verbose) as observer:
             ended = begin(run, given, observer, hosts, notice, is_new=not record)[1]
         if hosts.signal:
@@ -111,6 +110,25 @@ def beginning(
             f"begin another in a new place, e.g. path={places.unused(Path(path))}"
         )
     return began
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike[str],
+    config: Config | None,
+    about: dict[str, Any],
+    hosts: Hosts,
+    say: Say,
+) -> Iterator[RunDirectory]:
+    """The run; process 0 makes it or continues it, the others read it."""
+    if not hosts.leads:
+        hosts.of_first(0)
+        yield directory.open_for_reading(path)
+        return
+    with directory.open_for_training(
+        path, config, environment=about, check_data=tasks.check_sources, say=say
+    ) as run:
+        yield run
 
 
 @contextlib.contextmanager
