@@ -109,17 +109,6 @@ COMMAND = Command(
     ),
 )
 
-# What the summary of a run shows; `s2sjax eval` has the rest.
-HEADLINES = (
-    "exact",
-    "token_accuracy",
-    "edit_distance",
-    "nll",
-    "bleu",
-    "chrf",
-    "unseen",
-)
-
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
@@ -187,6 +176,7 @@ def _summarise(
 ) -> None:
     """The end of a run: its best checkpoint on test data, and what to do next."""
     from s2sjax.commands.train import CURVES
+    from s2sjax.metrics import headlines
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
 
@@ -196,9 +186,8 @@ def _summarise(
             f"{run.path} is finished at step {ended.step}: {why[ended.reason]}"
         )
     printing.line()
-    shown = (*HEADLINES, run.config.train.metric)
     table.show_evaluation(
-        {name: value for name, value in result.items() if name in shown},
+        headlines(result, run.config.train.metric),
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

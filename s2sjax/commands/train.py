@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from s2sjax import environment, experiment, places, tasks
+from s2sjax import environment, experiment, places, rng, tasks
 from s2sjax.commands.run import Run, Watch, load, notice, unseen
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
@@ -26,7 +26,6 @@ from s2sjax.training.check import check
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.loop import Ended
 from s2sjax.training.observer import Observer, Observers
-from s2sjax.training.state import first_state
 
 CURVES = "curves.png"
 
@@ -200,7 +199,7 @@ def _first_params(run: RunDirectory, task: Task, init_from: str | None) -> Any:
     model = build_model(
         run.config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
-    wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
+    wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
     return weights.read_params(init_from, wanted)
 
 

@@ -8,13 +8,22 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from s2sjax import spec
 from s2sjax.config import Config, ModelConfig, check_model
 from s2sjax.errors import UsageError
-from s2sjax.models.attention import Memory
-from s2sjax.models.cells import CELLS, State
-from s2sjax.models.decoder import Decoder, DecoderNoise
+from s2sjax.models.attention import build_attention
+from s2sjax.models.base import Attention, Encoded, Memory
+from s2sjax.models.cells import CELLS
+from s2sjax.models.context import (
+    CONTEXTS,
+    Context,
+    DecoderNoise,
+    DecoderState,
+    IntoCell,
+)
+from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.encoder import Encoded, Encoder
+from s2sjax.models.encoder import Encoder
 from s2sjax.types import BOS, Carry, StepFn, StepOutput
 
 
@@ -46,6 +55,7 @@ class Seq2Seq(nn.Module):
 
     def __post_init__(self) -> None:
         check_model(self.config)
+        attention_of(self.config)
         for name in ("source", "target"):
             size = getattr(self, name)
             if type(size) is not int or size < 1:
@@ -63,14 +73,15 @@ class Seq2Seq(nn.Module):
             config.bidirectional,
             name="encoder",
         )
-        attention = config.attention_units or config.units
+        attention, context = attention_of(self.config)
         self.writer = Decoder(
             self.target,
             cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,
-            attention if config.attention == "bahdanau" else 0,
+            attention,
+            context,
             config.bridge,
             name="decoder",
         )
@@ -111,8 +122,8 @@ class Seq2Seq(nn.Module):
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
-    ) -> tuple[tuple[State, ...], Memory | None]:
-        """The decoder's first states, and what it looks back at."""
+    ) -> tuple[DecoderState, Memory]:
+        """The decoder's first state, and what it looks back at."""
         return self.writer.start(encoded, dropout)
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
@@ -121,13 +132,25 @@ class Seq2Seq(nn.Module):
 
     def step(
         self,
-        states: tuple[State, ...],
+        state: DecoderState,
         x: Array,
-        memory: Memory | None,
+        memory: Memory,
         noise: DecoderNoise | None = None,
-    ) -> tuple[tuple[State, ...], StepOutput]:
+    ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
-        return self.writer.step(states, x, memory, noise)
+        return self.writer.step(state, x, memory, noise)
+
+    def free(
+        self,
+        state: DecoderState,
+        memory: Memory,
+        gold: Array,
+        feed: Feed,
+        xs: Any = (),
+        noise: DecoderNoise | None = None,
+    ) -> StepOutput:
+        """All decoder steps, each from the last one's output; see `Decoder.free`."""
+        return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
         self,
@@ -137,9 +160,26 @@ class Seq2Seq(nn.Module):
         dropout: Dropout | None = None,
     ) -> StepOutput:
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
-        states, memory = self.start(self.encode(source, lengths, dropout), dropout)
+        state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
-        return self.writer(states, inputs, memory, noise)
+        return self.writer(state, inputs, memory, noise)
+
+
+def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
+    """The attention that a config names, and where its context goes.
+
+    Raises:
+      UsageError: there is no such kind or argument, or they do not fit.
+    """
+    memory = config.units * (2 if config.bidirectional else 1)
+    attention = build_attention(config.attention, config.units, memory)
+    context: Context = spec.call("model.context", config.context, CONTEXTS)
+    if attention is None and not isinstance(context, IntoCell):
+        raise UsageError(
+            f"model.context={config.context} means nothing without attention; "
+            "use model.attention=general"
+        )
+    return attention, context
 
 
 def build_model(
@@ -162,9 +202,8 @@ def _ids(name: str, value: ArrayLike, axes: str) -> Array:
         raise UsageError(
             f"{name} is no array {axes}: rows of several lengths are padded by batch()"
         ) from None
-    if array.ndim != len(axes.split(",")) or not jnp.issubdtype(
-        array.dtype, jnp.integer
-    ):
+    is_whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if array.ndim != len(axes.split(",")) or not is_whole:
         raise UsageError(
             f"{name} is {array.dtype}{list(array.shape)}; it is int32 {axes}"
         )
@@ -180,18 +219,18 @@ def apply(
 
 def decoder_steps(
     model: Seq2Seq, params: Any, source: Array, lengths: Array
-) -> tuple[StepFn, tuple[State, ...], Encoded]:
+) -> tuple[StepFn, DecoderState, Encoded]:
     """Encodes a source and gives the step function over it, its first carry too.
 
     Called inside a compiled function, whose arguments `params` and `source` are.
     """
     encoded = apply(model, params, source, lengths, method="encode")
-    states, memory = apply(model, params, encoded, method="start")
+    state, memory = apply(model, params, encoded, method="start")
 
     def step(carry: Any, x: Array) -> tuple[Any, StepOutput]:
         return apply(model, params, carry, x, memory, method="step")
 
-    return step, states, encoded
+    return step, state, encoded
 
 
 def parameter_count(params: Any) -> int:
