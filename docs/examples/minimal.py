@@ -24,12 +24,16 @@ def examples(random, count):
     return sources, [source[::-1] for source in sources]
 
 
-def main(steps=400):
-    """Trains, and returns the share of new sequences that a beam reverses."""
+def main(steps=400, attention=None):
+    """Trains, and returns the share of new sequences that a beam reverses.
+
+    `attention` is a kind of one's own in place of the config's.
+    """
     model = s2s.Seq2Seq(
         s2s.ModelConfig(cell="gru", units=48, attention="bahdanau"),
         source=4 + SYMBOLS,
         target=4 + SYMBOLS,
+        attention=attention,
     )
     params = model.init(jax.random.key(0))
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(5e-3))

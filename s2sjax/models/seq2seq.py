@@ -1,5 +1,6 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -37,6 +38,9 @@ class Seq2Seq(nn.Module):
       config: its shape.
       source: size of the source vocabulary, the `SYMBOLS` special ids counted.
       target: size of the target vocabulary.
+      attention: a kind of one's own in place of the config's: a Linen module with the
+        methods of `models.base.Attention`, made as `attention(state, values)` for
+        queries of size `state` and a memory of size `values`.
 
     Raises:
       UsageError: a field of the config, or a size, that cannot be.
@@ -52,6 +56,7 @@ class Seq2Seq(nn.Module):
     config: ModelConfig
     source: int
     target: int
+    attention: Callable[..., Attention] | None = None
 
     def __post_init__(self) -> None:
         check_model(self.config)
@@ -74,6 +79,9 @@ class Seq2Seq(nn.Module):
             name="encoder",
         )
         attention, context = attention_of(self.config)
+        if self.attention is not None:
+            width = config.units * (2 if config.bidirectional else 1)
+            attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
             self.target,
             cell,

@@ -4,9 +4,12 @@ import ast
 import dataclasses
 import inspect
 import json
+import os
 import pathlib
 import re
 import runpy
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,7 @@ from s2sjax.decoding.forced import token_losses
 from s2sjax.models.seq2seq import apply
 
 ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +217,30 @@ def test_an_interrupted_run_is_saved_and_goes_on_to_the_same_bits(page, tmp_path
 
 
 @pytest.mark.slow
-def test_the_smallest_example_learns():
-    example = runpy.run_path(str(ROOT / "docs" / "examples" / "minimal.py"))
-    assert example["main"](steps=250) > 0.7
-    lines = (ROOT / "docs" / "examples" / "minimal.py").read_text("utf-8").splitlines()
-    assert len(lines) < 80
+def test_the_examples_learn(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    minimal = runpy.run_path(str(EXAMPLES / "minimal.py"))["main"]
+    near = runpy.run_path(str(EXAMPLES / "custom_attention.py"))["Near"]
+    assert minimal(steps=250) > 0.7
+    assert minimal(steps=150, attention=near) > 0.7
+    assert len((EXAMPLES / "minimal.py").read_text("utf-8").splitlines()) < 90
+
+
+@pytest.mark.slow
+def test_the_notebook_runs():
+    """In a process of its own, as a notebook is; its last values are shown."""
+    cells = json.loads((EXAMPLES / "notebook.ipynb").read_text("utf-8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    checks = [
+        "assert run.test['exact'] > 0.5 and len(rows) == 6, (run.test, rows)",
+        "assert best.attention._repr_png_() and set(exact) == set(specs)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*code, *checks])],
+        env=os.environ | {"MPLBACKEND": "agg"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
