@@ -62,7 +62,8 @@ class Command:
         """A line of the library, which names arguments, as one that names flags.
 
         Args:
-          line: with `argument=value`, or `argument=` for the argument itself.
+          line: with `argument=value`, or `argument=` for the argument itself; and
+            `the override field=value`.
           overrides: fields that the command line overrides.
 
         >>> train = Command("train", "", (Flag("workdir", "", argument="path"),))
@@ -81,7 +82,10 @@ class Command:
 
         # What stands behind another character is part of a spec or of a path.
         words = rf"(?<![^\s(])({known})=(True\b|(?=[\s,;]|$))?"
-        return re.sub(words, flag, line)
+        line = re.sub(words, flag, line)
+        if self.config != "none":
+            line = re.sub(r"\bthe override ([a-z_.]+)=", r"--config.\1=", line)
+        return line
 
     def usage(self) -> str:
         """How the command is written, folded to the width of the help."""

@@ -188,6 +188,6 @@ def obstacle(trials: Sequence[Trial]) -> str:
             return (
                 f"trial {trial.index}: the examples of {name} may be of several widths "
                 f"(train.buckets={buckets}), and a program has one; "
-                f"train.buckets=1 pads all to the widest"
+                f"the override train.buckets=1 pads all to the widest"
             )
     return ""

@@ -110,7 +110,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
     path.write_text("from s2sjax.sweeps import seeds as sweep\n")
     assert "has no sweep; write" in refused(define, str(path))
     path.write_text("def sweep_a(config): ...\ndef sweep_b(config): ...\n")
-    assert "--sweep=NAME,... (one of: a, b)" in refused(define, str(path))
+    assert "sweep=NAME,... (one of: a, b)" in refused(define, str(path))
 
 
 @pytest.mark.parametrize(
