@@ -235,7 +235,7 @@ def test_the_config_of_a_run_is_read_and_overridden(good, tmp_path, monkeypatch)
     )
     assert (other.seed, other.train.steps, other.train.epochs) == (7, None, 3)
     assert other.model == kept.model and other.task == kept.task
-    assert told == [f"--config.train.epochs=3 wins over train.steps=100 of {run}"]
+    assert told == [f"train.epochs=3 wins over train.steps=100 of {run}"]
     assert "has no variants, but ':smoke' came" in refused(f"{run}:smoke")
     assert "did you mean 'train.learning_rate'" in refused(str(run), {"lr": "3"})
     with pytest.raises(UsageError, match="is the config of a run and has no sweep"):
@@ -365,7 +365,7 @@ def test_what_is_overridden_wins_over_the_file(tmp_path, field, text, displaced)
     assert differing.pop(field)[1] == config.flatten(resolved)[field]
     assert differing == displaced
     assert said == [
-        f"--config.{field}={text} wins over {name}={was} of {path}"
+        f"{field}={text} wins over {name}={was} of {path}"
         for name, (was, _) in displaced.items()
     ]
 
@@ -374,7 +374,7 @@ def test_steps_win_over_epochs_and_epochs_over_steps(good):
     said = []
     resolved = experiment.load_config(good, {"train.epochs": "2"}, said.append)
     assert (resolved.train.steps, resolved.train.epochs) == (None, 2)
-    assert said == [f"--config.train.epochs=2 wins over train.steps=100 of {good}"]
+    assert said == [f"train.epochs=2 wins over train.steps=100 of {good}"]
 
 
 def test_two_choices_that_exclude_one_another_are_refused(good):
@@ -398,7 +398,7 @@ def test_all_that_is_wrong_is_told_at_once(good):
         experiment.load_config(good, wrong)
     assert len(told.value.args) == 5
     for name in wrong.keys() - {"task.length"}:
-        assert sum(f"--config.{name}" in a or f"{name}=" in a for a in told.value.args)
+        assert any(name in line for line in told.value.args), name
     with pytest.raises(UsageError) as told:
         config.resolve({"train": {"steps": 0, "epoch": 1}, "sed": 3, "seed": -1})
     assert len(told.value.args) == 4
