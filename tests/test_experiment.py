@@ -109,8 +109,8 @@ def test_overrides_reach_the_config_unharmed(good, field, text, value):
         ("model.units", "-8", "model.units=-8"),
         ("model.units", "", "model.units= is not"),
         ("model.units", "none", "model.units=none is not a whole number"),
-        ("model.cell", "lsmt", "did you mean 'lstm'"),
-        ("model.cell", "None", "one of lstm"),
+        ("train.precision", "hihgest", "did you mean 'highest'"),
+        ("train.precision", "None", "one of default"),
         ("task.path", "None", "the text 'None'"),
         ("task.path", "['a', 'b']", "is not a text"),
         ("model.bidirectional", "maybe", "true or false"),
@@ -340,7 +340,7 @@ def get_config():
     config.train.feeding = "argmax"
     config.train.feeding_probability = 0.5
     config.model.attention = "bahdanau"
-    config.model.attention_units = 9
+    config.model.context = "readout"
     return config
 """
 
@@ -350,7 +350,7 @@ def get_config():
     [
         ("train.steps", "20", {"train.epochs": (3, None)}),
         ("train.feeding", "gold", {"train.feeding_probability": (0.5, 1.0)}),
-        ("model.attention", "none", {"model.attention_units": (9, 0)}),
+        ("model.attention", "none", {"model.context": ("readout", "cell")}),
         ("train.epochs", "4", {}),
         ("train.feeding", "probabilities", {}),
     ],
