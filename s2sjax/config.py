@@ -46,6 +46,7 @@ __all__ = [
     "TrainConfig",
     "base_config",
     "canonical_json",
+    "check_model",
     "checked",
     "coerced",
     "config_hash",
@@ -97,16 +98,15 @@ ADDED = (
     "train.feeding_unit",
 )
 
-# A field, the value of it (None: any) that leaves another one nothing to say, and that
-# other one, which is then at its default.
-_DISPLACES = (
-    ("train.steps", None, "train.epochs"),
-    ("train.epochs", None, "train.steps"),
-    ("train.feeding", "gold", "train.feeding_probability"),
-    ("train.feeding", "gold", "train.feeding_schedule"),
-    ("train.feeding", "gold", "train.feeding_unit"),
-    ("model.attention", "none", "model.context"),
+# A field, the value of it that leaves another one nothing to say, that other one, which
+# is then at its default, and a value that would use it.
+_SILENCES = (
+    ("train.feeding", "gold", "train.feeding_probability", "argmax"),
+    ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
+    ("train.feeding", "gold", "train.feeding_unit", "argmax"),
+    ("model.attention", "none", "model.context", "general"),
 )
+_EITHER = ("train.steps", "train.epochs")  # one of them is set
 
 
 class ConfigError(UsageError):
@@ -145,7 +145,7 @@ def base_config() -> ConfigDict:
 
 
 def parse_arg(arg: str | None, **spec: Any) -> Any:
-    """Parses the text after the colon of `--config=FILE:arg` against typed defaults.
+    """Parses the text after the colon of `FILE:arg` against typed defaults.
 
     `smoke,units=32` sets a boolean and a number. The result has an attribute per
     name in `spec`.
@@ -205,6 +205,16 @@ def resolve(
     return resolved
 
 
+@functools.lru_cache(maxsize=256)
+def check_model(model: ModelConfig) -> None:
+    """Checks a model's fields, of which a library need not make a whole config.
+
+    Raises:
+      ConfigError: an impossible field, by its dotted name.
+    """
+    resolve({"model": vars(model), "train": {"steps": 1}})
+
+
 def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
     """The fields that a choice leaves nothing to say, each with the one that does it.
 
@@ -216,13 +226,15 @@ def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, s
     >>> displaced(values, ["train.steps"])
     {'train.epochs': 'train.steps'}
     """
-    found = {}
-    for by, value, path in _DISPLACES:
-        says = values[by] is not None if value is None else values[by] == value
-        is_default = values[path] == fields()[path].default
-        if by in chosen and says and path not in chosen and not is_default:
-            found[path] = by
-    return found
+    pairs = [(by, path) for by, value, path, _ in _SILENCES if values[by] == value]
+    pairs += [pair for pair in (_EITHER, _EITHER[::-1]) if values[pair[0]] is not None]
+    return {
+        path: by
+        for by, path in pairs
+        if by in chosen
+        and path not in chosen
+        and values[path] != fields()[path].default
+    }
 
 
 def read(path: str | pathlib.Path) -> Config:
@@ -326,7 +338,7 @@ def file_of(text: str) -> str:
     return f"{before}.py" if ending and rest else ""
 
 
-def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
+def flatten(config: Config | ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The values by dotted path, in the order of the schema, unknown ones last.
 
     A dict is nested, as `canonical_json` writes it.
@@ -410,7 +422,7 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
 
 def _check_together(config: Config, wrong: Collection[str]) -> None:
     """Raises what does not fit together, but for what names a field that is `wrong`."""
-    task, model, train = config.task, config.model, config.train
+    task, train = config.task, config.train
     told = []
     if task.min_length is not None and task.min_length > task.length:
         told.append(
@@ -419,19 +431,12 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
         told.append(f"set train.steps or train.epochs; {came} came")
-    for name in ("feeding_probability", "feeding_schedule", "feeding_unit"):
-        value = getattr(train, name)
-        default = fields()[f"train.{name}"].default
-        if train.feeding == "gold" and value != default:
-            told.append(
-                f"train.{name}={value} means nothing with train.feeding=gold; use "
-                f"e.g. train.feeding=argmax"
-            )
-    if model.attention == "none" and model.context != "cell":
-        told.append(
-            f"model.context={model.context} means nothing without attention; use "
-            f"model.attention=general"
-        )
+    flat = flatten(config)
+    told += [
+        f"{path}={flat[path]} means nothing with {by}={value}; use e.g. {by}={other}"
+        for by, value, path, other in _SILENCES
+        if flat[by] == value and flat[path] != fields()[path].default
+    ]
     if task.valid_share + task.test_share >= 1:
         told.append(
             f"task.valid_share={task.valid_share} and task.test_share="

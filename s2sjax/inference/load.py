@@ -76,7 +76,9 @@ def open_trained(
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
         if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
-            say(f"--seed={seed}: this run's test data are kept, and stay as they are")
+            say(
+                "the test data of this run are kept, and stay as they are with any seed"
+            )
         task = dataclasses.replace(task, buckets=drawn.buckets)
     model = build_model(
         config, len(task.source_vocabulary), len(task.target_vocabulary)
@@ -165,13 +167,13 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
         theirs = getattr(other.task, f"{side}_vocabulary")
         if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
             raise UsageError(
-                f"--ensemble: {other.path} has another {side} vocabulary "
+                f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
-                f"members must write the same symbols"
+                f"runs that are read out together write the same symbols"
             )
     if first.task.reverse_source != other.task.reverse_source:
         raise UsageError(
-            f"--ensemble: {other.path} and {first.path} do not both read their "
+            f"{other.path} and {first.path} do not both read their "
             f"sources in the same direction (task.reverse_source)"
         )
 

@@ -1,14 +1,16 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from s2sjax import spec
-from s2sjax.config import Config, ModelConfig
+from s2sjax.config import Config, ModelConfig, check_model
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention import build_attention
@@ -24,32 +26,56 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
-from s2sjax.types import BOS, StepFn, StepOutput
+from s2sjax.types import BOS, Carry, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
     """A recurrent sequence-to-sequence model (Sutskever et al. 2014; Cho et al. 2014).
 
+    p(y | x) = prod_t p(y_t | y_1 .. y_{t-1}, x), of which an encoder reads x and a
+    decoder gives one factor after the other.
+
     Attributes:
       config: its shape.
-      source_vocabulary: size of the source vocabulary.
-      target_vocabulary: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
+      target: size of the target vocabulary.
+      attention: a kind of one's own in place of the config's: a Linen module with the
+        methods of `models.base.Attention`, made as `attention(state, values)` for
+        queries of size `state` and a memory of size `values`.
+
+    Raises:
+      UsageError: a field of the config, or a size, that cannot be.
+
+    >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
+    >>> params = model.init(jax.random.key(0))
+    >>> step, carry = model.decoder(params, jnp.array([[4, 5, 6]]), jnp.array([3]))
+    >>> carry, output = step(carry, jnp.array([BOS]))
+    >>> output.logits.shape
+    (1, 14)
     """
 
     config: ModelConfig
-    source_vocabulary: int
-    target_vocabulary: int
+    source: int
+    target: int
+    attention: Callable[..., Attention] | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         problems = Problems()
+        with problems:
+            check_model(self.config)
         with problems:
             cells.build(self.config.cell, self.config.units)
         with problems:
             bridge_of(self.config.bridge, self.config.bidirectional)
         with problems:
             attention_of(self.config)
+        for name in ("source", "target"):
+            size = getattr(self, name)
+            with problems:
+                if type(size) is not int or size < 1:
+                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
         problems.tell()
+        super().__post_init__()
 
     @property
     def cell(self) -> Cell:
@@ -58,16 +84,20 @@ class Seq2Seq(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.encoder = Encoder(
-            self.source_vocabulary,
+        self.reader = Encoder(
+            self.source,
             self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
+            name="encoder",
         )
         attention, context = attention_of(self.config)
-        self.decoder = Decoder(
-            self.target_vocabulary,
+        if self.attention is not None:
+            width = config.units * (2 if config.bidirectional else 1)
+            attention = self.attention(config.units, width, parent=None)
+        self.writer = Decoder(
+            self.target,
             self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
@@ -75,23 +105,52 @@ class Seq2Seq(nn.Module):
             attention,
             context,
             config.bridge,
+            name="decoder",
         )
+
+    @nn.nowrap
+    def init(self, key: Array) -> Any:  # type: ignore[override]
+        """The parameters before training, a nested dict of float32 arrays."""
+        tokens = jnp.full((1, 1), BOS, jnp.int32)
+        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+
+    @nn.nowrap
+    def decoder(
+        self, params: Any, source: ArrayLike, lengths: ArrayLike
+    ) -> tuple[StepFn, Carry]:
+        """The step function over an encoded source, and its first carry.
+
+        Args:
+          params: the parameters.
+          source: [B, S] int32, token ids without EOS; padding is anything.
+          lengths: [B] int32, of each row.
+
+        Raises:
+          UsageError: another shape or type.
+        """
+        step, carry, _ = decoder_steps(
+            self,
+            params,
+            _ids("source", source, "[B, S]"),
+            _ids("lengths", lengths, "[B]"),
+        )
+        return step, carry
 
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
         """Reads the source: token ids [B, S] of the given lengths [B]."""
-        return self.encoder(source, lengths, dropout)
+        return self.reader(source, lengths, dropout)
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[DecoderState, Memory]:
         """The decoder's first state, and what it looks back at."""
-        return self.decoder.start(encoded, dropout)
+        return self.writer.start(encoded, dropout)
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
         """The decoder's dropout of `time` steps."""
-        return self.decoder.noise(dropout, time)
+        return self.writer.noise(dropout, time)
 
     def step(
         self,
@@ -101,7 +160,7 @@ class Seq2Seq(nn.Module):
         noise: DecoderNoise | None = None,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
-        return self.decoder.step(state, x, memory, noise)
+        return self.writer.step(state, x, memory, noise)
 
     def free(
         self,
@@ -113,7 +172,7 @@ class Seq2Seq(nn.Module):
         noise: DecoderNoise | None = None,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
-        return self.decoder.free(state, memory, gold, feed, xs, noise)
+        return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
         self,
@@ -125,7 +184,7 @@ class Seq2Seq(nn.Module):
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
-        return self.decoder(state, inputs, memory, noise)
+        return self.writer(state, inputs, memory, noise)
 
 
 def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
@@ -154,8 +213,23 @@ def build_model(
 
 def initialise(model: Seq2Seq, key: Array) -> Any:
     """The parameters before training, a nested dict."""
-    tokens = jnp.full((1, 1), BOS, jnp.int32)
-    return model.init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+    return model.init(key)
+
+
+def _ids(name: str, value: ArrayLike, axes: str) -> Array:
+    """Whole numbers as an array with these axes."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name} is no array {axes}: rows of several lengths are padded by batch()"
+        ) from None
+    is_whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if array.ndim != len(axes.split(",")) or not is_whole:
+        raise UsageError(
+            f"{name} is {array.dtype}{list(array.shape)}; it is int32 {axes}"
+        )
+    return array
 
 
 def apply(

@@ -38,7 +38,7 @@ def check(trials: Sequence[Trial]) -> None:
     for trial in trials:
         config = trial.config
         for what, attempt in (
-            ((config.train, config.decode), loop.check),
+            ((config.model, config.train, config.decode), loop.check),
             ((config.task, config.train.metric), tasks.check),
             ((_task(config), config.train.epochs is None), _build),
         ):
@@ -180,7 +180,7 @@ def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
     if most < 1:
         needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
         raise UsageError(
-            f"trial {whole.trials[0].index}: --backend=batched needs {needed} for one "
+            f"trial {whole.trials[0].index}: backend=batched needs {needed} for one "
             f"trial of this size, and may take {room} here; make it smaller "
             f"(model.units, task.length, train.batch_size)"
         )

@@ -264,7 +264,7 @@ class Search:
 
 def _other(sweep: SweepDirectory, what: str, parts: list[str]) -> UsageError:
     return UsageError(
-        f"--workdir={sweep.path}: the {what} differs from that of the first launch: "
+        f"path={sweep.path}: the {what} differs from that of the first launch: "
         f"{'; '.join(parts)}; put it back, or search in another directory"
     )
 

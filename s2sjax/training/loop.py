@@ -391,6 +391,6 @@ class _Loop:
             good = max(self.checkpoints.steps(), default=0)
             raise RunError(
                 f"{error}; the last good checkpoint is step {good}; try, in a new "
-                f"--workdir, a lower train.learning_rate, train.clip_norm=1.0 or a "
+                f"path, a lower train.learning_rate, train.clip_norm=1.0 or a "
                 f"warm-up, e.g. train.schedule=cosine:warmup=100"
             )

@@ -85,8 +85,8 @@ def vocabulary_axes(model: Seq2Seq) -> Any:
 
     def shapes(more: int) -> Any:
         larger = model.clone(
-            source_vocabulary=model.source_vocabulary + more,
-            target_vocabulary=model.target_vocabulary + more,
+            source=model.source + more,
+            target=model.target + more,
         )
         return jax.eval_shape(lambda: initialise(larger, rng.root(0)))
 

@@ -19,7 +19,7 @@ import pytest
 from s2sjax import config as configs
 from s2sjax import json_objects, tasks
 from s2sjax.cli import main, start, train
-from s2sjax.cli.sweep_launch import _lacking
+from s2sjax.commands.sweep import _lacking
 from s2sjax.errors import RunError, UsageError
 from s2sjax.metrics import headlines
 from s2sjax.reporting.sweep import table as sweep_table

@@ -110,7 +110,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
     path.write_text("from s2sjax.sweeps import seeds as sweep\n")
     assert "has no sweep; write" in refused(define, str(path))
     path.write_text("def sweep_a(config): ...\ndef sweep_b(config): ...\n")
-    assert "--sweep=NAME,... (one of: a, b)" in refused(define, str(path))
+    assert "sweep=NAME,... (one of: a, b)" in refused(define, str(path))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({3: 8}, "unknown field '3'"),
         ({"model.units": "8"}, "model.units='8' is not a whole number"),
         ({"model.units": 0}, "model.units=0 is not a whole number from 1"),
-        ({"model.cell": "lsmt"}, "did you mean 'lstm'?"),
+        ({"train.precision": "hihgest"}, "did you mean 'highest'?"),
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
         ({"task.min_length": 11}, "task.min_length=11 is above task.length=10"),

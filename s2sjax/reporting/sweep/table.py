@@ -91,7 +91,7 @@ class SweepTable:
         return {s: statuses.count(s) for s in STATUSES if s in statuses}
 
     def metric_named(self, name: str) -> str:
-        """The metric that `--metric=NAME` means, of validation where there is one.
+        """The metric that a name means, of validation where there is one.
 
         Raises:
           UsageError: no trial has it; with the nearest one.
@@ -104,7 +104,7 @@ class SweepTable:
         raise unknown("metric", name, {*plain, *known})
 
     def check_fields(self, text: str) -> list[str]:
-        """The fields of `--group_by=FIELD,...`.
+        """The fields of `FIELD,...`.
 
         Raises:
           UsageError: a field that no trial overrides, with the nearest one.
@@ -113,9 +113,9 @@ class SweepTable:
         known = self.fields()
         for name in names:
             if name not in known and not known:
-                raise UsageError(f"--group_by={text}: no trial overrides any field")
+                raise UsageError(f"group_by={text}: no trial overrides any field")
             if name not in known:
-                raise unknown("field of --group_by", name, known)
+                raise unknown("field of group_by", name, known)
         return names
 
 
@@ -137,7 +137,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     path = directory / TRIALS
     if not path.is_file():
         what = places.not_a_sweep(directory)
-        raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+        raise UsageError(f"path={workdir} {what}; `s2sjax sweep` makes a sweep")
     run_files.check_files(directory)
     try:
         lines = path.read_bytes().splitlines()
@@ -159,7 +159,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     if earlier:
         say(
             f"{path}: {earlier} rows of an earlier version have no validation metrics; "
-            f"`s2sjax sweep --workdir={directory}` adds them"
+            f"continuing the sweep adds them"
         )
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")
