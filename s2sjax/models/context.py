@@ -301,16 +301,18 @@ class Loop:
         state, flow = self.bottom.put(own, layer), self.bottom.finish(flow, noise)
         for stage in self.above:
             state, flow = run_stage(stage, dot, state, flow, noise, operands)
-        said = attentional(dot, flow)
+        said = attentional(dot, flow.h, flow.context)
         return state._replace(attentional=said), Flow(said, None, flow.aux)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         return flow
 
 
-def attentional(dot: Dot, flow: Flow) -> Array:
-    """h~ = tanh(W [h; c] + b)."""
-    return jnp.tanh(dot("readout", jnp.concatenate([flow.h, flow.context], axis=-1)))
+def attentional(dot: Dot, h: Array, context: Array | None) -> Array:
+    """h~ = tanh(W [h; c] + b); h where there is no context."""
+    if context is None:
+        return h
+    return jnp.tanh(dot("readout", jnp.concatenate([h, context], axis=-1)))
 
 
 class Context(Protocol):

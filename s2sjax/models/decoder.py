@@ -288,8 +288,7 @@ class Column:
 
     def _read(self, dot: Dot, flow: Flow) -> StepOutput:
         """The logits, of one step or of all."""
-        h = flow.h if flow.context is None else attentional(dot, flow)
-        logits = dot("output", h)
+        logits = dot("output", attentional(dot, flow.h, flow.context))
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return StepOutput(jnp.where(emitted, logits, -jnp.inf), flow.aux)

@@ -247,9 +247,8 @@ def join_floats(floats: list[Any], tree: Any, *, others: bool = True) -> Any:
     leaves, structure = jax.tree.flatten(tree)
     new = iter(floats)
     pairs = zip(leaves, _are_floats(leaves), strict=True)
-    return structure.unflatten(
-        [next(new) if yes else old if others else None for old, yes in pairs]
-    )
+    joined = [next(new) if yes else old if others else None for old, yes in pairs]
+    return jax.tree.unflatten(structure, joined)
 
 
 def _are_floats(leaves: list[Any]) -> list[bool]:
