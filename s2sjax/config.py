@@ -273,8 +273,8 @@ def canonical_json(config: Config) -> str:
 def config_hash(config: Config) -> str:
     """The first 8 hex digits of the SHA-256 of the canonical JSON.
 
-    Of the path to data or code the last part counts, so that the hash is the same on another
-    machine.
+    Of the path to data or code the last part counts, so that the hash is the same on
+    another machine.
     """
     path = data_path(config)
     if path:

@@ -163,6 +163,20 @@ def apply(
         raise UsageError(f"{kind} '{parsed}': {error}") from None
 
 
+def tried(text: str, attempt: Callable[[], Any]) -> None:
+    """Makes an attempt with what a spec names; where that is in a file of a user's own,
+    whatever it raises is one line.
+
+    Raises:
+      UsageError: what the attempt, or the user's code in it, raises.
+    """
+    file = parse(text).file
+    if file:
+        user_code.call(file, attempt)
+    else:
+        attempt()
+
+
 def between(name: str, value: float, least: float, most: float) -> None:
     """Checks a number that an argument gave.
 

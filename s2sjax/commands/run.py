@@ -504,11 +504,12 @@ def load(
     strategy: str | None = None,
     combine: str | None = None,
     seed: int | None = None,
+    no_user_code: bool = False,
     say: Callable[[str], None] = notice,
     watch: Watch = unseen,
 ) -> Run:
     """Opens a trained run; needs nothing but its directory, and executes no code of it
-    but the task of one's own that it was trained on, where it has such a file.
+    but its copies of the files of one's own that it was trained with.
 
     Args:
       path: its directory; or several, to be read out together (their task, config and
@@ -517,6 +518,7 @@ def load(
       strategy: another decoding strategy than the config's.
       combine: the mean of several: "probability" or "logprob"; None: the config's.
       seed: another seed, of test data that are generated and of decoding.
+      no_user_code: refuse a run whose model or training is a Python file.
       say: takes one line for a person.
       watch: tells a person how far something is.
 
@@ -533,7 +535,13 @@ def load(
     if combine is not None and len(paths) == 1:
         raise UsageError(f"combine={combine} needs several runs, path=[DIR, DIR2]")
     trained = loading.open_ensemble(
-        paths, checkpoint, combine=combine, strategy=strategy, seed=seed, say=say
+        paths,
+        checkpoint,
+        combine=combine,
+        strategy=strategy,
+        seed=seed,
+        no_user_code=no_user_code,
+        say=say,
     )
     return Run(trained, say, watch)
 

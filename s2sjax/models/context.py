@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Attention, Cell, Dot, Inputs, State
+from s2sjax.models.base import (
+    Cell,
+    Dot,
+    Inputs,
+    Parameters,
+    State,
+    Weights,
+)
+from s2sjax.models.checked import Checked, advance
+from s2sjax.models.scan import scan
 
 
 class DecoderState(NamedTuple):
@@ -43,6 +52,16 @@ class Flow(NamedTuple):
         return Flow(new.h, context, self.aux | new.aux)
 
 
+class Known(NamedTuple):
+    """What all stages read, where they run over all of time."""
+
+    dot: Dot  # the products of all steps at once
+    weights: Weights  # of every part, `layer_0.recurrent`
+    operands: dict[str, Any]  # of every part
+    params: dict[str, Parameters]  # of every layer
+    noise: DecoderNoise | None  # [T, B, ..]
+
+
 class Stage(Protocol):
     """A part of the decoder that is a recurrence of its own."""
 
@@ -55,6 +74,9 @@ class Stage(Protocol):
 
     def put(self, state: DecoderState, own: Any) -> DecoderState:
         """The state after the body."""
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        """All steps at once, from what is below."""
 
     def prepare(
         self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
@@ -98,6 +120,23 @@ def run_stage(
     return stage.put(state, own), stage.finish(flow.then(new), noise)
 
 
+def over_time(stage: Stage, known: Known, state: DecoderState, flow: Flow) -> Flow:
+    """All steps of one stage: what is known ahead, then its bodies."""
+    noise = known.noise
+    added, xs = stage.prepare(known.dot, flow, noise, known.operands)
+    weights, operands = (
+        {name: value for name, value in named.items() if _part(name) in stage.parts}
+        for named in (known.weights, known.operands)
+    )
+    _, new = scan(stage.body, weights, added, stage.own(state), xs, operands)
+    return stage.finish(flow.then(new), noise)
+
+
+def _part(name: str) -> str:
+    """`layer_0` of `layer_0.recurrent`."""
+    return name.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Recurrent:
     """A layer: h' = cell(below, h)."""
@@ -129,6 +168,13 @@ class Recurrent:
         added, rest = self.cell.inputs(z)
         return prefixed(self.name, added), rest
 
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        # As in the encoder: a cell may have its own way over time.
+        z = known.dot(f"input_{self.depth}", flow.h)
+        params, first = known.params[self.name], state.layers[self.depth]
+        _, h = self.cell.run(params, z, None, first)
+        return self.finish(flow.then(Flow(h)), known.noise)
+
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         new = self.advance(dot, own, x, operands, None)
         return new, Flow(new[0])
@@ -138,7 +184,7 @@ class Recurrent:
     ) -> State:
         """The cell's step; `second` is what enters it besides."""
         dot, vectors = within(self.name, dot), operands[self.name]
-        return self.cell.step(dot, vectors, x, state, second)
+        return advance(self.cell, dot, vectors, x, state, second)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         if noise is None:
@@ -150,7 +196,7 @@ class Recurrent:
 class Asking(Recurrent):
     """A layer whose last output asks, and into whose cell the context goes."""
 
-    attention: Attention
+    attention: Checked
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -161,6 +207,9 @@ class Asking(Recurrent):
 
     def put(self, state: DecoderState, own: Any) -> DecoderState:
         return super().put(state, own[0])._replace(attention=own[1])
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         state, looked = own
@@ -175,7 +224,7 @@ class Asking(Recurrent):
 class Looking:
     """Attention by itself: what is below asks."""
 
-    attention: Attention
+    attention: Checked
     parts: tuple[str, ...] = ("attention",)
 
     def own(self, state: DecoderState) -> Any:
@@ -188,6 +237,9 @@ class Looking:
         self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
     ) -> tuple[Inputs, Any]:
         return {}, flow.h
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         context, looked, aux = self.attention.look(
@@ -205,6 +257,9 @@ class Fed(Recurrent):
 
     def own(self, state: DecoderState) -> Any:
         return super().own(state), state.attentional
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         state, attentional = own
@@ -237,22 +292,27 @@ class Loop:
         added, rest = self.bottom.prepare(dot, flow, noise, operands)
         return added, (rest, noise)
 
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
+
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         rest, noise = x
         layer, flow = self.bottom.body(dot, self.bottom.own(own), rest, operands)
         state, flow = self.bottom.put(own, layer), self.bottom.finish(flow, noise)
         for stage in self.above:
             state, flow = run_stage(stage, dot, state, flow, noise, operands)
-        said = attentional(dot, flow)
+        said = attentional(dot, flow.h, flow.context)
         return state._replace(attentional=said), Flow(said, None, flow.aux)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         return flow
 
 
-def attentional(dot: Dot, flow: Flow) -> Array:
-    """h~ = tanh(W [h; c] + b)."""
-    return jnp.tanh(dot("readout", jnp.concatenate([flow.h, flow.context], axis=-1)))
+def attentional(dot: Dot, h: Array, context: Array | None) -> Array:
+    """h~ = tanh(W [h; c] + b); h where there is no context."""
+    if context is None:
+        return h
+    return jnp.tanh(dot("readout", jnp.concatenate([h, context], axis=-1)))
 
 
 class Context(Protocol):
@@ -264,7 +324,7 @@ class Context(Protocol):
     def start(self, state: DecoderState) -> DecoderState:
         """The first state, with what this kind carries."""
 
-    def stages(self, layers: Sequence[Recurrent], attention: Attention) -> Any:
+    def stages(self, layers: Sequence[Recurrent], attention: Checked) -> Any:
         """The column, bottom first."""
 
 
@@ -287,7 +347,7 @@ class IntoCell:
         return state
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Attention
+        self, layers: Sequence[Recurrent], attention: Checked
     ) -> tuple[Stage, ...]:
         return Asking(layers[0].cell, 0, attention), *layers[1:]
 
@@ -309,7 +369,7 @@ class IntoReadout:
         return state
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Attention
+        self, layers: Sequence[Recurrent], attention: Checked
     ) -> tuple[Stage, ...]:
         return *layers, Looking(attention)
 
@@ -332,7 +392,7 @@ class InputFeeding:
         return state._replace(attentional=jnp.zeros_like(state.layers[-1][0]))
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Attention
+        self, layers: Sequence[Recurrent], attention: Checked
     ) -> tuple[Stage, ...]:
         bottom = Fed(layers[0].cell, 0)
         return (Loop(bottom, (*layers[1:], Looking(attention))),)

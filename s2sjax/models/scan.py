@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from s2sjax.models.base import Cell, Dot, Inputs, Parameters, State, Weights
+from s2sjax.models.checked import advance
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
 """`step(dot, carry, x, operands) -> (carry, y)`; closes over no traced array."""
@@ -247,9 +248,8 @@ def join_floats(floats: list[Any], tree: Any, *, others: bool = True) -> Any:
     leaves, structure = jax.tree.flatten(tree)
     new = iter(floats)
     pairs = zip(leaves, _are_floats(leaves), strict=True)
-    return structure.unflatten(
-        [next(new) if yes else old if others else None for old, yes in pairs]
-    )
+    joined = [next(new) if yes else old if others else None for old, yes in pairs]
+    return jax.tree.unflatten(structure, joined)
 
 
 def _are_floats(leaves: list[Any]) -> list[bool]:
@@ -270,7 +270,7 @@ def run_layer(
         dot: Dot, state: State, x: tuple[Any, Array | None], vectors: Parameters
     ) -> tuple[State, Array]:
         rest, mask = x
-        new = cell.step(dot, vectors, rest, state, None)
+        new = advance(cell, dot, vectors, rest, state, None)
         if mask is not None:
             pairs = zip(new, state, strict=True)
             new = tuple(jnp.where(mask, now, old) for now, old in pairs)

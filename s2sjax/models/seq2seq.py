@@ -1,6 +1,8 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -26,7 +28,7 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
-from s2sjax.types import BOS, Carry, StepFn, StepOutput
+from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -209,6 +211,33 @@ def build_model(
 ) -> Seq2Seq:
     """The model of a config for vocabularies of these sizes."""
     return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
+
+
+def try_kinds(config: ModelConfig) -> None:
+    """Tries what a config names of a user's own, each in a small model of usual kinds.
+
+    Nothing is computed: shapes alone are looked at.
+
+    Raises:
+      UsageError: a file, name or argument that is not there, whatever the code raises,
+        or what it returns where something else is wanted.
+    """
+    usual = ModelConfig(bidirectional=config.bidirectional, bridge=config.bridge)
+    for field in ("cell", "attention"):
+        text = getattr(config, field)
+        if spec.parse(text).file:
+            one = dataclasses.replace(usual, **{field: text})
+            spec.tried(text, partial(jax.eval_shape, partial(_used, one)))
+
+
+def _used(config: ModelConfig) -> StepOutput:
+    model = Seq2Seq(config, SYMBOLS, SYMBOLS)
+    params = model.init(jax.random.key(0))
+    source, lengths = jnp.ones((3, 5), jnp.int32), jnp.ones(3, jnp.int32)
+    step, carry = model.decoder(params, source, lengths)
+    for _ in range(2):
+        carry, output = step(carry, lengths)
+    return output
 
 
 def initialise(model: Seq2Seq, key: Array) -> Any:

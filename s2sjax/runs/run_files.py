@@ -238,7 +238,7 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
         name, _, leaf = field.partition(".")
         group = kept.get(name)
         spec = group.get(leaf) if isinstance(group, dict) else None
-        if isinstance(spec, str):
+        if isinstance(group, dict) and isinstance(spec, str):
             group[leaf] = spec.removeprefix(os.path.dirname(configs.file_of(spec)))
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -214,5 +214,6 @@ def feeding(config: TrainConfig) -> Feeding:
     )
     if chosen.feedback is not None:
         own, keys = jnp.ones(2, bool), rng.per_example(rng.root(0), jnp.arange(2))
-        jax.eval_shape(chosen.feed, jnp.zeros((2, 7)), jnp.ones(2, int), own, keys)
+        some = jnp.zeros((2, 7)), jnp.ones(2, int), own, keys
+        spec.tried(config.feeding, lambda: jax.eval_shape(chosen.feed, *some))
     return chosen

@@ -22,7 +22,7 @@ from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size, spread
 from s2sjax.inference.summary import measured
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import Seq2Seq, build_model, parameter_count
+from s2sjax.models.seq2seq import Seq2Seq, build_model, parameter_count, try_kinds
 from s2sjax.runs import logged
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
@@ -97,6 +97,7 @@ def check(config: Config) -> None:
     """
     problems = Problems()
     for attempt in (
+        lambda: try_kinds(config.model),
         lambda: build_model(config, SYMBOLS, SYMBOLS),
         lambda: metrics.check(config.train.metric),
         lambda: objective(config.train.objective),
