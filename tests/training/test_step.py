@@ -334,3 +334,9 @@ def test_an_objective_and_a_transformation_of_ones_own_are_taken():
     for a, b in zip(*map(jax.tree.leaves, (after.params, start.params)), strict=True):
         steps = np.abs(np.asarray(a - b))
         np.testing.assert_allclose(steps[steps > 0], rate, rtol=1e-3)
+
+
+def test_runs_that_differ_in_numbers_have_one_recipe():
+    one = recipe(copying.config(learning_rate=0.1, log_every=3).train, 9)
+    assert one is recipe(copying.config(learning_rate=0.2).train, 9)
+    assert one != recipe(copying.config(objective="label_smoothing").train, 9)
