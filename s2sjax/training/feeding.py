@@ -5,6 +5,7 @@ sampling (Bengio et al. 2015). A feedback says how an output becomes an input; a
 what one draw decides; a schedule, how the probability of one's own output grows.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,14 +93,14 @@ def linear(*, steps: int) -> Schedule:
 def exponential(*, k: float) -> Schedule:
     """1 - k^i with 0 < k < 1: 0 at the first step, half where k^i = 1/2."""
     spec.between("k", k, 1e-6, 1 - 1e-9)
-    return lambda step: -jnp.expm1(step * jnp.log(k))
+    return lambda step: -jnp.expm1(step * math.log(k))
 
 
 def inverse_sigmoid(*, k: float) -> Schedule:
     """1 - k / (k + exp(i / k)) with k >= 1: 1 / (k + 1) at the first step, half at step
     k ln k."""
     spec.between("k", k, 1, 1e9)
-    return lambda step: jax.nn.sigmoid(step / k - jnp.log(k))
+    return lambda step: jax.nn.sigmoid(step / k - math.log(k))
 
 
 FEEDING_SCHEDULES: dict[str, Callable[..., Schedule]] = {

@@ -228,7 +228,7 @@ def test_the_units_are_those_of_the_schema():
         ("constant", {0: 1, 5: 1, 10**6: 1}),
         ("linear:steps=4", {0: 0, 1: 0.25, 3: 0.75, 4: 1, 10**6: 1}),
         ("exponential:k=0.5", {0: 0, 1: 0.5, 2: 0.75, 100: 1}),
-        ("exponential:k=0.999999", {0: 0, 1: 1e-6, 10**8: 1}),
+        ("exponential:k=0.999999", {0: 0, 10**6: 1 - 1 / np.e, 10**8: 1}),
         (
             "inverse_sigmoid:k=10",
             {0: 1 / 11, 10: 1 - 10 / (10 + np.e), 23: 0.49936, 2**31 - 1: 1},
