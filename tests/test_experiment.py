@@ -340,7 +340,7 @@ def get_config():
     config.train.feeding = "argmax"
     config.train.feeding_probability = 0.5
     config.model.attention = "bahdanau"
-    config.model.attention_units = 9
+    config.model.context = "readout"
     return config
 """
 
@@ -350,7 +350,7 @@ def get_config():
     [
         ("train.steps", "20", {"train.epochs": (3, None)}),
         ("train.feeding", "gold", {"train.feeding_probability": (0.5, 1.0)}),
-        ("model.attention", "none", {"model.attention_units": (9, 0)}),
+        ("model.attention", "none", {"model.context": ("readout", "cell")}),
         ("train.epochs", "4", {}),
         ("train.feeding", "probabilities", {}),
     ],
