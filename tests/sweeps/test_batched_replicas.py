@@ -22,6 +22,9 @@ ARGMAX = {"feeding": "argmax", "feeding_probability": 0.5}
     [
         (True, ATTENTION, {"optimizer": "adamw"}),
         (False, {"embedding": 0, "cell": "rnn", **DROPOUT}, ARGMAX),
+        (False, {"cell": "gru:reset=before", "bridge": "learned"}, {}),
+        (True, {"cell": "layernorm_lstm", **ATTENTION}, {}),
+        (True, {"cell": "mingru", "bidirectional": True, "bridge": "mean"}, {}),
     ],
 )
 def test_padding_and_vmap_change_rounding_alone(batched, model, train):
