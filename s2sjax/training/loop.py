@@ -37,6 +37,7 @@ from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
 from s2sjax.training.state import Hyper, TrainState, first_state, hyper
+from s2sjax.types import SYMBOLS
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
@@ -87,9 +88,12 @@ def check(config: Config) -> None:
     """Tries what a config names, before data are read or anything is written.
 
     Raises:
-      UsageError: optimisers, schedules or strategies that are unknown or impossible.
+      UsageError: kinds of a model, optimisers, schedules or strategies that are unknown
+        or impossible.
     """
     problems = Problems()
+    with problems:
+        build_model(config, SYMBOLS, SYMBOLS)
     with problems:
         schedule(config.train, config.train.steps or 1)
     with problems:
