@@ -52,12 +52,10 @@ def test_a_run_that_is_continued_is_the_run_in_one_go(command, tmp_path, cell):
         np.testing.assert_array_equal(a, b)
 
     states = tmp_path / "states.npz"
-    beam = "beam:size=3,n=3", "--json", f"--states={states}"
-    strategy, *rest = beam
-    argv = (f"--workdir={parts}", f"--config.decode.strategy={strategy}", *rest)
-    done = command("decode", *argv, "3", "1", "2")
+    argv = ("--decode=beam:size=3,n=3", "--json", f"--states={states}")
+    done = command("decode", f"--workdir={parts}", *argv, "3", "1", "2")
     assert done.code == 0, done.err
-    scores = [each["score"] for each in json.loads(done.out)]
+    scores = [row["score"] for row in json.loads(done.out)["nbest"]]
     assert scores == sorted(scores, reverse=True)
     parts_of_state = {n[-2:] for n in np.load(states) if n.startswith("state_0")}
     assert parts_of_state == ({"_h", "_c"} if "lstm" in cell else {"_h"})
