@@ -66,9 +66,7 @@ def check(cell: Cell) -> None:
         if not hasattr(cell, name):
             raise UsageError(f"{cell=} has no {name}; see s2sjax.models.base.Cell")
     rows, inputs = 2, 3
-    wanted = tuple(
-        jax.ShapeDtypeStruct((rows, cell.units), jnp.float32) for _ in cell.names
-    )
+    wanted = jax.eval_shape(lambda: initial_state(cell, rows))
     for context in (0, 4):
         draws = cell.parameters(inputs, context, lambda key, shape: jnp.zeros(shape))
 
