@@ -82,7 +82,14 @@ PLACES = ("task.name", "task.path")
 
 # Fields that came after the first runs. With their default they change no hash, so that
 # a run with the same values is the same run, whichever version began it.
-ADDED = ("task.test_length", "task.normalise", "train.valid_examples")
+ADDED = (
+    "task.test_length",
+    "task.normalise",
+    "train.valid_examples",
+    "train.objective",
+    "train.feeding_schedule",
+    "train.feeding_unit",
+)
 
 # A field, the value of it (None: any) that leaves another one nothing to say, and that
 # other one, which is then at its default.
@@ -90,6 +97,8 @@ _DISPLACES = (
     ("train.steps", None, "train.epochs"),
     ("train.epochs", None, "train.steps"),
     ("train.feeding", "gold", "train.feeding_probability"),
+    ("train.feeding", "gold", "train.feeding_schedule"),
+    ("train.feeding", "gold", "train.feeding_unit"),
     ("model.attention", "none", "model.context"),
 )
 
@@ -366,11 +375,14 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
         told.append(f"set train.steps or train.epochs; {came} came")
-    if train.feeding == "gold" and train.feeding_probability != 1.0:
-        told.append(
-            f"train.feeding_probability={train.feeding_probability} means nothing "
-            f"with train.feeding=gold; use train.feeding=argmax or probabilities"
-        )
+    for name in ("feeding_probability", "feeding_schedule", "feeding_unit"):
+        value = getattr(train, name)
+        default = fields()[f"train.{name}"].default
+        if train.feeding == "gold" and value != default:
+            told.append(
+                f"train.{name}={value} means nothing with train.feeding=gold; use "
+                f"e.g. train.feeding=argmax"
+            )
     if model.attention == "none" and model.context != "cell":
         told.append(
             f"model.context={model.context} means nothing without attention; use "

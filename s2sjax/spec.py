@@ -110,9 +110,10 @@ def call(
     given: dict[str, Any] = {}
     for key, value in parsed.arguments:
         if key not in accepted:
-            raise unknown(
-                f"argument of {kind} '{parsed.name}'", key, {*accepted, *also}
-            )
+            known = {*accepted, *also}
+            if not known:
+                raise UsageError(f"{kind} '{parsed.name}' takes no argument '{key}'")
+            raise unknown(f"argument of {kind} '{parsed.name}'", key, known)
         given[key] = _like(_kind(accepted[key]), value, f"{kind} '{text}': {key}")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in given:

@@ -30,7 +30,7 @@ LAYERS = (
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "config"),
     *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
-    "program_cache",
+    *("program_cache", "metrics", "types"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"sweep_launch"}

@@ -101,16 +101,6 @@ COMMAND = Command(
 )
 
 CURVES = "curves.png"
-# What the summary of a run shows; `s2sjax eval` has the rest.
-HEADLINES = (
-    "exact",
-    "token_accuracy",
-    "edit_distance",
-    "nll",
-    "bleu",
-    "chrf",
-    "unseen",
-)
 
 
 def main(parsed: Parsed) -> int:
@@ -236,10 +226,10 @@ def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     import jax
 
+    from s2sjax import rng
     from s2sjax.inference import weights
-    from s2sjax.models.seq2seq import build_model
+    from s2sjax.models.seq2seq import build_model, initialise
     from s2sjax.runs.checkpoint import CheckpointReader
-    from s2sjax.training.state import first_state
 
     begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
     if init_from is None or begun:
@@ -247,7 +237,7 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     model = build_model(
         run.config, len(task.source_vocabulary), len(task.target_vocabulary)
     )
-    wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
+    wanted = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     return weights.read_params(init_from, wanted)
 
 
@@ -270,6 +260,7 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.inference import summary
     from s2sjax.inference.load import open_trained
+    from s2sjax.metrics import headlines
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
     from s2sjax.runs import run_files
@@ -288,9 +279,8 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         result = evaluate(open_trained(run.path, "best"), "test")
         summary.write(run.path, result)
     printing.line()
-    shown = (*HEADLINES, run.config.train.metric)
     table.show_evaluation(
-        {name: value for name, value in result.items() if name in shown},
+        headlines(result, run.config.train.metric),
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

@@ -14,11 +14,11 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
+from s2sjax.metrics import metric
 from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
 from s2sjax.runs import slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
-from s2sjax.runs.progress import LOWER
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks import Bucket, Task
 from s2sjax.tasks.generated import Generator
@@ -87,7 +87,7 @@ def _restore(
     run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
 ) -> Restored:
     """The parameters: from the run's own checkpoints, or from its group's."""
-    better: Literal["max", "min"] = "min" if run.config.train.metric in LOWER else "max"
+    better = metric(run.config.train.metric).better
     reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
     shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     if (run.path / slices.NAME).is_file() and not reader.steps():

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax import metrics, rng
+from s2sjax import rng
 from s2sjax.config import Config, DecodeConfig
+from s2sjax.decoding import similarity
 from s2sjax.decoding.base import Request, Rules
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
@@ -191,7 +192,7 @@ def edits(tokens: Array, lengths: Array, target: Array, target_lengths: Array) -
     An unknown symbol in a reference equals nothing, not even an unknown one.
     """
     target = jnp.where(target == UNK, -1, target)
-    return metrics.edit_distance(tokens, lengths, target, target_lengths)
+    return jax.vmap(similarity.edits)(tokens, lengths, target, target_lengths)
 
 
 def symbol_lengths(hypotheses: Hypotheses) -> Array:

@@ -10,13 +10,13 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.errors import UsageError, unknown
+from s2sjax.metrics import METRICS
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.runs import run_files
 
 TRIALS, SWEEP = "trials.jsonl", "sweep.json"
 STATUSES = ("done", "running", "pending", "failed", "pruned")
 SEED = "seed"  # a replicate: averaged over unless it is asked for
-_USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
 # Numbers of an evaluation that are not a result.
 _NO_METRICS = ("step", "examples", "seed")
 _EARLIER = "metrics"  # of the test alone, in rows of an earlier version
@@ -82,7 +82,7 @@ class SweepTable:
     def metrics(self) -> list[str]:
         """The metrics that some trial has, the usual ones of each split first."""
         found = dict.fromkeys(name for t in self.trials for name in t.metrics)
-        usual = [f"{split}_{name}" for split in SPLITS for name in _USUAL]
+        usual = [f"{split}_{name}" for split in SPLITS for name in METRICS]
         return sorted(found, key=lambda name: [*usual, name].index(name))
 
     def counts(self) -> dict[str, int]:
@@ -96,7 +96,7 @@ class SweepTable:
         Raises:
           UsageError: no trial has it; with the nearest one.
         """
-        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in _USUAL]
+        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in METRICS]
         for full in (name, *(f"{split}_{name}" for split in SPLITS)):
             if full in known:
                 return full
