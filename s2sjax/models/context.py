@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Attention, Cell, Dot, Inputs, State
+from s2sjax.models.base import (
+    Attention,
+    Cell,
+    Dot,
+    Inputs,
+    Parameters,
+    State,
+    Weights,
+)
+from s2sjax.models.scan import scan
 
 
 class DecoderState(NamedTuple):
@@ -43,6 +52,16 @@ class Flow(NamedTuple):
         return Flow(new.h, context, self.aux | new.aux)
 
 
+class Known(NamedTuple):
+    """What all stages read, where they run over all of time."""
+
+    dot: Dot  # the products of all steps at once
+    weights: Weights  # of every part, `layer_0.recurrent`
+    operands: dict[str, Any]  # of every part
+    params: dict[str, Parameters]  # of every layer
+    noise: DecoderNoise | None  # [T, B, ..]
+
+
 class Stage(Protocol):
     """A part of the decoder that is a recurrence of its own."""
 
@@ -55,6 +74,9 @@ class Stage(Protocol):
 
     def put(self, state: DecoderState, own: Any) -> DecoderState:
         """The state after the body."""
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        """All steps at once, from what is below."""
 
     def prepare(
         self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
@@ -98,6 +120,23 @@ def run_stage(
     return stage.put(state, own), stage.finish(flow.then(new), noise)
 
 
+def over_time(stage: Stage, known: Known, state: DecoderState, flow: Flow) -> Flow:
+    """All steps of one stage: what is known ahead, then its bodies."""
+    noise = known.noise
+    added, xs = stage.prepare(known.dot, flow, noise, known.operands)
+    weights, operands = (
+        {name: value for name, value in named.items() if _part(name) in stage.parts}
+        for named in (known.weights, known.operands)
+    )
+    _, new = scan(stage.body, weights, added, stage.own(state), xs, operands)
+    return stage.finish(flow.then(new), noise)
+
+
+def _part(name: str) -> str:
+    """`layer_0` of `layer_0.recurrent`."""
+    return name.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Recurrent:
     """A layer: h' = cell(below, h)."""
@@ -128,6 +167,13 @@ class Recurrent:
         z = dot(f"input_{self.depth}", flow.h)
         added, rest = self.cell.inputs(z)
         return prefixed(self.name, added), rest
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        # As in the encoder: a cell may have its own way over time.
+        z = known.dot(f"input_{self.depth}", flow.h)
+        params, first = known.params[self.name], state.layers[self.depth]
+        _, h = self.cell.run(params, z, None, first)
+        return self.finish(flow.then(Flow(h)), known.noise)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         new = self.advance(dot, own, x, operands, None)
@@ -162,6 +208,9 @@ class Asking(Recurrent):
     def put(self, state: DecoderState, own: Any) -> DecoderState:
         return super().put(state, own[0])._replace(attention=own[1])
 
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
+
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         state, looked = own
         context, looked, aux = self.attention.look(
@@ -189,6 +238,9 @@ class Looking:
     ) -> tuple[Inputs, Any]:
         return {}, flow.h
 
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
+
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         context, looked, aux = self.attention.look(
             within("attention", dot), x, operands["attention"], own
@@ -205,6 +257,9 @@ class Fed(Recurrent):
 
     def own(self, state: DecoderState) -> Any:
         return super().own(state), state.attentional
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         state, attentional = own
@@ -236,6 +291,9 @@ class Loop:
     ) -> tuple[Inputs, Any]:
         added, rest = self.bottom.prepare(dot, flow, noise, operands)
         return added, (rest, noise)
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         rest, noise = x

@@ -25,6 +25,7 @@ from s2sjax.models.context import (
     DecoderState,
     Flow,
     IntoCell,
+    Known,
     Recurrent,
     Stage,
     attentional,
@@ -162,9 +163,10 @@ class Decoder(nn.Module):
         """
         column = self._column(self._tabled(inputs, noise))
         weights, operands = self._weights(memory, column), self._operands(memory)
-        return _time_major(
-            column.forced(weights, operands, state, inputs.T, _time_major(noise))
-        )
+        params = {f"layer_{d}": x.parameters() for d, x in enumerate(self.stack)}
+        noise = _time_major(noise)
+        known = Known(at_once(weights), weights, operands, params, noise)
+        return _time_major(column.forced(known, state, inputs.T))
 
     def free(
         self,
@@ -270,29 +272,12 @@ class Column:
             state, flow = run_stage(stage, dot, state, flow, noise, operands)
         return state, self._read(dot, flow)
 
-    def forced(
-        self,
-        weights: Weights,
-        operands: Any,
-        state: DecoderState,
-        tokens: Array,
-        noise: DecoderNoise | None,
-    ) -> StepOutput:
+    def forced(self, known: Known, state: DecoderState, tokens: Array) -> StepOutput:
         """Each stage over all of time, one after another; tokens [T, B]."""
-        dot = at_once(weights)
-        flow = self._enter(dot, tokens, noise)
+        flow = self._enter(known.dot, tokens, known.noise)
         for stage in self.stages:
-            added, xs = stage.prepare(dot, flow, noise, operands)
-            _, new = scan(
-                stage.body,
-                _of(stage.parts, weights),
-                added,
-                stage.own(state),
-                xs,
-                _of(stage.parts, operands),
-            )
-            flow = stage.finish(flow.then(new), noise)
-        return self._read(dot, flow)
+            flow = stage.run(known, state, flow)
+        return self._read(known.dot, flow)
 
     def _enter(self, dot: Dot, tokens: Array, noise: DecoderNoise | None) -> Flow:
         """What the lowest stage reads: embeddings, or ids or distributions."""
@@ -310,11 +295,6 @@ class Column:
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return StepOutput(jnp.where(emitted, logits, -jnp.inf), flow.aux)
-
-
-def _of(parts: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]:
-    """What belongs to these parts: `layer_0.recurrent` to `layer_0`."""
-    return {n: value for n, value in named.items() if n.partition(".")[0] in parts}
 
 
 def _time_major(tree: Any) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2sjax.config import DecodeConfig
+from s2sjax.inference.load import with_decode
 from s2sjax.inference.system import (
     System,
     decode,
@@ -25,6 +26,7 @@ from tests import copying, oracles
 
 LENGTHS = np.array([4, 1, 0, 3, 4, 2, 4, 3], np.int32)
 WIDTH = 4
+close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
 MODELS = {
     "lstm-attention-bi": {
         "cell": "lstm",
@@ -35,9 +37,18 @@ MODELS = {
         "bridge": "dense",
     },
     "gru-onehot": {"cell": "gru", "units": 5, "embedding": 0},
+    # All that a step can leave to the next.
+    "gru-feeding": {
+        "cell": "gru",
+        "units": 4,
+        "embedding": 3,
+        "layers": 2,
+        "attention": "location_sensitive:width=3,filters=2,cumulative=true",
+        "context": "input_feeding",
+    },
 }
 # With these, some outputs end by themselves and some are cut.
-SEEDS = {"lstm-attention-bi": 16, "gru-onehot": 20}
+SEEDS = {"lstm-attention-bi": 16, "gru-onehot": 20, "gru-feeding": 5}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -135,6 +146,33 @@ def test_a_row_does_not_depend_on_padding_or_neighbours(read_out):
     expected = jax.tree.map(lambda leaf: leaf[order], read_out.hypotheses)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_in_a_beam_hypotheses_move_with_all_that_a_model_carries(read_out):
+    if read_out.config.model.context == "cell":
+        return  # only layers have a state; see `tests/decoding`
+    config = with_decode(read_out.config, strategy="beam:size=4,n=3")
+    system = System.of(read_out.model, config, read_out.params)
+    given = read_out.source, LENGTHS, read_out.ids
+    hypotheses = decode(system, *given, per_token=True)
+    oracle = oracles.Model(config.model, read_out.params)
+    for row, length in enumerate(LENGTHS):
+        source = read_out.source[row, :length]
+
+        def next_log_probs(tokens, source=source):
+            logits, _ = oracle.forced(source, [oracles.BOS, *tokens])
+            return oracles.log_softmax(logits[-1])
+
+        limit = int(np.ceil(1.5 * length)) + 2
+        expected, cut = oracles.beam(next_log_probs, 4, limit, 3)
+        assert hypotheses.truncated[row].any() == cut
+        for place, (score, tokens) in enumerate(expected):
+            size = int(hypotheses.lengths[row, place])
+            assert tuple(hypotheses.tokens[row, place, :size].tolist()) == tokens
+            close(hypotheses.scores[row, place], score)
+            _, weights = oracle.forced(source, [oracles.BOS, *tokens[:-1]])
+            attention = hypotheses.aux["attention"][row, place, :size, :length]
+            close(attention, weights)
 
 
 def test_attention_comes_with_the_tokens_alone(read_out):

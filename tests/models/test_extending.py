@@ -1,4 +1,4 @@
-"""The cell of `docs/extending.md` runs, and is its equation."""
+"""The cell and the attention of `docs/extending.md` run, and do what they say."""
 
 import pathlib
 import re
@@ -8,18 +8,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2sjax.config import ModelConfig
+from s2sjax.models import attention
 from s2sjax.models.cells import initial_state
+from s2sjax.models.seq2seq import Seq2Seq, apply, initialise
 from tests.oracles import sigmoid
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "extending.md"
 
 
-def test_the_cell_of_the_page_is_an_encoder_and_a_decoder():
-    section = PAGE.read_text("utf-8").split("## A cell\n")[1].split("\n## ")[0]
+def run_section(title):
+    """The names that the python blocks of a section of the page define, and those."""
+    section = PAGE.read_text("utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
     names = {}
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
+    return names, blocks
+
+
+def test_the_cell_of_the_page_is_an_encoder_and_a_decoder():
+    names, blocks = run_section("A cell")
     assert len(blocks[0].split("class ")[1].strip().splitlines()) <= 10
 
     source, lengths = jnp.array([[3, 4, 5], [6, 0, 0]]), jnp.array([3, 1])
@@ -40,3 +49,16 @@ def test_the_cell_of_the_page_is_an_encoder_and_a_decoder():
     output, _ = nn.init_with_output(written, decoder)(jax.random.key(1))
     assert output.logits.shape == (2, 3, 9)
     assert initial_state(cell, 2)[0].shape == (2, 8)
+
+
+def test_the_attention_of_the_page_looks_around_a_place(monkeypatch):
+    monkeypatch.setattr(attention, "ATTENTIONS", dict(attention.ATTENTIONS))
+    run_section("An attention")
+    shape = {"units": 4, "attention": "local:width=0.5", "context": "input_feeding"}
+    model = Seq2Seq(ModelConfig(**shape), 9, 9)
+    params = initialise(model, jax.random.key(0))
+    source, lengths = jnp.array([[3, 4, 5], [6, 0, 0]]), jnp.array([3, 1])
+    weights = apply(model, params, source, lengths, source).aux["attention"]
+    # The last layer asks with small numbers: it looks at the middle.
+    np.testing.assert_array_equal(np.argmax(weights[0], axis=-1), [1, 1, 1])
+    np.testing.assert_array_equal(weights[1], [[1, 0, 0]] * 3)

@@ -15,6 +15,10 @@ from tests.sweeps.replica_runs import alone, config, cut_to, distance, together
 HERE = pathlib.Path(__file__)
 ATTENTION = {"attention": "bahdanau"}
 DROPOUT = {"dropout_embedding": 0.2, "dropout_state": 0.1, "dropout_output": 0.3}
+FEEDING = {
+    "attention": "location_sensitive:width=3,filters=2",
+    "context": "input_feeding",
+}
 FED = {
     "objective": "label_smoothing:epsilon=0.2",
     "feeding": "sample",
@@ -26,7 +30,7 @@ FED = {
     ("batched", "model", "train"),
     [
         (True, ATTENTION, {"optimizer": "adamw"}),
-        (False, {"embedding": 0, "cell": "rnn", **DROPOUT}, FED),
+        (False, {"embedding": 0, "cell": "rnn", **DROPOUT, **FEEDING}, FED),
         (False, {"cell": "gru:reset=before", "bridge": "learned"}, {}),
         (True, {"cell": "layernorm_lstm", **ATTENTION}, {}),
         (True, {"cell": "mingru", "bidirectional": True, "bridge": "mean"}, {}),
