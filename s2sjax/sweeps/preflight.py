@@ -25,7 +25,7 @@ from s2sjax.types import Batch
 
 
 def check(trials: Sequence[Trial]) -> None:
-    """Tries each optimiser, schedule, strategy and task once.
+    """Tries each model, optimiser, schedule, strategy and task once.
 
     A task of files or of a user's function, which takes long to read, is tried for one
     of the trials that name the same file.
@@ -38,7 +38,7 @@ def check(trials: Sequence[Trial]) -> None:
     for trial in trials:
         config = trial.config
         for what, attempt in (
-            ((config.train, config.decode), loop.check),
+            ((config.model, config.train, config.decode), loop.check),
             ((config.task, config.train.metric), tasks.check),
             ((_task(config), config.train.epochs is None), _build),
         ):
