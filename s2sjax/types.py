@@ -64,3 +64,17 @@ class Hypotheses(NamedTuple):
     valid: Array  # [B, N] bool, False where there is no such hypothesis
     truncated: Array  # [B, N] bool, cut at its limit: no EOS
     aux: dict[str, Array]  # per step, e.g. "attention" [B, N, T, S]
+
+
+def described(tree: Any) -> str:
+    """A tree with the type and shape of each array, e.g. `(float32[2, 7], {})`."""
+    import jax
+    import jax.numpy as jnp
+
+    def shown(leaf: Any) -> str:
+        try:
+            return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+        except TypeError:
+            return type(leaf).__name__
+
+    return str(jax.tree.map(shown, tree)).replace("'", "")

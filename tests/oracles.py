@@ -197,6 +197,19 @@ def look_with_heads(params, query, memory, heads):
     return context, np.array(weights), None
 
 
+def keras_gru_reset_before(xs, kernel, recurrent_kernel, bias):
+    """`keras.layers.GRU(reset_after=False)`: gates z, r, h; bias [3 D]."""
+    h = np.zeros(recurrent_kernel.shape[0])
+    U_z, U_r, U_h = np.split(recurrent_kernel, 3, axis=1)
+    outputs = []
+    for x in xs:
+        x_z, x_r, x_h = np.split(x @ kernel + bias, 3)
+        z, r = sigmoid(x_z + h @ U_z), sigmoid(x_r + h @ U_r)
+        h = z * h + (1 - z) * np.tanh(x_h + (r * h) @ U_h)
+        outputs.append(h)
+    return np.array(outputs)
+
+
 def to_float64(params):
     if isinstance(params, dict):
         return {name: to_float64(value) for name, value in params.items()}

@@ -23,7 +23,7 @@ from jax import Array
 
 from s2sjax import spec
 from s2sjax.errors import UsageError
-from s2sjax.types import EOS, Carry, Hypotheses, StepFn, StepOutput
+from s2sjax.types import EOS, Carry, Hypotheses, StepFn, StepOutput, described
 
 LARGEST_SIZE = 10**6  # of what is held or returned, and tokens of an output
 
@@ -152,18 +152,6 @@ def _problem(returned: Any, before: Carry, batch: int) -> str:
                 f"{described(leaf)} came"
             )
     return ""
-
-
-def described(tree: Any) -> str:
-    """A tree with the type and shape of each array, e.g. `(float32[2, 7], {})`."""
-
-    def shown(leaf: Any) -> str:
-        try:
-            return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
-        except TypeError:
-            return type(leaf).__name__
-
-    return str(jax.tree.map(shown, tree)).replace("'", "")
 
 
 class Scores(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax import spec
-from s2sjax.decoding.base import Request, Rules, Strategy, checked, described
+from s2sjax.decoding.base import Request, Rules, Strategy, checked
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.constrained_beam import constrained_beam
 from s2sjax.decoding.diverse_beam import diverse_beam
@@ -21,7 +21,7 @@ from s2sjax.decoding.rerank import mbr, rerank
 from s2sjax.decoding.sampling import greedy, sample
 from s2sjax.decoding.stochastic_beam import stochastic_beam
 from s2sjax.errors import UsageError
-from s2sjax.types import Carry, Hypotheses, StepOutput
+from s2sjax.types import Carry, Hypotheses, StepOutput, described
 
 STRATEGIES: dict[str, Callable[..., Hypotheses]] = {
     "greedy": greedy,

@@ -40,6 +40,8 @@ class Cell(Protocol):
 
     names: ClassVar[tuple[str, ...]]  # of the parts of a state, e.g. ("h", "c")
 
+    def __hash__(self) -> int: ...
+
     @property
     def units(self) -> int:
         """Size D of every part of a state."""

@@ -20,7 +20,7 @@ from s2sjax.models.base import (
     State,
     Weights,
 )
-from s2sjax.models.checked import Checked, advance
+from s2sjax.models.checked import Checked
 from s2sjax.models.scan import scan
 
 
@@ -184,7 +184,7 @@ class Recurrent:
     ) -> State:
         """The cell's step; `second` is what enters it besides."""
         dot, vectors = within(self.name, dot), operands[self.name]
-        return advance(self.cell, dot, vectors, x, state, second)
+        return self.cell.step(dot, vectors, x, state, second)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         if noise is None:

@@ -18,6 +18,7 @@ from jax.nn import initializers
 
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import bridge_of
+from s2sjax.models.cells import check
 from s2sjax.models.checked import Checked
 from s2sjax.models.context import (
     Context,
@@ -72,6 +73,7 @@ class Decoder(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check(self.cell)
         bridge_of(self.bridge)
 
     def setup(self) -> None:

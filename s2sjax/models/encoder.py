@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.models.base import Cell, Encoded
-from s2sjax.models.cells import initial_state
+from s2sjax.models.cells import check, initial_state
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.layer import Embedding, Layer, project_tokens
 
@@ -29,6 +29,10 @@ class Encoder(nn.Module):
     layers: int = 1
     embedding: int = 64
     bidirectional: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.cell)
 
     def setup(self) -> None:
         self.embed = Embedding(self.vocabulary, self.embedding)

@@ -22,7 +22,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from s2sjax.models.base import Cell, Dot, Inputs, Parameters, State, Weights
-from s2sjax.models.checked import advance
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
 """`step(dot, carry, x, operands) -> (carry, y)`; closes over no traced array."""
@@ -270,7 +269,7 @@ def run_layer(
         dot: Dot, state: State, x: tuple[Any, Array | None], vectors: Parameters
     ) -> tuple[State, Array]:
         rest, mask = x
-        new = advance(cell, dot, vectors, rest, state, None)
+        new = cell.step(dot, vectors, rest, state, None)
         if mask is not None:
             pairs = zip(new, state, strict=True)
             new = tuple(jnp.where(mask, now, old) for now, old in pairs)

@@ -25,7 +25,7 @@ from s2sjax.types import Batch
 
 
 def check(trials: Sequence[Trial]) -> None:
-    """Tries each optimiser, schedule, strategy and task once.
+    """Tries each model, optimiser, schedule, strategy and task once.
 
     A task of files or of a user's function, which takes long to read, is tried for one
     of the trials that name the same file.

@@ -16,9 +16,9 @@ from jax import Array, lax
 
 from s2sjax import rng, spec
 from s2sjax.config import TrainConfig
-from s2sjax.decoding.base import described
 from s2sjax.errors import UsageError
 from s2sjax.training.optimizer import Schedule, full
+from s2sjax.types import described
 
 Feedback = Callable[[Array, Array], Array]
 """`feedback(logits, key) -> x`: what an example's decoder said, [V], as its next input:

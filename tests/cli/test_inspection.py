@@ -51,7 +51,7 @@ def test_show_json_has_every_field_as_resolved(capsys, experiment):
     assert shown["seed"]["value"] == 3 and shown["train.steps"]["value"] == 5
     assert shown["task.min_length"]["type"] == "int or none"
     assert all(item["doc"] for item in shown.values())
-    assert shown["model.cell"]["possible"] == "one of lstm, gru, rnn"
+    assert shown["train.precision"]["possible"] == "one of default, high, highest"
 
 
 def test_show_lines_are_aligned_and_complete(capsys, run):

@@ -10,6 +10,9 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.models.cells import build
+from s2sjax.models.cells.stepped import Additive
+from s2sjax.models.decoder import Decoder
+from s2sjax.models.encoder import Encoder
 from s2sjax.models.layer import Layer
 from s2sjax.models.scan import product
 from s2sjax.models.seq2seq import Seq2Seq
@@ -137,7 +140,7 @@ REFUSED = {
     "mgu": "unknown model.cell 'mgu'; did you mean 'mingru'?",
     "gru:reset=befor": "model.cell 'gru:reset=befor': unknown reset 'befor'; did you",
     "gru:rest=before": "unknown argument of model.cell 'gru' 'rest'; did you mean",
-    "lstm:reset=after": "unknown argument of model.cell 'lstm' 'reset'",
+    "lstm:reset=after": "model.cell 'lstm' takes no argument 'reset'",
 }
 
 
@@ -150,3 +153,36 @@ def test_what_is_no_cell_is_refused_where_a_model_is_made(text):
         with pytest.raises(UsageError) as error:
             make()
         assert REFUSED[text] in str(error.value)
+
+
+class Widening(Additive):
+    """Its state grows."""
+
+    names, gates = ("h",), 2
+
+    def activate(self, a, state):
+        return (a,)
+
+
+class Losing(Additive):
+    """Its state loses a part."""
+
+    names, gates = ("h", "c"), 1
+
+    def activate(self, a, state):
+        return (a,)
+
+
+WRONG = {
+    "lstm": "cell='lstm' has no names; see s2sjax.models.base.Cell",
+    Widening(3): "step gave (float32[2,6],) of a state (float32[2,3],)",
+    Losing(3): "step gave (float32[2,3],) of a state (float32[2,3], float32[2,3])",
+}
+
+
+@pytest.mark.parametrize("cell", WRONG, ids=str)
+def test_a_cell_of_ones_own_is_tried_where_it_is_given(cell):
+    for make in (lambda: Encoder(5, cell), lambda: Decoder(5, cell, 3)):
+        with pytest.raises(UsageError) as error:
+            make()
+        assert WRONG[cell] in str(error.value)

@@ -135,16 +135,18 @@ def as_keras(cell, kernel, recurrent_kernel, bias, recurrent_bias=None):
         r, u, n = np.split(a, 3, axis=-1)
         return np.concatenate([u, r, n], axis=-1)
 
+    if recurrent_bias is None:
+        return reordered(kernel), reordered(recurrent_kernel), reordered(bias)
     added = np.concatenate([np.zeros(2 * UNITS, np.float32), recurrent_bias])
     both = np.stack([reordered(bias), added])
     return reordered(kernel), reordered(recurrent_kernel), both
 
 
-@pytest.fixture(scope="module", params=["lstm", "gru"])
+@pytest.fixture(scope="module", params=["lstm", "gru", "gru:reset=before"])
 def layer(request):
     """A layer's outputs [B, T, D] and gradient on given inputs and weights."""
     cell = build(request.param, UNITS)
-    gates = {"lstm": 4, "gru": 3}[request.param] * UNITS
+    gates = (4 if request.param == "lstm" else 3) * UNITS
     shapes = {
         "kernel": (EMBEDDING, gates),
         "recurrent_kernel": (UNITS, gates),
@@ -170,7 +172,11 @@ def layer(request):
 
 def test_a_layer_has_the_equations_of_keras(layer):
     cell, params, xs, _, (_, outputs) = layer
-    reference = {"lstm": oracles.keras_lstm, "gru": oracles.keras_gru}[cell]
+    reference = {
+        "lstm": oracles.keras_lstm,
+        "gru": oracles.keras_gru,
+        "gru:reset=before": oracles.keras_gru_reset_before,
+    }[cell]
     given = as_keras(cell, **params)
     close(outputs, [reference(row, *given) for row in xs])
 
@@ -180,7 +186,11 @@ def test_a_layer_is_that_of_keras(layer):
     if keras.backend.backend() != "jax":
         pytest.skip("takes Keras on jax: KERAS_BACKEND=jax")
     cell, params, xs, weights, (gradient, outputs) = layer
-    kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
+    kind = {
+        "lstm": keras.layers.LSTM,
+        "gru": keras.layers.GRU,
+        "gru:reset=before": partial(keras.layers.GRU, reset_after=False),
+    }[cell]
     theirs = kind(UNITS, return_sequences=True)
     with jax.numpy_rank_promotion("allow"):
         theirs.build(xs.shape)
@@ -206,3 +216,40 @@ def test_a_layer_is_that_of_keras(layer):
         close(bias[1][2 * UNITS :], given[2][1][2 * UNITS :])
     else:
         close(bias, given[2])
+
+
+def test_a_layer_normalised_lstm_is_that_of_torch_norms():
+    """`layer_norm` of PyTorch over all gates, in a loop, values and gradients."""
+    torch = pytest.importorskip("torch")
+    norm, cell = torch.nn.functional.layer_norm, build("layernorm_lstm", UNITS)
+    draws = cell.parameters(EMBEDDING, 0, lambda key, shape: jnp.zeros(shape))
+    shapes = {n: jax.eval_shape(draw, jax.random.key(0)) for n, draw in draws.items()}
+    params = random_like(shapes, 3)
+    xs = random_like(np.zeros((5, 2, EMBEDDING)), 4)
+    weights = random_like(np.zeros((5, 2, UNITS)), 5)
+
+    def total(params):
+        z = jnp.einsum("tbi,ig->tbg", xs, params["input_kernel"])
+        zeros = (jnp.zeros((2, UNITS)),) * 2
+        _, outputs = cell.run(params, z, None, zeros)
+        return jnp.sum(outputs * weights), outputs
+
+    run = jax.jit(jax.grad(total, has_aux=True), compiler_options=QUICK)
+    gradient, outputs = run(params)
+
+    theirs = {n: torch.tensor(v, requires_grad=True) for n, v in params.items()}
+    h, c, said = torch.zeros(2, UNITS), torch.zeros(2, UNITS), []
+    for x in torch.from_numpy(xs):
+        wide, size = (4 * UNITS,), (UNITS,)
+        read = norm(x @ theirs["input_kernel"], wide, theirs["input_gain"])
+        back = norm(h @ theirs["recurrent_kernel"], wide, theirs["recurrent_gain"])
+        i, f, g, o = torch.chunk(read + back + theirs["bias"], 4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        n = norm(c, size, theirs["cell_gain"], theirs["cell_bias"])
+        h = torch.sigmoid(o) * torch.tanh(n)
+        said.append(h)
+    said = torch.stack(said)
+    (said * torch.from_numpy(weights)).sum().backward()
+    close(outputs, said.detach().numpy())
+    for name, value in gradient.items():
+        np.testing.assert_allclose(value, theirs[name].grad, rtol=1e-4, atol=1e-4)

@@ -31,6 +31,9 @@ FED = {
     [
         (True, ATTENTION, {"optimizer": "adamw"}),
         (False, {"embedding": 0, "cell": "rnn", **DROPOUT, **FEEDING}, FED),
+        (False, {"cell": "gru:reset=before", "bridge": "learned"}, {}),
+        (True, {"cell": "layernorm_lstm", **ATTENTION}, {}),
+        (True, {"cell": "mingru", "bidirectional": True, "bridge": "mean"}, {}),
     ],
 )
 def test_padding_and_vmap_change_rounding_alone(batched, model, train):

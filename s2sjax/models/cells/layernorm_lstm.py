@@ -12,7 +12,7 @@ from s2sjax.models.cells.stepped import Stepped, kernels, ones, split, zeros
 
 
 class LayerNormLSTM(Stepped):
-    """The LSTM whose pre-activations and cell are normalised (Ba et al. 2016, eq. 20f).
+    """The LSTM with normalised pre-activations and cell (Ba et al. 2016, appendix).
 
         N(a) = (a - mean(a)) / sqrt(var(a) + 1e-5)
         i, f, g, o = split(input_gain N(x W) + recurrent_gain N(h U) + bias)

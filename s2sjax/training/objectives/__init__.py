@@ -11,11 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax import spec
-from s2sjax.decoding.base import described
 from s2sjax.decoding.forced import real_tokens
 from s2sjax.errors import UsageError
 from s2sjax.training.objectives.likelihood import label_smoothing, nll
-from s2sjax.types import EOS, Batch, StepOutput
+from s2sjax.types import EOS, Batch, StepOutput, described
 
 Objective = Callable[[StepOutput, Batch], Array]
 """`objective(output, batch) -> losses`: in nats for each token of the target, [B, T].
