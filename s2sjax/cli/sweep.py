@@ -1,5 +1,6 @@
 """`s2sjax sweep`: many runs of one experiment, launched, stopped and continued."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Collection, Sequence
@@ -263,6 +264,11 @@ COMMAND = Command(
             least=1,
         ),
         Flag("retry_failed", "try what failed in earlier launches again", False, bool),
+        dataclasses.replace(
+            start.TRACKER,
+            doc="as of train, for each trial; unset: as this sweep was begun, else "
+            "tensorboard in processes and none in one program",
+        ),
         start.NO_USER_CODE,
         Flag("ray_address", "of a Ray cluster; unset: a local one", value="ADDRESS"),
         Flag("json", "one JSON object at the end", False, bool),
@@ -280,6 +286,7 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     _check_together(parsed)
+    start.check_tracker(parsed.values)
 
     from s2sjax.runs import run_files
 

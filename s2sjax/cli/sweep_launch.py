@@ -1,6 +1,7 @@
 """The launcher of a sweep: opens its directory, runs what is left, says what came."""
 
 import contextlib
+import functools
 import json
 import shlex
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from s2sjax.cli import printing, start
 from s2sjax.cli.flags import Parsed
-from s2sjax.config import PLACES, Config, written
+from s2sjax.config import PLACES, Config, is_user_code, written
+from s2sjax.errors import RunError, UsageError
+from s2sjax.reporting import trackers
 from s2sjax.reporting.sweep.console import SweepConsole
 from s2sjax.runs import provenance, run_files
 from s2sjax.sweeps import backends, base, data, directory, scheduler
@@ -20,9 +23,9 @@ from s2sjax.sweeps.batched import run
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.protocols import Listed, Pool, Source
+from s2sjax.sweeps.protocols import Listed, Pool, Source, Watcher
 from s2sjax.sweeps.search import Search
-from s2sjax.sweeps.trial_files import ENDINGS
+from s2sjax.sweeps.trial_files import ENDINGS, Result
 from s2sjax.sweeps.trials import Trial
 from s2sjax.training import interruption
 
@@ -109,11 +112,18 @@ def _run(
     """Runs what a source gives, in a pool or in this process; the exit code."""
     values, to = parsed.values, (sweep, ledger, source)
     budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
+    names = values.tracker or _remembered_tracker(sweep)
     with interruption.watch() as signals, console:
         if pool is None:
-            run.run(*to, signals, console, at_once)
+            watcher = Replays(console, sweep, names) if names else console
+            run.run(*to, signals, watcher, at_once)
         else:
-            scheduler.run(*to, pool, _train, signals, budgets, console)
+            if names and sweep.trials:
+                first = sweep.trials[0]
+                tracked = trackers.TrackedRun(sweep.of(first), first.config)
+                trackers.prepare(names, tracked, console.said)
+            train = functools.partial(_train, tracker=names)
+            scheduler.run(*to, pool, train, signals, budgets, console)
     return _ended(parsed, sweep, ledger, signals, console)
 
 
@@ -134,6 +144,9 @@ def _opened(
     values = parsed.values
     path = run_files.checked_path(values.workdir)
     directory.check(path)
+    if values.tracker and parsed.config:
+        tracked = trackers.TrackedRun(path / directory.TRIALS / "0000", parsed.config)
+        trackers.create(values.tracker, tracked)  # or refused before anything is noted
     with contextlib.ExitStack() as stack:
         pool = None
         if not choice.is_batched:
@@ -203,8 +216,53 @@ def _warn(line: str) -> None:
     start.warn([line] if line else [])
 
 
-def _train(directory: Path) -> list[str]:
-    return [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+def _train(directory: Path, tracker: str = "") -> list[str]:
+    words = [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+    return words + [f"--tracker={tracker}"] * bool(tracker)
+
+
+def _remembered_tracker(sweep: SweepDirectory) -> str:
+    """Those of the last launch that named any; no file of the user's among them, which
+    is executed where it is named alone."""
+    for launch in reversed(sweep.launches):
+        for word in launch["command"]:
+            flag, _, text = word.partition("=")
+            if flag == "--tracker":
+                kept = [name for name in text.split(",") if not is_user_code(name)]
+                return ",".join(kept)
+    return ""
+
+
+class Replays(Watcher):
+    """Tells trackers of each trial of a shared program, once that trial has ended.
+
+    Args:
+      watcher: is told all of it too.
+      sweep: whose trials they are.
+      names: of the trackers.
+    """
+
+    def __init__(self, watcher: Watcher, sweep: SweepDirectory, names: str):
+        self._watcher, self._sweep, self._names = watcher, sweep, names
+
+    def said(self, line: str) -> None:
+        """See `Watcher`."""
+        self._watcher.said(line)
+
+    def passed(self) -> None:
+        """See `Watcher`."""
+        self._watcher.passed()
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        """See `Watcher`."""
+        self._watcher.ended(trial, result)
+        tracked = trackers.TrackedRun(self._sweep.of(trial), trial.config)
+        try:
+            for tracker in trackers.create(self._names, tracked):
+                tracker.say = self.said
+                trackers.replay(tracked, tracker, result.status)
+        except (UsageError, RunError) as error:  # of a file of the user's or of a run
+            self.said(f"{trial.name} is shown to no tracker: {error}")
 
 
 def commander(parsed: Parsed) -> Callable[[Trial, Path], str]:

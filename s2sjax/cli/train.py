@@ -3,7 +3,7 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -72,9 +72,11 @@ def joined(values: SimpleNamespace) -> contextlib.AbstractContextManager["Hosts"
 
 
 if TYPE_CHECKING:
+    from s2sjax.reporting.trackers import Guarded
     from s2sjax.runs.directory import RunDirectory
     from s2sjax.tasks import Task
     from s2sjax.training.hosts import Hosts
+    from s2sjax.training.observer import Observer
 
 COMMAND = Command(
     "train",
@@ -87,6 +89,7 @@ COMMAND = Command(
             "begin with the parameters of a run or of an exported file",
             value="DIR|FILE.safetensors",
         ),
+        start.TRACKER,
         start.NO_USER_CODE,
         *FLAGS,
     ),
@@ -124,24 +127,32 @@ def main(parsed: Parsed) -> int:
         start.refuse_user_code(config, f"--workdir={path}")
     if record:
         init_from = _same_beginning(path, init_from, record)
+    start.check_tracker(parsed.values)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
+    from s2sjax.reporting import trackers
     from s2sjax.runs import run_files
+    from s2sjax.training.observer import Observers
 
     with contextlib.ExitStack() as stack:
         with joined(parsed.values) as hosts, hosts.together():
             start.check_config(config, is_new=not record)
+            tracked = trackers.TrackedRun(run_files.checked_path(path), config)
+            names = parsed.values.tracker or trackers.remembered(tracked.path)
+            told = trackers.create(names, tracked) if hosts.leads else []
             if hosts.leads:
-                data = run_files.checked_path(path) / run_files.DATA
+                data = tracked.path / run_files.DATA
                 file = parsed.config_file
                 named = bool(file) and not experiment.is_json(
                     experiment.locate(file)[0]
                 )
                 start.tell_user_code(config, data, named=named)
             run = stack.enter_context(_opened(parsed, hosts))
-            task, ended = _train(run, init_from, hosts, is_new=not record)
+            for each in told:
+                stack.enter_context(contextlib.closing(each))
+            task, ended = _train(run, init_from, hosts, told, is_new=not record)
         if hosts.leads and not hosts.signal:
-            _conclude(run, task, ended)
+            _conclude(run, task, ended, Observers(told))
         return hosts.exit_code
 
 
@@ -182,7 +193,12 @@ def _same_beginning(
 
 
 def _train(
-    run: "RunDirectory", init_from: str | None, hosts: "Hosts", *, is_new: bool
+    run: "RunDirectory",
+    init_from: str | None,
+    hosts: "Hosts",
+    told: "Sequence[Guarded]",
+    *,
+    is_new: bool,
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
     from s2sjax.runs import directory
@@ -197,7 +213,7 @@ def _train(
             start.warn(task.notes)
             hosts.of_first(0)  # the run and its data are there to be read
         with contextlib.ExitStack() as stack:
-            observers = stack.enter_context(_observers(run, hosts))
+            observers = stack.enter_context(_observers(run, hosts, told))
             signals = stack.enter_context(interruption.watch())
             ended = loop.train(run, task, observers, signals, params, hosts)
     except BaseException:  # an interruption too
@@ -210,25 +226,31 @@ def _train(
 
 
 @contextlib.contextmanager
-def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
+def _observers(
+    run: "RunDirectory", hosts: "Hosts", told: "Sequence[Guarded]"
+) -> Iterator["Observer"]:
+    """The console and the trackers, which say on it where they fail."""
     from s2sjax.reporting.console import Console
-    from s2sjax.reporting.tensorboard import TensorBoard
     from s2sjax.training.observer import Observer, Observers
 
     if not hosts.leads:
         yield Observer()
         return
-    with contextlib.ExitStack() as stack:
-        console = stack.enter_context(Console(metric=run.config.train.metric))
-        board = TensorBoard(run.path / "tensorboard", console.said)
-        stack.enter_context(contextlib.closing(board))
-        yield Observers([console, board])
+    with Console(metric=run.config.train.metric) as console:
+        for each in told:
+            each.say = console.said
+        yield Observers([console, *told])
+    for each in told:
+        each.say = lambda line: start.warn([line])
 
 
-def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
-    if ended.trained or not (run.path / CURVES).is_file():
+def _conclude(run: "RunDirectory", task: "Task", ended: Any, told: "Observer") -> None:
+    curves = run.path / CURVES
+    if ended.trained or not curves.is_file():
         _draw(run, ended.progress.best_step)
-    _summarise(run, task, ended)
+        if curves.is_file():
+            told.drawn(curves)
+    told.tested(_summarise(run, task, ended))
 
 
 def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
@@ -263,8 +285,9 @@ def _draw(run: "RunDirectory", best_step: int) -> None:
         start.warn([str(error)])
 
 
-def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
-    """The end of a run: its best checkpoint on test data, and what to do next."""
+def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> dict[str, Any]:
+    """The end of a run: its best checkpoint on test data, which is returned, and what
+    to do next."""
     from s2sjax.cli.evaluate import evaluate
     from s2sjax.inference import summary
     from s2sjax.inference.load import open_trained
@@ -304,6 +327,7 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
             f"  s2sjax decode --workdir={where} -- {_example(task)}",
         ]
     )
+    return result
 
 
 def _example(task: "Task") -> str:
