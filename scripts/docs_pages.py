@@ -21,14 +21,13 @@ from s2sjax.cli.command import of_command
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "generated"  # below docs/, and ignored by git
 
-# What a run of an experiment drew, below docs/images.
+# What was drawn of an experiment, below docs/images.
 PICTURES = {
-    "data_size": "sweep_data_size.png",
-    "joeynmt_reverse": "beam_size.png",
-    "length_cardinality": "sweep_length_cardinality.png",
-    "length_generalisation": "sweep_by_length.png",
-    "reversed": "attention.png",
-    "reversed_prefix": "curves.png",
+    "data_size": ["sweep_data_size.png"],
+    "fra_eng_words": ["beam_size.png"],
+    "length_cardinality": ["sweep_length_cardinality.png"],
+    "length_generalisation": ["sweep_by_length.png"],
+    "reversed": ["attention.png", "curves.png"],
 }
 # Where the reference goes beyond the face: title, and modules with what they are.
 PROTOCOLS = {
@@ -125,12 +124,11 @@ def gallery() -> dict[str, str]:
         title = note.partition("\n")[0].rstrip(".")
         source = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
         first = _after_docstring(source)
-        picture = PICTURES.get(name)
-        shown = f"![{title}](../../images/{picture})" if picture else ""
+        drawn = [f"../../images/{picture}" for picture in PICTURES.get(name, ())]
+        shown = "\n".join(f"![{title}]({path})" for path in drawn)
         rows.append(f"| [{name}]({name}.md) | {title} | {measured(note)} |")
-        if picture:
-            image = f'![{title}](../../images/{picture}){{width="47%"}}'
-            pictures.append(f"[{image}]({name}.md)")
+        for path in drawn:
+            pictures.append(f'[![{title}]({path}){{width="47%"}}]({name}.md)')
         pages[f"gallery/{name}"] = "\n\n".join(
             [
                 f"# {name}",
@@ -180,7 +178,11 @@ def reference() -> dict[str, str]:
         there = [name for name in modules if _is_there(name)]
         parts = [f"# {title}\n"]
         for name in there:
-            parts += [f"## {name}\n", "```{eval-rst}", f".. automodule:: {name}"]
+            parts += [
+                f"## {name.removeprefix('s2sjax.')}\n",
+                "```{eval-rst}",
+                f".. automodule:: {name}",
+            ]
             parts += ["   :members:", "```\n"]
         pages[f"api/{page}"] = "\n".join(parts)
     pages["api/index"] = "\n".join(
@@ -256,7 +258,9 @@ def fields() -> str:
     for path, value in values.items():
         field = documented[path]
         about = f"{field.metadata['doc']}; {field.possible}".replace("|", "\\|")
-        rows.append(f"| `{path}` | `{schema.written(value) or chr(34) * 2}` | {about} |")
+        rows.append(
+            f"| `{path}` | `{schema.written(value) or chr(34) * 2}` | {about} |"
+        )
     return "\n".join(
         [
             "# Fields of a config\n",
