@@ -49,24 +49,18 @@ def test_links_lead_somewhere():
     assert not broken
 
 
+def is_there(path):
+    """Whether a path exists; a module may be a file or a folder."""
+    return any(ROOT.glob(path)) or (ROOT / f"{path}.py").is_file()
+
+
 def test_files_that_are_named_are_there():
     missing = []
+    folders = r"(?:s2sjax|tests|docs|scripts|experiments|\.ci)"
     for page in PAGES:
-        for word in re.findall(r"`([^`\s]+)`", prose(page)):
-            path = word.partition("::")[0].partition(":")[0].rstrip("/")
-            first = path.partition("/")[0]
-            known = first in (
-                "s2sjax",
-                "tests",
-                "docs",
-                "scripts",
-                "experiments",
-                ".ci",
-            )
-            # A module may be a file or a folder.
-            there = any(ROOT.glob(path)) or (ROOT / f"{path}.py").is_file()
-            if known and "/" in path and not there:
-                missing.append(f"{relative(page)}: {word}")
+        for path in re.findall(rf"`({folders}/[^`\s:]+)[^`\s]*`", prose(page)):
+            if not is_there(path.rstrip("/")):
+                missing.append(f"{relative(page)}: {path}")
     assert not missing
 
 
@@ -82,19 +76,13 @@ def test_tests_that_are_named_are_there():
     """Each promise of `docs/reliability.md` names the tests that hold it."""
     missing, count = [], 0
     for row in (DOCS / "reliability.md").read_text("utf-8").splitlines():
-        file = None
-        for word in re.findall(
-            r"`([\w/.]*(?:::)?test_\w+(?:\.py)?(?:::test_\w+)?)`", row
-        ):
-            path, _, name = word.rpartition("::")
-            if path:
-                file = ROOT / "tests" / path
-            elif word.endswith(".py"):
-                file, name = ROOT / "tests" / word, ""
+        text = ""  # of the file that the row named last
+        for file, name in re.findall(r"`(?:([\w/]+\.py)::)?(test_\w+)`", row):
+            path = ROOT / "tests" / file
+            text = path.read_text("utf-8") if file and path.is_file() else text
             count += 1
-            text = file.read_text("utf-8") if file and file.is_file() else ""
-            if not text or (name and f"def {name}(" not in text):
-                missing.append(word)
+            if f"def {name}(" not in text:
+                missing.append(f"{file}::{name}")
     assert not missing and count > 40
 
 
