@@ -158,15 +158,12 @@ def _open(
     folders = [Path(path).resolve().name for path in paths]
     for path, folder in zip(paths, folders, strict=True):
         name = folder if folders.count(folder) == 1 else path
-        runs[name] = open_trained(
+        trained = open_trained(
             path,
             members.checkpoint(values.checkpoint),
             say=lambda line: start.warn([line]),
         )
-        if split not in runs[name].task.buckets:
-            raise UsageError(
-                f"--split=train: {path} keeps its valid and test pairs alone"
-            )
+        runs[name] = members.with_training(trained) if split == "train" else trained
     return runs
 
 

@@ -71,6 +71,24 @@ def open_all(
     )
 
 
+def with_training(trained: "Trained") -> "Trained":
+    """The run with its training examples too, read again where it keeps none.
+
+    Raises:
+      UsageError: their files are gone, or are not those of the run.
+    """
+    from s2sjax.inference import load
+    from s2sjax.runs import run_files
+
+    if "train" not in trained.task.buckets:
+        data = trained.path / run_files.DATA
+        start.tell_user_code(trained.config, data, named=False)
+    try:
+        return load.with_training(trained)
+    except UsageError as error:
+        raise UsageError(f"--split=train: {error}") from None
+
+
 def checkpoint(text: str) -> "Which":
     """Which checkpoint `--checkpoint` names: "best", "last" or a step."""
     if text == "best" or text == "last":

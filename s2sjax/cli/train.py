@@ -189,7 +189,13 @@ def _train(
     from s2sjax.training import interruption, loop, memory
 
     try:
-        task = tasks.create(run.config, run.data)
+        try:
+            task = tasks.create(run.config, run.data)
+        except UsageError:  # its files are gone
+            ended = loop.ended(run)
+            if ended is None or not hosts.leads:
+                raise
+            return tasks.load(run.config, run.data), ended
         loop.total_steps(run.config, loop.training_order(run.config, task))
         memory.check(run.config, task)
         params = _first_params(run, task, init_from)
@@ -226,8 +232,14 @@ def _observers(run: "RunDirectory", hosts: "Hosts") -> Iterator[Any]:
 
 
 def _conclude(run: "RunDirectory", task: "Task", ended: Any) -> None:
+    from s2sjax.reporting.curves import draw_run
+
+    best = ended.progress.best_step
     if ended.trained or not (run.path / CURVES).is_file():
-        _draw(run, ended.progress.best_step)
+        try:
+            draw_run(run.path, best if best >= 0 else None)
+        except RunError as error:  # the run itself is done and saved
+            start.warn([str(error)])
     _summarise(run, task, ended)
 
 
@@ -247,20 +259,6 @@ def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
     )
     wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
     return weights.read_params(init_from, wanted)
-
-
-def _draw(run: "RunDirectory", best_step: int) -> None:
-    """Draws the curves, where the journal has a line and a picture can be written."""
-    from s2sjax.reporting.curves import draw_curves
-    from s2sjax.runs import journal
-
-    try:
-        entries = journal.read(run.metrics)  # what is damaged, training has said
-        if entries:
-            best = best_step if best_step >= 0 else None
-            draw_curves(entries, run.path / CURVES, run.path.name, best)
-    except RunError as error:  # the run itself is done and saved
-        start.warn([str(error)])
 
 
 def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
@@ -297,7 +295,6 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
     printing.lines(
         [
-            "",
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",

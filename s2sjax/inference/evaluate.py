@@ -117,7 +117,9 @@ def outcomes(
             return _batch_outcomes(system, batch, count), _rows(batch, count)
 
         for part, its_sources in each_batch(
-            of_batch, range(0, bucket.size, batch_size)
+            of_batch,
+            range(0, bucket.size, batch_size),
+            lambda: passed(len(sources), examples),
         ):
             parts.append(part)
             sources += its_sources

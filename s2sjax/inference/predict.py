@@ -220,7 +220,8 @@ def _in_batches(
             return of_batch(batch, [items[i] for i in chosen])
 
         chunks = [places[i : i + size] for i in range(0, len(places), size)]
-        for chosen, results in zip(chunks, each_batch(of_chunk, chunks), strict=True):
+        computed = each_batch(of_chunk, chunks, lambda: passed(len(found), len(items)))
+        for chosen, results in zip(chunks, computed, strict=True):
             found |= zip(chosen, results, strict=True)
             passed(len(found), len(items))
     return [found[place] for place in range(len(items))]

@@ -76,7 +76,8 @@ def draw_alignments(
         raise ValueError("there is no alignment to draw")
     columns = min(len(shown), 3 if len(shown) != 4 else 2)
     rows = math.ceil(len(shown) / columns)
-    widths, heights = [1] * columns, [1] * rows  # of the widest and highest, in cells
+    # Of the widest and highest, in cells; a single row has no room for the labels.
+    widths, heights = [1] * columns, [2] * rows
     for place, one in enumerate(shown):
         row, column = divmod(place, columns)
         widths[column] = max(widths[column], len(one.source))

@@ -84,7 +84,7 @@ class Console(Observer):
         self._compiled = 0.0  # seconds, of which the time that is left knows nothing
         self._untimed = 0  # steps since the last line that were taken while compiling
         self._step = 0
-        self._has_evaluated = False
+        self._evaluated: int | None = None  # the step of the last evaluation
         self._last = (0, self._clock())  # the step and time of the last logged line
         self._waiting = ProgressLine("evaluation")  # where there is no bar
 
@@ -182,12 +182,12 @@ class Console(Observer):
 
     def evaluating(self, step: int, done: int, all_: int) -> None:
         """In the bar, or where there is none as a line on standard error."""
-        if not done and not self._has_evaluated:
-            self._has_evaluated = True
+        if self._evaluated is None:
             self.compiling(f"the evaluation of {all_:,} examples")
+        if self._evaluated != step:
+            self._evaluated = step
+            self._waiting = ProgressLine(f"evaluation at step {step:,}")
         if self._progress is None:
-            if not done:
-                self._waiting = ProgressLine(f"evaluation at step {step:,}")
             self._waiting(done, all_)
             return
         now = time.monotonic()

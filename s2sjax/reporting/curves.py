@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,30 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from s2sjax.reporting.figure import GREY, look, save, style
 from s2sjax.reporting.formats import cut, percent, printable
 from s2sjax.reporting.layout import Size, fit
+from s2sjax.runs import journal
+from s2sjax.runs.run_files import METRICS
 
 Entries = Sequence[Mapping[str, Any]]
+
+
+def draw_run(
+    directory: Path, best_step: int | None, format: str = "png"
+) -> Path | None:
+    """Draws the curves of a run into its directory; None where nothing is logged.
+
+    Args:
+      best_step: that of the best checkpoint; None: of the best logged exact match.
+      format: one of `figure.FORMATS`.
+
+    Raises:
+      RunError: the journal cannot be read, or the file not be written.
+    """
+    entries = journal.read(directory / METRICS)
+    if not entries:
+        return None
+    path = directory / f"curves.{format}"
+    draw_curves(entries, path, directory.resolve().name, best_step)
+    return path
 
 
 def draw_curves(

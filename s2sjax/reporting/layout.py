@@ -17,6 +17,7 @@ from s2sjax.reporting import fonts
 _ROUNDS = 6
 _ROOM = (8.0, 6.0)  # inches beside and above the panels, to begin with
 _PAD = 0.06  # inches between what must not touch
+_WORD = 16  # characters, from which a word may be folded
 _EXACT = 0.03  # inches by which panels may miss their size
 
 
@@ -108,7 +109,7 @@ def _fold_labels(axes: Axes, whole: Mapping[Text, str], renderer: RendererAgg) -
 
 
 def _fold(text: Text, whole: str, room: float, extent: float) -> bool:
-    """Folds a text into lines that fit; at blanks, or anywhere in a longer word.
+    """Folds a text into lines that fit; at blanks, or within a word of `_WORD` or more.
 
     `whole` is the text without folds. A blank that holds its words together yields
     where they are longer than a line.
@@ -116,7 +117,8 @@ def _fold(text: Text, whole: str, room: float, extent: float) -> bool:
     if not whole.strip() or extent <= room:
         return False
     longest = max(map(len, text.get_text().splitlines()))
-    columns = max(math.floor(longest * room / extent), 4)
+    ordinary = [len(word) for word in whole.split() if len(word) < _WORD]
+    columns = max([math.floor(longest * room / extent), 4, *ordinary])
     if columns >= longest:
         return False
     words = [

@@ -18,7 +18,8 @@ class ProgressLine:
     """Says how much is done, once that takes longer than a few seconds.
 
     On a terminal it is a bar, which goes away; elsewhere a plain line now and then.
-    Calling it with `(done, all)` moves it; `(0, all)` is the beginning.
+    Calling it with `(done, all)` moves it, or says again that nothing was done since;
+    `(0, all)` after more is a new beginning.
     """
 
     def __init__(
@@ -27,12 +28,14 @@ class ProgressLine:
         self._what, self._units = printable(what), units
         self._screen = Screen(sys.stderr) if screen is None else screen
         self._bar: Progress | None = None
+        self._done = 0
         self._begun = self._said = time.monotonic()
 
     def __call__(self, done: int, all_: int) -> None:
         now = time.monotonic()
-        if done == 0:
+        if not done and self._done:
             self._begun = self._said = now
+        self._done = done
         if done >= all_:
             self.close()
             return

@@ -87,6 +87,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
                 "name": one.name,
                 "label": one.label,
                 "unit": one.unit,
+                "interval": one.interval,
                 "share": one.share,
                 "lower": one.lower,
                 "limited": one.most is not None,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import faults_examples as examples
-from faults_case import (
+from faults import examples
+from faults.case import (
     Fault,
     Workshop,
     check,
@@ -18,7 +18,7 @@ from faults_case import (
     new_lines,
     state,
 )
-from faults_commands import Done
+from faults.commands import Done
 
 PATIENCE = 40.0  # seconds
 
