@@ -100,7 +100,11 @@ def outcomes(
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
     examples = size(buckets)
-    passed(0, examples)
+
+    def waiting() -> None:
+        passed(len(sources), examples)
+
+    waiting()
     for bucket in buckets:
         assert bucket.size is not None
         batch_size = rows_at_once(system, bucket)
@@ -119,7 +123,7 @@ def outcomes(
         for part, its_sources in each_batch(
             of_batch,
             range(0, bucket.size, batch_size),
-            lambda: passed(len(sources), examples),
+            waiting,
         ):
             parts.append(part)
             sources += its_sources

@@ -20,7 +20,7 @@ from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.progress import LOWER
 from s2sjax.runs.run_files import DATA
-from s2sjax.tasks import Bucket, Task
+from s2sjax.tasks import Task
 from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
@@ -146,7 +146,7 @@ def open_ensemble(
 
 
 def with_training(trained: Trained) -> Trained:
-    """The run with its training examples; where it keeps none, its files are read again.
+    """The run with its training examples, read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
