@@ -19,8 +19,8 @@ from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
-    from s2sjax.benchmark.measure import Result
     from s2sjax.benchmark.plan import Plan
+    from s2sjax.benchmark.run import Benchmark
     from s2sjax.inference.load import Trained
 
 STRATEGIES = ("greedy", "beam:size=2", "beam:size=5", "beam:size=10", "sample")
@@ -72,9 +72,9 @@ def main(parsed: Parsed) -> int:
     start.check_format(values.format)
     start.reading(paths[0])
 
-    from s2sjax.benchmark.measure import comparable, measure
     from s2sjax.benchmark.peers import table
     from s2sjax.benchmark.plan import Plan, check
+    from s2sjax.benchmark.run import comparable, run
     from s2sjax.reporting.benchmark.report import show_benchmark
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
@@ -94,7 +94,7 @@ def main(parsed: Parsed) -> int:
     if plan.peers:
         table.check_installed()
     folder = _folder(values.out, paths[0])
-    result = measure(
+    result = run(
         runs,
         plan,
         lambda line: start.warn([line]),
@@ -224,7 +224,7 @@ def _about(name: str, trained: "Trained") -> dict[str, Any]:
 def _write(
     folder: Path,
     told: dict[str, Any],
-    result: "Result",
+    result: "Benchmark",
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from s2sjax.reporting.figure import GREY, save, style
+from s2sjax.reporting.figure import GREY, Size, panels_of, picture
 from s2sjax.reporting.formats import cut, printable
-from s2sjax.reporting.layout import Size, fit
 
 END = "■"
 PANELS = 6
@@ -83,15 +81,10 @@ def draw_alignments(
         widths[column] = max(widths[column], len(one.source))
         heights[row] = max(heights[row], len(one.weights))
     cell = min(_CELL, _LARGEST / max(*widths, *heights))
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(
-            rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights
-        )
-        for place, axes in enumerate(grid.ravel()):
-            if place >= len(shown):
-                axes.set_axis_off()
-                continue
+    size = Size(cell * sum(widths), cell * sum(heights))
+    ratios: dict[str, Any] = {"width_ratios": widths, "height_ratios": heights}
+    with picture(path, size, rows, columns, **ratios) as (figure, grid):
+        for place, axes in enumerate(panels_of(grid, len(shown))):
             image = _draw(axes, shown[place], cell)
             row, column = divmod(place, columns)
             axes.set_xlim(-0.5, widths[column] - 0.5)
@@ -101,14 +94,12 @@ def draw_alignments(
             ax=grid.ravel().tolist(),
             aspect=24,
             pad=0.02,
-            shrink=min(1.0, 4 / (cell * sum(heights))),
+            shrink=min(1.0, 4 / size.height),
             anchor=(0.0, 1.0),
         )
         bar.set_label("attention weight")
         bar.set_ticks([0.0, 0.5, 1.0])
         bar.outline.set_visible(False)
-        fit(figure, grid, Size(cell * sum(widths), cell * sum(heights)))
-        save(figure, path)
     return len(shown)
 
 
@@ -140,8 +131,8 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     names = [_label(symbol) for symbol in source]
     long = any(len(name) > 2 for name in names)
     points = min(9.0, max(4.5, cell * 72 * 0.62))
-    axes.set_xticks(range(len(names)), names, fontsize=points, parse_math=False)
-    axes.set_yticks(range(len(marks)), marks, fontsize=points, parse_math=False)
+    axes.set_xticks(range(len(names)), names, fontsize=points)
+    axes.set_yticks(range(len(marks)), marks, fontsize=points)
     if long:
         axes.tick_params(axis="x", labelrotation=90)
     axes.tick_params(length=0, pad=3, top=False, labeltop=True, labelbottom=False)
@@ -153,7 +144,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
     axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
     axes.spines[:].set_visible(False)
-    axes.set_title(cut(printable(title), 50), fontsize=9.5, parse_math=False)
+    axes.set_title(cut(printable(title), 50), fontsize=9.5)
     axes.set_xlabel("source", loc="left")
     axes.xaxis.set_label_position("top")
     ends = len(marks) > len(output)

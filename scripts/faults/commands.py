@@ -15,8 +15,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]  # of the repository
-PATIENCE = 60.0  # seconds that a command may take
-GRACE = 30.0  # that it may take to end once it is asked to
+PATIENCE = 300.0  # seconds that a command may take, on a machine that is busy
+GRACE = 120.0  # that it may take to end once it is asked to
 # XLA reads its flags once: the worker's are the same whichever command comes first.
 WORKER_FLAGS = "--xla_cpu_multi_thread_eigen=false "
 WORKER_FLAGS += "--xla_force_host_platform_device_count=1"

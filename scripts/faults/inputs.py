@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from faults import examples
 from faults.case import Case, Fault, Workshop, check, check_json, check_untouched, state
-from faults.commands import HERE
+from faults.commands import HERE, PATIENCE
 
 # By what they are; a config of `configs` is what a file does where it should return
 # one (CONFIG is a good one), and one of `functions` what a user's task does.
@@ -70,7 +70,7 @@ class Inputs:
         for name, data in asked.files.items():
             (folder / name).write_bytes(data)
         before = state(folder)
-        patience = 15.0 if asked.may_last else 60.0
+        patience = 15.0 if asked.may_last else PATIENCE
         done = self.shop.commands.inside(asked.argv, folder, patience=patience)
         # Before it listens to SIGTERM, that kills it.
         is_killed = asked.may_last and done.asked and done.code == -signal.SIGTERM

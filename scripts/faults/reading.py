@@ -20,8 +20,6 @@ from faults.case import (
 )
 from faults.commands import Done
 
-PATIENCE = 40.0  # seconds
-
 
 class Reading:
     """Compares what commands say of a changed directory with what they usually say.
@@ -137,7 +135,7 @@ class Reading:
     def _command(self, words: Sequence[str], place: Path, alone: bool) -> Done:
         if alone:
             return self.shop.commands.alone(words, place, keeps=True)
-        return self.shop.commands.inside(words, place, patience=PATIENCE)
+        return self.shop.commands.inside(words, place)
 
 
 def answer_of(words: Sequence[str], place: Path, done: Done | None = None) -> Any:
