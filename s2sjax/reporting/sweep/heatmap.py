@@ -131,7 +131,8 @@ def draw_levels(
             if not estimate.n:
                 continue
             beside = [level + 0.18] * len(its)
-            axes.plot(beside, its, "o", color=GREY, markersize=3, fillstyle="none")
+            own: dict[str, Any] = {"markersize": 3, "fillstyle": "none"}
+            axes.plot(beside, its, "o", color=GREY, clip_on=False, **own)
             if math.isfinite(estimate.low):
                 ends = (estimate.low, estimate.high)
                 axes.vlines(level, *ends, color=color, linewidth=1.6)
