@@ -148,6 +148,7 @@ def main(parsed: Parsed) -> int:
 @contextlib.contextmanager
 def _opened(parsed: Parsed, hosts: "Hosts") -> Iterator["RunDirectory"]:
     """The run; process 0 makes it or continues it, the others read it."""
+    from s2sjax import tasks
     from s2sjax.runs import directory, provenance
 
     # Of all hosts: each waits here until the others are there.
@@ -161,6 +162,7 @@ def _opened(parsed: Parsed, hosts: "Hosts") -> Iterator["RunDirectory"]:
         path,
         parsed.config,
         environment=environment,
+        check_data=tasks.check_sources,
         say=lambda line: start.warn([line]),
     ) as run:
         yield run

@@ -84,6 +84,7 @@ def open_for_training(
     config: Config | None,
     *,
     environment: dict[str, Any] | None = None,
+    check_data: Callable[[Config, Path], None] = lambda config, data: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> RunDirectory:
     """Starts a run in a new or empty directory, or continues the one that is there.
@@ -95,6 +96,8 @@ def open_for_training(
       config: what was asked for; None continues from the directory's own config.
       environment: what `provenance.describe` returned, kept in a new run and
         compared with a line in a continued one.
+      check_data: compares the data of a config with those that the run keeps; called
+        where they lie elsewhere now. Raises UsageError.
       say: takes one line for a person.
 
     Raises:
@@ -123,7 +126,9 @@ def open_for_training(
         asked = _agreed(directory, config)
         record = run_files.read_record(directory)
         try:
-            record = _written(directory, asked, record, environment or {}, say)
+            record = _written(
+                directory, asked, record, environment or {}, check_data, say
+            )
         except OSError as error:
             raise RunError(f"cannot write to {directory}: {error.strerror}") from None
         stack.pop_all()
@@ -198,6 +203,7 @@ def _written(
     asked: Config,
     record: dict[str, Any],
     environment: dict[str, Any],
+    check_data: Callable[[Config, Path], None],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Writes what a new run begins with, or what has changed; the run's record."""
@@ -205,9 +211,7 @@ def _written(
     if record:
         there = run_files.read_config(directory)
         if configs.data_path(there) != configs.data_path(asked):
-            from s2sjax import tasks
-
-            tasks.check_sources(asked, directory / DATA)
+            check_data(asked, directory / DATA)
         record = _renewed(directory, record)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)

@@ -26,7 +26,9 @@ def test_the_disk_is_full_at_the_nth_time_only(setting):
 
 @pytest.mark.parametrize(("action", "code"), [("kill", -9), ("term", -15)])
 def test_a_signal_reaches_the_process(action, code):
-    lines = "from s2sjax import failpoints\nfailpoints.reach('here')\nprint('alive')"
+    lines = (
+        "from s2sjax.runs import failpoints\nfailpoints.reach('here')\nprint('alive')"
+    )
     for point, expected in (("here", code), ("there", 0)):
         done = subprocess.run(
             [sys.executable, "-c", lines],

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 from jax.errors import JaxRuntimeError
 
+from s2sjax import tasks
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
 from s2sjax.runs import directory, provenance, slices
@@ -111,7 +112,11 @@ class GroupRun:
                 self.ledger.begin(trial)
                 trial_files.restore_config(path, trial)
                 with directory.open_for_training(
-                    path, trial.config, environment=environment, say=self.watcher.said
+                    path,
+                    trial.config,
+                    environment=environment,
+                    check_data=tasks.check_sources,
+                    say=self.watcher.said,
                 ):
                     slices.write(path, self.group.checkpoints, replica)
             member.identity = slices.identity(path)
