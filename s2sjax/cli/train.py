@@ -196,7 +196,6 @@ def _summarise(
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
     printing.lines(
         [
-            "",
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",

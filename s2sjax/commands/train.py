@@ -16,9 +16,9 @@ from s2sjax.inference import summary, weights
 from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
-from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.curves import draw_run
 from s2sjax.reporting.trackers import Guarded
-from s2sjax.runs import directory, journal, provenance, run_files
+from s2sjax.runs import directory, provenance, run_files
 from s2sjax.runs.checkpoint import CheckpointReader
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.tasks import Task
@@ -180,7 +180,13 @@ def begin(
 ) -> tuple[Task, Ended]:
     """Trains an open run; one that cannot begin leaves nothing behind."""
     try:
-        task = tasks.create(run.config, run.data)
+        try:
+            task = tasks.create(run.config, run.data)
+        except UsageError:  # its files are gone
+            over = loop.ended(run)
+            if over is None or not hosts.leads:
+                raise
+            return tasks.load(run.config, run.data), over
         loop.total_steps(run.config, loop.training_order(run.config, task))
         memory.check(run.config, task)
         params = _first_params(run, task, init_from)
@@ -210,7 +216,11 @@ def conclude(
         if isinstance(each, Guarded):
             each.say = say
     if ended.trained or not curves.is_file():
-        _draw(run, ended.progress.best_step, say)
+        best = ended.progress.best_step
+        try:
+            draw_run(run.path, best if best >= 0 else None)
+        except RunError as error:  # the run itself is done and saved
+            say(str(error))
         if curves.is_file():
             Observers(told).drawn(curves)
     try:
@@ -234,14 +244,3 @@ def _first_params(run: RunDirectory, task: Task, init_from: str | None) -> Any:
     )
     wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
     return weights.read_params(init_from, wanted)
-
-
-def _draw(run: RunDirectory, best_step: int, say: Say) -> None:
-    """Draws the curves, where the journal has a line and a picture can be written."""
-    try:
-        entries = journal.read(run.metrics)  # what is damaged, training has said
-        if entries:
-            best = best_step if best_step >= 0 else None
-            draw_curves(entries, run.path / CURVES, run.path.name, best)
-    except RunError as error:  # the run itself is done and saved
-        say(str(error))
