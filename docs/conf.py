@@ -68,7 +68,11 @@ CONTENTS = {
     ],
 }
 # Pages that others write; they are in the contents from the day they are there.
-for part, page in (("Guides", "extending"), ("Examples", "examples/notebook")):
+for part, page in (
+    ("Guides", "library"),
+    ("Guides", "extending"),
+    ("Examples", "examples/notebook"),
+):
     if list(HERE.glob(f"{page}.*")):
         CONTENTS[part].append(page)
 
