@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from s2sjax import environment, program_cache
 from s2sjax.cli.command import Flag
@@ -14,10 +15,12 @@ __all__ = [
     "FORMAT",
     "NO_USER_CODE",
     "PICTURES",
+    "TRACKER",
     "check_format",
     "check_names",
     "check_output",
     "check_style",
+    "check_tracker",
     "prepare",
     "reading",
     "recorded_flags",
@@ -27,6 +30,13 @@ __all__ = [
 ]
 NO_USER_CODE = Flag(
     "no_user_code", "refuse to execute a Python file that is a task", False, type=bool
+)
+TRACKER = Flag(
+    "tracker",
+    "who is shown metrics, samples and pictures: tensorboard, mlflow, wandb, "
+    "FILE.py:name, or several; none; unset: tensorboard, and those of before",
+    value="NAME,..",
+    argument="tracker",
 )
 PICTURES = (".png", ".pdf", ".svg")  # what pictures are written as
 FORMAT = Flag("format", "how pictures are written", "png", value="png|pdf|svg")
@@ -135,6 +145,14 @@ def refuse_user_code(config: Config, what: str) -> None:
         raise UsageError(
             f"--no_user_code: {what} would execute a Python file, of {field}={value}"
         )
+
+
+def check_tracker(values: SimpleNamespace) -> None:
+    """Refuses a tracker of the user's own under `--no_user_code`; executes nothing."""
+    named = (values.tracker or "").split(",")
+    own = [name for name in named if is_user_code(name.strip())]
+    if own and values.no_user_code:
+        raise UsageError(f"--no_user_code and --tracker={own[0]}: choose one")
 
 
 def tell_user_code(config: Config, data: Path, *, named: bool) -> None:

@@ -1,5 +1,6 @@
 """`s2sjax sweep`: many runs of one experiment, launched, stopped and continued."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -189,6 +190,11 @@ COMMAND = Command(
             bool,
             argument="retry_failed",
         ),
+        dataclasses.replace(
+            start.TRACKER,
+            doc="as of train, for each trial; unset: as this sweep was begun, else "
+            "tensorboard in processes and none in one program",
+        ),
         start.NO_USER_CODE,
         Flag(
             "ray_address",
@@ -211,6 +217,8 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.commands import sweep
+
+    start.check_tracker(parsed.values)
 
     values = parsed.values
     names = {f.name for f in COMMAND.flags} - {"workdir", "json", "no_user_code"}

@@ -96,6 +96,7 @@ COMMAND = Command(
             value="DIR|FILE.safetensors",
             argument="init_from",
         ),
+        start.TRACKER,
         start.NO_USER_CODE,
         *FLAGS,
     ),
@@ -122,13 +123,13 @@ def main(parsed: Parsed) -> int:
         raise UsageError(f"{error.what}: {_another(error)}") from None
     if parsed.values.no_user_code:
         start.refuse_user_code(config, f"--workdir={path}")
+    start.check_tracker(parsed.values)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
     from s2sjax.commands import train
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.runs import code, run_files
     from s2sjax.training.check import check as check_config
-    from s2sjax.training.observer import Observer
 
     init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
@@ -138,6 +139,8 @@ def main(parsed: Parsed) -> int:
                 recorded = run_files.read_config(there)
                 code.announce(there, recorded, parsed.say, refused=False)
             check_config(config, is_new=not record)
+            tracker = parsed.values.tracker
+            told = train.tracking(path, config, tracker) if hosts.leads else []
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
                 file = parsed.config_file
@@ -150,19 +153,16 @@ def main(parsed: Parsed) -> int:
             run = stack.enter_context(
                 train.opened(path, parsed.config, about, hosts, parsed.say)
             )
-            shown = (
-                train.observing(run, (), verbose=True)
-                if hosts.leads
-                else contextlib.nullcontext(Observer())
-            )
-            with shown as observer:
+            for each in told:
+                stack.enter_context(contextlib.closing(each))
+            with train.observing(run, told, verbose=hosts.leads) as observer:
                 task, ended = train.begin(
                     run, init_from, observer, hosts, parsed.say, is_new=not record
                 )
             if hosts.signal and hosts.leads:
                 printing.line(f"  s2sjax train --workdir={run.path}")
         if hosts.leads and not hosts.signal:
-            result = train.conclude(run, ended, parsed.say, ProgressLine)
+            result = train.conclude(run, ended, told, parsed.say, ProgressLine)
             _summarise(run, task, ended, result)
         return hosts.exit_code
 
@@ -200,7 +200,6 @@ def _summarise(
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
     printing.lines(
         [
-            "",
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",

@@ -1,6 +1,7 @@
 """A sweep launched: its directory opened, what is left run, and what came of it."""
 
 import contextlib
+import functools
 import os
 import shlex
 import sys
@@ -14,8 +15,9 @@ import jax
 
 from s2sjax import environment, experiment, places, program_cache
 from s2sjax.commands.run import notice
-from s2sjax.config import PLACES, Config
-from s2sjax.errors import UsageError
+from s2sjax.config import PLACES, Config, is_user_code
+from s2sjax.errors import RunError, UsageError
+from s2sjax.reporting import trackers
 from s2sjax.reporting.sweep import table
 from s2sjax.reporting.sweep.console import SweepConsole
 from s2sjax.runs import provenance, run_files
@@ -37,9 +39,9 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pools.processes import gpus
-from s2sjax.sweeps.protocols import Listed, Pool, Source
+from s2sjax.sweeps.protocols import Listed, Pool, Source, Watcher
 from s2sjax.sweeps.search import Search
-from s2sjax.sweeps.trial_files import ENDINGS
+from s2sjax.sweeps.trial_files import ENDINGS, Result
 from s2sjax.sweeps.trials import Trial
 from s2sjax.training import interruption
 
@@ -63,6 +65,7 @@ class Launch:
     preemptions: int = 10
     silence: int = 1800
     retry_failed: bool = False
+    tracker: str | None = None
     ray_address: str | None = None
     dry_run: bool = False
     quiet: bool = False
@@ -116,6 +119,7 @@ def sweep(
     search: str | None = None,
     pruner: str | None = None,
     retry_failed: bool = False,
+    tracker: str | None = None,
     verbose: bool = False,
 ) -> list[dict[str, Any]]:
     """Trains every trial of a sweep, as `s2sjax sweep` does; one that is there goes on.
@@ -133,6 +137,7 @@ def sweep(
       search: propose trials with Optuna: tpe, random, gp.
       pruner: end hopeless ones: asha, hyperband, median.
       retry_failed: try what failed in earlier launches again.
+      tracker: as of `train`, for each trial.
       verbose: show how it goes on the screen, as the command does.
 
     Returns:
@@ -157,6 +162,7 @@ def sweep(
         search=search,
         pruner=pruner,
         retry_failed=retry_failed,
+        tracker=tracker,
         quiet=not verbose,
     )
     flags = os.environ.get("XLA_FLAGS")
@@ -449,11 +455,18 @@ def _run(
     """Runs what a source gives, in a pool or in this process."""
     to = sweep, ledger, source
     budgets = scheduler.Budgets(launch.retries, launch.preemptions, launch.silence)
+    names = launch.tracker or _remembered_tracker(sweep)
     with interruption.watch() as signals, console:
         if pool is None:
-            run.run(*to, signals, console, at_once)
+            watcher = Replays(console, sweep, names) if names else console
+            run.run(*to, signals, watcher, at_once)
         else:
-            scheduler.run(*to, pool, _train, signals, budgets, console)
+            if names and sweep.trials:
+                first = sweep.trials[0]
+                tracked = trackers.TrackedRun(sweep.of(first), first.config)
+                trackers.prepare(names, tracked, console.said)
+            train = functools.partial(_train, tracker=names)
+            scheduler.run(*to, pool, train, signals, budgets, console)
     return _ended(launch, sweep, ledger, signals, console)
 
 
@@ -474,6 +487,9 @@ def _opened(
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
     directory.check(path)
+    if launch.tracker and launch.config:
+        tracked = trackers.TrackedRun(path / directory.TRIALS / "0000", launch.config)
+        trackers.create(launch.tracker, tracked)  # or refused before anything is noted
     with contextlib.ExitStack() as stack:
         pool = None
         if not choice.is_batched:
@@ -534,8 +550,53 @@ def _record(
     launch.tell(told)
 
 
-def _train(directory: Path) -> list[str]:
-    return [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+def _train(directory: Path, tracker: str = "") -> list[str]:
+    words = [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+    return words + [f"--tracker={tracker}"] * bool(tracker)
+
+
+def _remembered_tracker(sweep: SweepDirectory) -> str:
+    """Those of the last launch that named any; no file of the user's among them, which
+    is executed where it is named alone."""
+    for launch in reversed(sweep.launches):
+        for word in launch["command"]:
+            flag, _, text = word.partition("=")
+            if flag == "--tracker":
+                kept = [name for name in text.split(",") if not is_user_code(name)]
+                return ",".join(kept)
+    return ""
+
+
+class Replays(Watcher):
+    """Tells trackers of each trial of a shared program, once that trial has ended.
+
+    Args:
+      watcher: is told all of it too.
+      sweep: whose trials they are.
+      names: of the trackers.
+    """
+
+    def __init__(self, watcher: Watcher, sweep: SweepDirectory, names: str):
+        self._watcher, self._sweep, self._names = watcher, sweep, names
+
+    def said(self, line: str) -> None:
+        """See `Watcher`."""
+        self._watcher.said(line)
+
+    def passed(self) -> None:
+        """See `Watcher`."""
+        self._watcher.passed()
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        """See `Watcher`."""
+        self._watcher.ended(trial, result)
+        tracked = trackers.TrackedRun(self._sweep.of(trial), trial.config)
+        try:
+            for tracker in trackers.create(self._names, tracked):
+                tracker.say = self.said
+                trackers.replay(tracked, tracker, result.status)
+        except (UsageError, RunError) as error:  # of a file of the user's or of a run
+            self.said(f"{trial.name} is shown to no tracker: {error}")
 
 
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:

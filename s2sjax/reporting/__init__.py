@@ -1,1 +1,1 @@
-"""How a run is shown: console, TensorBoard, tables, pictures, text scores."""
+"""How a run is shown: console, trackers, tables, pictures, text scores."""

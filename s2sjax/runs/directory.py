@@ -32,7 +32,10 @@ from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
-OWN = (DATA, code.FOLDER, "checkpoints", "tensorboard", METRICS, RECORD, CONFIG)
+OWN = (
+    *(DATA, code.FOLDER, "checkpoints", "tensorboard", "trackers", METRICS, RECORD),
+    CONFIG,
+)
 
 
 @dataclasses.dataclass(frozen=True)

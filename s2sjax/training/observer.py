@@ -1,13 +1,22 @@
-"""Who is told how a run goes: consoles, TensorBoard, tests."""
+"""Who is told how a run goes: consoles, trackers, callbacks of the user's own."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from s2sjax.inference.evaluate import Sample
 
 
 class Observer:
-    """Does nothing; an observer overrides what it wants to hear."""
+    """Does nothing; an observer overrides what it wants to hear.
+
+    >>> class Losses(Observer):
+    ...     def __init__(self):
+    ...         self.losses = []
+    ...
+    ...     def logged(self, step, values):
+    ...         self.losses.append((step, values["loss"]))
+    """
 
     def started(self, step: int, steps: int, about: str) -> None:
         """Training goes on from `step` of `steps`."""
@@ -34,45 +43,66 @@ class Observer:
         """A line for a person."""
 
     def ended(self, step: int, reason: str) -> None:
-        """Training has ended."""
+        """Training has ended: "done", "patience" or "signal"."""
+
+    def tested(self, values: dict[str, Any]) -> None:
+        """The best checkpoint on test data, as `test.json` has it."""
+
+    def drawn(self, picture: Path) -> None:
+        """A picture of the run was drawn into a file."""
+
+    def close(self) -> None:
+        """Nothing more is told; without `ended` before, the run has failed."""
 
 
-class Observers(Observer):
+class Relay(Observer):
+    """Hands all that it is told to `tell`."""
+
+    def tell(self, event: str, *args: Any, **named: Any) -> None:
+        """Takes the name of a method of `Observer` and its arguments."""
+        raise NotImplementedError
+
+    def started(self, *args: Any, **named: Any) -> None:
+        self.tell("started", *args, **named)
+
+    def compiling(self, *args: Any, **named: Any) -> None:
+        self.tell("compiling", *args, **named)
+
+    def advanced(self, *args: Any, **named: Any) -> None:
+        self.tell("advanced", *args, **named)
+
+    def logged(self, *args: Any, **named: Any) -> None:
+        self.tell("logged", *args, **named)
+
+    def evaluating(self, *args: Any, **named: Any) -> None:
+        self.tell("evaluating", *args, **named)
+
+    def evaluated(self, *args: Any, **named: Any) -> None:
+        self.tell("evaluated", *args, **named)
+
+    def said(self, *args: Any, **named: Any) -> None:
+        self.tell("said", *args, **named)
+
+    def ended(self, *args: Any, **named: Any) -> None:
+        self.tell("ended", *args, **named)
+
+    def tested(self, *args: Any, **named: Any) -> None:
+        self.tell("tested", *args, **named)
+
+    def drawn(self, *args: Any, **named: Any) -> None:
+        self.tell("drawn", *args, **named)
+
+    def close(self, *args: Any, **named: Any) -> None:
+        self.tell("close", *args, **named)
+
+
+class Observers(Relay):
     """Tells several observers, in order."""
 
     def __init__(self, observers: Sequence[Observer]):
         self._observers = tuple(observers)
 
-    def started(self, step: int, steps: int, about: str) -> None:
+    def tell(self, event: str, *args: Any, **named: Any) -> None:
+        """Tells each of them."""
         for observer in self._observers:
-            observer.started(step, steps, about)
-
-    def compiling(self, what: str) -> None:
-        for observer in self._observers:
-            observer.compiling(what)
-
-    def advanced(self, step: int, loss: float) -> None:
-        for observer in self._observers:
-            observer.advanced(step, loss)
-
-    def logged(self, step: int, values: dict[str, Any]) -> None:
-        for observer in self._observers:
-            observer.logged(step, values)
-
-    def evaluating(self, step: int, done: int, all_: int) -> None:
-        for observer in self._observers:
-            observer.evaluating(step, done, all_)
-
-    def evaluated(
-        self, step: int, values: dict[str, Any], samples: Sequence[Sample], best: bool
-    ) -> None:
-        for observer in self._observers:
-            observer.evaluated(step, values, samples, best)
-
-    def said(self, line: str) -> None:
-        for observer in self._observers:
-            observer.said(line)
-
-    def ended(self, step: int, reason: str) -> None:
-        for observer in self._observers:
-            observer.ended(step, reason)
+            getattr(observer, event)(*args, **named)
