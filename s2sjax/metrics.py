@@ -314,14 +314,48 @@ def headlines(results: Mapping[str, Any], chosen: str) -> dict[str, Any]:
     }
 
 
+def own(text: str) -> Metric | None:
+    """The metric of a spec, `FILE.py:name`, that is a user's own; None of ours.
+
+    The function gives a `Counts`, of which more is better.
+
+    Raises:
+      UsageError: there is no such function, or it raises.
+    """
+    chosen = spec.parse(text)
+    if not chosen.file:
+        return None
+    counts = spec.call("train.metric", chosen, {})
+    return Metric(chosen.name.replace("_", " "), counts=counts)
+
+
+def _try(own: Metric) -> None:
+    rows = Rows(np.array([4, 5, 6], np.int32), np.array([2, 1], np.int32))
+    numbers = np.zeros(2)
+    some = Outcomes(rows, numbers > 0, rows, *[numbers] * 5)
+    assert own.counts is not None
+    found = own.counts(some)
+    came = [np.shape(column) for column in found]
+    if came != [(2,), (2,)]:
+        raise UsageError(
+            f"{own.label} returned {came} of 2 examples; wanted (sums, counts), a "
+            f"number of each example"
+        )
+
+
 def check(text: str) -> None:
     """Looks whether `train.metric` can be this.
 
     Raises:
-      UsageError: there is no such metric (with the nearest one), or it is given
-        arguments, which none takes.
+      UsageError: there is no such metric (with the nearest one), it is given
+        arguments, which none of ours takes, or one of the user's own does not give a
+        number of each example.
     """
     chosen = spec.parse(text)
+    theirs = own(text)
+    if theirs is not None:
+        spec.tried("train.metric", text, lambda: _try(theirs))
+        return
     known = [name for name, each in METRICS.items() if each.is_measured]
     if chosen.name not in known:
         raise unknown("train.metric", chosen.name, known)

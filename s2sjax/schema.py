@@ -417,6 +417,11 @@ class TrainConfig:
     )
     deterministic: bool = option(False, "the same bits every time on a GPU, slower")
 
+    @property
+    def metric_name(self) -> str:
+        """What `metric` is called in results: the name, without the file it is from."""
+        return self.metric.rpartition(".py:")[2].partition(":")[0]
+
 
 @dataclasses.dataclass(frozen=True)
 class DecodeConfig:

@@ -58,7 +58,7 @@ def parse(text: str) -> Spec:
       UsageError: the text is not a name with `key=value` arguments.
 
     >>> parse("beam:size=10,alpha=1.0")
-    Spec(name='beam', arguments=(('size', 10), ('alpha', 1.0)))
+    Spec(name='beam', arguments=(('size', 10), ('alpha', 1.0)), file='')
     >>> parse("beam(size=10, alpha=1.0)") == parse("beam:size=10,alpha=1.0")
     True
     """
@@ -163,16 +163,16 @@ def apply(
         raise UsageError(f"{kind} '{parsed}': {error}") from None
 
 
-def tried(text: str, attempt: Callable[[], Any]) -> None:
+def tried(kind: str, text: str, attempt: Callable[[], Any]) -> None:
     """Makes an attempt with what a spec names; where that is in a file of a user's own,
     whatever it raises is one line.
 
     Raises:
       UsageError: what the attempt, or the user's code in it, raises.
     """
-    file = parse(text).file
-    if file:
-        user_code.call(file, attempt)
+    parsed = parse(text)
+    if parsed.file:
+        user_code.call(parsed.file, attempt, f"{kind}: {parsed.name}")
     else:
         attempt()
 

@@ -110,7 +110,7 @@ def _of_run(values: SimpleNamespace) -> int:
     run = directory.open_for_reading(values.workdir)
     best = run_files.read_test(run.path).get("step")  # a replica has no checkpoints
     if best is None:
-        better = metric(run.config.train.metric).better
+        better = metric(run.config.train.metric_name).better
         reader = CheckpointReader(run.checkpoints, metric_better=better)
         best = reader.best_step()
     drawn = draw_run(run.path, best, format)

@@ -191,7 +191,7 @@ def _summarise(
         )
     printing.line()
     table.show_evaluation(
-        headlines(result, run.config.train.metric),
+        headlines(result, run.config.train.metric_name),
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",

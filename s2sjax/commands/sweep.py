@@ -393,7 +393,7 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
             launch.tell(_told(sweep, trials, added))
         ledger = Ledger(sweep, launch.say)
         left = [t for t in trials if _is_left(ledger, t, launch.retry_failed)]
-        metric = trials[0].config.train.metric
+        metric = trials[0].config.train.metric_name
         console = SweepConsole(
             trials,
             ledger,
@@ -431,7 +431,7 @@ def run_search(
             asked,
             launch.command_of,
         )
-        metric = config.train.metric
+        metric = config.train.metric_name
         console = SweepConsole(
             source.trials, ledger, metric=metric, most=asked, quiet=launch.quiet
         )

@@ -159,7 +159,7 @@ def observing(
         shown: list[Observer] = []
         said = notice
         if verbose:
-            console = Console(metric=run.config.train.metric)
+            console = Console(metric=run.config.train.metric_name)
             shown = [stack.enter_context(console)]
             said = console.said
         for each in guarded:

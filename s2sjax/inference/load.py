@@ -93,7 +93,7 @@ def _restore(
     run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
 ) -> Restored:
     """The parameters: from the run's own checkpoints, or from its group's."""
-    better = metric(run.config.train.metric).better
+    better = metric(run.config.train.metric_name).better
     reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
     shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     if (run.path / slices.NAME).is_file() and not reader.steps():

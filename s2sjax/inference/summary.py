@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
-from s2sjax import json_objects, metrics
+from s2sjax import json_objects, metrics, spec, user_code
 from s2sjax.config import Config
 from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
@@ -107,14 +107,18 @@ def of_tokens(
     return text_scores(*texts) | {"wer": word_error_rate(*texts)}
 
 
-def measured(task: Task, results: Outcomes) -> dict[str, Any]:
+def measured(task: Task, results: Outcomes, metric: str) -> dict[str, Any]:
     """How good outputs are, in numbers: of validation while training as of a test.
 
-    Those of `metrics.summary`, and of `text_scores.of_tokens`. An integer is a word, so
-    that there `wer` is `edit_distance`.
+    Those of `metrics.summary`, of `of_tokens`, and `metric` where that is a user's own.
+    An integer is a word, so that there `wer` is `edit_distance`.
     """
     found = metrics.summary(results)
     found["wer"] = found["edit_distance"]
+    own = metrics.own(metric)
+    if own is not None:
+        parsed = spec.parse(metric)
+        found[parsed.name] = user_code.call(parsed.file, lambda: own.mean(results))
     return found | of_tokens(
         task.target_vocabulary, results.output.tolist(), results.target.tolist()
     )
@@ -146,7 +150,7 @@ def evaluation(
     def named(token: int) -> str:
         return str((target.decode([token]) or ["<eos>"])[0])
 
-    found = measured(task, results) | {
+    found = measured(task, results, config.train.metric) | {
         "split": split,
         "step": step,
         "decode": config.decode.strategy,

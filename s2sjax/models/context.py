@@ -20,7 +20,6 @@ from s2sjax.models.base import (
     State,
     Weights,
 )
-from s2sjax.models.checked import Checked
 from s2sjax.models.scan import scan
 
 
@@ -196,7 +195,7 @@ class Recurrent:
 class Asking(Recurrent):
     """A layer whose last output asks, and into whose cell the context goes."""
 
-    attention: Checked
+    attention: Attention
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -224,7 +223,7 @@ class Asking(Recurrent):
 class Looking:
     """Attention by itself: what is below asks."""
 
-    attention: Checked
+    attention: Attention
     parts: tuple[str, ...] = ("attention",)
 
     def own(self, state: DecoderState) -> Any:
@@ -324,7 +323,7 @@ class Context(Protocol):
     def start(self, state: DecoderState) -> DecoderState:
         """The first state, with what this kind carries."""
 
-    def stages(self, layers: Sequence[Recurrent], attention: Checked) -> Any:
+    def stages(self, layers: Sequence[Recurrent], attention: Attention) -> Any:
         """The column, bottom first."""
 
 
@@ -347,7 +346,7 @@ class IntoCell:
         return state
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Checked
+        self, layers: Sequence[Recurrent], attention: Attention
     ) -> tuple[Stage, ...]:
         return Asking(layers[0].cell, 0, attention), *layers[1:]
 
@@ -369,7 +368,7 @@ class IntoReadout:
         return state
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Checked
+        self, layers: Sequence[Recurrent], attention: Attention
     ) -> tuple[Stage, ...]:
         return *layers, Looking(attention)
 
@@ -392,7 +391,7 @@ class InputFeeding:
         return state._replace(attentional=jnp.zeros_like(state.layers[-1][0]))
 
     def stages(
-        self, layers: Sequence[Recurrent], attention: Checked
+        self, layers: Sequence[Recurrent], attention: Attention
     ) -> tuple[Stage, ...]:
         bottom = Fed(layers[0].cell, 0)
         return (Loop(bottom, (*layers[1:], Looking(attention))),)

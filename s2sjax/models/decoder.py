@@ -19,7 +19,6 @@ from jax.nn import initializers
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import bridge_of
 from s2sjax.models.cells import check
-from s2sjax.models.checked import Checked
 from s2sjax.models.context import (
     Context,
     DecoderNoise,
@@ -222,7 +221,7 @@ class Decoder(nn.Module):
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
         stages: tuple[Stage, ...] = tuple(layers)
         if self.attention is not None:
-            stages = self.context.stages(layers, Checked(self.attention, self.memory))
+            stages = self.context.stages(layers, self.attention)
         return Column(stages, self.vocabulary, bool(self.embedding) and not tabled)
 
     def _weights(self, memory: Memory, column: "Column") -> Weights:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from s2sjax import config as configs
 from s2sjax import spec
-from s2sjax.config import Config, ModelConfig, check_model
+from s2sjax.config import Config, ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention import build_attention
@@ -64,7 +65,7 @@ class Seq2Seq(nn.Module):
     def __post_init__(self) -> None:
         problems = Problems()
         with problems:
-            check_model(self.config)
+            configs.check_model(self.config)
         with problems:
             cells.build(self.config.cell, self.config.units)
         with problems:
@@ -213,31 +214,34 @@ def build_model(
     return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
 
 
-def try_kinds(config: ModelConfig) -> None:
-    """Tries what a config names of a user's own, each in a small model of usual kinds.
+def check_model(config: ModelConfig) -> None:
+    """Tries what a config names; of a user's own each by itself, with usual kinds.
 
     Nothing is computed: shapes alone are looked at.
 
     Raises:
-      UsageError: a file, name or argument that is not there, whatever the code raises,
-        or what it returns where something else is wanted.
+      UsageError: a kind or argument that is not there or does not fit, whatever a
+        user's code raises, or what it returns where something else is wanted.
     """
     usual = ModelConfig(bidirectional=config.bidirectional, bridge=config.bridge)
     for field in ("cell", "attention"):
         text = getattr(config, field)
         if spec.parse(text).file:
             one = dataclasses.replace(usual, **{field: text})
-            spec.tried(text, partial(jax.eval_shape, partial(_used, one)))
+            spec.tried(f"model.{field}", text, partial(jax.eval_shape, _use(one)))
+    Seq2Seq(config, SYMBOLS, SYMBOLS)
 
 
-def _used(config: ModelConfig) -> StepOutput:
-    model = Seq2Seq(config, SYMBOLS, SYMBOLS)
-    params = model.init(jax.random.key(0))
-    source, lengths = jnp.ones((3, 5), jnp.int32), jnp.ones(3, jnp.int32)
-    step, carry = model.decoder(params, source, lengths)
-    for _ in range(2):
-        carry, output = step(carry, lengths)
-    return output
+def _use(config: ModelConfig) -> Callable[[], StepOutput]:
+    def run() -> StepOutput:
+        model = Seq2Seq(config, SYMBOLS, SYMBOLS)
+        params = model.init(jax.random.key(0))
+        source, lengths = jnp.ones((3, 5), jnp.int32), jnp.ones(3, jnp.int32)
+        step, carry = model.decoder(params, source, lengths)
+        carry, _ = step(carry, lengths)
+        return step(carry, lengths)[1]
+
+    return run
 
 
 def initialise(model: Seq2Seq, key: Array) -> Any:

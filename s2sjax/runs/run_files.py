@@ -235,12 +235,12 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
                 task[field] = ""
             elif field == "name" and file.endswith(".py"):
                 task[field] = colon + function
-    for field in configs.CODE:
-        name, _, leaf = field.partition(".")
-        group = kept.get(name)
-        spec = group.get(leaf) if isinstance(group, dict) else None
-        if isinstance(group, dict) and isinstance(spec, str):
-            group[leaf] = spec.removeprefix(os.path.dirname(configs.file_of(spec)))
+    for place in configs.CODE:
+        part, _, leaf = place.partition(".")
+        fields = kept.get(part)
+        if isinstance(fields, dict) and isinstance(fields.get(leaf), str):
+            folder = os.path.dirname(configs.file_of(fields[leaf]))
+            fields[leaf] = fields[leaf].removeprefix(folder)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -186,7 +186,7 @@ class _Scheduler:
         trial, name = running.trial, running.trial.name
         directory, data = self.sweep.of(trial), configs.data_path(trial.config)
         self.seconds[name] += time.time() - running.since
-        measured = trial_files.measured(directory, trial.config.train.metric)
+        measured = trial_files.measured(directory, trial.config.train.metric_name)
         # A launcher that was killed had started a worker, which took the lock before
         # ours could: it is waited for.
         if code == FREED or (code == USAGE and is_held(directory)):

@@ -112,7 +112,7 @@ class Search:
         optuna = optuna_specs.load()
         self._optuna, self._sweep, self._ledger = optuna, sweep, ledger
         self._base, self._most, self._command = base, most, command
-        self._metric = base.train.metric
+        self._metric = base.train.metric_name
         self._space = {name: _distribution(d) for name, d in space.items()}
         self._size = math.prod(map(_size, space.values()))
         self._in_vain = 0  # proposals since the last that made a new trial

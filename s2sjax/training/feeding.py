@@ -216,5 +216,9 @@ def feeding(config: TrainConfig) -> Feeding:
     if chosen.feedback is not None:
         own, keys = jnp.ones(2, bool), rng.per_example(rng.root(0), jnp.arange(2))
         some = jnp.zeros((2, 7)), jnp.ones(2, int), own, keys
-        spec.tried(config.feeding, lambda: jax.eval_shape(chosen.feed, *some))
+        spec.tried(
+            "train.feeding",
+            config.feeding,
+            lambda: jax.eval_shape(chosen.feed, *some),
+        )
     return chosen

@@ -22,7 +22,7 @@ from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size, spread
 from s2sjax.inference.summary import measured
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import Seq2Seq, build_model, parameter_count, try_kinds
+from s2sjax.models.seq2seq import Seq2Seq, build_model, check_model, parameter_count
 from s2sjax.runs import journal, logged
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
@@ -41,7 +41,6 @@ from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import Numbers, TrainState, first_state, numbers
-from s2sjax.types import SYMBOLS
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
@@ -97,8 +96,7 @@ def check(config: Config) -> None:
     """
     problems = Problems()
     for attempt in (
-        lambda: try_kinds(config.model),
-        lambda: build_model(config, SYMBOLS, SYMBOLS),
+        lambda: check_model(config.model),
         lambda: metrics.check(config.train.metric),
         lambda: objective(config.train.objective),
         lambda: feeding(config.train),
@@ -203,7 +201,7 @@ class _Loop:
         kind = Checkpoints if hosts.leads else CheckpointReader
         self.checkpoints: CheckpointReader = kind(
             run.checkpoints,
-            metric_better=metrics.metric(self.config.train.metric).better,
+            metric_better=metrics.metric(self.config.train.metric_name).better,
             say=observer.said,
         )
 
@@ -392,8 +390,8 @@ class _Loop:
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, step)
         results, sources = outcomes(system, self.valid, passed=passed)
-        values = measured(self.task, results)
-        metric = self.config.train.metric
+        train = self.config.train
+        values, metric = measured(self.task, results, train.metric), train.metric_name
         # On other hosts the last bit may differ, and patience must not.
         for name in dict.fromkeys((metric, "nll")):
             values[name] = self.hosts.of_first(values[name])

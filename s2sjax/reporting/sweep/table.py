@@ -9,6 +9,7 @@ from typing import Any
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
+from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import METRICS
 from s2sjax.reporting.measure import SPLITS, measure
@@ -251,7 +252,7 @@ def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
         more = {f: config[f] for f in missing if config.get(f) is not None}
         return dataclasses.replace(trial, overrides={**trial.overrides, **more})
 
-    chosen_by = {config["train.metric"] for config in known}
+    chosen_by = {TrainConfig(metric=each["train.metric"]).metric_name for each in known}
     metric = chosen_by.pop() if len(chosen_by) == 1 else table.metric
     trials = tuple(map(whole, table.trials))
     return dataclasses.replace(table, trials=trials, metric=metric)

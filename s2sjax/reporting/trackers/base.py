@@ -222,7 +222,7 @@ def replay(run: TrackedRun, observer: Observer, reason: str) -> None:
       observer: is closed at the end.
       reason: why it ended; see `Observer.ended`, "pruned" or "failed".
     """
-    metric = run.config.train.metric
+    metric = run.config.train.metric_name
     lines = logged.entries(run.path)
     samples = {
         line["step"]: [Sample(*each) for each in line["samples"]]

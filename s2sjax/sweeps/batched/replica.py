@@ -120,8 +120,8 @@ class Member:
 
     def evaluated(self, outcomes: Outcomes, sources: list[list[int]]) -> bool:
         """Adds lines of validation metrics and samples; whether this step is best."""
-        values = summary.measured(self.task, outcomes)
-        metric = self.trial.config.train.metric
+        values = summary.measured(self.task, outcomes, self.trial.config.train.metric)
+        metric = self.trial.config.train.metric_name
         self.progress = self.progress.after_evaluation(self.step, metric, values)
         self._write({"kind": "valid", **values})
         count = self.trial.config.train.samples

@@ -140,7 +140,7 @@ class GroupRun:
         self.ledger.passed()
 
     def _over(self, member: Member, status: str) -> None:
-        metric = member.trial.config.train.metric
+        metric = member.trial.config.train.metric_name
         found = trial_files.measured(member.directory, metric)
         self._end_of(member, Result(status, **found))
 

@@ -42,7 +42,11 @@ def objective(text: str) -> Objective:
     tokens = jnp.full((2, 3), EOS)
     output = StepOutput(jnp.zeros((2, 3, 7)), {"attention": jnp.ones((2, 3, 3)) / 3})
     batch = Batch(tokens, rows, tokens, rows, rows, rows * 1.0)
-    spec.tried(text, lambda: jax.eval_shape(lambda: losses(chosen, output, batch)))
+    spec.tried(
+        "train.objective",
+        text,
+        lambda: jax.eval_shape(lambda: losses(chosen, output, batch)),
+    )
     return chosen
 
 
