@@ -37,6 +37,7 @@ def last_params(workdir):
     return reader.restore_params("last").state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", MODELS)
 def test_a_run_that_is_continued_is_the_run_in_one_go(command, tmp_path, cell):
     bridge, bidirectional, attention, context = MODELS[cell]

@@ -140,7 +140,7 @@ REFUSED = {
     "mgu": "unknown model.cell 'mgu'; did you mean 'mingru'?",
     "gru:reset=befor": "model.cell 'gru:reset=befor': unknown reset 'befor'; did you",
     "gru:rest=before": "unknown argument of model.cell 'gru' 'rest'; did you mean",
-    "lstm:reset=after": "unknown argument of model.cell 'lstm' 'reset'",
+    "lstm:reset=after": "model.cell 'lstm' takes no argument 'reset'",
 }
 
 

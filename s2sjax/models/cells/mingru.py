@@ -65,7 +65,9 @@ class MinGRU(Stepped):
 
         h_t = a_t h_{t-1} + b_t, with a = 1 - u and b = u n, or 1 and 0 where there is
         no input. Two steps are one of the same form, (a, b) then (a', b') is
-        (a a', a' b + b'), so that all of them take about 2 log2 T rounds.
+        (a a', a' b + b'), so that all of them take about 2 log2 T rounds. That is for
+        accelerators: on two busy cores stepping was three times as fast (T = 40,
+        B = 64, D = 128; 2 and 6 ms for a gradient).
         """
         z_u, n = split(z, 2)
         u = jax.nn.sigmoid(z_u)
