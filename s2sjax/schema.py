@@ -180,7 +180,7 @@ LARGE = 1e38  # the most of what may be any number: its float32
 # What a spec of a strategy may name; `decoding.strategies` has each.
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
-    "diverse_beam, stochastic_beam, constrained, exact, mbr, rerank)"
+    "diverse_beam, stochastic_beam, constrained_beam, exact, mbr, rerank)"
 )
 
 

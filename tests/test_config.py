@@ -53,6 +53,7 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["train.epochs"] = None
     flat["task.min_length"] = min(flat["task.min_length"], flat["task.length"])
     flat["task.test_share"] = min(flat["task.test_share"], 0.05)
+    flat["model.bridge"] = "zero"
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
     resolved = config.resolve(nested(flat))
@@ -88,7 +89,7 @@ def test_every_field_refuses_what_is_not_its_own(path):
         ({"train__feeding_probability": 0.5}, "train.feeding_probability=0.5"),
         ({"train__feeding_schedule": "linear:steps=9"}, "schedule=linear:steps=9 mean"),
         ({"train__feeding_unit": "batch"}, "train.feeding_unit=batch means nothing"),
-        ({"model__context": "readout"}, "model.context=readout"),
+        ({"model__context": "readout"}, "model.context=readout means nothing"),
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),
         ({"task__valid_share": 0.5, "task__test_share": 0.5}, "test_share"),

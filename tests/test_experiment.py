@@ -109,7 +109,7 @@ def test_overrides_reach_the_config_unharmed(good, field, text, value):
         ("model.units", "-8", "model.units=-8"),
         ("model.units", "", "model.units= is not"),
         ("model.units", "none", "model.units=none is not a whole number"),
-        ("train.precision", "hihg", "did you mean 'high'"),
+        ("train.precision", "hihgest", "did you mean 'highest'"),
         ("train.precision", "None", "one of default"),
         ("task.path", "None", "the text 'None'"),
         ("task.path", "['a', 'b']", "is not a text"),

@@ -13,7 +13,7 @@ from s2sjax import cli, config, experiment, spec
 from s2sjax.cli import bench, flags
 from s2sjax.config import TrainConfig
 from s2sjax.decoding.base import Rules
-from s2sjax.decoding.strategies import STRATEGIES, decoding
+from s2sjax.decoding.strategies import STRATEGIES, decoding, entry
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, optuna_specs
 from s2sjax.training import feeding, objectives, optimizer
@@ -47,7 +47,7 @@ def backend_table():
 SPECS = {
     "decode": (
         decoding,
-        lambda: STRATEGIES,
+        lambda: {name: entry(each) for name, each in STRATEGIES.items()},
         [f.name for f in dataclasses.fields(Rules)],
     ),
     "schedule": (schedules, lambda: optimizer.SCHEDULES, []),

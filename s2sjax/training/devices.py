@@ -75,7 +75,7 @@ class Placement:
         """`step.run_steps` on these devices; examples are made where their rows are.
 
         Args:
-          traced: state, hyper, store, rows and count, as `rows` returns the rows and
+          traced: state, numbers, store, rows and count, as `rows` returns the rows and
             `whole` the others.
         """
         if self.size == 1:

@@ -32,13 +32,26 @@ class Recipe:
     feeding: Feeding = GOLD
 
 
-@functools.cache
+# What a recipe is made of. The other fields are numbers, or change no step.
+_PARTS = (
+    *("objective", "optimizer", "clip_norm", "schedule"),
+    *("feeding", "feeding_schedule", "feeding_unit"),
+)
+
+
 def recipe(config: TrainConfig, steps: int) -> Recipe:
-    """The recipe of a run of `steps` steps; the same one for the same config.
+    """The recipe of a run of `steps` steps; the same one where it is made of the same,
+    so that it is compiled once.
 
     Raises:
       UsageError: an unknown objective, optimiser, schedule, feeding or argument.
     """
+    parts = {name: getattr(config, name) for name in _PARTS}
+    return _recipe(TrainConfig(**parts), steps)
+
+
+@functools.cache
+def _recipe(config: TrainConfig, steps: int) -> Recipe:
     return Recipe(
         objective(config.objective),
         functools.partial(optimizer, config),

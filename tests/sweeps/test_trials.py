@@ -121,7 +121,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({3: 8}, "unknown field '3'"),
         ({"model.units": "8"}, "model.units='8' is not a whole number"),
         ({"model.units": 0}, "model.units=0 is not a whole number from 1"),
-        ({"train.precision": "hihg"}, "did you mean 'high'?"),
+        ({"train.precision": "hihgest"}, "did you mean 'highest'?"),
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
         ({"task.min_length": 11}, "task.min_length=11 is above task.length=10"),
@@ -216,12 +216,3 @@ def test_a_trials_choice_wins_over_the_base():
     assert trial.overrides == {"train.steps": 5, "train.epochs": None}
     with pytest.raises(UsageError, match="both came"):
         definition.resolve(base, [{"train.steps": 5, "train.epochs": 2}])
-
-
-def test_each_cell_is_a_program_of_its_own(base):
-    cells = ("lstm", "gru", "gru:reset=before", "mingru", "layernorm_lstm")
-    sweep = [{"model.cell": cell, "seed": seed} for cell in cells for seed in (1, 2)]
-    found = grouping.group(definition.resolve(base, sweep))
-    cells_of = [{t.config.model.cell for t in group.trials} for group in found]
-    assert cells_of == [{cell} for cell in cells]
-    assert [len(group.trials) for group in found] == [2] * len(cells)

@@ -17,6 +17,7 @@ from s2sjax.training.feeding import (
     FEEDING_SCHEDULES,
     FEEDINGS,
     UNITS,
+    Feeding,
     feeding,
     step_keys,
 )
@@ -227,7 +228,7 @@ def test_the_units_are_those_of_the_schema():
         ("constant", {0: 1, 5: 1, 10**6: 1}),
         ("linear:steps=4", {0: 0, 1: 0.25, 3: 0.75, 4: 1, 10**6: 1}),
         ("exponential:k=0.5", {0: 0, 1: 0.5, 2: 0.75, 100: 1}),
-        ("exponential:k=0.999999", {0: 0, 1: 1e-6, 10**8: 1}),
+        ("exponential:k=0.999999", {0: 0, 10**6: 1 - 1 / np.e, 10**8: 1}),
         (
             "inverse_sigmoid:k=10",
             {0: 1 / 11, 10: 1 - 10 / (10 + np.e), 23: 0.49936, 2**31 - 1: 1},
@@ -269,3 +270,17 @@ def test_what_cannot_be_is_refused_in_a_line(fields, said):
     with pytest.raises(UsageError, match=said) as caught:
         feeding(TrainConfig(**fields))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mine", "came"),
+    [
+        (lambda logits, key: logits[:2], r"float32\[3, 2\]"),
+        (lambda logits, key: jnp.argmax(logits) / 2, r"float32\[3\]"),
+        (lambda logits, key: (logits, logits), r"\(float32\[3, 7\], float32\[3, 7\]\)"),
+    ],
+)
+def test_what_a_feedback_returns_is_checked_where_it_enters(mine, came):
+    wanted = r"wanted token ids, int\[3\], or distributions, float\[3, 7\]"
+    with pytest.raises(UsageError, match=rf"returned {came} for 3 examples; {wanted}"):
+        Feeding(mine).feed(jnp.zeros((B, V)), GOLD[:, 0], GOLD[:, 0] > 0, KEYS[:, 0])
