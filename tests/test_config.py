@@ -53,6 +53,7 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["train.epochs"] = None
     flat["task.min_length"] = min(flat["task.min_length"], flat["task.length"])
     flat["task.test_share"] = min(flat["task.test_share"], 0.05)
+    flat["model.bridge"] = "zero"
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
     resolved = config.resolve(nested(flat))

@@ -131,6 +131,8 @@ class Attention(Protocol):
     fixed, and find parameters that are no matrices in the memory.
     """
 
+    def __hash__(self) -> int: ...
+
     def memory(self, encoded: Encoded) -> Memory:
         """What is computed once a source: keys, values, the mask, vectors."""
 

@@ -323,7 +323,9 @@ class Context(Protocol):
     def start(self, state: DecoderState) -> DecoderState:
         """The first state, with what this kind carries."""
 
-    def stages(self, layers: Sequence[Recurrent], attention: Attention) -> Any:
+    def stages(
+        self, layers: Sequence[Recurrent], attention: Attention
+    ) -> tuple[Stage, ...]:
         """The column, bottom first."""
 
 

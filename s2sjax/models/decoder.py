@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
+from s2sjax.models import attention, cells
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import bridge_of
-from s2sjax.models.cells import check
 from s2sjax.models.context import (
     Context,
     DecoderNoise,
@@ -72,8 +72,14 @@ class Decoder(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.cell)
+        cells.check(self.cell)
         bridge_of(self.bridge)
+        # Within a model that is running it was checked before.
+        if (
+            self.attention is not None
+            and getattr(self.attention, "parent", None) is None
+        ):
+            attention.check(self.attention, self.cell.units, self.memory)
 
     def setup(self) -> None:
         units = self.cell.units

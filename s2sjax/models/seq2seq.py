@@ -16,7 +16,7 @@ from s2sjax import spec
 from s2sjax.config import Config, ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
-from s2sjax.models.attention import build_attention
+from s2sjax.models.attention import build_attention, check
 from s2sjax.models.base import Attention, Cell, Encoded, Memory
 from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
@@ -198,6 +198,8 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     """
     memory = config.units * (2 if config.bidirectional else 1)
     attention = build_attention(config.attention, config.units, memory)
+    if attention is not None:
+        check(attention, config.units, memory)
     context: Context = spec.call("model.context", config.context, CONTEXTS)
     if attention is None and not isinstance(context, IntoCell):
         raise UsageError(

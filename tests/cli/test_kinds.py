@@ -1,4 +1,4 @@
-"""Each cell and bridge through the commands: trained, continued, decoded, refused."""
+"""Kinds of cells, bridges and attention: trained, continued, decoded, refused."""
 
 import json
 import pathlib
@@ -20,11 +20,15 @@ BASE = (
     "--config.train.schedule=constant",
     "--config.model.dropout_state=0.2",
 )
-# Every cell that is unlike the first three, with a bridge and a number of directions.
+# Every cell that is unlike the first three, with a bridge, a number of directions, and
+# an attention and context that are unlike the first.
 MODELS = {
-    "gru:reset=before": ("mean", "true"),
-    "layernorm_lstm": ("learned", "false"),
-    "mingru": ("copy:direction=backward", "true"),
+    "gru:reset=before": ("mean", "true", "general", "readout"),
+    "layernorm_lstm": ("learned", "false", "multi_head:heads=2", "input_feeding"),
+    "mingru": (
+        *("copy:direction=backward", "true"),
+        *("location_sensitive:width=3", "input_feeding"),
+    ),
 }
 
 
@@ -36,8 +40,10 @@ def last_params(workdir):
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", MODELS)
 def test_a_run_that_is_continued_is_the_run_in_one_go(command, tmp_path, cell):
-    bridge, bidirectional = MODELS[cell]
+    bridge, bidirectional, attention, context = MODELS[cell]
     model = (
+        f"--config.model.attention={attention}",
+        f"--config.model.context={context}",
         f"--config.model.cell={cell}",
         f"--config.model.bridge={bridge}",
         f"--config.model.bidirectional={bidirectional}",

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.attention import ATTENTIONS, bahdanau, build_attention
+from s2sjax.models.attention import (
+    ATTENTIONS,
+    Multiplicative,
+    bahdanau,
+    build_attention,
+)
+from s2sjax.models.attention.dot import DotAttention, DotMemory
 from s2sjax.models.attention.softmax import masked_softmax
 from s2sjax.models.base import Encoded
+from s2sjax.models.cells.lstm import LSTM
+from s2sjax.models.decoder import Decoder
 from s2sjax.models.scan import plain_scan, run_step, scan
 from s2sjax.models.seq2seq import Seq2Seq
 from tests import oracles
@@ -173,6 +181,43 @@ def test_what_cannot_be_is_refused_where_a_model_is_made(spec):
 def test_a_context_that_cannot_be_is_refused(context):
     with pytest.raises(UsageError, match=r"model\.context"):
         Seq2Seq(ModelConfig(units=8, context=context), 14, 14)
+
+
+class Narrow(Multiplicative):
+    """Its context is not what the readout takes."""
+
+    def memory(self, encoded):
+        values = encoded.memory[..., :2]
+        return DotMemory(values.swapaxes(1, 2), values, encoded.mask)
+
+    def look(self, dot, query, memory, state):
+        return super().look(dot, query[:, :2], memory, state)
+
+
+class Changing(DotAttention):
+    def look(self, dot, query, memory, state):
+        context, _, aux = super().look(dot, query, memory, state)
+        return context, (aux["attention"],), aux
+
+
+class Silent(DotAttention):
+    def look(self, dot, query, memory, state):
+        return (*super().look(dot, query, memory, state)[:2], {})
+
+
+FOREIGN = {
+    Narrow: "the context is float32[2, 2] for a batch of 2, and not float32[2, 8]",
+    Changing: "the new state is ('float32[2, 3]',) for a batch of 2, and not ()",
+    Silent: "aux['attention'] is None for a batch of 2",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_module_that_is_no_attention_is_refused_by_shape(kind):
+    module = kind() if kind is Narrow else kind(8, 8)
+    with pytest.raises(UsageError) as error:
+        Decoder(9, LSTM(8), 8, attention=module)
+    assert f"{kind.__name__}: {FOREIGN[kind]}" in str(error.value)
 
 
 def test_each_kind_is_tried():

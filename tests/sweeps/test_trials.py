@@ -216,12 +216,3 @@ def test_a_trials_choice_wins_over_the_base():
     assert trial.overrides == {"train.steps": 5, "train.epochs": None}
     with pytest.raises(UsageError, match="both came"):
         definition.resolve(base, [{"train.steps": 5, "train.epochs": 2}])
-
-
-def test_each_cell_is_a_program_of_its_own(base):
-    cells = ("lstm", "gru", "gru:reset=before", "mingru", "layernorm_lstm")
-    sweep = [{"model.cell": cell, "seed": seed} for cell in cells for seed in (1, 2)]
-    found = grouping.group(definition.resolve(base, sweep))
-    cells_of = [{t.config.model.cell for t in group.trials} for group in found]
-    assert cells_of == [{cell} for cell in cells]
-    assert [len(group.trials) for group in found] == [2] * len(cells)
