@@ -280,7 +280,7 @@ def config_hash(config: Config) -> str:
     if path:
         config = with_data_path(config, os.path.basename(path))
     files = code_files(config)
-    config = with_code(config, {name: os.path.basename(files[name]) for name in files})
+    config = with_code(config, {name: placeless(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
@@ -336,6 +336,16 @@ def file_of(text: str) -> str:
     """
     before, ending, rest = text.rpartition(".py:")
     return f"{before}.py" if ending and rest else ""
+
+
+def placeless(text: str) -> str:
+    """A spec, or a file, without the folder that its file lies in.
+
+    >>> placeless("a/mine.py:double:by=2")
+    'mine.py:double:by=2'
+    """
+    file = file_of(text) or text
+    return os.path.basename(file) + text.removeprefix(file)
 
 
 def flatten(config: Config | ConfigDict | Mapping[str, Any]) -> dict[str, Any]:

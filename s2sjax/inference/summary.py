@@ -9,7 +9,7 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
 from s2sjax import json_objects, metrics, spec, user_code
-from s2sjax.config import Config
+from s2sjax.config import Config, placeless
 from s2sjax.errors import RunError
 from s2sjax.metrics import Outcomes
 from s2sjax.runs import atomic, run_files
@@ -153,7 +153,7 @@ def evaluation(
     found = measured(task, results, config.train.metric) | {
         "split": split,
         "step": step,
-        "decode": config.decode.strategy,
+        "decode": placeless(config.decode.strategy),
         "seed": config.seed,
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "by_length": metrics.by_length(results),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.models.base import (
+    Attention,
     Cell,
     Dot,
     Inputs,

@@ -239,8 +239,8 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if isinstance(fields, dict) and isinstance(fields.get(leaf), str):
-            folder = os.path.dirname(configs.file_of(fields[leaf]))
-            fields[leaf] = fields[leaf].removeprefix(folder)
+            if configs.file_of(fields[leaf]):
+                fields[leaf] = configs.placeless(fields[leaf])
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -210,7 +210,7 @@ def three(step, carry, request):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("model.attention", "FILE:Cut", "Cut.look returned the context float32"),
+        ("model.attention", "FILE:Cut", "Cut: the context is float32[2, 127]"),
         (
             "model.attention",
             "FILE:Raises",
