@@ -238,9 +238,9 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
     for place in configs.CODE:
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
-        if isinstance(fields, dict) and isinstance(fields.get(leaf), str):
-            if configs.file_of(fields[leaf]):
-                fields[leaf] = configs.placeless(fields[leaf])
+        value = fields.get(leaf) if isinstance(fields, dict) else None
+        if isinstance(value, str) and configs.file_of(value):
+            fields[leaf] = configs.placeless(value)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
