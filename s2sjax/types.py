@@ -21,6 +21,21 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SYMBOLS = 4  # the id of the first symbol of every vocabulary
 
 
+def _shown(record: Any) -> str:
+    """A record of arrays in a line: each field with its type and shape."""
+
+    def shape(leaf: Any) -> str:
+        if isinstance(leaf, dict):
+            inside = ", ".join(f"{name}: {shape(each)}" for name, each in leaf.items())
+            return f"{{{inside}}}"
+        has_shape = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+        return f"{leaf.dtype}{list(leaf.shape)}" if has_shape else repr(leaf)
+
+    pairs = zip(record._fields, record, strict=True)
+    fields = ", ".join(f"{name}={shape(leaf)}" for name, leaf in pairs)
+    return f"{type(record).__name__}({fields})"
+
+
 class Batch(NamedTuple):
     """Examples, padded to common widths.
 
@@ -34,6 +49,9 @@ class Batch(NamedTuple):
     target_lengths: Array  # [B] int32, EOS counted, so at least 1 in a real row
     ids: Array  # [B] int32, which example this is: the seed of its own randomness
     weights: Array  # [B] float32, 1 for an example, 0 for filler
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
@@ -64,6 +82,9 @@ class Hypotheses(NamedTuple):
     valid: Array  # [B, N] bool, False where there is no such hypothesis
     truncated: Array  # [B, N] bool, cut at its limit: no EOS
     aux: dict[str, Array]  # per step, e.g. "attention" [B, N, T, S]
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 def described(tree: Any) -> str:

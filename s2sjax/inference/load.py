@@ -167,7 +167,10 @@ def with_training(trained: Trained) -> Trained:
     """
     if "train" in trained.task.buckets:
         return trained
-    train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+    try:
+        train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+    except UsageError as error:
+        raise UsageError(f"split=train: {error}") from None
     buckets = {**trained.task.buckets, "train": train}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 

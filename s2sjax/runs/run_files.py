@@ -238,9 +238,10 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
     for place in configs.CODE:
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
-        value = fields.get(leaf) if isinstance(fields, dict) else None
-        if isinstance(value, str) and configs.file_of(value):
-            fields[leaf] = configs.placeless(value)
+        if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
+            continue
+        if configs.file_of(fields[leaf]):
+            fields[leaf] = configs.placeless(fields[leaf])
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -113,7 +113,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--sweep=nothing"], "yields no trial"),
         (["--sweep=unit"], "did you mean 'units'?"),
         (["--backend=procesess"], "did you mean 'processes'?"),
-        (["--backend=batched:size=3"], "unknown argument of backend 'batched' 'size'"),
+        (["--backend=batched:size=3"], "backend 'batched' takes no argument 'size'"),
         (["--dry_run", "--backend=ray:cpu=1"], "did you mean 'cpus'?"),
         (["--backend=batched", "--workers=2"], "--workers=2 counts processes"),
         (["--workers=1000"], "--workers=1000: this machine has"),

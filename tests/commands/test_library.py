@@ -111,6 +111,9 @@ def test_ids_become_a_batch():
     assert made.target_lengths.tolist() == [3, 1, 2]
     assert made.ids.tolist() == [7, 8, 9] and made.weights.tolist() == [1, 1, 1]
     assert made.source.dtype == jnp.int32 and made.weights.dtype == jnp.float32
+    assert repr(made).startswith("Batch(source=int32[3, 2], source_lengths=int32[3]")
+    none = s2s.Hypotheses(*[made.ids] * 5, {"logprob": made.weights})
+    assert repr(none).endswith("aux={logprob: float32[3]})")
 
 
 def test_the_loss_is_the_mean_over_real_tokens():
