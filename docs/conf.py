@@ -47,13 +47,15 @@ python_maximum_signature_line_length = 80
 CONTENTS = {
     "Guides": [
         "training",
+        "library",
         "models",
+        "extending",
         "decoding",
         "sweeps",
         "trackers",
         "tpu",
     ],
-    "Examples": ["generated/gallery/index"],
+    "Examples": ["examples/notebook", "generated/gallery/index"],
     "Reference": [
         "generated/api/index",
         "generated/commands",
@@ -67,10 +69,6 @@ CONTENTS = {
         "generated/changelog",
     ],
 }
-# Pages that others write; they are in the contents from the day they are there.
-for part, page in (("Guides", "extending"), ("Examples", "examples/notebook")):
-    if list(HERE.glob(f"{page}.*")):
-        CONTENTS[part].append(page)
 
 
 def contents(app: Any, name: str, source: list[str]) -> None:

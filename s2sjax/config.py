@@ -46,6 +46,7 @@ __all__ = [
     "TrainConfig",
     "base_config",
     "canonical_json",
+    "check_model",
     "checked",
     "coerced",
     "config_hash",
@@ -82,7 +83,14 @@ PLACES = ("task.name", "task.path")
 
 # Fields that came after the first runs. With their default they change no hash, so that
 # a run with the same values is the same run, whichever version began it.
-ADDED = ("task.test_length", "task.normalise", "train.valid_examples")
+ADDED = (
+    "task.test_length",
+    "task.normalise",
+    "train.valid_examples",
+    "train.objective",
+    "train.feeding_schedule",
+    "train.feeding_unit",
+)
 
 # A field, the value of it (None: any) that leaves another one nothing to say, and that
 # other one, which is then at its default.
@@ -90,7 +98,9 @@ _DISPLACES = (
     ("train.steps", None, "train.epochs"),
     ("train.epochs", None, "train.steps"),
     ("train.feeding", "gold", "train.feeding_probability"),
-    ("model.attention", "none", "model.attention_units"),
+    ("train.feeding", "gold", "train.feeding_schedule"),
+    ("train.feeding", "gold", "train.feeding_unit"),
+    ("model.attention", "none", "model.context"),
 )
 
 
@@ -130,7 +140,7 @@ def base_config() -> ConfigDict:
 
 
 def parse_arg(arg: str | None, **spec: Any) -> Any:
-    """Parses the text after the colon of `--config=FILE:arg` against typed defaults.
+    """Parses the text after the colon of `FILE:arg` against typed defaults.
 
     `smoke,units=32` sets a boolean and a number. The result has an attribute per
     name in `spec`.
@@ -186,6 +196,16 @@ def resolve(
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
+
+
+@functools.lru_cache(maxsize=256)
+def check_model(model: ModelConfig) -> None:
+    """Checks a model's fields, of which a library need not make a whole config.
+
+    Raises:
+      ConfigError: an impossible field, by its dotted name.
+    """
+    resolve({"model": vars(model), "train": {"steps": 1}})
 
 
 def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, str]:
@@ -273,7 +293,7 @@ def with_data_path(config: Config, path: str) -> Config:
     return dataclasses.replace(config, task=task)
 
 
-def flatten(config: Config | ConfigDict | dict[str, Any]) -> dict[str, Any]:
+def flatten(config: Config | ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The values by dotted path, in the order of the schema, unknown ones last.
 
     A dict is nested, as `canonical_json` writes it.
@@ -366,15 +386,18 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
         told.append(f"set train.steps or train.epochs; {came} came")
-    if train.feeding == "gold" and train.feeding_probability != 1.0:
+    for name in ("feeding_probability", "feeding_schedule", "feeding_unit"):
+        value = getattr(train, name)
+        default = fields()[f"train.{name}"].default
+        if train.feeding == "gold" and value != default:
+            told.append(
+                f"train.{name}={value} means nothing with train.feeding=gold; use "
+                f"e.g. train.feeding=argmax"
+            )
+    if model.attention == "none" and model.context != "cell":
         told.append(
-            f"train.feeding_probability={train.feeding_probability} means nothing "
-            f"with train.feeding=gold; use train.feeding=argmax or probabilities"
-        )
-    if model.attention == "none" and model.attention_units:
-        told.append(
-            f"model.attention_units={model.attention_units} means nothing without "
-            f"attention; use model.attention=bahdanau"
+            f"model.context={model.context} means nothing without attention; use "
+            f"model.attention=general"
         )
     if model.bidirectional and model.bridge == "copy":
         told.append(

@@ -2,13 +2,16 @@
 
 XLA reads `XLA_FLAGS` once, when jax starts its backends, so that threads, devices,
 determinism and the guard against wrong numbers are chosen here and not in a config
-of jax. Nothing happens on import: the command line, the test suite and scripts call
-`prepare` (or `restore`, for a run that recorded its flags) on `os.environ`.
+of jax. The command line, the test suite and scripts call `prepare` (or `restore`, for
+a run that recorded its flags) on `os.environ`; importing s2sjax calls `guard`, which
+does nothing but where the installed jaxlib computes wrong.
 """
 
+import contextlib
 import importlib.metadata
 import os
-from collections.abc import Mapping, MutableMapping
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
 
 from s2sjax.errors import UsageError
 
@@ -121,6 +124,30 @@ def _is_own(flag: str) -> bool:
     return flag in (GUARD, WIDE, ONE_THREAD, DETERMINISTIC)
 
 
+def has_begun() -> bool:
+    """Whether jax has started its backends here, which read their flags then."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bool(bridge.backends_are_initialized())
+
+
+def guard(environ: MutableMapping[str, str]) -> str:
+    """Adds the guard alone, where the installed jaxlib needs it.
+
+    Args:
+      environ: `os.environ`; edited in place.
+
+    Returns:
+      A line on a guard that comes too late, after jax has begun; else empty.
+    """
+    if not needs_guard() or not _add(environ, [GUARD]) or not has_begun():
+        return ""
+    return (
+        f"jaxlib {jaxlib_version()} {FAULTY_JAXLIB[jaxlib_version() or '']}, and jax "
+        f"has computed before s2sjax was imported: import s2sjax first, or set "
+        f"XLA_FLAGS={GUARD}"
+    )
+
+
 def needs_guard() -> bool:
     """Whether the installed jaxlib is known to compute wrong on the CPU."""
     return jaxlib_version() in FAULTY_JAXLIB
@@ -167,6 +194,26 @@ def _why(flag: str) -> str:
     fault = FAULTY_JAXLIB.get(jaxlib or "", "")
     why = _WHY.get(flag, "").format(jaxlib=jaxlib, fault=fault)
     return f" ({why})" if why else ""
+
+
+def precision(name: str) -> contextlib.AbstractContextManager[None]:
+    """Sets the precision of matrix products, `train.precision`, for a while.
+
+    Of all threads, and not of this one alone: batches are decoded side by side.
+    """
+    return contextlib.nullcontext() if name == "default" else _precision(name)
+
+
+@contextlib.contextmanager
+def _precision(name: str) -> Iterator[None]:
+    import jax
+
+    before = jax.config.jax_default_matmul_precision
+    jax.config.update("jax_default_matmul_precision", name)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
 
 
 def cores() -> set[int]:

@@ -64,8 +64,8 @@ class RunError(RuntimeError):
 def cannot_write(argument: str, error: OSError) -> Exception:
     """The error for a file that could not be written: a full disk is no misuse.
 
-    >>> cannot_write("--out=a", OSError(errno.ENOSPC, "No space left on device"))
-    RunError('--out=a: No space left on device')
+    >>> cannot_write("out=a", OSError(errno.ENOSPC, "No space left on device"))
+    RunError('out=a: No space left on device')
     """
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return (RunError if full else UsageError)(f"{argument}: {error.strerror}")

@@ -16,7 +16,7 @@ import pathlib
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
@@ -25,40 +25,51 @@ from s2sjax import config, places, user_code
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.foreign import shown
+from s2sjax.schema import written
 
 SWEEP = "sweep"  # the function that a sweep without a name is
 SEARCH = "search"
 
 
+Source: TypeAlias = str | os.PathLike[str] | Config | ConfigDict | Mapping[str, Any]
+"""What a config comes from: the path of a file, or the fields themselves."""
+
+
 def load_config(
-    text: str,
-    overrides: Mapping[str, str] | None = None,
+    source: Source,
+    overrides: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Config:
-    """The config of `FILE[:variant]` with `overrides` by dotted field, all as text.
+    """The config of `FILE[:variant]`, or of fields, with `overrides` by dotted field.
 
-    What is overridden wins: a field of the file that it leaves nothing to say, such as
+    What is overridden wins: a field that it leaves nothing to say, such as
     `train.epochs` beside `train.steps`, goes back to its default.
 
     Args:
-      text: what `--config` names.
-      overrides: texts by dotted field.
+      source: a file, a config, or its fields.
+      overrides: values by dotted field, or texts of them.
       say: takes one line for a person.
 
     Raises:
       UsageError: no such file, or a file that fails.
       ConfigError: impossible fields or values, of file and overrides together.
     """
-    edited, given = load(text), overrides or {}
     wrong: ConfigError | None = None
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        edited = load(name)
+    else:
+        fields_ = config.flatten(source)
+        name, edited = "config", _edited(fields_)
+    given = {name: written(value) for name, value in (overrides or {}).items()}
     try:
         override(edited, given)
     except ConfigError as error:
         wrong, given = error, {n: t for n, t in given.items() if n not in error.wrong}
     values = config.flatten(edited)
-    for name, by in config.displaced(values, given).items():
-        _assign(edited, name, config.fields()[name].default)
-        say(f"--config.{by}={given[by]} wins over {name}={values[name]} of {text}")
+    for field, by in config.displaced(values, given).items():
+        _assign(edited, field, config.fields()[field].default)
+        say(f"{by}={given[by]} wins over {field}={values[field]} of {name}")
     return config.resolve(edited, wrong)
 
 
@@ -71,7 +82,7 @@ def locate(text: str) -> tuple[pathlib.Path, str | None]:
       UsageError: there is no such file.
     """
     if not text:
-        raise UsageError("--config is empty; it takes FILE[:variant]")
+        raise UsageError("config is empty; it takes FILE[:variant]")
     if text.startswith("~/"):  # which no shell expands behind an equals sign
         text = os.path.expanduser(text)
     cuts = [at for at, letter in enumerate(text) if letter == ":"] + [len(text)]
@@ -82,10 +93,10 @@ def locate(text: str) -> tuple[pathlib.Path, str | None]:
     path = pathlib.Path(text[: text.find(".py:") + 3] if ".py:" in text else text)
     if os.path.isdir(path):
         raise UsageError(
-            f"--config={text}: {path} {places.not_a_run(path)}; it takes a FILE.py or "
+            f"config={text}: {path} {places.not_a_run(path)}; it takes a FILE.py or "
             f"a run"
         )
-    raise UsageError(f"--config={text}: there is no file '{path}'{places.hint(path)}")
+    raise UsageError(f"config={text}: there is no file '{path}'{places.hint(path)}")
 
 
 def load(text: str) -> ConfigDict:
@@ -113,7 +124,7 @@ def sweeps(
     """What the sweeps of `FILE[:variant]` yield for a config, by name.
 
     Args:
-      text: what `--config` names.
+      text: `FILE[:variant]`.
       names: of sweeps, `NAME` for the function `sweep_NAME`; none: `sweep` itself.
       base: the resolved config, which each function receives.
 
@@ -126,7 +137,7 @@ def sweeps(
         raise UsageError(f"{path} has no sweep; write a function sweep(config)")
     if not names and SWEEP not in functions:
         raise UsageError(
-            f"{path} has several sweeps; choose with --sweep=NAME,... "
+            f"{path} has several sweeps; choose with sweep=NAME,... "
             f"(one of: {', '.join(functions)})"
         )
     found = {}
@@ -195,7 +206,7 @@ def override(edited: ConfigDict, overrides: Mapping[str, str]) -> None:
 
 
 def check_field(name: str) -> config.Field:
-    """The field that `--config.NAME` sets.
+    """The field of a dotted name.
 
     Raises:
       UsageError: there is none, or NAME is a group of fields.
@@ -206,10 +217,9 @@ def check_field(name: str) -> config.Field:
     group = [field for field in known if field.startswith(f"{name}.")]
     if group:
         raise UsageError(
-            f"--config.{name} would replace the whole group; set one field at a time, "
-            f"e.g. --config.{group[0]}=..."
+            f"{name} is a group of fields; set one at a time, e.g. {group[0]}=..."
         )
-    raise UsageError(f"--config.{name}: {config.unknown_field(name)}")
+    raise config.unknown_field(name)
 
 
 def _typed_text(name: str, text: str) -> str | None:
@@ -220,8 +230,7 @@ def _typed_text(name: str, text: str) -> str | None:
     if field.type is str:
         if text == "None":
             raise UsageError(
-                f"--config.{name}=None would be the text 'None'; it takes "
-                f"{field.possible}"
+                f"{name}=None would be the text 'None'; it takes {field.possible}"
             )
         if _is_collection(text):
             raise _impossible(field, text)
@@ -249,7 +258,7 @@ def _is_collection(text: str) -> bool:
 
 
 def _impossible(field: config.Field, text: str) -> UsageError:
-    return UsageError(f"--config.{field.path}={text} is not {field.possible}")
+    return UsageError(f"{field.path}={text} is not {field.possible}")
 
 
 def _assign(edited: ConfigDict, name: str, value: Any) -> None:
@@ -265,7 +274,7 @@ def _program(text: str, function: str) -> pathlib.Path:
     path, _ = locate(text)
     if is_json(path):
         raise UsageError(
-            f"--config={text} is the config of a run and has no {function}; write a "
+            f"config={text} is the config of a run and has no {function}; write a "
             f"FILE.py with a function {function}(config)"
         )
     return path

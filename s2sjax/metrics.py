@@ -3,48 +3,19 @@
 Free-running numbers (`exact`, `token_accuracy`, `edit_distance`) compare what a model
 wrote by itself with the reference. Teacher-forced ones (`nll`,
 `forced_token_accuracy`) have other names. Denominators count reference tokens, so that
-a short output cannot raise a score.
+a short output cannot raise a score. `METRICS` has what there is to know of each.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
+from s2sjax import spec
+from s2sjax.errors import UsageError, unknown
 from s2sjax.types import EOS, UNK
-
-
-def edit_distance(
-    source: Array, source_lengths: Array, target: Array, target_lengths: Array
-) -> Array:
-    """Levenshtein distances between rows, in insertions, deletions, substitutions.
-
-        d[i, j] = min(d[i-1, j] + 1, d[i, j-1] + 1, d[i-1, j-1] + [s_i != t_j])
-
-    A row of d is computed at once: the insertions along it are a running minimum of
-    d[i, j] - j.
-
-    Shapes: [B, S], [B], [B, T], [B] -> [B] int32.
-    """
-    return jax.vmap(_edit_distance)(source, source_lengths, target, target_lengths)
-
-
-def _edit_distance(source: Array, n: Array, target: Array, m: Array) -> Array:
-    columns = jnp.arange(target.shape[0] + 1)
-
-    def row(above: Array, symbol_and_index: tuple[Array, Array]) -> tuple[Array, None]:
-        symbol, index = symbol_and_index
-        replaced = above[:-1] + (target != symbol)
-        best = jnp.minimum(above[1:] + 1, replaced)
-        best = jnp.concatenate([above[:1] + 1, best])
-        best = lax.cummin(best - columns) + columns
-        return jnp.where(index < n, best, above), None
-
-    last, _ = lax.scan(row, columns, (source, jnp.arange(source.shape[0])))
-    return last[m]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,27 +137,208 @@ def correct_positions(outcomes: Outcomes) -> np.ndarray:
     return (written(outcomes) == wanted) & (wanted != UNK)
 
 
+def symbols_correct(outcomes: Outcomes) -> np.ndarray:
+    """How many target positions of each example hold the right symbol, [N]."""
+    total = np.concatenate([[0], np.cumsum(correct_positions(outcomes))])
+    starts = outcomes.target.starts
+    return total[starts + outcomes.target_lengths] - total[starts]
+
+
+Counts = Callable[[Outcomes], tuple[np.ndarray, np.ndarray]]
+"""`counts(outcomes) -> (sums, counts)`: of each example what it adds to a metric and to
+what that is divided by, both [N]. A metric is the sum of the first over all examples,
+divided by that of the second."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good outputs are.
+
+    Attributes:
+      label: as people call it.
+      meaning: what it counts, in a few words.
+      unit: of its values; shares have none.
+      share: whether it is a share of 1, which people read in percent.
+      lower: whether less is better.
+      most: its largest value, where its least is 0; None: it may be any number.
+      counts: of outcomes; None: it is computed elsewhere.
+      of_text: whether integers do not have it.
+      is_headline: whether the end of a run shows it.
+      is_measured: whether an evaluation has it, so that it can be `train.metric`.
+    """
+
+    label: str
+    meaning: str = ""
+    unit: str = ""
+    share: bool = False
+    lower: bool = False
+    most: float | None = None
+    counts: Counts | None = None
+    of_text: bool = False
+    is_headline: bool = False
+    is_measured: bool = True
+
+    @property
+    def better(self) -> Literal["max", "min"]:
+        """Which end of its values is better."""
+        return "min" if self.lower else "max"
+
+    def mean(self, outcomes: Outcomes) -> float:
+        """Its value; 0 of no examples."""
+        assert self.counts is not None
+        sums, counts = (
+            column.sum(dtype=np.float64) for column in self.counts(outcomes)
+        )
+        return float(sums / max(counts, 1))
+
+
+def _ones(outcomes: Outcomes) -> np.ndarray:
+    return np.ones(len(outcomes.edits))
+
+
+def _tokens(outcomes: Outcomes) -> np.ndarray:
+    return outcomes.target_lengths + 1  # with EOS
+
+
+METRICS: dict[str, Metric] = {
+    "exact": Metric(
+        "exact match",
+        "outputs all right, free-running",
+        share=True,
+        most=1.0,
+        counts=lambda outcomes: (is_exact(outcomes), _ones(outcomes)),
+        is_headline=True,
+    ),
+    "token_accuracy": Metric(
+        "token accuracy",
+        "tokens right in place, free-running",
+        share=True,
+        most=1.0,
+        counts=lambda outcomes: (symbols_correct(outcomes), outcomes.target_lengths),
+        is_headline=True,
+    ),
+    "edit_distance": Metric(
+        "edit distance",
+        "edits per token, free-running",
+        "edits per token",
+        lower=True,
+        most=math.inf,
+        counts=lambda outcomes: (outcomes.edits, outcomes.target_lengths),
+        is_headline=True,
+    ),
+    "nll": Metric(
+        "nll",
+        "nats per token and EOS, teacher-forced",
+        "nats per token",
+        lower=True,
+        most=math.inf,
+        counts=lambda outcomes: (outcomes.nll, _tokens(outcomes)),
+        is_headline=True,
+    ),
+    "forced_token_accuracy": Metric(
+        "forced token accuracy",
+        "tokens and EOS right, teacher-forced",
+        share=True,
+        most=1.0,
+        counts=lambda outcomes: (outcomes.forced_correct, _tokens(outcomes)),
+    ),
+    "wer": Metric(
+        "WER",
+        "edits per word, free-running",
+        "edits per word",
+        lower=True,
+        most=math.inf,
+    ),
+    "truncated": Metric(
+        "truncated",
+        "outputs cut at the length limit",
+        share=True,
+        lower=True,
+        most=1.0,
+        counts=lambda outcomes: (outcomes.truncated, _ones(outcomes)),
+    ),
+    "bleu": Metric(
+        "BLEU",
+        "sacrebleu, 13a tokens, 0 to 100",
+        most=100.0,
+        of_text=True,
+        is_headline=True,
+    ),
+    "chrf": Metric(
+        "chrF",
+        "sacrebleu, chrF2, 0 to 100",
+        most=100.0,
+        of_text=True,
+        is_headline=True,
+    ),
+    "unseen": Metric(
+        "unseen",
+        "sources that are new to the model",
+        share=True,
+        most=1.0,
+        is_headline=True,
+        is_measured=False,
+    ),
+    "loss": Metric(
+        "loss",
+        "nats per token, of the objective",
+        lower=True,
+        most=math.inf,
+        is_measured=False,
+    ),
+    "grad_norm": Metric("grad norm", lower=True, is_measured=False),
+    "seconds": Metric("seconds", lower=True, most=math.inf, is_measured=False),
+}
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; of one that is not known here, more is better.
+
+    >>> metric("nll").better, metric("my_score").label
+    ('min', 'my score')
+    """
+    return METRICS.get(name) or Metric(name.replace("_", " "))
+
+
+def headlines(results: Mapping[str, Any], chosen: str) -> dict[str, Any]:
+    """The numbers that the end of a run shows; `s2sjax eval` has the rest.
+
+    Args:
+      results: of an evaluation.
+      chosen: the metric that the best checkpoint is chosen by.
+    """
+    return {
+        name: value
+        for name, value in results.items()
+        if name == chosen or metric(name).is_headline
+    }
+
+
+def check(text: str) -> None:
+    """Looks whether `train.metric` can be this.
+
+    Raises:
+      UsageError: there is no such metric (with the nearest one), or it is given
+        arguments, which none takes.
+    """
+    chosen = spec.parse(text)
+    known = [name for name, each in METRICS.items() if each.is_measured]
+    if chosen.name not in known:
+        raise unknown("train.metric", chosen.name, known)
+    for argument, _ in chosen.arguments:
+        raise UsageError(f"train.metric '{text}' takes no argument '{argument}'")
+
+
 def summary(outcomes: Outcomes) -> dict[str, Any]:
-    """The headline numbers; see the module for what each counts.
+    """The metrics of outcomes, by name; see the module for what each counts.
 
     `exact` is the share of outputs that end by themselves and equal the reference.
     `token_accuracy` compares position by position and `edit_distance` counts edits,
     both over reference symbols without EOS. `nll` (nats) and `forced_token_accuracy`
     are teacher-forced, over reference tokens with EOS.
     """
-    examples = len(outcomes.edits)
-    correct = correct_positions(outcomes)
-    symbols = max(int(outcomes.target_lengths.sum()), 1)
-    tokens = max(int(outcomes.target_lengths.sum()) + examples, 1)
-    return {
-        "examples": examples,
-        "exact": float(is_exact(outcomes).sum() / max(examples, 1)),
-        "token_accuracy": float(correct.sum() / symbols),
-        "edit_distance": float(outcomes.edits.sum() / symbols),
-        "nll": float(outcomes.nll.astype(np.float64).sum() / tokens),
-        "forced_token_accuracy": float(outcomes.forced_correct.sum() / tokens),
-        "truncated": float(outcomes.truncated.sum() / max(examples, 1)),
-    }
+    found = {name: each.mean(outcomes) for name, each in METRICS.items() if each.counts}
+    return {"examples": len(outcomes.edits), **found}
 
 
 def by_length(outcomes: Outcomes) -> dict[str, dict[str, float]]:

@@ -180,7 +180,7 @@ LARGE = 1e38  # the most of what may be any number: its float32
 # What a spec of a strategy may name; `decoding.strategies` has each.
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
-    "diverse_beam, stochastic_beam, constrained, exact, mbr, rerank)"
+    "diverse_beam, stochastic_beam, constrained_beam, exact, mbr, rerank)"
 )
 
 
@@ -191,14 +191,23 @@ def option(
     least: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] | None = None,
+    traced: bool = False,
 ) -> Any:
     """A field with its default, its comment and what is possible.
 
-    A number has a least and a most.
+    A number has a least and a most. One that is traced may differ between the replicas
+    of one compiled program: the step gets it as an argument (`training.state.numbers`),
+    and a task's is part of its data, padded to the largest.
     """
     return dataclasses.field(
         default=default,
-        metadata={"doc": doc, "least": least, "most": most, "choices": choices},
+        metadata={
+            "doc": doc,
+            "least": least,
+            "most": most,
+            "choices": choices,
+            "traced": traced,
+        },
     )
 
 
@@ -207,9 +216,15 @@ class TaskConfig:
     """Where the sequences come from."""
 
     name: str = option("reversed", "a name from `s2sjax tasks`, or FILE.py:function")
-    length: int = option(10, "symbols in the longest source", least=1, most=SIZE)
+    length: int = option(
+        10, "symbols in the longest source", least=1, most=SIZE, traced=True
+    )
     min_length: int | None = option(
-        None, "symbols in the shortest source; unset: length", least=0, most=SIZE
+        None,
+        "symbols in the shortest source; unset: length",
+        least=0,
+        most=SIZE,
+        traced=True,
     )
     test_length: int | None = option(
         None,
@@ -217,7 +232,9 @@ class TaskConfig:
         least=1,
         most=SIZE,
     )
-    cardinality: int = option(10, "how many symbols there are", least=1, most=SIZE)
+    cardinality: int = option(
+        10, "how many symbols there are", least=1, most=SIZE, traced=True
+    )
     first_symbol: int = option(0, "the smallest integer", least=-(10**9), most=10**9)
     prefix: int = option(
         3, "reversed_prefix: symbols in the target", least=1, most=SIZE
@@ -227,6 +244,7 @@ class TaskConfig:
         "size of a finite training set; 0: fresh examples at every step",
         least=0,
         most=COUNT,
+        traced=True,
     )
     num_valid: int = option(1000, "validation examples", least=1, most=COUNT)
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
@@ -270,10 +288,12 @@ class ModelConfig:
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
-        "none", "what the decoder looks back with", choices=("none", "bahdanau")
+        "none",
+        "what the decoder looks back with: none, bahdanau:units=64, dot, general, "
+        "scaled_dot, location_sensitive or multi_head:heads=4",
     )
-    attention_units: int = option(
-        0, "size of the attention layer; 0: units", least=0, most=SIZE
+    context: str = option(
+        "cell", "where the context of attention goes: cell, readout or input_feeding"
     )
     bridge: str = option(
         "copy",
@@ -281,14 +301,25 @@ class ModelConfig:
         choices=("copy", "dense", "zero"),
     )
     dropout_embedding: float = option(
-        0.0, "dropout on embeddings", least=0.0, most=0.99
+        0.0, "dropout on embeddings", least=0.0, most=0.99, traced=True
     )
     dropout_state: float = option(
-        0.0, "dropout on states passed to the decoder", least=0.0, most=0.99
+        0.0,
+        "dropout on states passed to the decoder",
+        least=0.0,
+        most=0.99,
+        traced=True,
     )
     dropout_output: float = option(
-        0.0, "dropout on the outputs of layers", least=0.0, most=0.99
+        0.0, "dropout on the outputs of layers", least=0.0, most=0.99, traced=True
     )
+
+    @property
+    def drops(self) -> bool:
+        """Whether anything is dropped, which is another program than nothing."""
+        return any(
+            value for name, value in vars(self).items() if name.startswith("dropout")
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,23 +332,37 @@ class TrainConfig:
         None, "passes over a finite training set", least=1, most=COUNT
     )
     optimizer: str = option("adam", "an optax optimiser, e.g. adam:b2=0.98")
-    learning_rate: float = option(1e-3, "peak learning rate", least=0.0, most=LARGE)
+    learning_rate: float = option(
+        1e-3, "peak learning rate", least=0.0, most=LARGE, traced=True
+    )
     schedule: str = option(
         "constant", "constant, cosine:warmup=100,final=0.0 or rsqrt:warmup=100"
     )
     clip_norm: float = option(
         0.0, "largest gradient norm; 0: unlimited", least=0.0, most=LARGE
     )
+    objective: str = option("nll", "nll, or label_smoothing:epsilon=0.1")
     feeding: str = option(
         "gold",
-        "the decoder's inputs: gold tokens, or its own argmax or probabilities",
-        choices=("gold", "argmax", "probabilities"),
+        "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
+        "sample or straight_through, e.g. sample:temperature=0.5",
     )
     feeding_probability: float = option(
         1.0,
-        "how often its own output goes in, where feeding is not gold",
+        "how often its own output goes in, at the most, where feeding is not gold",
         least=0.0,
         most=1.0,
+        traced=True,
+    )
+    feeding_schedule: str = option(
+        "constant",
+        "factor of feeding_probability by step: constant, linear:steps=10000, "
+        "exponential:k=0.999 or inverse_sigmoid:k=1000",
+    )
+    feeding_unit: str = option(
+        "token",
+        "what is fed gold or not as one",
+        choices=("token", "sequence", "batch"),
     )
     log_every: int = option(100, "steps between lines of metrics", least=1, most=COUNT)
     eval_every: int = option(
@@ -333,16 +378,9 @@ class TrainConfig:
     save_every: int = option(1000, "steps between checkpoints", least=1, most=COUNT)
     metric: str = option(
         "exact",
-        "what the best checkpoint is chosen by, on the validation examples",
-        choices=(
-            "exact",
-            "token_accuracy",
-            "edit_distance",
-            "nll",
-            "bleu",
-            "chrf",
-            "wer",
-        ),
+        "what the best checkpoint is chosen by, on the validation examples: exact, "
+        "token_accuracy, edit_distance, nll, forced_token_accuracy, wer, truncated, or "
+        "of texts bleu or chrf",
     )
     patience: int = option(
         0,
@@ -404,7 +442,7 @@ class Config:
 
     # A larger one overflows as an argument of compiled code, and from 2**32 on
     # jax.random.key quietly repeats the keys of smaller ones.
-    seed: int = option(0, "of everything random", least=0, most=COUNT)
+    seed: int = option(0, "of everything random", least=0, most=COUNT, traced=True)
     task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)

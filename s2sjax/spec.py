@@ -78,12 +78,14 @@ def call(
     table: dict[str, Callable[..., Any]],
     *positional: Any,
     also: Collection[str] = (),
+    hidden: Collection[str] = (),
 ) -> Any:
     """Calls the function that a spec names in `table` with the spec's arguments.
 
     Only parameters with a number, boolean or string as default (or None, or nothing)
-    can be given; `positional` fills the first ones. `also` names arguments that the
-    caller takes itself, for the hint at the nearest name. Numbers fit what is compiled:
+    can be given; `positional` fills the first ones, and those that are `hidden` are not
+    a spec's to give. `also` names arguments that the caller takes itself, for the hint
+    at the nearest name. Numbers fit what is compiled:
     an int32 or a float32.
 
     Raises:
@@ -102,14 +104,16 @@ def call(
         p.name: p
         for p in parameters[len(positional) :]
         if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and p.name not in hidden
         and (p.default in (None, p.empty) or isinstance(p.default, int | float | str))
     }
     given: dict[str, Any] = {}
     for key, value in parsed.arguments:
         if key not in accepted:
-            raise unknown(
-                f"argument of {kind} '{parsed.name}'", key, {*accepted, *also}
-            )
+            known = {*accepted, *also}
+            if not known:
+                raise UsageError(f"{kind} '{parsed.name}' takes no argument '{key}'")
+            raise unknown(f"argument of {kind} '{parsed.name}'", key, known)
         given[key] = _like(_kind(accepted[key]), value, f"{kind} '{text}': {key}")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in given:

@@ -10,9 +10,12 @@ see symbols (integers, characters, words), never ids.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jax import Array
+if TYPE_CHECKING:
+    from jax import Array
+else:  # contracts and token ids are read where jax is not imported yet
+    Array = Any
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SYMBOLS = 4  # the id of the first symbol of every vocabulary

@@ -39,6 +39,7 @@ class OurTraining(JaxDevice):
         from s2sjax.models.seq2seq import build_model, parameter_count
         from s2sjax.training import state
         from s2sjax.training.loop import total_steps, training_order
+        from s2sjax.training.recipe import recipe
 
         config = workload.config
         self.config, self.steps = config, steps
@@ -49,8 +50,9 @@ class OurTraining(JaxDevice):
         self.bucket = task.buckets["train"][0]
         self.order = training_order(config, task)
         self.total = total_steps(config, self.order)
-        self.hyper = state.hyper(config)
-        self.state = state.first_state(config, self.model)
+        self.numbers = state.numbers(config)
+        chosen = recipe(config.train, self.total)
+        self.state = state.first_state(self.model, chosen, self.numbers)
         self.parameters = parameter_count(self.state.params)
         self.step = 0
         self.pace: float | None = None
@@ -100,7 +102,7 @@ class OurTraining(JaxDevice):
             self.total,
             self.bucket.fetch,
             self.state,
-            self.hyper,
+            self.numbers,
             self.bucket.store,
             jnp.asarray(rows),
             jnp.int32(count),

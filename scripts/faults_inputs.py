@@ -268,10 +268,10 @@ class Inputs:
     def strategy(self, draw: random.Random) -> Asked:
         """A decoding strategy, its arguments and the rules of all."""
         from s2sjax.decoding.base import Rules
-        from s2sjax.decoding.strategies import STRATEGIES
+        from s2sjax.decoding.strategies import STRATEGIES, arguments_of
 
         name = draw.choice(list(STRATEGIES))
-        own = list(inspect.signature(STRATEGIES[name]).parameters)
+        own = [parameter.name for parameter in arguments_of(STRATEGIES[name])]
         known = own + list(inspect.signature(Rules).parameters)
         argument = draw.choice(known)
         value = draw.choice(NUMBERS if draw.random() < 0.8 else TEXTS)

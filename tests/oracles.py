@@ -81,13 +81,68 @@ def keras_gru(xs, kernel, recurrent_kernel, bias):
     return np.array(outputs)
 
 
-def attend(query, keys, values, score):
-    """Additive attention of one example over its real symbols: context and weights."""
-    if not len(keys):
-        return np.zeros(values.shape[1]), np.zeros(0)
-    energies = [score @ np.tanh(query + key) for key in keys]
+def kind_of(spec):
+    """A spec's name and its arguments, as text."""
+    name, _, rest = spec.partition(":")
+    return name, dict(each.split("=") for each in rest.split(",") if each)
+
+
+def look(spec, params, query, memory, last):
+    """Any attention's look of one example over its real symbols: the context [C], the
+    weights of each head [H, S], and what the next look is given as `last`.
+    """
+    kind, arguments = kind_of(spec)
+    length = len(memory)
+    if kind == "multi_head":
+        return look_with_heads(params, query, memory, int(arguments.get("heads", 4)))
+    if not length:
+        return np.zeros(memory.shape[1]), np.zeros((1, 0)), last
+    if kind == "dot":
+        energies = memory @ query
+    elif kind == "general":
+        energies = [query @ (m @ params["key_kernel"]) for m in memory]
+    elif kind == "scaled_dot":
+        asked = query @ params["query_kernel"]
+        keys = memory @ params["key_kernel"]
+        energies = [asked @ key / math.sqrt(len(key)) for key in keys]
+    else:
+        inner = memory @ params["key_kernel"] + params["bias"]
+        inner = inner + query @ params["query_kernel"]
+        if kind == "location_sensitive":
+            inner = inner + location_features(params, last, length)
+        energies = np.tanh(inner) @ params["score"]
     weights = softmax(np.array(energies))
-    return sum(w * value for w, value in zip(weights, values, strict=True)), weights
+    cumulative = arguments.get("cumulative") == "true"
+    new = weights if last is None or not cumulative else last + weights
+    return weights @ memory, weights[None], new
+
+
+def location_features(params, last, length):
+    """The convolution of the weights before, place by place, [S, A]."""
+    last = np.zeros(length) if last is None else last
+    filters = params["filter_kernel"]
+    features = np.zeros((length, filters.shape[1]))
+    for place in range(length):
+        for offset, row in enumerate(filters):
+            around = place + offset - len(filters) // 2
+            if 0 <= around < length:
+                features[place] += last[around] * row
+    return features @ params["feature_kernel"]
+
+
+def look_with_heads(params, query, memory, heads):
+    """One look of scaled dot products, head by head."""
+    asked, keys, values = (
+        np.split(x @ params[f"{name}_kernel"] + params[f"{name}_bias"], heads, axis=-1)
+        for name, x in (("query", query), ("key", memory), ("value", memory))
+    )
+    weights, found = [], []
+    for one, key, value in zip(asked, keys, values, strict=True):
+        energies = key @ one / math.sqrt(len(one))
+        weights.append(softmax(energies) if len(memory) else energies)
+        found.append(weights[-1] @ value)
+    context = np.concatenate(found) @ params["output_kernel"] + params["output_bias"]
+    return context, np.array(weights), None
 
 
 def to_float64(params):
@@ -153,7 +208,7 @@ class Model:
         return np.array(xs).reshape(len(source), width), states
 
     def start(self, states):
-        """The decoder's first states."""
+        """What the decoder starts from: states, last weights, attentional vector."""
         config = self.config
         if config.bridge == "zero":
             new = [[np.zeros(config.units)] * self.parts] * config.layers
@@ -170,48 +225,57 @@ class Model:
                     mapped = both @ dense["kernel"] + dense["bias"]
                     parts.append(np.tanh(mapped) if part == 0 else mapped)
                 new.append(parts)
-        return [
+        states = [
             tuple(
                 value * self.scale(f"state_{depth}_{part}", ...)
                 for part, value in enumerate(state)
             )
             for depth, state in enumerate(new)
         ]
+        return states, None, np.zeros(config.units)
 
-    def step(self, states, x, memory, time=0):
-        """One decoder step of one example: states, logits [V], weights [S]."""
+    def step(self, carry, x, memory, time=0):
+        """One decoder step of one example: carry, logits [V], weights [S]."""
         config, params = self.config, self.params["decoder"]
+        states, last, said = carry
+        fed = config.context == "input_feeding"
         below = self.embed(params, x) * self.scale("target", time)
         context = weights = None
         new = []
         for depth, state in enumerate(states):
             layer = params[f"layer_{depth}"]
             z = self.project(layer, below)
-            if depth == 0 and config.attention == "bahdanau":
-                attention = params["attention"]
-                keys = memory @ attention["key_kernel"] + attention["bias"]
-                query = state[0] @ attention["query_kernel"]
-                context, weights = attend(query, keys, memory, attention["score"])
-            state = cell_step(
-                config.cell, layer, z, state, context if depth == 0 else None
-            )
+            second = None
+            if depth == 0 and config.attention != "none" and config.context == "cell":
+                context, weights, last = self.look(state[0], memory, last)
+                second = context
+            if depth == 0 and fed:
+                second = said
+            state = cell_step(config.cell, layer, z, state, second)
             below = state[0]
             if "decoder" in self.scales:
                 below = below * self.scales["decoder"][time, depth]
             new.append(state)
+        if config.context != "cell":
+            context, weights, last = self.look(below, memory, last)
         if context is not None:
             read = np.concatenate([below, context])
             below = np.tanh(read @ params["readout_kernel"] + params["readout_bias"])
         logits = params["output_kernel"] @ below + params["output_bias"]
         logits[:EOS] = -np.inf
-        return new, logits, weights
+        mean = None if weights is None else weights.mean(axis=0)
+        return (new, last, below if fed else None), logits, mean
+
+    def look(self, query, memory, last):
+        attention = self.params["decoder"].get("attention", {})
+        return look(self.config.attention, attention, query, memory, last)
 
     def forced(self, source, inputs):
         """Logits [T, V] and attention [T, S] of known inputs."""
         memory, encoded = self.encode(source)
-        states, logits, weights = self.start(encoded), [], []
+        carry, logits, weights = self.start(encoded), [], []
         for time, x in enumerate(inputs):
-            states, scores, looked = self.step(states, x, memory, time)
+            carry, scores, looked = self.step(carry, x, memory, time)
             logits.append(scores)
             weights.append(looked)
         return np.array(logits), weights
@@ -219,13 +283,13 @@ class Model:
     def greedy(self, source, limit):
         """Tokens, log-probability and whether there was no EOS."""
         memory, encoded = self.encode(source)
-        states = self.start(encoded)
+        first = self.start(encoded)
 
         def step(carry, token):
             carry, logits, _ = self.step(carry, token, memory)
             return carry, logits
 
-        return greedy(step, states, limit)
+        return greedy(step, first, limit)
 
 
 def greedy(step, carry, limit):

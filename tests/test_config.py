@@ -87,6 +87,8 @@ def test_every_field_refuses_what_is_not_its_own(path):
     [
         ({"task__min_length": 11}, "task.min_length=11"),
         ({"train__feeding_probability": 0.5}, "train.feeding_probability=0.5"),
+        ({"train__feeding_schedule": "linear:steps=9"}, "schedule=linear:steps=9 mean"),
+        ({"train__feeding_unit": "batch"}, "train.feeding_unit=batch means nothing"),
         ({"model__attention_units": 8}, "model.attention_units=8"),
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),

@@ -2,10 +2,13 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
+
+from s2sjax import environment
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "s2sjax"
@@ -24,16 +27,17 @@ LAYERS = (
     {"training"},
     {"sweeps", "benchmark"},
     {"reporting"},
+    {"commands"},
     {"cli", "__main__", "__init__"},
 )
 # What must work before jax is imported, so that its flags can still be chosen.
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "config"),
     *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
-    "program_cache",
+    *("program_cache", "metrics", "types"),
 }
 # Files of the command line that a command imports once jax's flags are set.
-LATE = {"sweep_launch"}
+LATE = {"inputs"}
 # What a config file may import of s2sjax, with these files behind the last.
 CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
 ALGEBRA = {"__init__", "algebra", "draws"}
@@ -122,8 +126,13 @@ def test_imports_point_down():
 
 
 def test_no_two_files_import_one_another():
-    """Nor do more of them in a circle, whenever the imports happen."""
+    """Nor do more of them in a circle, whenever the imports happen.
+
+    The face is left out: it names what is below for type checkers, and below they ask
+    it for the version.
+    """
     files = {module(path): path for path in sources(PACKAGE)}
+    del files["s2sjax"]
     left = {
         name: {
             imported if imported in files else imported.rpartition(".")[0]
@@ -176,14 +185,39 @@ def test_the_walk_sees_imports():
     )
 
 
-def test_importing_the_package_imports_no_jax_and_edits_no_environment():
+IMPORT = (
+    "import os, sys; before = dict(os.environ); import s2sjax;"
+    "from s2sjax import cli, config, environment, spec;"
+    f"found = sorted({HEAVY!r} & set(sys.modules)); assert not found, found;"
+    "now = dict(os.environ); flags = now.pop('XLA_FLAGS', '');"
+    "assert now == {k: v for k, v in before.items() if k != 'XLA_FLAGS'};"
+    "added = flags.removeprefix(before.get('XLA_FLAGS', '')).strip();"
+)
+
+
+def test_importing_the_package_imports_no_jax():
+    """And edits the environment where the installed jaxlib needs a guard alone."""
     done = python(
-        "import os, sys; before = dict(os.environ); import s2sjax;"
-        "from s2sjax import cli, config, environment, spec;"
-        "assert dict(os.environ) == before, 'environment';"
-        f"found = sorted({HEAVY!r} & set(sys.modules)); assert not found, found"
+        IMPORT + "wanted = environment.GUARD * environment.needs_guard();"
+        "assert added == wanted or wanted in before.get('XLA_FLAGS', ''), added"
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("version", environment.FAULTY_JAXLIB)
+def test_the_import_guards_a_jaxlib_that_needs_it(version):
+    """Before jax begins; after, a warning says that it is too late."""
+    faked = (
+        "import importlib.metadata as m; version = m.version;"
+        f"m.version = lambda n: {version!r} if n == 'jaxlib' else version(n);"
+        "import os; os.environ.pop('XLA_FLAGS', None);"
+    )
+    done = python(faked + IMPORT + "assert added == environment.GUARD, added")
+    assert (done.returncode, done.stderr) == (0, "")
+    begun = "import jax; jax.devices(); import s2sjax"
+    done = python(faked + "os.environ['JAX_PLATFORMS'] = 'cpu';" + begun)
+    assert done.returncode == 0 and done.stderr.count("Warning") == 1
+    assert "jax has computed before s2sjax was imported" in done.stderr
 
 
 def test_help_works_without_jax():
@@ -194,6 +228,42 @@ def test_help_works_without_jax():
     assert (done.returncode, done.stderr) == (0, "")
     for command in ("train", "eval", "decode", "export", "tasks", "config", "doctor"):
         assert command in done.stdout
+
+
+# Files that write down commands for a person, or read those that a record holds; and
+# those whose flags are XLA's or git's.
+WRITE_COMMANDS = {
+    *("runs/run_files.py", "commands/sweep.py", "sweeps/directory.py"),
+    *("reporting/sweep/console.py", "reporting/sweep/trial_files.py"),
+    *("experiment.py", "environment.py", "runs/provenance.py"),
+}
+
+
+def flags_named(tree):
+    """Lines of texts that name a flag, docstrings left out."""
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and ast.get_docstring(node) is not None
+    }
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        is_said = is_text and id(node) not in docs
+        if is_said and re.search(r"(?<![\w-])--[a-z]", node.value):
+            yield node.lineno
+
+
+def test_the_library_names_arguments_and_no_flags():
+    """The command line puts its flags in their place; see `Command.in_flags`."""
+    wrong = {}
+    for path in sources(PACKAGE):
+        name = path.relative_to(PACKAGE).as_posix()
+        found = list(flags_named(ast.parse(path.read_text(encoding="utf-8"))))
+        if found and room(path) != "cli" and name not in WRITE_COMMANDS:
+            wrong[name] = found
+    assert not wrong
+    assert list(flags_named(ast.parse("f'--out={a}'"))) == [1]
 
 
 def test_every_part_has_a_docstring():

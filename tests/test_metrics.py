@@ -2,16 +2,19 @@
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2sjax import metrics
+from s2sjax.decoding.similarity import edits
+from s2sjax.errors import UsageError
 from s2sjax.types import EOS, PAD, UNK
 from tests import oracles
 
 WIDTH = 7
 rows = st.lists(st.integers(4, 6), max_size=WIDTH)
-distances = jax.jit(metrics.edit_distance)
+distances = jax.jit(jax.vmap(edits))
 
 
 def padded(row, width, filler=PAD):
@@ -44,7 +47,7 @@ def test_edit_distances_done_by_hand():
     ids = [[[ord(c) for c in text] for text in case[:2]] for case in cases]
     one, other = (np.stack([padded(row[s], 8) for row in ids]) for s in (0, 1))
     lengths = [np.array([len(row[s]) for row in ids]) for s in (0, 1)]
-    found = jax.jit(metrics.edit_distance)(one, lengths[0], other, lengths[1])
+    found = distances(one, lengths[0], other, lengths[1])
     assert found.tolist() == [case[2] for case in cases]
 
 
@@ -173,3 +176,42 @@ def test_dropping_the_end_of_an_output_never_raises_a_score(pairs):
 def test_an_unknown_reference_symbol_is_never_written_right():
     found = metrics.summary(outcomes([((UNK, 5), (UNK, 5), False)]))
     assert found["token_accuracy"] == 0.5
+
+
+def test_each_example_adds_its_own_to_a_metric():
+    whole = outcomes(CASES)
+    for name, each in metrics.METRICS.items():
+        if each.counts is None:
+            continue
+        columns = each.counts(whole)
+        assert all(len(column) == len(CASES) for column in columns), name
+        for place, case in enumerate(CASES):
+            alone = each.counts(outcomes([case]))
+            if name != "nll":  # drawn by place
+                assert [c[place] for c in columns] == [c[0] for c in alone], name
+        assert metrics.summary(whole)[name] == each.mean(whole)
+
+
+def test_what_is_known_of_a_metric():
+    assert all(each.most == 1 for each in metrics.METRICS.values() if each.share)
+    found = metrics.headlines({"exact": 1, "split": "test", "wer": 0.5}, "wer")
+    assert found == {"exact": 1, "wer": 0.5}
+    chosen = ["exact", "nll", "edit_distance", "bleu", "truncated"]
+    assert [metrics.metric(name).better for name in chosen] == [
+        *("max", "min", "min", "max", "min")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("exactly", "did you mean 'exact'"),
+        ("exact:of=1", "takes no argument 'of'"),
+        ("loss", "unknown train.metric 'loss'"),  # of training, not of an evaluation
+        ("", "is not a spec"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        metrics.check(text)
+    assert "\n" not in str(caught.value)

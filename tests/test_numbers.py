@@ -13,10 +13,10 @@ from s2sjax import cli, config, experiment, spec
 from s2sjax.cli import bench, flags
 from s2sjax.config import TrainConfig
 from s2sjax.decoding.base import Rules
-from s2sjax.decoding.strategies import STRATEGIES, decoding
+from s2sjax.decoding.strategies import STRATEGIES, decoding, entry
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, optuna_specs
-from s2sjax.training import optimizer
+from s2sjax.training import feeding, objectives, optimizer
 
 DIGITS = "9" * 5000
 ENDLESS = ("nan", "inf", "-inf", "1e400", DIGITS, f"-{DIGITS}")
@@ -32,6 +32,14 @@ def optimizers(text):
     return optimizer.optimizer(TrainConfig(optimizer=text), 0.1)
 
 
+def fed(text):
+    return feeding.feeding(TrainConfig(feeding=text))
+
+
+def grown(text):
+    return feeding.feeding(TrainConfig(feeding="argmax", feeding_schedule=text))
+
+
 def backend_table():
     return backends._makers(Path(), None, "")
 
@@ -39,11 +47,14 @@ def backend_table():
 SPECS = {
     "decode": (
         decoding,
-        lambda: STRATEGIES,
+        lambda: {name: entry(each) for name, each in STRATEGIES.items()},
         [f.name for f in dataclasses.fields(Rules)],
     ),
     "schedule": (schedules, lambda: optimizer.SCHEDULES, []),
     "optimizer": (optimizers, lambda: optimizer.OPTIMIZERS, []),
+    "objective": (objectives.objective, lambda: objectives.OBJECTIVES, []),
+    "feeding": (fed, lambda: feeding.FEEDINGS, []),
+    "feeding_schedule": (grown, lambda: feeding.FEEDING_SCHEDULES, []),
     "backend": (backends.name, backend_table, []),
 }
 
@@ -73,7 +84,7 @@ def numbers(table, also):
 def test_numbers_of_specs(which):
     call, table, also = SPECS[which]
     found = list(numbers(table(), also))
-    assert len(found) > 3
+    assert found
     for name, argument, is_whole in found:
         for text in (*ENDLESS, *LARGE, *SMALL):
             is_refused = refused(call, f"{name}:{argument}={text}")

@@ -7,9 +7,9 @@ import numpy as np
 
 from s2sjax import spec
 from s2sjax.benchmark.outputs import Outputs
+from s2sjax.decoding.base import Rules
 from s2sjax.decoding.scores import KINDS, Normaliser
-from s2sjax.decoding.scores import normaliser as a_normaliser
-from s2sjax.decoding.strategies import Rules, decoding
+from s2sjax.decoding.strategies import decoding
 
 TOLERANCE = 1e-4  # of scores: less than that is rounding, not searching
 
@@ -59,7 +59,7 @@ def goal(strategy: str) -> Goal | None:
     if given.get("coverage") or kind == "length":
         return None
     kind = kind if kind in KINDS else None
-    return Goal(a_normaliser(kind, given.get("alpha")), decoding(strategy).rules)
+    return Goal(Normaliser.named(kind, given.get("alpha")), decoding(strategy).rules)
 
 
 class Best(NamedTuple):

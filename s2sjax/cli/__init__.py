@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A program that was half written is compiled again.
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     argv = sys.argv[1:] if argv is None else argv
+    parsed: Parsed | str | None = None
     if list(argv) == ["--version"]:
         printing.line(f"s2sjax {__version__}")
         return 0
@@ -88,9 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        return _failed(error, 2)
+        return _failed(error, 2, parsed)
     except RunError as error:
-        return _failed(error, 1)
+        return _failed(error, 1, parsed)
     except BrokenPipeError:
         # The reader has what it wanted (`| head`); nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -119,7 +120,7 @@ def entry() -> NoReturn:
 def _run(parsed: Parsed) -> int:
     """Runs a command; the compiler's and the device's errors are those of the run."""
     try:
-        return RUNS[parsed.command](parsed)
+        return RUNS[parsed.command.name](parsed)
     except Exception as error:
         text, is_memory = str(error), isinstance(error, MemoryError)
         if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
@@ -127,13 +128,16 @@ def _run(parsed: Parsed) -> int:
         elif not is_memory:
             raise
         told = (text.splitlines() or [type(error).__name__])[0]
-        lower = next(each.memory for each in COMMANDS if each.name == parsed.command)
+        lower = parsed.command.memory
         if is_memory and lower:
             told = f"out of memory; lower {lower} ({told})"
         raise RunError(told) from None
 
 
-def _failed(error: Exception, code: int) -> int:
+def _failed(error: Exception, code: int, parsed: Parsed | str | None = None) -> int:
     told = error.args if isinstance(error, UsageError) else [error]
-    printing.warn([f"s2sjax: {each}" for each in told])
+    lines = map(str, told)
+    if isinstance(parsed, Parsed):
+        lines = map(parsed.in_flags, lines)
+    printing.warn([f"s2sjax: {each}" for each in lines])
     return code

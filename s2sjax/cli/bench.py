@@ -1,27 +1,14 @@
 """`s2sjax bench`: decoding strategies compared, in quality, speed and memory."""
 
-import dataclasses
-import datetime
 import json
-import os
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from s2sjax import spec
-from s2sjax.cli import printing, start
-from s2sjax.cli import runs as members
+from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
-
-if TYPE_CHECKING:
-    from s2sjax.benchmark.measure import Result
-    from s2sjax.benchmark.plan import Plan
-    from s2sjax.inference.load import Trained
+from s2sjax.errors import UsageError
 
 STRATEGIES = ("greedy", "beam:size=2", "beam:size=5", "beam:size=10", "sample")
 COMMAND = Command(
@@ -30,26 +17,48 @@ COMMAND = Command(
     "All decode the same examples; rounds are timed in turn. Writes bench.csv,\n"
     "bench.json, and the pictures quality_speed and beam_size.",
     flags=(
-        Flag("workdir", "the runs to compare", value="DIR,DIR2", required=True),
+        Flag(
+            "workdir",
+            "the runs to compare",
+            value="DIR,DIR2",
+            required=True,
+            argument="path",
+        ),
         Flag(
             "strategy",
             f"a decoding strategy; unset: {', '.join(STRATEGIES)}",
             value="SPEC",
             many=True,
+            argument="strategy",
         ),
         Flag("batch_sizes", "sequences decoded together", "1,32,256", value="N,N2"),
-        Flag("examples", "at most, evenly from the split", 1000, type=int, least=1),
-        members.SPLIT,
+        Flag(
+            "examples",
+            "at most, evenly from the split",
+            1000,
+            type=int,
+            least=1,
+            argument="examples",
+        ),
+        runs.SPLIT,
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
             "reference",
             "a strategy by which search errors are told, e.g. exact; each goal's own "
             "normaliser is set; unset: the best of those compared",
             value="SPEC",
+            argument="reference",
         ),
         Flag("repeats", "rounds of timing", 5, type=int, least=1),
-        Flag("peers", "decode with eager PyTorch too", False, type=bool),
-        Flag("out", "where the files go (default: bench in the run)", value="DIR"),
+        Flag(
+            "peers", "decode with eager PyTorch too", False, type=bool, argument="peers"
+        ),
+        Flag(
+            "out",
+            "where the files go (default: bench in the run)",
+            value="DIR",
+            argument="out",
+        ),
         start.FORMAT,
         Flag("json", "one JSON object", False, type=bool),
     ),
@@ -65,59 +74,41 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
     paths = _paths(values.workdir)
-    batch_sizes = _batch_sizes(values.batch_sizes)
-    strategies = tuple(
-        dict.fromkeys(str(spec.parse(text)) for text in values.strategy or STRATEGIES)
-    )
+    sizes = _batch_sizes(values.batch_sizes)
+    strategies = [str(spec.parse(text)) for text in values.strategy or STRATEGIES]
     start.check_format(values.format)
     start.reading(paths[0])
 
-    from s2sjax.benchmark.measure import comparable, measure
-    from s2sjax.benchmark.peers import table
-    from s2sjax.benchmark.plan import Plan, check
+    from s2sjax.commands import bench
     from s2sjax.reporting.benchmark.report import show_benchmark
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs.journal import plain
 
-    plan = Plan(
+    plan = bench.planned(
         strategies,
-        batch_sizes,
+        sizes,
         values.examples,
-        members.split(values),
+        runs.split(values),
         values.repeats,
         values.reference,
         values.peers,
     )
-    runs = _open(values, paths, plan.split)
-    check(runs, plan)
-    if plan.peers:
-        table.check_installed()
-    folder = _folder(values.out, paths[0])
-    result = measure(
-        runs,
+    found = bench.measured(
+        paths,
         plan,
-        lambda line: start.warn([line]),
-        lambda what: ProgressLine(what, "batches"),
+        runs.checkpoint(values.checkpoint),
+        values.out,
+        command=["s2sjax", *sys.argv[1:]],
+        format_=values.format,
+        say=parsed.say,
+        watch=lambda what: ProgressLine(what, "batches"),
     )
-    groups = comparable(runs, result.references)
-    notes = [*result.notes, *_notes(paths, groups)]
-    rows = [dataclasses.asdict(row) for row in result.rows]
-    told = plain(
-        {
-            "environment": _environment(plan),
-            "plan": plan._asdict(),
-            "runs": [_about(name, trained) for name, trained in runs.items()],
-            "notes": notes,
-            "rows": rows,
-        }
-    )
-    _write(folder, told, result, groups, values.format)
     if values.json:
-        printing.line(json.dumps(told))
+        printing.line(json.dumps(found.about))
     else:
-        show_benchmark(result.rows, notes, Screen(), values.split)
-    start.warn([f"written: {folder}"])
+        rows, notes = found.result.rows, found.about["notes"]
+        show_benchmark(rows, notes, Screen(), values.split)
+    start.warn([f"written: {found.folder}"])
     return 0
 
 
@@ -146,100 +137,3 @@ def _batch_sizes(text: str) -> tuple[int, ...]:
             )
         sizes.add(int(number))
     return tuple(sorted(sizes))
-
-
-def _open(
-    values: SimpleNamespace, paths: Sequence[str], split: str
-) -> "dict[str, Trained]":
-    """The runs by a short name each."""
-    from s2sjax.inference.load import open_trained
-
-    runs = {}
-    folders = [Path(path).resolve().name for path in paths]
-    for path, folder in zip(paths, folders, strict=True):
-        name = folder if folders.count(folder) == 1 else path
-        runs[name] = open_trained(
-            path,
-            members.checkpoint(values.checkpoint),
-            say=lambda line: start.warn([line]),
-        )
-        if split not in runs[name].task.buckets:
-            raise UsageError(
-                f"--split=train: {path} keeps its valid and test pairs alone"
-            )
-    return runs
-
-
-def _folder(out: str | None, workdir: str) -> Path:
-    """The folder that the files go to, made where there is none.
-
-    Raises:
-      UsageError: it cannot be written; RunError: the disk is full.
-    """
-    folder = Path(workdir) / "bench" if out is None else Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(f"--out={folder}", error) from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--out={folder}: this folder cannot be written to")
-    return folder
-
-
-def _notes(paths: Sequence[str], groups: Sequence[Sequence[str]]) -> list[str]:
-    notes = []
-    if len(paths) > 1:
-        notes.append(f"all runs are timed with the flags and precision of {paths[0]}")
-    if len(groups) > 1:
-        listed = "; ".join(", ".join(names) for names in groups)
-        notes.append(
-            f"the runs have different tasks, so that quality is comparable only "
-            f"within each of these groups: {listed}"
-        )
-    return notes
-
-
-def _environment(plan: "Plan") -> dict[str, Any]:
-    from s2sjax.runs import provenance
-
-    about = provenance.describe(["s2sjax", *sys.argv[1:]])
-    about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    about["cores"] = os.cpu_count()
-    if plan.peers:
-        import torch
-
-        about["versions"]["torch"] = torch.__version__
-    return about
-
-
-def _about(name: str, trained: "Trained") -> dict[str, Any]:
-    from s2sjax.config import config_hash
-
-    return {
-        "run": name,
-        "workdir": str(trained.path),
-        "task": trained.task.name,
-        "step": trained.step,
-        "config_hash": config_hash(trained.config),
-    }
-
-
-def _write(
-    folder: Path,
-    told: dict[str, Any],
-    result: "Result",
-    groups: Sequence[Sequence[str]],
-    format_: str,
-) -> None:
-    from s2sjax.benchmark.result import as_csv
-    from s2sjax.reporting.benchmark.report import draw_benchmark
-    from s2sjax.runs import atomic
-
-    try:
-        atomic.write_text(folder / "bench.json", json.dumps(told, indent=1) + "\n")
-        atomic.write_text(folder / "bench.csv", as_csv(result.rows))
-    except OSError as error:
-        raise cannot_write(f"--out={folder}", error) from None
-    names = ", ".join(dict.fromkeys(row.run for row in result.rows))
-    title = f"{names}: {result.rows[0].examples:,} {told['plan']['split']} examples"
-    draw_benchmark(result.rows, groups, folder, title, format_)

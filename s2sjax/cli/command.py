@@ -1,5 +1,6 @@
 """What `--help` prints, for the program and for each command."""
 
+import re
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Flag:
     least: int | None = None
     most: int = 2**31 - 1  # the int32 of compiled code
     many: bool = False  # a text that may come again; the value is a tuple, or None
+    argument: str = ""  # what the library calls it, whose messages name it
 
     def written(self) -> str:
         """How the flag is written, e.g. `--workdir=DIR`."""
@@ -55,6 +57,35 @@ class Command:
     memory: str = ""  # what to lower where it has run out
     # Tries what else a config names, some of whose fields are wrong.
     check: Callable[[Config, Collection[str]], None] | None = None
+
+    def in_flags(self, line: str, overrides: Collection[str] = ()) -> str:
+        """A line of the library, which names arguments, as one that names flags.
+
+        Args:
+          line: with `argument=value`, or `argument=` for the argument itself; and
+            `the override field=value`.
+          overrides: fields that the command line overrides.
+
+        >>> train = Command("train", "", (Flag("workdir", "", argument="path"),))
+        >>> train.in_flags("path=a is in use; choose another path= for model.units=3")
+        '--workdir=a is in use; choose another --workdir for model.units=3'
+        """
+        names = {flag.argument: flag.name for flag in self.flags if flag.argument}
+        names |= {} if self.config == "none" else {"config": "config"}
+        names |= {field: f"config.{field}" for field in overrides}
+        if not names:
+            return line
+        known = "|".join(map(re.escape, names))
+
+        def flag(found: re.Match[str]) -> str:
+            return f"--{names[found[1]]}" + ("=" if found[2] is None else "")
+
+        # What stands behind another character is part of a spec or of a path.
+        words = rf"(?<![^\s(])({known})=(True\b|(?=[\s,;]|$))?"
+        line = re.sub(words, flag, line)
+        if self.config != "none":
+            line = re.sub(r"\bthe override ([a-z_.]+)=", r"--config.\1=", line)
+        return line
 
     def usage(self) -> str:
         """How the command is written, folded to the width of the help."""

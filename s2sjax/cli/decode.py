@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax import spec
-from s2sjax.cli import inputs, printing, runs, start
+from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inputs import Item
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from s2sjax.inference.load import Trained
-    from s2sjax.inference.predict import Hypothesis, Wish
-    from s2sjax.tasks import Symbol, Task
+    from s2sjax.commands.run import Decoded, Run
+    from s2sjax.tasks import Task
 
 IN_JSON = "-"  # what `--attention` says for weights in the lines of `--json`
 COMMAND = Command(
@@ -39,6 +34,7 @@ COMMAND = Command(
             "draws where the model looked; -: lists of its weights, in the lines of "
             "--json",
             value="FILE.png|.pdf|.svg|-",
+            argument="attention",
         ),
         Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag(
@@ -76,154 +72,80 @@ def main(parsed: Parsed) -> int:
     start.check_output("states", values.states, (".npz",))
     paths = runs.paths(values)
     config = start.reading(paths[0])
-    if values.attention and config.model.attention == "none":
+    has_attention = config.model.attention != "none"
+    if values.attention and not has_attention:
         raise UsageError(
             f"--attention={values.attention}: this model has no attention to show"
         )
 
-    from s2sjax.inference.predict import Wish, predict, with_token_logprobs
-    from s2sjax.reporting.progress_line import ProgressLine
+    from s2sjax.cli import inputs
     from s2sjax.runs import run_files
 
     if values.no_user_code:
         start.refuse_user_code(config, f"--workdir={paths[0]}")
-    trained = runs.open_all(values, paths)
-    task = trained.task
-    start.tell_user_code(config, trained.path / run_files.DATA, named=False)
+    run = runs.open_all(parsed, paths)
+    start.tell_user_code(config, run.path / run_files.DATA, named=False)
     items = (
-        inputs.from_file(values.from_file, task)
+        inputs.from_file(values.from_file, run.task)
         if values.from_file
-        else inputs.from_arguments(parsed.positional, task)
+        else inputs.from_arguments(parsed.positional, run.task)
     )
-    wishes = [
-        Wish(
-            inputs.encoded_source(item, task),
-            **inputs.check_wishes(item, task),
-        )
-        for item in items
-    ]
-    inputs.check(values, trained, items)
-    if not wishes:
+    if not items:
+        start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    with ProgressLine("decoding") as passed:
-        found = predict(
-            trained.system,
-            wishes,
-            attention=bool(values.attention or values.states),
-            states=bool(values.states),
-            passed=passed,
-        )
-    if values.json:
-        with ProgressLine("scoring tokens") as passed:
-            found = with_token_logprobs(trained.system, wishes, found, passed)
-    for item, nbest in zip(items, found, strict=True):
+    decoded = run.decode_items(
+        items,
+        attention=bool(values.attention or (values.states and has_attention)),
+        states=bool(values.states),
+        token_logprobs=values.json,
+    )
+    for each in decoded:
         if values.json:
             weights = values.attention == IN_JSON
-            printing.line(written(trained, item, nbest, attention=weights))
+            printing.line(written(run, each, attention=weights))
         else:
-            _show(task, item, nbest)
-    best = [nbest[0] for nbest in found]
+            _show(run.task, each)
     if picture:
-        _draw(Path(picture), task, items, best, values.panels)
+        _draw(Path(picture), decoded, values.panels)
     if values.states:
-        _save_states(Path(values.states), trained, wishes, best)
+        _save_states(Path(values.states), run, decoded)
     return 0
 
 
-def written(
-    trained: "Trained",
-    item: Item,
-    nbest: Sequence["Hypothesis"],
-    *,
-    attention: bool = False,
-) -> str:
+def written(run: "Run", decoded: "Decoded", *, attention: bool = False) -> str:
     """The line of `--json`, which `--from_file` takes again."""
+    from s2sjax.commands.run import is_list
     from s2sjax.runs.journal import plain
 
-    rows = [_row(trained.task, each, attention=attention) for each in nbest]
-    line: dict[str, Any] = {"input": item.input, **rows[0]}
-    if spec.parse(trained.config.decode.strategy).name != "greedy":
+    rows = [output.to_json(attention=attention) for output in decoded]
+    line: dict[str, Any] = {"input": decoded.input, **rows[0]}
+    if is_list(run.config.decode.strategy):
         line["nbest"] = rows
-    expected = _expected(trained.task, item)
-    if expected is not None:
-        line["expected"] = expected
+    if decoded.expected is not None:
+        line["expected"] = decoded.expected
     return json.dumps(plain(line))
 
 
-def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
-    target, expected = task.target_vocabulary, _expected(task, item)
-    printing.line(f"input     {task.source_vocabulary.join(item.input)}")
-    for hypothesis in nbest:
-        cut = "  (cut at its limit)" if hypothesis.truncated else ""
-        printing.line(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
-        if len(nbest) > 1:
-            printing.line(f"          {_numbers(hypothesis)}")
-    if expected is not None:
-        best = target.decode(nbest[0].output)
-        right = best == expected and not nbest[0].truncated
-        printing.line(
-            f"expected  {target.join(expected)}  ({'right' if right else 'WRONG'})"
-        )
-    if len(nbest) == 1:
-        printing.line(f"          {_numbers(nbest[0])}")
+def _show(task: "Task", decoded: "Decoded") -> None:
+    printing.line(f"input     {task.source_vocabulary.join(decoded.input)}")
+    for output in decoded:
+        cut = "  (cut at its limit)" if output.truncated else ""
+        printing.line(f"output    {output.text}{cut}")
+        if len(decoded) > 1:
+            printing.line(f"          {output.numbers()}")
+    if decoded.expected is not None:
+        right = decoded.output == decoded.expected and not decoded.best.truncated
+        expected = task.target_vocabulary.join(decoded.expected)
+        printing.line(f"expected  {expected}  ({'right' if right else 'WRONG'})")
+    if len(decoded) == 1:
+        printing.line(f"          {decoded.best.numbers()}")
     printing.line()
 
 
-def _numbers(hypothesis: "Hypothesis") -> str:
-    numbers = {"logprob": hypothesis.logprob, "score": hypothesis.score}
-    if hypothesis.score == hypothesis.logprob:
-        del numbers["score"]
-    numbers |= hypothesis.more
-    return ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+def _draw(path: Path, decoded: "Sequence[Decoded]", panels: int) -> None:
+    from s2sjax.reporting.alignment import draw_alignments
 
-
-def _expected(task: "Task", item: Item) -> list["Symbol"] | None:
-    try:
-        return task.expected(item.input)
-    except UsageError as error:  # a user's pattern that cannot take this input
-        start.warn([str(error)])
-        return None
-
-
-def _row(task: "Task", hypothesis: "Hypothesis", *, attention: bool) -> dict[str, Any]:
-    row = {
-        "output": task.target_vocabulary.decode(hypothesis.output),
-        "score": hypothesis.score,
-        "logprob": hypothesis.logprob,
-        "truncated": hypothesis.truncated,
-        **hypothesis.more,
-    }
-    if hypothesis.token_logprobs is not None:
-        row["token_logprobs"] = hypothesis.token_logprobs
-    if attention:
-        row["attention"] = _in_reading_order(task, _weights(hypothesis))
-    return row
-
-
-def _weights(hypothesis: "Hypothesis") -> "np.ndarray":
-    assert hypothesis.attention is not None
-    return hypothesis.attention
-
-
-def _in_reading_order(task: "Task", columns: "np.ndarray") -> "np.ndarray":
-    """An array whose last axis is the source as the user gives it."""
-    return columns[..., ::-1] if task.reverse_source else columns
-
-
-def _draw(
-    path: Path,
-    task: "Task",
-    items: Sequence[Item],
-    hypotheses: Sequence["Hypothesis"],
-    panels: int,
-) -> None:
-    from s2sjax.reporting.alignment import Alignment, draw_alignments
-
-    drawn = []
-    for item, hypothesis in zip(items, hypotheses, strict=True):
-        weights = _in_reading_order(task, _weights(hypothesis))
-        written = task.target_vocabulary.decode(hypothesis.output)
-        drawn.append(Alignment(weights, item.input, written))
+    drawn = [each.attention for each in decoded if each.attention is not None]
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
@@ -231,38 +153,14 @@ def _draw(
     printing.warn([f"attention: {path}"])
 
 
-def _save_states(
-    path: Path,
-    trained: "Trained",
-    wishes: Sequence["Wish"],
-    hypotheses: Sequence["Hypothesis"],
-) -> None:
+def _save_states(path: Path, run: "Run", decoded: "Sequence[Decoded]") -> None:
     """What the encoder and the decoder hold; docs/decoding.md names the arrays."""
     import numpy as np
 
-    from s2sjax.inference.predict import encode_sources
-    from s2sjax.inference.system import PARTS
     from s2sjax.runs import atomic
 
-    task = trained.task
-    encoded = encode_sources(trained.system, [wish.source for wish in wishes])
-    arrays: dict[str, Any] = {}
-    for place, (source, hypothesis) in enumerate(zip(encoded, hypotheses, strict=True)):
-        arrays[f"memory_{place}"] = _in_reading_order(task, source.memory.T).T
-        for name, states in (hypothesis.states or {}).items():
-            arrays[name.replace("decoder", f"decoder_{place}")] = states
-        if hypothesis.attention is not None:
-            weights = _in_reading_order(task, hypothesis.attention)
-            arrays[f"attention_{place}"] = weights
-    for layer, directions in enumerate(encoded[0].states):
-        for direction, state in enumerate(directions):
-            for part in range(len(state)):
-                name = f"state_{layer}_{('forward', 'backward')[direction]}"
-                arrays[f"{name}_{PARTS[part]}"] = np.stack(
-                    [each.states[layer][direction][part] for each in encoded]
-                )
     written = io.BytesIO()
-    np.savez_compressed(written, **arrays)
+    np.savez_compressed(written, **run.states(decoded))
     try:
         atomic.write_bytes(path, written.getvalue())
     except OSError as error:

@@ -1,7 +1,5 @@
 """`s2sjax export`: a trained model's parameters as one file."""
 
-from pathlib import Path
-
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -10,8 +8,14 @@ COMMAND = Command(
     "export",
     "Writes a run's parameters, config and vocabularies as one safetensors file.",
     flags=(
-        Flag("workdir", "the run", value="DIR", required=True),
-        Flag("out", "the file to write", value="FILE.safetensors", required=True),
+        Flag("workdir", "the run", value="DIR", required=True, argument="path"),
+        Flag(
+            "out",
+            "the file to write",
+            value="FILE.safetensors",
+            required=True,
+            argument="out",
+        ),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
     ),
     examples=("s2sjax export --workdir=runs/reversed --out=reversed.safetensors",),
@@ -25,14 +29,9 @@ def main(parsed: Parsed) -> int:
     start.reading(values.workdir)
 
     from s2sjax.cli.runs import checkpoint
-    from s2sjax.inference import weights
-    from s2sjax.inference.load import open_trained
+    from s2sjax.commands.run import export, load
 
-    trained = open_trained(
-        values.workdir,
-        checkpoint(values.checkpoint),
-        say=lambda line: start.warn([line]),
-    )
-    count = weights.export(trained, Path(values.out))
-    printing.line(f"{values.out}: {count:,} parameters of step {trained.step}")
+    run = load(values.workdir, checkpoint(values.checkpoint), say=parsed.say)
+    count = export(run, values.out)
+    printing.line(f"{values.out}: {count:,} parameters of step {run.step}")
     return 0

@@ -16,6 +16,7 @@ from absl import flags as absl_flags
 
 from s2sjax import experiment
 from s2sjax.cli import command as usage
+from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError, unknown
@@ -31,13 +32,21 @@ _FLAG = re.compile(r"--?([A-Za-z_][^=]*)(=(.*))?", re.DOTALL)
 class Parsed:
     """What came: `values` has an attribute for every flag of the command."""
 
-    command: str
+    command: Command
     values: SimpleNamespace
     positional: tuple[str, ...] = ()
     config: Config | None = None  # resolved, overrides applied
     overrides: dict[str, str] = field(default_factory=dict)  # by dotted field, as text
     config_file: str = ""  # what --config named
     notes: tuple[str, ...] = ()  # what a person should know of it, a line each
+
+    def in_flags(self, line: str) -> str:
+        """A line of the library, with the flags that this command line has."""
+        return self.command.in_flags(line, self.overrides)
+
+    def say(self, line: str) -> None:
+        """Prints a line of the library for a person."""
+        printing.warn([self.in_flags(line)])
 
 
 def read(doc: str, commands: Sequence[Command], argv: Sequence[str]) -> Parsed | str:
@@ -131,19 +140,23 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
         try:
             if "config" in given:
                 config = experiment.load_config(
-                    given["config"], overrides, notes.append
+                    given["config"],
+                    overrides,
+                    lambda line: notes.append(command.in_flags(line, overrides)),
                 )
             elif command.config == "required":
                 raise UsageError(f"{command.name} needs --config=FILE[:variant]")
-        except ConfigError as error:
-            config, wrong = error.rest, error.wrong
-            raise
+        except UsageError as error:
+            if isinstance(error, ConfigError):
+                config, wrong = error.rest, error.wrong
+            told = [command.in_flags(line, overrides) for line in error.args]
+            raise UsageError(*told) from None
     if problems.found and config is not None and command.check is not None:
         with problems:  # what would be told as soon as these are mended
             command.check(config, wrong)
     problems.tell()
     return Parsed(
-        command.name,
+        command,
         values,
         tuple(positional),
         config,
@@ -215,7 +228,10 @@ def _known(
         return name.removeprefix("no"), bool, True
     dotted = re.fullmatch(r"(no)?config\.(.+)", name)
     if dotted and command.config != "none":
-        kind = experiment.check_field(dotted[2]).type
+        try:
+            kind = experiment.check_field(dotted[2]).type
+        except UsageError as wrong:
+            raise UsageError(f"--config.{dotted[2]}: {wrong}") from None
         if dotted[1] and kind is not bool:
             raise UsageError(f"{item}: config.{dotted[2]} is not true or false")
         return f"config.{dotted[2]}", kind, bool(dotted[1])

@@ -1,4 +1,7 @@
-"""The inputs of `decode` and `score`: from the command line or from a file."""
+"""The inputs of `decode` and `score`: from the command line or from a file.
+
+A command imports it once jax's flags are set.
+"""
 
 import bz2
 import gzip
@@ -9,16 +12,13 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from s2sjax import places
 from s2sjax.cli import start
+from s2sjax.commands.run import Item
 from s2sjax.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    from s2sjax.inference.load import Trained
-    from s2sjax.tasks import Symbol, Task, Vocabulary
+from s2sjax.tasks import Symbol, Task, Vocabulary
 
 FIELDS = ("input", "output", "prefix", "required", "banned")
 # What `decode --json` and `score --json` say besides, so that what they write can be
@@ -40,18 +40,7 @@ COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
 )
 
 
-class Item(NamedTuple):
-    """One input, with what is asked of its output; all in symbols."""
-
-    where: str  # for messages, e.g. "--from_file=a.jsonl:3"
-    input: list["Symbol"]
-    output: list["Symbol"] | None = None  # what `score` is to score
-    prefix: tuple["Symbol", ...] = ()
-    required: tuple[tuple["Symbol", ...], ...] = ()
-    banned: tuple["Symbol", ...] = ()
-
-
-def from_arguments(arguments: Sequence[str], task: "Task") -> list[Item]:
+def from_arguments(arguments: Sequence[str], task: Task) -> list[Item]:
     """The inputs that the command line holds."""
     vocabulary = task.source_vocabulary
     whole = vocabulary.kind == "integer"
@@ -59,7 +48,7 @@ def from_arguments(arguments: Sequence[str], task: "Task") -> list[Item]:
     return [Item("", vocabulary.split(text)) for text in texts]
 
 
-def from_file(name: str, task: "Task") -> list[Item]:
+def from_file(name: str, task: Task) -> list[Item]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
@@ -96,63 +85,6 @@ def from_file(name: str, task: "Task") -> list[Item]:
                 Item(where, _sequence(where, item, task.source_vocabulary, "each item"))
             )
     return found
-
-
-def check(values: SimpleNamespace, trained: "Trained", items: Sequence[Item]) -> None:
-    """Says of inputs what a person should know: that there are none, or long ones.
-
-    Raises:
-      UsageError: an input that is too long to be read.
-    """
-    from s2sjax.inference.load import check_length
-
-    if not items:
-        start.warn([f"--from_file={values.from_file} holds no input"])
-        return
-    longer = check_length(trained, max(len(item.input) for item in items))
-    if longer:
-        start.warn([longer])
-
-
-def encoded_source(item: Item, task: "Task") -> list[int]:
-    """The ids of an input; unknown symbols are named in a warning.
-
-    Raises:
-      UsageError: a symbol outside an integer vocabulary.
-    """
-    from s2sjax.tasks import encode_source
-
-    try:
-        ids, strange = encode_source(task, item.input)
-    except UsageError as error:
-        if not item.where:
-            raise
-        raise UsageError(f"{item.where}: {error}") from None
-    if strange:
-        listed = ", ".join(repr(symbol) for symbol in strange)
-        hint = task.source_vocabulary.known_form(item.input)
-        start.warn([f"not in the vocabulary, read as unknown: {listed}{hint}"])
-    return ids
-
-
-def check_wishes(item: Item, task: "Task") -> dict[str, Any]:
-    """What is asked of the output, as ids: `prefix`, `banned` and `required`.
-
-    Raises:
-      UsageError: a symbol that cannot be written, or wishes that contradict.
-    """
-    target = task.target_vocabulary
-    try:
-        for symbol in (*item.prefix, *sum(item.required, ())):
-            if symbol in item.banned:
-                raise UsageError(f"{symbol!r} is banned and asked for as well")
-        return {
-            "prefix": target.encode_known(item.prefix),
-            "banned": target.encode_known(item.banned),
-            "required": [target.encode_known(phrase) for phrase in item.required],
-        }
-    except UsageError as error:
-        raise UsageError(f"{item.where}: {error}") from None
 
 
 def _is_object(text: str) -> bool:
@@ -202,7 +134,7 @@ def _standard_input() -> bytes:
     return content
 
 
-def _objects(name: str, text: str, task: "Task") -> list[Item]:
+def _objects(name: str, text: str, task: Task) -> list[Item]:
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip(BLANK):
@@ -218,7 +150,7 @@ def _objects(name: str, text: str, task: "Task") -> list[Item]:
     return found
 
 
-def _item(where: str, item: dict[str, Any], task: "Task") -> Item:
+def _item(where: str, item: dict[str, Any], task: Task) -> Item:
     for name in item:
         if name not in FIELDS and name not in SAID:
             raise UsageError(f"{where}: {unknown('field', name, FIELDS)}")
@@ -264,7 +196,7 @@ def _phrase(each: Any) -> Any:
     return [each] if isinstance(each, int) and not isinstance(each, bool) else each
 
 
-def _lines(name: str, text: str, task: "Task") -> list[Item]:
+def _lines(name: str, text: str, task: Task) -> list[Item]:
     found = []
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
@@ -277,9 +209,7 @@ def _lines(name: str, text: str, task: "Task") -> list[Item]:
     return found
 
 
-def _sequence(
-    where: str, item: Any, vocabulary: "Vocabulary", what: str
-) -> list["Symbol"]:
+def _sequence(where: str, item: Any, vocabulary: Vocabulary, what: str) -> list[Symbol]:
     kind = int if vocabulary.kind == "integer" else str
     if isinstance(item, str):
         try:

@@ -21,7 +21,7 @@ SHOW = Command(
     "What train would refuse of it, this refuses too.\n"
     "Without --config and --workdir it prints the defaults.",
     flags=(
-        Flag("workdir", "a run, instead of --config", value="DIR"),
+        Flag("workdir", "a run, instead of --config", value="DIR", argument="path"),
         Flag("json", "one JSON object, by dotted field", False, type=bool),
     ),
     config="optional",
@@ -53,7 +53,9 @@ def show(parsed: Parsed) -> int:
         raise UsageError("--config and --workdir came; give one of them")
     shown = _checked(workdir, _of_run) if workdir else parsed.config
     if parsed.config is not None:
-        start.check_config(parsed.config)
+        from s2sjax.training.check import check
+
+        check(parsed.config)
     values = config.flatten(shown if shown is not None else config.base_config())
     described = {
         path: {
@@ -117,17 +119,19 @@ def _checked(text: str, read: Callable[[str], Config]) -> Config:
     Raises:
       UsageError: all that is wrong with it, with its name.
     """
+    from s2sjax.training.check import check, check_names
+
     problems, is_new = Problems(), not os.path.isdir(text)
     with problems:
         try:
             found = read(text)
-            start.check_config(found, is_new=is_new)
+            check(found, is_new=is_new)
             return found
         except ConfigError as error:
             if error.rest is not None:
                 with problems:
                     raise error
-                start.check_names(error.rest, error.wrong, is_new=is_new)
+                check_names(error.rest, error.wrong, is_new=is_new)
             raise
     lines = problems.found
     raise UsageError(*(x if text in x else f"{text}: {x}" for x in lines))

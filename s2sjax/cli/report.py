@@ -14,18 +14,20 @@ COMMAND = Command(
     "Prints means over seeds, the sensitivity to each factor and the best trial;\n"
     "writes pictures, CSV files and a page to open in a browser to DIR/report.",
     flags=(
-        Flag("workdir", "the sweep", value="DIR", required=True),
+        Flag("workdir", "the sweep", value="DIR", required=True, argument="path"),
         Flag(
             "group_by",
             "the fields whose values are told apart; unset: all that vary, but the "
             "seed",
             value="FIELD,...",
+            argument="group_by",
         ),
         Flag(
             "metric",
             "what is compared, on validation examples; test_NAME: on the test's; "
             "unset: train.metric, where trials share it, or exact",
             value="NAME",
+            argument="metric",
         ),
         start.FORMAT,
         Flag("html", "write the page here too", value="FILE"),

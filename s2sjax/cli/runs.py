@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING
 from s2sjax import schema
 from s2sjax.cli import start
 from s2sjax.cli.command import Flag
+from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from s2sjax.inference.load import Trained, Which
+    from s2sjax.commands.run import Run
+    from s2sjax.inference.load import Which
 
 COMBINE = schema.fields()["decode.ensemble"].metadata["choices"]
 FLAGS = (
-    Flag("workdir", "the run", value="DIR"),
+    Flag("workdir", "the run", value="DIR", argument="path"),
     Flag("ensemble", "runs read out together (with the run)", value="DIR,DIR2"),
-    Flag("combine", "mean of an ensemble", value="|".join(COMBINE)),
+    Flag("combine", "mean of an ensemble", value="|".join(COMBINE), argument="combine"),
     start.NO_USER_CODE,
 )
-SPLIT = Flag("split", "train, valid (or dev, val) or test", "test", value="NAME")
+SPLIT = Flag(
+    "split",
+    "train, valid (or dev, val) or test",
+    "test",
+    value="NAME",
+    argument="split",
+)
 
 
 def paths(values: SimpleNamespace) -> list[str]:
@@ -55,19 +63,20 @@ def split(values: SimpleNamespace) -> str:
     return split_name(values.split)
 
 
-def open_all(
-    values: SimpleNamespace, paths: list[str], seed: int | None = None
-) -> "Trained":
+def open_all(parsed: Parsed, paths: list[str], seed: int | None = None) -> "Run":
     """Opens the runs with the flags `decode` and `checkpoint`, where there are such."""
-    from s2sjax.inference.load import open_ensemble
+    values = parsed.values
+    from s2sjax.commands.run import load
+    from s2sjax.reporting.progress_line import ProgressLine
 
-    return open_ensemble(
+    return load(
         paths,
         checkpoint(getattr(values, "checkpoint", "best")),
         combine=values.combine,
         strategy=getattr(values, "decode", None),
         seed=seed,
-        say=lambda line: start.warn([line]),
+        say=parsed.say,
+        watch=ProgressLine,
     )
 
 

@@ -8,15 +8,14 @@ from types import SimpleNamespace
 from s2sjax import environment, program_cache
 from s2sjax.cli.command import Flag
 from s2sjax.cli.printing import warn
-from s2sjax.config import Config, TrainConfig, data_path, is_user_code
-from s2sjax.errors import Problems, UsageError, unknown
+from s2sjax.config import Config, TrainConfig, is_user_code
+from s2sjax.errors import UsageError, unknown
 
 __all__ = [
     "FORMAT",
     "NO_USER_CODE",
     "PICTURES",
     "TRACKER",
-    "check_config",
     "check_format",
     "check_names",
     "check_output",
@@ -37,6 +36,7 @@ TRACKER = Flag(
     "who is shown metrics, samples and pictures: tensorboard, mlflow, wandb, "
     "FILE.py:name, or several; none; unset: tensorboard, and those of before",
     value="NAME,..",
+    argument="tracker",
 )
 PICTURES = (".png", ".pdf", ".svg")  # what pictures are written as
 FORMAT = Flag("format", "how pictures are written", "png", value="png|pdf|svg")
@@ -66,52 +66,11 @@ def prepare(config: TrainConfig, recorded: str | None, *, quiet: bool) -> None:
         jax.config.update("jax_default_matmul_precision", config.precision)
 
 
-def check_config(config: Config, *, is_new: bool = True) -> None:
-    """Tries a config as `train` does before it begins; writes nothing.
+def check_names(config: Config, wrong: Collection[str] = ()) -> None:
+    """Raises what is wrong with what a config names, as `train` finds it."""
+    from s2sjax.training import check
 
-    Beside what it names, of a task that reads no files whether its examples and steps
-    can be.
-
-    Args:
-      config: of a run.
-      is_new: whether it is of a new run; one that is there has what it needs.
-
-    Raises:
-      UsageError: all that was found.
-    """
-    from s2sjax import tasks
-    from s2sjax.training import loop
-
-    check_names(config, is_new=is_new)
-    if is_new and not data_path(config) and config.task.name != "text":
-        order = loop.training_order(config, tasks.create(config))
-        loop.total_steps(config, order)
-
-
-def check_names(
-    config: Config, wrong: Collection[str] = (), *, is_new: bool = True
-) -> None:
-    """Tries the optimiser, schedule, strategy and task that a config names.
-
-    Args:
-      config: of a run; something else may be wrong with it.
-      wrong: fields whose values were none, and that have their defaults here.
-      is_new: see `check_config`.
-
-    Raises:
-      UsageError: all that was found.
-    """
-    from s2sjax import tasks
-    from s2sjax.training import loop
-
-    problems = Problems()
-    with problems:
-        loop.check(config)
-    # A task tells which fields it uses, from its name and from what they are.
-    if is_new and not any(field.startswith("task.") for field in wrong):
-        with problems:
-            tasks.check(config)
-    problems.tell()
+    check.check_names(config, wrong)
 
 
 def check_format(name: str) -> str:

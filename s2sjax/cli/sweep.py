@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import os
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax import environment, places, program_cache
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
@@ -114,115 +113,6 @@ def _described(group: "Group", cost: "Cost") -> dict[str, Any]:
     }
 
 
-if TYPE_CHECKING:
-    from s2sjax.sweeps.backends import Choice
-    from s2sjax.sweeps.trials import Trial
-
-
-def prepare(
-    parsed: Parsed,
-    trials: "Sequence[Trial]",
-    sweep: Path | None,
-    space: Collection[str] = (),
-) -> "Choice":
-    """The backend that was asked for, or the one that is chosen; checks the trials.
-
-    Args:
-      parsed: the command.
-      trials: what it trains, or some that stand for it.
-      sweep: its directory; None: it has none yet.
-      space: of a search, the fields that it proposes.
-
-    Raises:
-      UsageError: trials that the backend cannot train.
-    """
-    start.warn(program_cache.keep(os.environ))
-    choice = _choice(parsed, trials, sweep, space)
-    before = os.environ.get("XLA_FLAGS")
-    lines = _split_cpu(trials) if choice.is_batched else []
-    if not choice.is_batched or parsed.values.dry_run:
-        _leave_devices()
-
-    from s2sjax.sweeps import preflight
-    from s2sjax.sweeps.batched import run
-    from s2sjax.sweeps.pools.processes import gpus
-
-    if parsed.config is not None:
-        preflight.check(trials)
-    # The memory of a GPU is known once it is taken.
-    can_be_checked = not (parsed.values.dry_run and gpus(os.environ))
-    if choice.is_batched and (choice.is_free or parsed.config) and can_be_checked:
-        try:
-            run.check(trials)
-        except UsageError as error:
-            if not (choice.is_free and _on_cpu()):
-                raise
-            _restore(before)  # for the processes that are started
-            return choice._replace(backend="processes", why=f"since {error}")
-    start.warn([] if parsed.values.dry_run else lines)
-    return choice
-
-
-def _choice(
-    parsed: Parsed,
-    trials: "Sequence[Trial]",
-    sweep: Path | None,
-    space: Collection[str],
-) -> "Choice":
-    from s2sjax.sweeps.backends import Choice, begun, choose, choose_search
-
-    asked = parsed.values.backend
-    if asked is not None:
-        return Choice(asked)
-    there = begun(sweep) if sweep is not None else ""
-    if there:
-        return Choice(there, "as this sweep was begun")
-    if space:
-        return choose_search(trials, space)
-    if parsed.values.workers is not None:
-        why = f"since --workers={parsed.values.workers} counts them"
-        return Choice("processes", why, is_free=True)
-    return choose(trials)
-
-
-def _split_cpu(trials: "Sequence[Trial]") -> list[str]:
-    """Sets the flags of trials that share a process: a device of the CPU for each
-    core. What to say of them.
-    """
-    deterministic = any(trial.config.train.deterministic for trial in trials)
-    cores = len(environment.cores())
-    return environment.prepare(
-        os.environ, threads=1, deterministic=deterministic, devices=cores
-    )
-
-
-def _leave_devices() -> None:
-    """Leaves the devices to the trials; here only shapes are computed."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-
-
-def _on_cpu() -> bool:
-    """Whether the launcher, which has started jax, holds no device of the trials.
-
-    What is too large for a GPU by itself is so for a process on it too.
-    """
-    import jax
-
-    return jax.devices()[0].platform == "cpu"
-
-
-def _restore(flags: str | None) -> None:
-    if flags is None:
-        os.environ.pop("XLA_FLAGS", None)
-    else:
-        os.environ["XLA_FLAGS"] = flags
-
-
-if TYPE_CHECKING:
-    from s2sjax.sweeps.trials import Trial
-
 COMMAND = Command(
     "sweep",
     "Trains every trial of a sweep; on a directory that holds one, continues it.\n"
@@ -230,30 +120,54 @@ COMMAND = Command(
     '{"task.length": 8, "seed": 1}; --sweep=NAME chooses sweep_NAME(config), and\n'
     "--search draws from the space that search(config) returns.",
     flags=(
-        Flag("workdir", "where the sweep is kept", value="DIR"),
-        Flag("sweep", "sweeps of the file; of several, their product", value="NAME,.."),
+        Flag("workdir", "where the sweep is kept", value="DIR", argument="path"),
+        Flag(
+            "sweep",
+            "sweeps of the file; of several, their product",
+            value="NAME,..",
+            argument="sweep",
+        ),
         Flag(
             "backend",
             "how trials run: batched, processes, ray:cpus=1,gpus=0 or "
             "slurm:partition=NAME,gpus=1,minutes=60; unset: batched or processes",
             value="SPEC",
+            argument="backend",
         ),
         Flag(
             "workers",
             "processes at a time, or proposals of a search; unset: what fits",
             type=int,
             least=1,
+            argument="workers",
         ),
-        Flag("max_trials", "only so many trials", type=int, least=1),
+        Flag(
+            "max_trials",
+            "only so many trials",
+            type=int,
+            least=1,
+            argument="max_trials",
+        ),
         Flag(
             "add",
             "add the trials of a config that differs from that of earlier launches",
             False,
             bool,
+            argument="add",
         ),
         Flag("dry_run", "show trials, groups and costs; start nothing", False, bool),
-        Flag("search", "propose trials with Optuna: tpe, random, gp", value="SPEC"),
-        Flag("pruner", "end hopeless ones: asha, hyperband, median", value="SPEC"),
+        Flag(
+            "search",
+            "propose trials with Optuna: tpe, random, gp",
+            value="SPEC",
+            argument="search",
+        ),
+        Flag(
+            "pruner",
+            "end hopeless ones: asha, hyperband, median",
+            value="SPEC",
+            argument="pruner",
+        ),
         Flag("retries", "new tries of a trial that fails", 1, int, least=0),
         Flag("preemptions", "new tries of one that is killed", 10, int, least=0),
         Flag(
@@ -263,14 +177,25 @@ COMMAND = Command(
             int,
             least=1,
         ),
-        Flag("retry_failed", "try what failed in earlier launches again", False, bool),
+        Flag(
+            "retry_failed",
+            "try what failed in earlier launches again",
+            False,
+            bool,
+            argument="retry_failed",
+        ),
         dataclasses.replace(
             start.TRACKER,
             doc="as of train, for each trial; unset: as this sweep was begun, else "
             "tensorboard in processes and none in one program",
         ),
         start.NO_USER_CODE,
-        Flag("ray_address", "of a Ray cluster; unset: a local one", value="ADDRESS"),
+        Flag(
+            "ray_address",
+            "of a Ray cluster; unset: a local one",
+            value="ADDRESS",
+            argument="ray_address",
+        ),
         Flag("json", "one JSON object at the end", False, bool),
     ),
     config="optional",
@@ -285,106 +210,52 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    _check_together(parsed)
     start.check_tracker(parsed.values)
 
+    from s2sjax.commands import sweep
+
+    values = parsed.values
+    names = {f.name for f in COMMAND.flags} - {"workdir", "json", "no_user_code"}
+    launch = sweep.Launch(
+        path=values.workdir,
+        config_file=parsed.config_file,
+        config=parsed.config,
+        overrides=parsed.overrides,
+        quiet=values.json,
+        command=["s2sjax", *sys.argv[1:]],
+        say=parsed.say,
+        note=lambda line: parsed.say(line) if line else None,
+        **{name: getattr(values, name) for name in names},
+    )
+    sweep.check(launch)
+    if launch.search:
+        if values.no_user_code and parsed.config is not None:
+            start.refuse_user_code(parsed.config, f"--config={parsed.config_file}")
+        space, choice = sweep.planned_search(launch)
+        outcome = sweep.run_search(launch, space, choice)
+    else:
+        trials = sweep.found(launch)
+        if values.no_user_code:
+            for trial in trials:
+                start.refuse_user_code(trial.config, f"trial {trial.name}")
+        choice = sweep.prepared(launch, trials)
+        if parsed.config is None:
+            _tell_user_code(values.workdir, trials)
+        if values.dry_run:
+            folder = Path(values.workdir or "DIR") / "trials"
+            lines = [launch.command_of(each, folder / each.name) for each in trials]
+            show(trials, lines, choice, as_json=values.json)
+            return 0
+        outcome = sweep.run_trials(launch, trials, choice)
+    if values.json:
+        printing.line(json.dumps({"trials": outcome.trials, **outcome.counts}))
+    return outcome.exit_code
+
+
+def _tell_user_code(workdir: str, trials: "Sequence[Trial]") -> None:
     from s2sjax.runs import run_files
 
-    workdir = parsed.values.workdir
-    path = None if workdir is None else run_files.checked_path(workdir)
-    if parsed.values.search:
-        return _search(parsed, path)
-    defined = None if parsed.config is None else _defined(parsed)
-    trials = _kept(path) if defined is None else defined
-    if parsed.values.no_user_code:
-        for trial in trials:
-            start.refuse_user_code(trial.config, f"trial {trial.name}")
-    choice = prepare(parsed, trials, path)
-    if defined is None and path is not None:
-        by_task = {trial.config.task.name: trial for trial in trials}
-        for trial in by_task.values():
-            data = path / "trials" / trial.name / run_files.DATA
-            start.tell_user_code(trial.config, data, named=False)
-
-    from s2sjax.cli import sweep_launch
-
-    if parsed.values.dry_run:
-        folder = Path(workdir or "DIR") / "trials"
-        command = sweep_launch.commander(parsed)
-        lines = [command(trial, folder / trial.name) for trial in trials]
-        show(trials, lines, choice, as_json=parsed.values.json)
-        return 0
-    return sweep_launch.launch(parsed, defined, choice)
-
-
-def _search(parsed: Parsed, path: Path | None) -> int:
-
-    from s2sjax.sweeps import optuna_specs
-    from s2sjax.sweeps import trials as definition
-
-    assert parsed.config is not None
-    if parsed.values.no_user_code:
-        start.refuse_user_code(parsed.config, f"--config={parsed.config_file}")
-    optuna_specs.make_sampler(parsed.values.search)
-    optuna_specs.make_pruner(parsed.values.pruner or "none")
-    space = definition.space(parsed.config_file, parsed.config)
-    largest = definition.largest(parsed.config, space)
-    choice = prepare(parsed, [largest], path, space)
-
-    from s2sjax.cli import sweep_launch
-
-    return sweep_launch.search(parsed, space, choice)
-
-
-def _check_together(parsed: Parsed) -> None:
-    """Flags that need one another, or exclude one another."""
-    from s2sjax.sweeps import backends
-
-    values = parsed.values
-    is_batched = values.backend and backends.name(values.backend) == backends.BATCHED
-    if is_batched and values.workers is not None and not values.search:
-        raise UsageError(
-            f"--workers={values.workers} counts processes, or proposals of a search; "
-            f"--backend=batched trains all trials of a list together"
-        )
-    if values.workdir is None and not values.dry_run:
-        raise UsageError("sweep needs --workdir=DIR (where the sweep is kept)")
-    needs_config = {"dry_run": values.dry_run, "sweep": values.sweep}
-    needs_config |= {"search": values.search, "add": values.add}
-    for name, value in needs_config.items():
-        if value and parsed.config is None:
-            raise UsageError(f"sweep --{name} needs --config=FILE[:variant]")
-    if values.pruner and not values.search:
-        raise UsageError(f"--pruner={values.pruner} needs --search=SPEC, e.g. tpe")
-    if values.search:
-        if values.max_trials is None:
-            raise UsageError(f"--search={values.search} needs --max_trials=N")
-        for name in ("sweep", "dry_run", "retry_failed"):
-            if getattr(values, name):
-                raise UsageError(f"--search={values.search} and --{name}: choose one")
-
-
-def _defined(parsed: Parsed) -> "list[Trial]":
-    """The trials of the config file."""
-    from s2sjax.sweeps import trials as definition
-
-    values = parsed.values
-    assert parsed.config is not None
-    names = [] if values.sweep is None else values.sweep.split(",")
-    return definition.define(
-        parsed.config_file, parsed.config, names, values.max_trials
-    )
-
-
-def _kept(path: Path | None) -> "list[Trial]":
-    """The trials of a directory, to continue with."""
-    from s2sjax.sweeps import directory
-
-    assert path is not None
-    if not directory.check(path):
-        what = places.not_a_sweep(path)
-        raise UsageError(f"--workdir={path} {what}; give --config=FILE to start one")
-    trials = directory.read_trials(path)
-    if not trials:
-        raise UsageError(f"--workdir={path} has no trials yet; give --config=FILE")
-    return trials
+    by_task = {trial.config.task.name: trial for trial in trials}
+    for trial in by_task.values():
+        folder = run_files.checked_path(workdir) / "trials" / trial.name
+        start.tell_user_code(trial.config, folder / run_files.DATA, named=False)

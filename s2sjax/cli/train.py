@@ -2,20 +2,23 @@
 
 import contextlib
 import re
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from s2sjax import experiment, places
+from s2sjax import experiment
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import UsageError
+from s2sjax.schema import written
 
 if TYPE_CHECKING:
+    from s2sjax.runs.directory import OtherRun, RunDirectory
+    from s2sjax.tasks import Task
     from s2sjax.training.hosts import Hosts
+    from s2sjax.training.loop import Ended
 
 FLAGS = (
     Flag(
@@ -23,14 +26,18 @@ FLAGS = (
         "this is one of several processes that train the run; --workdir is shared",
         False,
         type=bool,
+        argument="multihost",
     ),
     Flag(
         "coordinator",
         "process 0, where the cluster's environment does not say it",
         value="HOST:PORT",
+        argument="coordinator",
     ),
-    Flag("process_id", "which process this is", type=int, least=0),
-    Flag("processes", "how many there are", type=int, least=1),
+    Flag(
+        "process_id", "which process this is", type=int, least=0, argument="process_id"
+    ),
+    Flag("processes", "how many there are", type=int, least=1, argument="processes"),
 )
 
 
@@ -71,23 +78,23 @@ def joined(values: SimpleNamespace) -> contextlib.AbstractContextManager["Hosts"
     return hosts.joined(values.coordinator, values.process_id, values.processes)
 
 
-if TYPE_CHECKING:
-    from s2sjax.reporting.trackers import Guarded
-    from s2sjax.runs.directory import RunDirectory
-    from s2sjax.tasks import Task
-    from s2sjax.training.hosts import Hosts
-    from s2sjax.training.observer import Observer
-
 COMMAND = Command(
     "train",
     "Trains a model; on a directory that holds a run, continues it.\n"
     "With --config on such a directory the config is only compared.",
     flags=(
-        Flag("workdir", "where the run is kept", value="DIR", required=True),
+        Flag(
+            "workdir",
+            "where the run is kept",
+            value="DIR",
+            required=True,
+            argument="path",
+        ),
         Flag(
             "init_from",
             "begin with the parameters of a run or of an exported file",
             value="DIR|FILE.safetensors",
+            argument="init_from",
         ),
         start.TRACKER,
         start.NO_USER_CODE,
@@ -103,217 +110,94 @@ COMMAND = Command(
     ),
 )
 
-CURVES = "curves.png"
-# What the summary of a run shows; `s2sjax eval` has the rest.
-HEADLINES = (
-    "exact",
-    "token_accuracy",
-    "edit_distance",
-    "nll",
-    "bleu",
-    "chrf",
-    "unseen",
-)
-
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     from s2sjax.runs import directory
 
     check(parsed.values)
-    path, init_from = parsed.values.workdir, parsed.values.init_from
-    config, record = directory.agreed_config(path, parsed.config)
+    path = parsed.values.workdir
+    try:
+        config, record = directory.agreed_config(path, parsed.config)
+    except directory.OtherRun as error:
+        raise UsageError(f"{error.what}: {_another(error)}") from None
     if parsed.values.no_user_code:
         start.refuse_user_code(config, f"--workdir={path}")
-    if record:
-        init_from = _same_beginning(path, init_from, record)
     start.check_tracker(parsed.values)
     start.prepare(config.train, start.recorded_flags(record), quiet=False)
 
-    from s2sjax.reporting import trackers
+    from s2sjax.commands import train
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.runs import run_files
-    from s2sjax.training.observer import Observers
+    from s2sjax.training.check import check as check_config
+    from s2sjax.training.observer import Observer, Observers
 
+    init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
         with joined(parsed.values) as hosts, hosts.together():
-            start.check_config(config, is_new=not record)
-            tracked = trackers.TrackedRun(run_files.checked_path(path), config)
-            names = parsed.values.tracker or trackers.remembered(tracked.path)
-            told = trackers.create(names, tracked) if hosts.leads else []
+            check_config(config, is_new=not record)
+            named = parsed.values.tracker
+            told = train.trackers_of(path, config, named) if hosts.leads else []
             if hosts.leads:
-                data = tracked.path / run_files.DATA
+                data = run_files.checked_path(path) / run_files.DATA
                 file = parsed.config_file
-                named = bool(file) and not experiment.is_json(
+                is_named = bool(file) and not experiment.is_json(
                     experiment.locate(file)[0]
                 )
-                start.tell_user_code(config, data, named=named)
-            run = stack.enter_context(_opened(parsed, hosts))
+                start.tell_user_code(config, data, named=is_named)
+            # Of all hosts: each waits here until the others are there.
+            about = train.described(["s2sjax", *sys.argv[1:]], init_from)
+            run = stack.enter_context(
+                train.opened(path, parsed.config, about, hosts, parsed.say)
+            )
             for each in told:
                 stack.enter_context(contextlib.closing(each))
-            task, ended = _train(run, init_from, hosts, told, is_new=not record)
+            shown = (
+                train.observing(run, (), told, verbose=True)
+                if hosts.leads
+                else contextlib.nullcontext(Observer())
+            )
+            with shown as observer:
+                task, ended = train.begin(
+                    run, init_from, observer, hosts, parsed.say, is_new=not record
+                )
+            if hosts.signal and hosts.leads:
+                printing.line(f"  s2sjax train --workdir={run.path}")
         if hosts.leads and not hosts.signal:
-            _conclude(run, task, ended, Observers(told))
+            for each in told:
+                each.say = parsed.say
+            result = train.conclude(
+                run, ended, parsed.say, ProgressLine, Observers(told)
+            )
+            _summarise(run, task, ended, result)
         return hosts.exit_code
 
 
-@contextlib.contextmanager
-def _opened(parsed: Parsed, hosts: "Hosts") -> Iterator["RunDirectory"]:
-    """The run; process 0 makes it or continues it, the others read it."""
-    from s2sjax import tasks
-    from s2sjax.runs import directory, provenance
-
-    # Of all hosts: each waits here until the others are there.
-    environment = provenance.describe(["s2sjax", *sys.argv[1:]])
-    path = parsed.values.workdir
-    if not hosts.leads:
-        hosts.of_first(0)
-        yield directory.open_for_reading(path)
-        return
-    with directory.open_for_training(
-        path,
-        parsed.config,
-        environment=environment,
-        check_data=tasks.check_sources,
-        say=lambda line: start.warn([line]),
-    ) as run:
-        yield run
+def _another(error: "OtherRun") -> str:
+    """The command that begins the other run."""
+    words = ["s2sjax", "train", f"--config={error.path}"]
+    words += [f"--config.{field}={written(v)}" for field, v in error.changes.items()]
+    words += [f"--init_from={error.path}"] * error.begins
+    return shlex.join([*words, f"--workdir={error.new}"])
 
 
-def _same_beginning(
-    path: str, init_from: str | None, record: dict[str, Any]
-) -> str | None:
-    """What a run began with; a run that goes on can be given nothing else."""
-    given = [word.partition("=") for word in record.get("command", [])]
-    began = next((value for name, _, value in given if name == "--init_from"), None)
-    if init_from not in (None, began):
-        raise UsageError(
-            f"--init_from={init_from}: --workdir={path} began with "
-            f"{began or 'nothing'}; begin another in a new --workdir, e.g. "
-            f"--workdir={places.unused(Path(path))}"
-        )
-    return began
-
-
-def _train(
-    run: "RunDirectory",
-    init_from: str | None,
-    hosts: "Hosts",
-    told: "Sequence[Guarded]",
-    *,
-    is_new: bool,
-) -> tuple["Task", Any]:
-    from s2sjax import tasks
-    from s2sjax.runs import directory
-    from s2sjax.training import interruption, loop, memory
-
-    try:
-        task = tasks.create(run.config, run.data)
-        loop.total_steps(run.config, loop.training_order(run.config, task))
-        memory.check(run.config, task)
-        params = _first_params(run, task, init_from)
-        if hosts.leads:
-            start.warn(task.notes)
-            hosts.of_first(0)  # the run and its data are there to be read
-        with contextlib.ExitStack() as stack:
-            observers = stack.enter_context(_observers(run, hosts, told))
-            signals = stack.enter_context(interruption.watch())
-            ended = loop.train(run, task, observers, signals, params, hosts)
-    except BaseException:  # an interruption too
-        if is_new and hosts.leads:
-            directory.discard_unless_begun(run)
-        raise
-    if hosts.signal and hosts.leads:
-        printing.line(f"  s2sjax train --workdir={run.path}")
-    return task, ended
-
-
-@contextlib.contextmanager
-def _observers(
-    run: "RunDirectory", hosts: "Hosts", told: "Sequence[Guarded]"
-) -> Iterator["Observer"]:
-    """The console and the trackers, which say on it where they fail."""
-    from s2sjax.reporting.console import Console
-    from s2sjax.training.observer import Observer, Observers
-
-    if not hosts.leads:
-        yield Observer()
-        return
-    with Console(metric=run.config.train.metric) as console:
-        for each in told:
-            each.say = console.said
-        yield Observers([console, *told])
-    for each in told:
-        each.say = lambda line: start.warn([line])
-
-
-def _conclude(run: "RunDirectory", task: "Task", ended: Any, told: "Observer") -> None:
-    curves = run.path / CURVES
-    if ended.trained or not curves.is_file():
-        _draw(run, ended.progress.best_step)
-        if curves.is_file():
-            told.drawn(curves)
-    told.tested(_summarise(run, task, ended))
-
-
-def _first_params(run: "RunDirectory", task: Any, init_from: str | None) -> Any:
-    import jax
-
-    from s2sjax.inference import weights
-    from s2sjax.models.seq2seq import build_model
-    from s2sjax.runs.checkpoint import CheckpointReader
-    from s2sjax.training.state import first_state
-
-    begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
-    if init_from is None or begun:
-        return None
-    model = build_model(
-        run.config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
-    wanted = jax.eval_shape(lambda: first_state(run.config, model)).params
-    return weights.read_params(init_from, wanted)
-
-
-def _draw(run: "RunDirectory", best_step: int) -> None:
-    """Draws the curves, where the journal has a line and a picture can be written."""
-    from s2sjax.reporting.curves import draw_curves
-    from s2sjax.runs import journal
-
-    try:
-        entries = journal.read(run.metrics)  # what is damaged, training has said
-        if entries:
-            best = best_step if best_step >= 0 else None
-            draw_curves(entries, run.path / CURVES, run.path.name, best)
-    except RunError as error:  # the run itself is done and saved
-        start.warn([str(error)])
-
-
-def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> dict[str, Any]:
-    """The end of a run: its best checkpoint on test data, which is returned, and what
-    to do next."""
-    from s2sjax.cli.evaluate import evaluate
-    from s2sjax.inference import summary
-    from s2sjax.inference.load import open_trained
+def _summarise(
+    run: "RunDirectory", task: "Task", ended: "Ended", result: dict[str, Any]
+) -> None:
+    """The end of a run: its best checkpoint on test data, and what to do next."""
+    from s2sjax.commands.train import CURVES
+    from s2sjax.metrics import headlines
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import run_files
 
     if not ended.trained:
         why = {"patience": "no improvement was left", "done": "all steps are done"}
         printing.line(
             f"{run.path} is finished at step {ended.step}: {why[ended.reason]}"
         )
-    try:
-        result = run_files.read_test(run.path)
-    except UsageError as error:
-        start.warn([f"{error}; the best checkpoint is evaluated again"])
-        result = {}
-    if result.get("step") != ended.progress.best_step:
-        result = evaluate(open_trained(run.path, "best"), "test")
-        summary.write(run.path, result)
     printing.line()
-    shown = (*HEADLINES, run.config.train.metric)
     table.show_evaluation(
-        {name: value for name, value in result.items() if name in shown},
+        headlines(result, run.config.train.metric),
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
@@ -329,7 +213,6 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> dict[str, Any]:
             f"  s2sjax decode --workdir={where} -- {_example(task)}",
         ]
     )
-    return result
 
 
 def _example(task: "Task") -> str:

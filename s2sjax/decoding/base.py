@@ -1,33 +1,169 @@
-"""What a decoding strategy is, and what all of them take."""
+"""The contracts of decoding: what a strategy is given, and what it builds on.
+
+A strategy is `strategy(step, carry, request) -> Hypotheses`: a function of any decoder
+step (`s2sjax.types.StepFn`), its first carry and what is asked of the outputs. It knows
+no model. This page has, in the order in which a search meets them,
+
+    Request     how long outputs may be, their keys and constraints
+    accept      the door: an int becomes a request, a step that breaks the contract
+                is refused
+    Scores      what a search sees of one step, log-probabilities, and their NaN
+    slots       K hypotheses of a row at once: the carry [B, K, ...]
+    Rules       what every strategy takes besides its own arguments
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
+from jax import Array
 
 from s2sjax import spec
-from s2sjax.types import Carry, Hypotheses, StepFn
+from s2sjax.errors import UsageError
+from s2sjax.types import EOS, Carry, Hypotheses, StepFn, StepOutput
+
+LARGEST_SIZE = 10**6  # of what is held or returned, and tokens of an output
 
 
 class Request(NamedTuple):
-    """How long each output may be, what must and must not be in it, and its keys.
+    """How long each output may be, its keys, and the constraints on it.
 
-    What is None is not asked for and costs nothing. Built inside a compiled function:
-    `width` and `no_repeat` are plain numbers, the rest are arrays.
+    A constraint that is None costs nothing. `width` and `no_repeat` are plain numbers,
+    so that a request may be built of traced arrays inside a compiled function.
     """
 
     width: int  # T, the largest limit there can be
-    limits: Array  # [B] int32, most tokens, EOS counted
-    keys: Array  # [B], each input's own
+    limits: Array  # [B] int32, most tokens, EOS counted; 0: nothing may be written
+    keys: Array | None = None  # [B], each input's own; for what draws at random
     source_lengths: Array | None = None  # [B] int32, for the coverage penalty
     minimums: Array | None = None  # [B] int32, fewest tokens, EOS counted
     prefixes: Array | None = None  # [B, P] int32, the first tokens, PAD after them
     banned: Array | None = None  # [B, V] bool, tokens that must not be written
     required: Array | None = None  # [B, C, L] int32, phrases to write, PAD after each
     no_repeat: int = 0  # no n-gram of this order is written twice; 0: any may be
+
+
+Limit = int | Array | Request
+"""The most tokens of an output, EOS counted: one number, or [B]; or a whole request."""
+
+Strategy = Callable[[StepFn, Carry, Request], Hypotheses]
+"""`strategy(step, carry, request)`: the hypotheses of every row of the carry."""
+
+
+def accept(
+    step: StepFn, carry: Carry, limit: Limit, key: Array | None = None
+) -> tuple[StepFn, Request]:
+    """What a strategy was handed, checked: every strategy begins with this.
+
+    Args:
+      step: the decoder.
+      carry: its first carry.
+      limit: see `Limit`. An array must be known when the program is traced, since the
+        largest limit is a shape; inside a compiled function build a `Request`.
+      key: of all rows; each has `fold_in(key, row)`. A request has keys of its own.
+
+    Returns:
+      The step, which checks what it returns wherever it is traced, and the request.
+
+    Raises:
+      UsageError: a limit below 1, or a carry without the leading axis B of the limits.
+        Later, by the step: it does not return what `StepFn` says.
+    """
+    if isinstance(limit, Request):
+        request = limit
+        spec.between("width", request.width, 1, LARGEST_SIZE)
+    else:
+        request = _request(carry, limit)
+    batch = request.limits.shape[0]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(carry):
+        if jnp.shape(leaf)[:1] != (batch,):
+            raise UsageError(
+                f"Carry: carry{jax.tree_util.keystr(path)} is {described(leaf)}; every "
+                f"array of a carry has the leading axis B, here {batch}"
+            )
+    if key is not None:
+        rows = jnp.arange(batch)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+        request = request._replace(keys=keys)
+    return checked(step), request
+
+
+def _request(carry: Carry, limit: int | Array) -> Request:
+    """A request of nothing but limits."""
+    if isinstance(limit, jax.core.Tracer):
+        raise UsageError(
+            "limit is traced, and the largest limit is a shape; give an int, or a "
+            "Request with its width"
+        )
+    limits = np.asarray(limit)
+    if limits.ndim > 1 or not limits.size or limits.dtype.kind not in "iu":
+        raise UsageError(f"limit is {described(limit)}, not an int or int32[B]")
+    width = int(limits.max())
+    for value in (int(limits.min()), width):
+        spec.between("limit", value, 1, LARGEST_SIZE)
+    if not limits.ndim:
+        sizes = [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(carry)]
+        if () in sizes or not sizes:  # the number of rows is nowhere else
+            raise UsageError(
+                f"Carry: {described(carry)} has no leading axis B; give each row's "
+                "limit, int32[B]"
+            )
+        limits = np.broadcast_to(limits, sizes[0])
+    return Request(width, jnp.asarray(limits, jnp.int32))
+
+
+def checked(step: StepFn) -> StepFn:
+    """The step, which refuses to return what `StepFn` does not allow."""
+
+    def checked_step(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
+        returned = step(carry, x)
+        problem = _problem(returned, carry, len(x))
+        if problem:
+            raise UsageError(f"step(carry, x) -> (Carry, StepOutput): {problem}")
+        return returned
+
+    return checked_step
+
+
+def _problem(returned: Any, before: Carry, batch: int) -> str:
+    """What is wrong with what a step returned, or nothing."""
+    is_pair = isinstance(returned, tuple) and len(returned) == 2
+    if not is_pair or not isinstance(returned[1], StepOutput):
+        return (
+            f"a carry and a StepOutput(logits, aux) wanted, {described(returned)} came"
+        )
+    after, (logits, aux) = returned
+    if described(before) != described(after):
+        return f"the Carry {described(before)} came back as {described(after)}"
+    shape = jnp.shape(logits)
+    fits = len(shape) == 2 and shape[0] == batch and shape[1] > EOS
+    if not fits or not jnp.issubdtype(jnp.result_type(logits), jnp.floating):
+        wanted = f"float[{batch}, V], V > {EOS},"
+        return f"StepOutput.logits: {wanted} wanted, {described(logits)} came"
+    if not isinstance(aux, dict):
+        return f"StepOutput.aux: a dict of arrays wanted, {described(aux)} came"
+    for name, leaf in aux.items():
+        if jnp.shape(leaf)[:1] != (batch,):
+            return (
+                f"StepOutput.aux[{name!r}]: the leading axis {batch} wanted, "
+                f"{described(leaf)} came"
+            )
+    return ""
+
+
+def described(tree: Any) -> str:
+    """A tree with the type and shape of each array, e.g. `(float32[2, 7], {})`."""
+
+    def shown(leaf: Any) -> str:
+        try:
+            return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+        except TypeError:
+            return type(leaf).__name__
+
+    return str(jax.tree.map(shown, tree)).replace("'", "")
 
 
 class Scores(NamedTuple):
@@ -38,7 +174,10 @@ class Scores(NamedTuple):
 
 
 ScoreFn = Callable[[Carry, Array], tuple[Carry, Scores]]
-"""`score(carry, token) -> (carry, Scores)`: token [B] int32."""
+"""`score(carry, token) -> (carry, Scores)`: token [B] int32. `constraints.constrained`
+makes it of a step: the model's own log-probabilities, some of them ruled out. They are
+not normalised again, so that the sum over a hypothesis is its log-probability under the
+model."""
 
 
 def log_probs(logits: Array) -> Array:
@@ -53,11 +192,11 @@ def log_probs(logits: Array) -> Array:
     True
     """
     logits = logits.astype(jnp.float32)
-    # A compiler may take a maximum past a NaN; comparisons with it are defined.
-    nothing = jnp.all(logits == -jnp.inf, axis=-1, keepdims=True)
-    spoilt = jnp.any(jnp.isnan(logits), axis=-1, keepdims=True)
-    normalised = jnp.where(nothing, -jnp.inf, jax.nn.log_softmax(logits))
-    return jnp.where(spoilt, jnp.nan, normalised)
+    # A compiler may take the maximum past a NaN; the sum has it whatever that does.
+    largest = jnp.max(logits, axis=-1, keepdims=True)
+    shifted = logits - jnp.where(largest == -jnp.inf, 0, largest)
+    total = jnp.sum(jnp.exp(shifted), axis=-1, keepdims=True)
+    return shifted - jnp.log(jnp.where(total == 0, 1, total))
 
 
 def only(allowed: Array, log_probs: Array) -> Array:
@@ -68,20 +207,6 @@ def only(allowed: Array, log_probs: Array) -> Array:
     [nan, 0.0]
     """
     return jnp.where(allowed | jnp.isnan(log_probs), log_probs, -jnp.inf)
-
-
-def scorer(step: StepFn) -> ScoreFn:
-    """The model's own log-probabilities.
-
-    What constrains a search masks these and does not normalise them again, so that
-    the sum over a hypothesis is its log-probability under the model.
-    """
-
-    def score(carry: Carry, token: Array) -> tuple[Carry, Scores]:
-        carry, output = step(carry, token)
-        return carry, Scores(log_probs(output.logits), output.aux)
-
-    return score
 
 
 def spread(carry: Carry, count: int) -> Carry:
@@ -107,52 +232,17 @@ def pick_all(tree: Any, slots: Array) -> Any:
     return jax.tree.map(lambda leaf: pick(leaf, slots), tree)
 
 
-State = TypeVar("State")
-
-Driver = Callable[
-    [Callable[[State], State], Callable[[State], Array], State, int], State
-]
-"""`drive(extend, unfinished, first, most)`: the state after at most `most` steps."""
-
-
-def until_done(
-    extend: Callable[[State], State],
-    unfinished: Callable[[State], Array],
-    first: State,
-    most: int,
-) -> State:
-    """Ends with the last unfinished input. `unfinished(state)` must say no by then.
-
-    `extend` changes nothing that is returned of a finished one, so that this and
-    `every_step` agree.
-    """
-    return lax.while_loop(unfinished, extend, first)
-
-
-def every_step(
-    extend: Callable[[State], State],
-    unfinished: Callable[[State], Array],
-    first: State,
-    most: int,
-) -> State:
-    """Always `most` steps: under `vmap` or a gradient as cheap as the other."""
-    last, _ = lax.scan(lambda state, _: (extend(state), None), first, None, most)
-    return last
-
-
-LARGEST_SIZE = 10**6  # of what is held or returned, and tokens of an output
-Strategy = Callable[[StepFn, Carry, Request], Hypotheses]
-"""`strategy(step, carry, request)`: the hypotheses of every row of the carry."""
-
-
 @dataclass(frozen=True)
 class Rules:
-    """What every strategy takes besides its own arguments.
+    """What every strategy takes in its spec besides its own arguments.
 
     An output has at least `min_ratio * source length + min_extra` tokens and at most
     `max_ratio * source length + max_extra`, EOS counted, both rounded up; what is not
     given of the maximum is the config's `decode.length_ratio` and
     `decode.length_extra`. No n-gram of the order `no_repeat` stands in it twice.
+
+    Raises:
+      UsageError: a number outside its range.
     """
 
     min_ratio: float = 0.0
@@ -165,33 +255,6 @@ class Rules:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
-                spec.between(field.name, value, *_POSSIBLE[field.name])
-
-
-_POSSIBLE = {
-    "min_ratio": (0, 1000),
-    "min_extra": (0, LARGEST_SIZE),
-    "max_ratio": (0, 1000),
-    "max_extra": (1, LARGEST_SIZE),
-    "no_repeat": (0, LARGEST_SIZE),
-}
-
-
-class Decoding(NamedTuple):
-    """What a spec names."""
-
-    strategy: Strategy
-    rules: Rules
-
-
-def seeded(strategy: Strategy, seed: int | None) -> Strategy:
-    """The strategy with keys of its own, where a seed is given."""
-    if seed is None:
-        return strategy
-    spec.between("seed", seed, 0, spec.LARGEST)
-
-    def with_seed(step: StepFn, carry: Carry, request: Request) -> Hypotheses:
-        keys = jax.vmap(jax.random.fold_in, (0, None))(request.keys, seed)
-        return strategy(step, carry, request._replace(keys=keys))
-
-    return with_seed
+                least = 1 if field.name == "max_extra" else 0
+                most = 1000 if field.name.endswith("ratio") else LARGEST_SIZE
+                spec.between(field.name, value, least, most)

@@ -1,37 +1,64 @@
-"""Beam search: the K best prefixes of each length, and the best that ended."""
+"""Beam search: the K best prefixes of each length, and the best that ended.
+
+`search` is the loop of every beam; a `BeamRule` says what it holds and returns, and
+`Expand` which continuations go on. `beam` is the plain rule.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.decoding import scores as coverage
+from s2sjax import spec
 from s2sjax.decoding.base import (
-    Driver,
+    LARGEST_SIZE,
+    Limit,
     Request,
     ScoreFn,
+    accept,
     pick,
     pick_all,
-    scorer,
     slotwise,
     spread,
-    until_done,
 )
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.hypotheses import (
-    Complete,
-    Cut,
-    History,
-    empty,
-    none_complete,
-    nothing_cut,
-    record,
-    spell_out,
-)
-from s2sjax.decoding.scores import Normaliser
+from s2sjax.decoding.hypotheses import Ended, History, best_of, spell_out
+from s2sjax.decoding.scores import Normaliser, attention_of, penalty, reachable
+from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, Carry, Hypotheses, StepFn
+
+
+@dataclass(frozen=True)
+class BeamRule:
+    """What a beam holds, what it returns, and what its scores are.
+
+    Raises:
+      UsageError: a number outside its range.
+    """
+
+    size: int  # live prefixes for each row, K; may exceed the vocabulary
+    n: int = 1  # hypotheses returned, N <= K
+    normaliser: Normaliser = Normaliser()  # noqa: RUF009 (frozen)
+    coverage: float = 0.0  # beta of the coverage penalty; 0: none
+    early: bool = True  # stop as soon as the result is certain
+    groups: int = 1  # equal runs of slots, each of which begins with one empty prefix
+
+    def __post_init__(self) -> None:
+        spec.between("size", self.size, 1, LARGEST_SIZE)
+        spec.between("n", self.n, 1, LARGEST_SIZE)
+        spec.between("coverage", self.coverage, 0, 1e6)
+        spec.between("groups", self.groups, 1, LARGEST_SIZE)
+        if self.n > self.size:
+            raise UsageError(
+                f"n={self.n} is more than the beam holds: size={self.size}"
+            )
+        if self.size % self.groups:
+            raise UsageError(
+                f"size={self.size} cannot be shared out to groups={self.groups} equally"
+            )
 
 
 class Beam(NamedTuple):
@@ -42,8 +69,8 @@ class Beam(NamedTuple):
     last: Array  # [B, K] int32, the token that goes in next
     log_probs: Array  # [B, K] float32, -inf where there is no live hypothesis
     covered: Array | None  # [B, K, S] float32, attention summed over the steps
-    complete: Complete
-    cut: Cut
+    complete: Ended  # [B, N], best first
+    cut: Ended  # [B, 1], the best live one at the last step at which there was one
     history: History
 
 
@@ -59,125 +86,107 @@ class Candidates(NamedTuple):
 
 Expand = Callable[[Array, Array, Carry], Candidates]
 """`expand(live [B, K], log_probs [B, K, V], carry)`: which continuations go on and
-which complete. The carry is the one after the step."""
+which complete. The carry is the one after the step, for rules that keep a memory."""
 
 
 def search(
-    score: ScoreFn,
-    carry: Carry,
-    request: Request,
-    expand: Expand,
-    size: int,
-    count: int,
-    normaliser: Normaliser,
-    coverage_penalty: float = 0.0,
-    early: bool = True,
-    drive: Driver = until_done,
-    groups: int = 1,
+    score: ScoreFn, carry: Carry, request: Request, expand: Expand, rule: BeamRule
 ) -> Hypotheses:
-    """What all beams share: `beam`, with another rule of which continuations go on.
+    """The loop of every beam: score, expand, collect what ended, move what lives.
 
-    `score` and `carry` have a slot axis. Each of `groups` equal runs of slots begins
-    with one empty prefix. The rest is as for `beam`.
+    `score` and `carry` have a slot axis. What a row returns, and when it is done, is
+    as `beam` says.
     """
-    batch, width = request.limits.shape[0], request.width
-    aux = jax.eval_shape(score, carry, jnp.full((batch, size), BOS))[1].aux
-    covers = coverage_penalty > 0
-    seen = coverage.looked_at(aux) if covers else None
-    is_first = jnp.arange(size) % (size // groups) == 0
-    alone = jnp.where(is_first, 0.0, -jnp.inf)[None]  # one empty prefix a group
+    batch, width, normaliser = request.limits.shape[0], request.width, rule.normaliser
+    slots = (batch, rule.size)
+    aux = jax.eval_shape(score, carry, jnp.full(slots, BOS))[1].aux
+    covered = None
+    if rule.coverage > 0:
+        covered = jnp.zeros(attention_of(aux).shape, jnp.float32)
+    is_first = jnp.arange(rule.size) % (rule.size // rule.groups) == 0
+    may_write = (request.limits > 0)[:, None] & is_first[None]
+    no_output = Ended.none(batch, 1)._replace(
+        scores=jnp.zeros((batch, 1)), log_probs=jnp.zeros((batch, 1))
+    )
     first = Beam(
         jnp.int32(0),
         carry,
-        jnp.full((batch, size), BOS, jnp.int32),
-        jnp.where(request.limits[:, None] > 0, alone, -jnp.inf),
-        None if seen is None else jnp.zeros(seen.shape, jnp.float32),
-        none_complete(batch, count),
-        nothing_cut(batch),
-        empty(width, batch, size, aux),
+        jnp.full(slots, BOS, jnp.int32),
+        jnp.where(may_write, 0.0, -jnp.inf),
+        covered,
+        Ended.none(batch, rule.n),
+        no_output,
+        History.empty(width, aux, slots),
     )
 
-    def penalised(log_probs: Array, lengths: Array, covered: Array | None) -> Array:
+    def final(log_probs: Array, lengths: Array, covered: Array | None) -> Array:
+        """What hypotheses score if they end here."""
         scores = normaliser.score(log_probs, lengths, width)
         if covered is None or request.source_lengths is None:
             return scores
-        return scores + coverage.penalty(
-            covered, request.source_lengths, coverage_penalty
-        )
+        return scores + penalty(covered, request.source_lengths, rule.coverage)
 
     def extend(beam: Beam) -> Beam:
         carry, scores = score(beam.carry, beam.last)
-        found = expand(beam.log_probs, scores.log_probs, carry)
-        time, covered = beam.time + 1, beam.covered
-        lengths = jnp.full((batch, size), time)
-        ended_covered = None
-        if covered is not None:
-            covered = covered + scores.aux["attention"]
-            ended_covered = pick(covered, found.enders)
-            covered = pick(covered, found.parents)
-        ended = Complete(
-            penalised(found.ended, lengths, ended_covered),
-            found.ended,
-            lengths,
-            found.enders,
-        )
-        complete = beam.complete.add(ended)
-        best_live = penalised(found.live, lengths, covered)
-        cut = _latest(beam.cut, found.live, best_live, time)
-        live = found.live
+        made = expand(beam.log_probs, scores.log_probs, carry)
+        time = beam.time + 1
+        lengths = jnp.full(slots, time)
+        of_live = of_ended = None
+        if beam.covered is not None:
+            covered = beam.covered + scores.aux["attention"]
+            of_live, of_ended = (
+                pick(covered, made.parents),
+                pick(covered, made.enders),
+            )
+        ended_scores = final(made.ended, lengths, of_ended)
+        ended = Ended(ended_scores, made.ended, lengths, made.enders)
+        complete = best_of(rule.n, beam.complete, ended)
+        live_scores = final(made.live, lengths, of_live)
         over = time >= request.limits
-        if early:
-            least = time + 1
-            if request.minimums is not None:
-                least = jnp.maximum(least, request.minimums)
-            least = jnp.minimum(least, request.limits)
-            best = jnp.max(live, axis=1)
-            reachable = normaliser.bound(best, least, request.limits, width)
-            over |= complete.scores[:, -1] >= reachable
+        if rule.early:
+            best_live = jnp.max(made.live, axis=1)
+            bound = reachable(normaliser, request, best_live, time)
+            over |= complete.scores[:, -1] >= bound
         return Beam(
             time,
-            pick_all(carry, found.parents),
-            found.tokens,
-            jnp.where(over[:, None], -jnp.inf, live),
-            covered,
+            pick_all(carry, made.parents),
+            made.tokens,
+            jnp.where(over[:, None], -jnp.inf, made.live),
+            of_live,
             complete,
-            cut,
-            record(beam.history, beam.time, found.tokens, found.parents, scores.aux),
+            _latest(beam.cut, made.live, live_scores, time),
+            beam.history.record(beam.time, made.tokens, made.parents, scores.aux),
         )
 
     def unfinished(beam: Beam) -> Array:
         return jnp.any(beam.log_probs != -jnp.inf) & (beam.time < width)
 
-    last = drive(extend, unfinished, first, width)
+    last = lax.while_loop(unfinished, extend, first)
     return spell_out(last.complete, last.cut, last.history)
 
 
-def _latest(cut: Cut, live: Array, scores: Array, time: Array) -> Cut:
+def _latest(cut: Ended, live: Array, scores: Array, time: Array) -> Ended:
     """The best live prefix of this step, where there is one."""
-    best = jnp.argmax(live, axis=1).astype(jnp.int32)
+    best = jnp.argmax(live, axis=1, keepdims=True).astype(jnp.int32)
     log_prob, score = (
-        jnp.take_along_axis(leaf, best[:, None], axis=1)[:, 0]
-        for leaf in (live, scores)
+        jnp.take_along_axis(leaf, best, axis=1) for leaf in (live, scores)
     )
+    new = Ended(score, log_prob, jnp.full_like(best, time), best)
     alive = log_prob != -jnp.inf
-    return Cut(
-        jnp.where(alive, score, cut.score),
-        jnp.where(alive, log_prob, cut.log_prob),
-        jnp.where(alive, time, cut.length),
-        jnp.where(alive, best, cut.slot),
-    )
+    return jax.tree.map(lambda now, then: jnp.where(alive, now, then), new, cut)
 
 
 def beam(
     step: StepFn,
     carry: Carry,
-    request: Request,
+    limit: Limit,
+    *,
     size: int = 5,
-    count: int = 1,
-    normaliser: Normaliser = Normaliser(),  # noqa: B008 (frozen)
-    coverage_penalty: float = 0.0,
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
+    coverage: float = 0.0,
     early: bool = True,
-    drive: Driver = until_done,
 ) -> Hypotheses:
     """The best complete hypotheses that a beam of `size` prefixes finds.
 
@@ -186,12 +195,12 @@ def beam(
     greedy decoding for alpha <= 0, and a beam as wide as the widest level of the
     search tree finds all there is. Scores of complete hypotheses are
 
-        log p(y) / n**alpha + beta sum_s log min(sum_t a_ts, 1)
+        log p(y) / n**alpha + coverage sum_s log min(sum_t a_ts, 1)
 
     or the normaliser's other form; prefixes of equal length are compared by log p.
 
     A row is done when it is at its limit, has no live prefix, or, if `early`, when its
-    `count`-th best score is at least what any live prefix can still reach
+    n-th best score is at least what any live prefix can still reach
     (`Normaliser.bound`; the coverage penalty is never positive). Then nothing that is
     returned can change: `early` saves time and nothing else.
 
@@ -199,43 +208,32 @@ def beam(
     the caller reads).
 
     Args:
-      step: the decoder.
+      step: the decoder, any `StepFn`.
       carry: its first carry.
-      request: what is asked of each output.
+      limit: most tokens of an output, an int or [B]; or a `Request`.
       size: live prefixes for each row, K; may exceed the vocabulary.
-      count: hypotheses returned, N <= K.
-      normaliser: what scores are divided by.
-      coverage_penalty: beta >= 0; other than 0 needs attention in the step's aux and
-        the request's source lengths.
+      n: hypotheses returned, N <= K.
+      alpha, normaliser: what scores are divided by; see `Normaliser.named`.
+      coverage: beta >= 0 of the coverage penalty; other than 0 needs attention in the
+        step's aux and the request's source lengths.
       early: whether to stop as soon as the result is certain.
-      drive: how the steps are driven.
 
     Returns:
       An n-best list [B, N, T] of complete hypotheses, unique and best first; a row that
       has none gives its best live prefix, flagged `truncated`. `aux["logprob"]` is
       log p, without normaliser or penalty.
+
+    Raises:
+      UsageError: a number outside its range, or a step that breaks its contract.
     """
-    score, carry = constrained(scorer(step), carry, request)
-
-    def best(live: Array, log_probs: Array, carry: Carry) -> Candidates:
-        return expand(live, log_probs)
-
-    return search(
-        slotwise(score),
-        spread(carry, size),
-        request,
-        best,
-        size,
-        count,
-        normaliser,
-        coverage_penalty,
-        early,
-        drive,
-    )
+    step, request = accept(step, carry, limit)
+    rule = BeamRule(size, n, Normaliser.named(normaliser, alpha), coverage, early)
+    score, carry = constrained(step, carry, request)
+    return search(slotwise(score), spread(carry, size), request, best, rule)
 
 
-def expand(live: Array, log_probs: Array) -> Candidates:
-    """The best continuations of live prefixes.
+def best(live: Array, log_probs: Array, carry: Carry = None) -> Candidates:
+    """The best continuations of live prefixes; what the carry holds does not matter.
 
     Of equally probable ones the lower slot's is better, then the smaller token.
 

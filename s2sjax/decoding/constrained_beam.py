@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.decoding.base import Driver, Request, scorer, slotwise, spread, until_done
-from s2sjax.decoding.beam import Candidates, beam, search
+from s2sjax.decoding.base import Limit, accept, slotwise, spread
+from s2sjax.decoding.beam import BeamRule, Candidates, best, search
 from s2sjax.decoding.constraints import Written, constrained, phrase_lengths, progress
 from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS, Carry, Hypotheses, StepFn
@@ -14,12 +14,13 @@ from s2sjax.types import EOS, Carry, Hypotheses, StepFn
 def constrained_beam(
     step: StepFn,
     carry: Carry,
-    request: Request,
+    limit: Limit,
+    *,
     size: int = 10,
-    count: int = 1,
-    normaliser: Normaliser = Normaliser(),  # noqa: B008 (frozen)
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
     early: bool = True,
-    drive: Driver = until_done,
 ) -> Hypotheses:
     """A beam whose K slots are shared out over how much of the phrases is written.
 
@@ -39,7 +40,7 @@ def constrained_beam(
     each bank's share beforehand and give what is left to neighbours). EOS counts as
     the last token of the phrases: what has ended is the fullest bank. A candidate that
     ends in EOS and is dealt one of K slots is complete; K others go on. A row without
-    phrases has one bank, EOS or not, and is `beam`.
+    phrases has a single bank, with or without EOS, and gets what `beam` gives it.
 
     Cost: a step of K slots, as `beam`, and sorting 2 K + K (2 C + 2) candidates for C
     phrases. The beam should have room for each bank, K > the tokens of all phrases;
@@ -47,42 +48,30 @@ def constrained_beam(
     overlaps itself, is followed as any.
 
     Args:
-      step: the decoder.
-      carry: its first carry.
-      request: what is asked of each output; `required` has the phrases.
-      size: live prefixes for each row, K.
-      count: hypotheses returned, N <= K.
-      normaliser: what scores are divided by.
-      early: whether to stop as soon as the result is certain.
-      drive: how the steps are driven.
+      step, carry: the decoder, any `StepFn`, and its first carry.
+      limit: a `Request`, whose `required` has the phrases; or as for `beam`.
+      size, n, alpha, normaliser, early: as for `beam`.
 
     Returns:
-      An n-best list [B, N, T] of complete hypotheses that hold every phrase, unique
+      An n-best list [B, N, T] of complete hypotheses that contain every phrase, unique
       and best first; a row that has none gives its best live prefix, flagged
       `truncated`.
+
+    Raises:
+      UsageError: as `beam`.
     """
-    if request.required is None:
-        return beam(
-            step, carry, request, size, count, normaliser, early=early, drive=drive
-        )
+    step, request = accept(step, carry, limit)
+    rule = BeamRule(size, n, Normaliser.named(normaliser, alpha), early=early)
+    score, carry = constrained(step, carry, request)
     required = request.required
-    score, carry = constrained(scorer(step), carry, request)
 
     def expand(live: Array, log_probs: Array, carry: Carry) -> Candidates:
+        if required is None:
+            return best(live, log_probs)
         _, written = carry
         return jax.vmap(_expand)(live, log_probs, written, required)
 
-    return search(
-        slotwise(score),
-        spread(carry, size),
-        request,
-        expand,
-        size,
-        count,
-        normaliser,
-        early=early,
-        drive=drive,
-    )
+    return search(slotwise(score), spread(carry, size), request, expand, rule)
 
 
 def _expand(

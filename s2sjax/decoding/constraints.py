@@ -2,8 +2,8 @@
 
 Each is a mask on log-probabilities, so that every strategy obeys every constraint and
 a score stays the model's own. The set of hypotheses that may be returned is the same
-for all strategies: those that begin with the prefix, hold no banned token and no
-n-gram twice, are long enough, and hold every required phrase.
+for all strategies: those that begin with the prefix, contain no banned token and no
+n-gram twice, are long enough, and contain every required phrase.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.base import Request, ScoreFn, Scores, only
-from s2sjax.types import EOS, PAD, Carry
+from s2sjax.decoding.base import Request, ScoreFn, Scores, log_probs, only
+from s2sjax.types import EOS, PAD, Carry, StepFn
 
 
 class Written(NamedTuple):
@@ -21,19 +21,22 @@ class Written(NamedTuple):
 
     length: Array  # [B] int32, tokens so far; -1 before BOS went in
     recent: Array | None  # [B, L] int32, the last tokens, the newest last
-    met: Array | None  # [B, C] bool, which phrases stand in it
+    met: Array | None  # [B, C] bool, which phrases it contains
     tokens: Array | None  # [B, T] int32
 
 
-def constrained(
-    score: ScoreFn, carry: Carry, request: Request
-) -> tuple[ScoreFn, Carry]:
-    """`score` under the constraints of a request, and its first carry.
+def constrained(step: StepFn, carry: Carry, request: Request) -> tuple[ScoreFn, Carry]:
+    """The log-probabilities of a step under a request's constraints, and a first carry.
 
-    Nothing to obey gives both back as they are.
+    Without constraints the carry is the step's own.
     """
-    asked = (request.minimums, request.prefixes, request.banned, request.required)
-    if all(each is None for each in asked) and not request.no_repeat:
+
+    def score(carry: Carry, token: Array) -> tuple[Carry, Scores]:
+        carry, output = step(carry, token)
+        return carry, Scores(log_probs(output.logits), output.aux)
+
+    masks = (request.minimums, request.prefixes, request.banned, request.required)
+    if all(each is None for each in masks) and not request.no_repeat:
         return score, carry
 
     def constrained_score(
@@ -116,7 +119,7 @@ def _allowed(written: Written, vocabulary: int, request: Request) -> Array:
 
 
 def _repeats(written: Written, vocabulary: int, order: int) -> Array:
-    """Which tokens would end an n-gram that stands there already, [B, V] bool."""
+    """Which tokens would end an n-gram that was written before, [B, V] bool."""
     assert written.tokens is not None
     batch, width = written.tokens.shape
     if order > width:  # and is not to be unrolled

@@ -1,38 +1,31 @@
-"""Diverse beam search: groups of beams, each kept from writing what others write."""
+"""Diverse beam search: groups of beams that avoid one another's tokens."""
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.base import (
-    Driver,
-    Request,
-    ScoreFn,
-    Scores,
-    scorer,
-    slotwise,
-    spread,
-    until_done,
-)
-from s2sjax.decoding.beam import Candidates, expand, search
+from s2sjax.decoding.base import Limit, ScoreFn, Scores, accept, slotwise, spread
+from s2sjax.decoding.beam import BeamRule, Candidates, best, search
 from s2sjax.decoding.constraints import constrained
 from s2sjax.decoding.scores import Normaliser
+from s2sjax.spec import between
 from s2sjax.types import EOS, Carry, Hypotheses, StepFn
 
 
 def diverse_beam(
     step: StepFn,
     carry: Carry,
-    request: Request,
+    limit: Limit,
+    *,
     size: int = 6,
     groups: int = 3,
     diversity: float = 0.5,
-    count: int = 1,
-    normaliser: Normaliser = Normaliser(),  # noqa: B008 (frozen)
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
     early: bool = True,
-    drive: Driver = until_done,
 ) -> Hypotheses:
-    """The best that G beams of K / G prefixes find, which avoid one another's tokens.
+    """The best that G beams of K / G prefixes find.
 
     At every step the groups choose in turn. Group g ranks its continuations by
 
@@ -53,54 +46,49 @@ def diverse_beam(
     several different good outputs; the best one is as a rule found better by `beam`.
 
     Args:
-      step: the decoder.
-      carry: its first carry.
-      request: what is asked of each output.
+      step, carry: the decoder, any `StepFn`, and its first carry.
+      limit: most tokens of an output, an int or [B]; or a `Request`.
       size: live prefixes of all groups, K.
       groups: how many groups, G; divides K.
       diversity: what a token costs for each time that an earlier group wrote it.
-      count: hypotheses returned, N <= K.
-      normaliser: what scores are divided by.
-      early: whether to stop as soon as the result is certain.
-      drive: how the steps are driven.
+      n, alpha, normaliser, early: as for `beam`.
 
     Returns:
       An n-best list [B, N, T] of complete hypotheses, unique and best first; a row that
       has none gives the most probable live prefix of all groups, flagged `truncated`.
+
+    Raises:
+      UsageError: as `beam`; or the groups cannot share the slots equally.
     """
-    score, carry = constrained(scorer(step), carry, request)
+    step, request = accept(step, carry, limit)
+    between("diversity", diversity, 0, 1e6)
+    scores_by = Normaliser.named(normaliser, alpha)
+    rule = BeamRule(size, n, scores_by, early=early, groups=groups)
+    score, carry = constrained(step, carry, request)
     batch, share = request.limits.shape[0], size // groups
 
-    def expand_all(live: Array, log_probs: Array, carry: Carry) -> Candidates:
+    def expand(live: Array, log_probs: Array, carry: Carry) -> Candidates:
         written = jnp.zeros((batch, 1, log_probs.shape[-1]), log_probs.dtype)
-        found = []
-        for group in range(groups):
-            here = slice(group * share, (group + 1) * share)
-            of_group = expand(live[:, here], log_probs[:, here] - diversity * written)
-            written += _written(of_group, log_probs.shape[-1])
-            found.append(_without_penalty(of_group, live, log_probs, group * share))
-        together = Candidates(
-            *(jnp.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        by_group = []
+        for first in range(0, size, share):
+            here = slice(first, first + share)
+            group = best(live[:, here], log_probs[:, here] - diversity * written)
+            written += _written(group, log_probs.shape[-1])
+            parents, enders = group.parents + first, group.enders + first
+            by_group.append(group._replace(parents=parents, enders=enders))
+        all_groups = jax.tree.map(
+            lambda *parts: jnp.concatenate(parts, axis=1), *by_group
         )
         _, names = carry
-        return _once(together, names)
+        return _once(_without_penalty(all_groups, live, log_probs), names)
 
-    return search(
-        _named(slotwise(score)),
-        (spread(carry, size), jnp.zeros((batch, size), jnp.int32)),
-        request,
-        expand_all,
-        size,
-        count,
-        normaliser,
-        early=early,
-        drive=drive,
-        groups=groups,
-    )
+    names = jnp.zeros((batch, size), jnp.int32)
+    carry = (spread(carry, size), names)
+    return search(_named(slotwise(score)), carry, request, expand, rule)
 
 
 def _named(score: ScoreFn) -> ScoreFn:
-    """`score` that also names prefixes: slots with the same one have the same name.
+    """`score` that also names prefixes: equal ones in two slots have one name.
 
     A name is the number of the first slot with this prefix. It comes from the name
     that the parent had and the token that was added.
@@ -119,35 +107,29 @@ def _named(score: ScoreFn) -> ScoreFn:
     return named_score
 
 
-def _written(found: Candidates, vocabulary: int) -> Array:
+def _written(group: Candidates, vocabulary: int) -> Array:
     """How often a group wrote each token at this step, [B, 1, V]."""
-    real = found.live != -jnp.inf
-    tokens = jax.nn.one_hot(found.tokens, vocabulary) * real[..., None]
-    ends = jnp.sum(found.ended != -jnp.inf, axis=1)
+    real = group.live != -jnp.inf
+    tokens = jax.nn.one_hot(group.tokens, vocabulary) * real[..., None]
+    ends = jnp.sum(group.ended != -jnp.inf, axis=1)
     return jnp.sum(tokens, axis=1).at[:, EOS].add(ends)[:, None]
 
 
-def _without_penalty(
-    found: Candidates, live: Array, log_probs: Array, first: int
-) -> Candidates:
-    """A group's candidates with their log-probabilities, by slots of all groups."""
+def _without_penalty(made: Candidates, live: Array, log_probs: Array) -> Candidates:
+    """Candidates with the log-probabilities that they have under the model."""
     rows = jnp.arange(live.shape[0])[:, None]
-    parents, enders = found.parents + first, found.enders + first
-    going_on = live[rows, parents] + log_probs[rows, parents, found.tokens]
-    ended = live[rows, enders] + log_probs[rows, enders, EOS]
-    return Candidates(
-        jnp.where(found.live != -jnp.inf, going_on, -jnp.inf),
-        found.tokens,
-        parents,
-        jnp.where(found.ended != -jnp.inf, ended, -jnp.inf),
-        enders,
+    going_on = live[rows, made.parents] + log_probs[rows, made.parents, made.tokens]
+    ended = live[rows, made.enders] + log_probs[rows, made.enders, EOS]
+    return made._replace(
+        live=jnp.where(made.live != -jnp.inf, going_on, -jnp.inf),
+        ended=jnp.where(made.ended != -jnp.inf, ended, -jnp.inf),
     )
 
 
-def _once(found: Candidates, names: Array) -> Candidates:
+def _once(made: Candidates, names: Array) -> Candidates:
     """Of the same hypothesis completed by several groups, the first."""
-    prefixes = jnp.take_along_axis(names, found.enders, axis=1)
-    real = found.ended != -jnp.inf
+    prefixes = jnp.take_along_axis(names, made.enders, axis=1)
+    real = made.ended != -jnp.inf
     same = (prefixes[:, :, None] == prefixes[:, None]) & real[:, None]
     is_first = jnp.argmax(same, axis=-1) == jnp.arange(names.shape[1])[None]
-    return found._replace(ended=jnp.where(real & is_first, found.ended, -jnp.inf))
+    return made._replace(ended=jnp.where(real & is_first, made.ended, -jnp.inf))

@@ -36,8 +36,8 @@ def ensemble(steps: Sequence[StepFn], combine: Combine = mean_probability) -> St
     """One step function of several over the same vocabulary, for every strategy.
 
     Logits are what `combine` makes of the members' log-probabilities; a strategy
-    normalises them, so that scores are log-probabilities of the ensemble. What the
-    members say besides (attention) is the mean over those that say it.
+    normalises them, so that scores are log-probabilities of the ensemble. `aux`
+    (attention) is the mean over the members that have it.
 
     Returns:
       The step; its carry is the tuple of the members' carries.
@@ -55,11 +55,8 @@ def ensemble(steps: Sequence[StepFn], combine: Combine = mean_probability) -> St
 
 
 def _mean(records: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    names = {name for record in records for name in record}
-    said = {
-        name: [record[name] for record in records if name in record] for name in names
-    }
-    return {
-        name: jnp.mean(jnp.stack(leaves), axis=0)
-        for name, leaves in sorted(said.items())
-    }
+    """Each name's mean over the records that have it."""
+    by_name: dict[str, list[Array]] = {}
+    for name, leaf in (item for record in records for item in record.items()):
+        by_name.setdefault(name, []).append(leaf)
+    return {name: jnp.mean(jnp.stack(by_name[name]), axis=0) for name in by_name}

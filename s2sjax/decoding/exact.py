@@ -6,21 +6,23 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from s2sjax import spec
 from s2sjax.decoding.base import (
-    Driver,
+    LARGEST_SIZE,
+    Limit,
     Request,
+    accept,
     pick,
     pick_all,
-    scorer,
     slotwise,
     spread,
-    until_done,
 )
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.hypotheses import Complete, n_best, none_complete
+from s2sjax.decoding.hypotheses import Ended, best_of, n_best
 from s2sjax.decoding.sampling import follow
-from s2sjax.decoding.scores import Normaliser
+from s2sjax.decoding.scores import Normaliser, reachable
+from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, Carry, Hypotheses, StepFn
 
 
@@ -49,15 +51,9 @@ class Frontier(NamedTuple):
     def push(self, nodes: Nodes) -> "Frontier":
         """The best C of these nodes and others."""
         room = self.nodes.bounds.shape[1]
-        both = Nodes(
-            *(
-                jnp.concatenate(parts, axis=1)
-                for parts in zip(self.nodes, nodes, strict=True)
-            )
-        )
-        bounds, order = lax.top_k(both.bounds, room + 1)
-        dropped = jnp.maximum(self.dropped, bounds[:, room])
-        return Frontier(pick_all(both, order[:, :room]), dropped)
+        best = best_of(room + 1, self.nodes, nodes)
+        dropped = jnp.maximum(self.dropped, best.bounds[:, room])
+        return Frontier(Nodes(*(leaf[:, :room] for leaf in best)), dropped)
 
     def prune(self, scores: Array) -> "Frontier":
         """Without the nodes that lead to nothing better than `scores` [B]."""
@@ -99,7 +95,7 @@ class Tree(NamedTuple):
 
         return jax.tree.map(write, self, Tree(carry, nodes.tokens, nodes.parents))
 
-    def spell(self, complete: Complete, width: int) -> Array:
+    def spell(self, complete: Ended, width: int) -> Array:
         """The tokens of complete hypotheses, [B, N, T]; their slots are places."""
 
         def back(places: Array, time: Array) -> tuple[Array, Array]:
@@ -120,7 +116,15 @@ class Search(NamedTuple):
     taken: Array  # [] int32, places taken in the tree
     tree: Tree
     frontier: Frontier
-    complete: Complete  # slots are places in the tree
+    complete: Ended  # best first; slots are places in the tree
+
+
+class Room(NamedTuple):
+    """How much a search may take."""
+
+    budget: int  # expansions for each row
+    capacity: int  # nodes that the frontier holds for each row
+    size: int  # nodes expanded at once
 
 
 def best_first(
@@ -128,31 +132,27 @@ def best_first(
     carry: Carry,
     request: Request,
     to_beat: Array,
-    count: int,
+    n: int,
     normaliser: Normaliser,
-    budget: int,
-    capacity: int,
-    size: int,
-    drive: Driver = until_done,
+    room: Room,
 ) -> Search:
     """Searches until no node is left, or the budget ends.
 
-    Args as those of `exact.exact`, and `to_beat` [B]: scores at most this do not count.
+    Scores that are at most those to beat, [B], do not count.
     """
-    score, carry = constrained(scorer(step), carry, request)
-    score = slotwise(score)
+    score, carry = constrained(step, carry, request)
+    score, size = slotwise(score), room.size
     limits = request.limits[:, None]
-    rounds = -(-budget // size)
-    room = 1 + rounds * size  # the first place holds the carry before BOS
+    places = 1 + -(-room.budget // size) * size  # the first has the carry before BOS
     none = jnp.zeros(limits.shape, jnp.int32)
-    untaken = jnp.zeros((limits.shape[0], room), jnp.int32)
+    untaken = jnp.zeros((limits.shape[0], places), jnp.int32)
     bound = jnp.where(limits > 0, 0.0, -jnp.inf)
     start = Nodes(bound, jnp.zeros_like(bound), none, jnp.full_like(none, BOS), none)
     first = Search(
         jnp.int32(1),
-        Tree(spread(carry, room), untaken, untaken),
-        frontier(capacity, start).prune(to_beat),
-        none_complete(limits.shape[0], count),
+        Tree(spread(carry, places), untaken, untaken),
+        frontier(room.capacity, start).prune(to_beat),
+        Ended.none(limits.shape[0], n),
     )
 
     def extend(search: Search) -> Search:
@@ -163,11 +163,12 @@ def best_first(
         is_node = (nodes.bounds != -jnp.inf)[..., None]
         totals = jnp.where(is_node, totals, -jnp.inf)  # -> [B, E, V]
         lengths = nodes.lengths + 1
-        places = jnp.broadcast_to(search.taken + jnp.arange(size)[None], lengths.shape)
+        taken = jnp.broadcast_to(search.taken + jnp.arange(size)[None], lengths.shape)
         ended = totals[..., EOS]
         ended_scores = normaliser.score(ended, lengths, request.width)
-        complete = search.complete.add(Complete(ended_scores, ended, lengths, places))
-        children = _children(totals, lengths, places, request, normaliser)
+        new = Ended(ended_scores, ended, lengths, taken)
+        complete = best_of(n, search.complete, new)
+        children = _children(totals, lengths, taken, request, normaliser)
         return Search(
             search.taken + size,
             search.tree.add(carry, nodes, search.taken),
@@ -176,9 +177,9 @@ def best_first(
         )
 
     def unfinished(search: Search) -> Array:
-        return search.frontier.has_nodes() & (search.taken < room)
+        return search.frontier.has_nodes() & (search.taken < places)
 
-    return drive(extend, unfinished, first, rounds)
+    return lax.while_loop(unfinished, extend, first)
 
 
 def _children(
@@ -189,14 +190,9 @@ def _children(
     normaliser: Normaliser,
 ) -> Nodes:
     """Prefixes of these lengths that do not end: totals [B, E, V] -> [B, E V]."""
-    limits = request.limits[:, None]
-    least = lengths + 1
-    if request.minimums is not None:
-        least = jnp.maximum(least, request.minimums[:, None])
-    least = jnp.minimum(least, limits)[..., None]
-    bounds = normaliser.bound(totals, least, limits[..., None], request.width)
+    bounds = reachable(normaliser, request, totals, lengths[..., None])
     tokens = jnp.broadcast_to(jnp.arange(totals.shape[-1]), totals.shape)
-    goes_on = (tokens != EOS) & (lengths < limits)[..., None]
+    goes_on = (tokens != EOS) & (lengths < request.limits[:, None])[..., None]
     children = Nodes(
         jnp.where(goes_on, bounds, -jnp.inf),
         totals,
@@ -210,22 +206,23 @@ def _children(
 def exact(
     step: StepFn,
     carry: Carry,
-    request: Request,
-    count: int = 1,
-    normaliser: Normaliser = Normaliser(),  # noqa: B008 (frozen)
+    limit: Limit,
+    *,
+    n: int = 1,
+    alpha: float | None = None,
+    normaliser: str | None = None,
     budget: int = 1000,
     capacity: int = 1000,
     size: int = 8,
-    drive: Driver = until_done,
 ) -> Hypotheses:
-    """The `count` best hypotheses by best-first search (Stahlberg and Byrne 2019).
+    """The `n` best hypotheses by best-first search (Stahlberg and Byrne 2019).
 
-    A node is a prefix y of n tokens, and its bound is the most that a hypothesis that
+    A node is a prefix y of t tokens, and its bound is the most that a hypothesis that
     begins with it can score: log p(y) over the largest divisor of the lengths that it
-    can still end with, n + 1 to the limit, for alpha of either sign
+    can still end with, t + 1 to the limit, for alpha of either sign
     (`Normaliser.bound`). The nodes of the best bounds are expanded first, `size` of
     them at once. A beam goes before and gives hypotheses to beat; a node that cannot
-    beat the `count`-th best known is forgotten. Where no node is left, what is known
+    beat the `n`-th best known is forgotten. Where no node is left, what is known
     is the truth, to the rounding of float32.
 
     The budget can end first, and the frontier can overflow. Then the best hypotheses
@@ -248,15 +245,12 @@ def exact(
         0.97      12      16     16        7      13     16
 
     Args:
-      step: the decoder.
-      carry: its first carry.
-      request: what is asked of each output.
-      count: hypotheses returned, N.
-      normaliser: what scores are divided by.
+      step, carry: the decoder, any `StepFn`, and its first carry.
+      limit: most tokens of an output, an int or [B]; or a `Request`.
+      n, alpha, normaliser: as for `beam`.
       budget: expansions for each row, rounded up to a multiple of `size`.
       capacity: nodes that the frontier holds for each row, at least `size`.
-      size: nodes expanded at once, and the size of the beam, unless N is larger.
-      drive: how the steps are driven.
+      size: nodes expanded at once, and the size of the beam, unless n is larger.
 
     Returns:
       An n-best list [B, N, T], unique and best first; a row without a complete
@@ -266,18 +260,23 @@ def exact(
       no complete one, whether there can be none.
 
     Raises:
-      ValueError: the frontier cannot hold what is expanded at once.
+      UsageError: as `beam`; or the frontier cannot hold what is expanded at once.
     """
+    step, request = accept(step, carry, limit)
+    room = Room(budget, capacity, size)
+    for name, value in room._asdict().items():
+        spec.between(name, value, 1, LARGEST_SIZE)
     if capacity < size:
-        raise ValueError(f"capacity={capacity} is less than size={size}")
-    known = beam(step, carry, request, max(size, count), count, normaliser, drive=drive)
+        raise UsageError(f"capacity={capacity} is less than is expanded: size={size}")
+    width = max(size, n)
+    known = beam(
+        *(step, carry, request), size=width, n=n, alpha=alpha, normaliser=normaliser
+    )
     complete = known.valid & ~known.truncated
     to_beat = jnp.where(complete, known.scores, -jnp.inf)[:, -1]
-    search = best_first(
-        *(step, carry, request, to_beat, count, normaliser),
-        *(budget, capacity, size, drive),
-    )
-    found = Hypotheses(
+    by = Normaliser.named(normaliser, alpha)
+    search = best_first(step, carry, request, to_beat, n, by, room)
+    expanded = Hypotheses(
         search.tree.spell(search.complete, request.width),
         search.complete.scores,
         search.complete.lengths,
@@ -286,19 +285,19 @@ def exact(
         {"logprob": search.complete.log_probs},
     )
     known = known._replace(aux={"logprob": known.aux["logprob"]})
-    both = jax.tree.map(lambda *two: jnp.concatenate(two, axis=1), found, known)
-    best = n_best(both, both.scores, count)
+    both = jax.tree.map(lambda *two: jnp.concatenate(two, axis=1), expanded, known)
+    best = n_best(both, both.scores, n)
     scores = jnp.where(best.truncated, -jnp.inf, best.scores)
     bound = jnp.maximum(scores, search.frontier.bound()[:, None])
     certificate = {"bound": bound, "proved": bound <= scores}
-    aux = _seen(step, carry, request, best.tokens, drive)
+    aux = _step_outputs(step, carry, request, best.tokens)
     return best._replace(aux=aux | best.aux | certificate)
 
 
-def _seen(
-    step: StepFn, carry: Carry, request: Request, tokens: Array, drive: Driver
+def _step_outputs(
+    step: StepFn, carry: Carry, request: Request, tokens: Array
 ) -> dict[str, Array]:
-    """What the step says along known outputs [B, N, T]: each [B, N, T, ...].
+    """The step's aux along known outputs [B, N, T]: each [B, N, T, ...].
 
     One more pass over what is returned costs less than keeping it of every node.
     """
@@ -306,4 +305,4 @@ def _seen(
     def given(log_probs: Array, time: Array) -> tuple[Array, Array]:
         return tokens[:, :, time], jnp.zeros(tokens.shape[:2])
 
-    return follow(step, carry, request, tokens.shape[1], given, drive).aux
+    return follow(step, carry, request, tokens.shape[1], given).aux

@@ -71,8 +71,8 @@ class Filters:
         """What tokens are drawn from: log-probabilities [..., V], -inf where left out.
 
         >>> import jax.numpy as jnp
-        >>> kept = Filters(top_k=2)(jnp.log(jnp.array([0.5, 0.3, 0.2])))
-        >>> [round(float(p), 3) for p in jnp.exp(kept)]
+        >>> left = Filters(top_k=2)(jnp.log(jnp.array([0.5, 0.3, 0.2])))
+        >>> [round(float(p), 3) for p in jnp.exp(left)]
         [0.625, 0.375, 0.0]
         """
         if self.temperature == 0:
@@ -129,5 +129,5 @@ def _ranks(order: Array) -> Array:
     return jnp.argsort(by_order, axis=-1, stable=True)
 
 
-def _keep(log_probs: Array, kept: Array) -> Array:
-    return normalised(only(kept, log_probs))
+def _keep(log_probs: Array, staying: Array) -> Array:
+    return normalised(only(staying, log_probs))

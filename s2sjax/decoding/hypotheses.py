@@ -1,6 +1,11 @@
-"""From hypotheses in any order to an n-best list: unique, sorted, without filler."""
+"""Hypotheses while they are searched for, and the n-best lists they become.
 
-from typing import Any, NamedTuple
+A search keeps no histories: each step leaves pointers from slot to slot (`History`),
+and hypotheses are spelled out once, at the end. What has ended waits in a list of the
+best (`Ended`, `best_of`). An n-best list is unique, best first and without filler.
+"""
+
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,139 +14,114 @@ from jax import Array, lax
 from s2sjax.decoding.base import pick, pick_all
 from s2sjax.types import EOS, PAD, Hypotheses
 
+Record = TypeVar("Record", bound=NamedTuple)
+
 
 class History(NamedTuple):
     """The live hypotheses after each step, as pointers to those before it."""
 
     tokens: Array  # [T, B, K] int32, the token that a slot's hypothesis ends with
     parents: Array  # [T, B, K] int32, the slot that it continues
-    aux: dict[str, Array]  # [T, B, K, ...], what the step said of a slot it continued
+    aux: dict[str, Array]  # [T, B, K, ...], of the step from the slot's prefix on
+
+    @classmethod
+    def empty(cls, width: int, aux: dict[str, Array], shape: Any) -> "History":
+        """Room for `width` steps of [B, K] slots; `aux` shows what a step gives."""
+        pointers = jnp.zeros((width, *shape), jnp.int32)
+        room = {
+            name: jnp.zeros((width, *leaf.shape), leaf.dtype)
+            for name, leaf in aux.items()
+        }
+        return cls(pointers, pointers, room)
+
+    def record(
+        self, time: Array, tokens: Array, parents: Array, aux: dict[str, Array]
+    ) -> "History":
+        """With a step more: tokens and parents [B, K], aux [B, K, ...] by parent."""
+        new = History(tokens, parents, aux)
+        return jax.tree.map(lambda room, leaf: room.at[time].set(leaf), self, new)
+
+    def spell(
+        self, slots: Array, lengths: Array, has_eos: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Tokens [B, N, T] and each token's aux [B, N, T, ...]; PAD and 0 after an end.
+
+        Args:
+          slots: [B, N], the live hypothesis that each one is, or ends with an EOS.
+          lengths: [B, N], its tokens, EOS counted.
+          has_eos: [B, N] bool, whether it ends with an EOS.
+        """
+        width = self.tokens.shape[0]
+
+        def back(slots: Array, at: tuple[Array, Array, Array]) -> tuple[Array, Any]:
+            time, tokens, parents = at
+            is_end = has_eos & (time == lengths - 1)
+            inside = time < lengths - has_eos
+            token = jnp.where(is_end, EOS, jnp.where(inside, pick(tokens, slots), PAD))
+            before = jnp.where(inside, pick(parents, slots), slots)
+            return before, (token, before)
+
+        steps = (jnp.arange(width), self.tokens, self.parents)
+        _, (tokens, origins) = lax.scan(back, slots, steps, reverse=True)
+        written = jnp.arange(width)[:, None, None] < lengths[None]  # -> [T, B, N]
+        aux = {
+            name: jnp.moveaxis(masked(written, jax.vmap(pick)(leaf, origins)), 0, 2)
+            for name, leaf in self.aux.items()
+        }
+        return jnp.moveaxis(tokens, 0, 2), aux
 
 
-def empty(width: int, batch: int, size: int, aux: dict[str, Array]) -> History:
-    """Room for `width` steps; `aux` [B, K, ...] shows the shapes of what is kept."""
-    pointers = jnp.zeros((width, batch, size), jnp.int32)
-    kept = {
-        name: jnp.zeros((width, *leaf.shape), leaf.dtype) for name, leaf in aux.items()
-    }
-    return History(pointers, pointers, kept)
-
-
-def record(
-    history: History, time: Array, tokens: Array, parents: Array, aux: dict[str, Array]
-) -> History:
-    """Adds a step: tokens and parents [B, K], aux [B, K, ...] by parent."""
-    return History(
-        history.tokens.at[time].set(tokens),
-        history.parents.at[time].set(parents),
-        {name: kept.at[time].set(aux[name]) for name, kept in history.aux.items()},
-    )
-
-
-def walk(
-    history: History, slots: Array, lengths: Array, ended: Array
-) -> tuple[Array, dict[str, Array]]:
-    """Spells hypotheses out, from their ends to their beginnings.
-
-    Args:
-      history: of a search.
-      slots: [B, N], the live hypothesis that each one is, or ends with an EOS.
-      lengths: [B, N], its tokens, EOS counted.
-      ended: [B, N] bool, whether it ends with an EOS.
-
-    Returns:
-      Tokens [B, N, T], PAD after the end, and each token's aux [B, N, T, ...], 0 after
-      the end.
-    """
-    width = history.tokens.shape[0]
-
-    def back(slots: Array, at: tuple[Array, Array, Array]) -> tuple[Array, Any]:
-        time, tokens, parents = at
-        is_end = ended & (time == lengths - 1)
-        inside = time < lengths - ended
-        token = jnp.where(is_end, EOS, jnp.where(inside, pick(tokens, slots), PAD))
-        before = jnp.where(inside, pick(parents, slots), slots)
-        return before, (token, before)
-
-    steps = (jnp.arange(width), history.tokens, history.parents)
-    _, (tokens, origins) = lax.scan(back, slots, steps, reverse=True)
-    written = jnp.arange(width)[:, None, None] < lengths[None]  # -> [T, B, N]
-    aux = {}
-    for name, kept in history.aux.items():
-        chosen = jax.vmap(pick)(kept, origins)  # -> [T, B, N, ...]
-        mask = jnp.expand_dims(written, range(3, chosen.ndim))
-        chosen = jnp.where(mask, chosen, jnp.zeros_like(chosen))
-        aux[name] = jnp.moveaxis(chosen, 0, 2)
-    return jnp.moveaxis(tokens, 0, 2), aux
-
-
-class Complete(NamedTuple):
-    """The best hypotheses that have ended, best first; score -inf where there is none.
-
-    Of equal scores the one that came first stands first.
-    """
+class Ended(NamedTuple):
+    """Hypotheses that go on no more; score -inf where there is none."""
 
     scores: Array  # [B, N] float32
     log_probs: Array  # [B, N] float32
-    lengths: Array  # [B, N] int32, EOS counted
-    slots: Array  # [B, N] int32, the live hypothesis that it ends
+    lengths: Array  # [B, N] int32, tokens, EOS counted
+    slots: Array  # [B, N] int32, the live hypothesis that it is or ends
 
-    def add(self, others: "Complete") -> "Complete":
-        """The best of these and others."""
-        both = Complete(
-            *(
-                jnp.concatenate(parts, axis=1)
-                for parts in zip(self, others, strict=True)
-            )
+    @classmethod
+    def none(cls, batch: int, n: int) -> "Ended":
+        """A list without hypotheses."""
+        nothing, zeros = (
+            jnp.full((batch, n), -jnp.inf),
+            jnp.zeros((batch, n), jnp.int32),
         )
-        _, best = lax.top_k(both.scores, self.scores.shape[1])
-        found = pick_all(both, best)
-        # Where a NaN would be sorted is not defined: one spoils its list, and is seen.
-        spoilt = jnp.any(jnp.isnan(both.scores), axis=1, keepdims=True)
-        return found._replace(scores=jnp.where(spoilt, jnp.nan, found.scores))
+        return cls(nothing, nothing, zeros, zeros)
 
     def exist(self) -> Array:
         """Which are hypotheses at all, [B, N] bool."""
         return self.scores != -jnp.inf
 
 
-class Cut(NamedTuple):
-    """The best live hypothesis at the last step at which there was one."""
+def best_of(n: int, *lists: Record) -> Record:
+    """The `n` entries of lists [B, ?, ...] whose first fields are largest, best first.
 
-    score: Array  # [B] float32
-    log_prob: Array  # [B] float32
-    length: Array  # [B] int32
-    slot: Array  # [B] int32
-
-
-def none_complete(batch: int, count: int) -> Complete:
-    """Room for `count` hypotheses."""
-    nothing = jnp.full((batch, count), -jnp.inf)
-    zeros = jnp.zeros((batch, count), jnp.int32)
-    return Complete(nothing, nothing, zeros, zeros)
+    Of equal ones the one that came first stands first. Where a NaN would be sorted is
+    not defined, so one makes the first field of its whole row NaN, and is seen.
+    """
+    together = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *lists)
+    _, order = lax.top_k(together[0], n)
+    spoilt = jnp.any(jnp.isnan(together[0]), axis=1, keepdims=True)
+    first, *others = pick_all(together, order)
+    return type(together)(jnp.where(spoilt, jnp.nan, first), *others)
 
 
-def nothing_cut(batch: int) -> Cut:
-    """An output without tokens."""
-    zeros = jnp.zeros(batch)
-    return Cut(zeros, zeros, zeros.astype(jnp.int32), zeros.astype(jnp.int32))
-
-
-def spell_out(complete: Complete, cut: Cut, history: History) -> Hypotheses:
-    """The complete hypotheses; where a row has none, its cut one, flagged."""
-    found = complete.exist()
-    none = ~jnp.any(found, axis=1, keepdims=True)
-    truncated = none & (jnp.arange(found.shape[1])[None] == 0)
+def spell_out(complete: Ended, cut: Ended, history: History) -> Hypotheses:
+    """The complete hypotheses [B, N]; where a row has none, its cut one [B, 1]."""
+    exist = complete.exist()
+    none = ~jnp.any(exist, axis=1, keepdims=True)
+    truncated = none & (jnp.arange(exist.shape[1])[None] == 0)
 
     def either(ended: Array, live: Array, nothing: float) -> Array:
-        return jnp.where(truncated, live[:, None], jnp.where(found, ended, nothing))
+        chosen = jnp.where(truncated, live, jnp.where(exist, ended, nothing))
+        return chosen.astype(ended.dtype)
 
-    lengths = either(complete.lengths, cut.length, 0).astype(jnp.int32)
-    slots = either(complete.slots, cut.slot, 0).astype(jnp.int32)
-    tokens, aux = walk(history, slots, lengths, found)
-    scores = either(complete.scores, cut.score, -jnp.inf)
-    aux["logprob"] = either(complete.log_probs, cut.log_prob, -jnp.inf)
-    return Hypotheses(tokens, scores, lengths, found | truncated, truncated, aux)
+    nothing = Ended(-jnp.inf, -jnp.inf, 0, 0)  # type: ignore[arg-type]
+    listed = jax.tree.map(either, complete, cut, nothing)
+    tokens, aux = history.spell(listed.slots, listed.lengths, exist)
+    aux["logprob"] = listed.log_probs
+    valid = exist | truncated
+    return Hypotheses(tokens, listed.scores, listed.lengths, valid, truncated, aux)
 
 
 def competing(hypotheses: Hypotheses) -> Array:
@@ -161,8 +141,8 @@ def repeated(hypotheses: Hypotheses, among: Array) -> Array:
     return jnp.any(jnp.tril(same & among[:, None], -1), axis=-1)
 
 
-def n_best(hypotheses: Hypotheses, scores: Array, count: int) -> Hypotheses:
-    """The `count` best by new scores, each once.
+def n_best(hypotheses: Hypotheses, scores: Array, n: int) -> Hypotheses:
+    """The `n` best by new scores, each once.
 
     Hypotheses cut at their limit never compete with complete ones: a row that has no
     complete one keeps its best cut one alone. Equal scores stand by `aux["logprob"]`,
@@ -174,23 +154,18 @@ def n_best(hypotheses: Hypotheses, scores: Array, count: int) -> Hypotheses:
     fits = competing(hypotheses)
     fits &= ~repeated(hypotheses, fits)
     log_probs = hypotheses.aux["logprob"]
-    order = jnp.lexsort((-log_probs, -scores, ~fits), axis=1)[:, :count]
+    order = jnp.lexsort((-log_probs, -scores, ~fits), axis=1)[:, :n]
     broken = hypotheses.valid & jnp.isnan(log_probs)
     scores = jnp.where(jnp.any(broken, axis=1, keepdims=True), jnp.nan, scores)
     best = pick_all(hypotheses._replace(scores=scores), order)
-    alone = jnp.arange(order.shape[1])[None] == 0
-    kept = pick(fits, order) & (~best.truncated | alone)
+    first = jnp.arange(order.shape[1])[None] == 0
+    valid = pick(fits, order) & (~best.truncated | first)
+    listed: Hypotheses = jax.tree.map(lambda leaf: masked(valid, leaf), best)
+    listed.aux["logprob"] = masked(valid, best.aux["logprob"], -jnp.inf)
+    return listed._replace(scores=masked(valid, best.scores, -jnp.inf), valid=valid)
 
-    def only(leaf: Array, nothing: float = 0) -> Array:
-        mask = jnp.expand_dims(kept, range(2, leaf.ndim))
-        return jnp.where(mask, leaf, jnp.full_like(leaf, nothing))
 
-    return Hypotheses(
-        only(best.tokens, PAD),
-        only(best.scores, -jnp.inf),
-        only(best.lengths),
-        kept,
-        best.truncated & kept,
-        {name: only(leaf) for name, leaf in best.aux.items()}
-        | {"logprob": only(best.aux["logprob"], -jnp.inf)},
-    )
+def masked(mask: Array, leaf: Array, nothing: float = 0) -> Array:
+    """`leaf` where a mask of its first axes is true; `nothing`, which PAD is, else."""
+    mask = jnp.expand_dims(mask, range(mask.ndim, leaf.ndim))
+    return jnp.where(mask, leaf, jnp.full_like(leaf, nothing))

@@ -1,42 +1,155 @@
-"""Reranking: the candidates of one strategy in the order of another score."""
+"""Candidates of one strategy in the order of another score: `rerank`, and minimum Bayes
+risk (`mbr`), where that score is an expected utility.
+
+A scorer sees whole outputs, so it may be what no search can add up token by token:
+another model read in the other direction, a property of the whole. What the search did
+not find it cannot bring back.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.decoding.base import Request, Strategy
+from s2sjax import spec
+from s2sjax.decoding.base import LARGEST_SIZE, Limit, Request, Strategy, accept
+from s2sjax.decoding.beam import beam
 from s2sjax.decoding.hypotheses import competing, n_best, repeated
+from s2sjax.decoding.sampling import sample
 from s2sjax.decoding.scores import KINDS, Normaliser
-from s2sjax.decoding.scores import normaliser as a_normaliser
-from s2sjax.decoding.similarity import Utility, pairwise
+from s2sjax.decoding.similarity import UTILITIES, Utility, pairwise
 from s2sjax.errors import UsageError, unknown
 from s2sjax.types import Carry, Hypotheses, StepFn
 
 WEIGHTS = ("uniform", "probability")
+ORDERS = ("logprob", "average", "gnmt", "length")
+
+Scorer = Callable[[Hypotheses, Request], Array]
+"""`scorer(hypotheses, request) -> [B, N]` float32, larger for the better."""
 
 
-def minimum_bayes_risk(
-    hypotheses: Hypotheses, utility: Utility, weights: str = "uniform", count: int = 1
+def rerank(
+    step: StepFn,
+    carry: Carry,
+    limit: Limit,
+    key: Array | None = None,
+    *,
+    n: int = 1,
+    candidates: str | Strategy = "beam",
+    size: int = 10,
+    by: str | Scorer = "average",
+    alpha: float | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    epsilon: float | None = None,
+    seed: int | None = None,
+) -> Hypotheses:
+    """The candidates that a scorer likes best, each once.
+
+    Args:
+      step, carry: the decoder, any `StepFn`, and its first carry.
+      limit: most tokens of an output, an int or [B]; or a `Request`.
+      key: of all rows, where candidates are drawn.
+      n: hypotheses returned, N.
+      candidates: `beam`, `sample`, or a strategy.
+      size: how many candidates, unless they are a strategy's.
+      by: a scorer, or the name of one (`scorer_named`).
+      alpha: of the scorer's normaliser.
+      temperature, top_k, top_p, epsilon, seed: of samples; as for `sample`.
+
+    Returns:
+      An n-best list [B, N, T], best first, with the scorer's scores and the candidates'
+      `aux`. Hypotheses cut at their limit never compete with complete ones. What the
+      scorer says of a hypothesis that is not valid does not matter.
+
+    Raises:
+      UsageError: an unknown name, a number outside its range or without effect, or as
+        the strategy of the candidates.
+    """
+    step, request = accept(step, carry, limit, key)
+    scorer = scorer_named(by, alpha) if isinstance(by, str) else by
+    for name, value in {"size": size, "n": n}.items():
+        spec.between(name, value, 1, LARGEST_SIZE)
+    if isinstance(candidates, str) and n > size:
+        raise UsageError(f"n={n} is more than there are candidates: size={size}")
+    drawn: dict[str, Any] = {"temperature": temperature, "top_k": top_k}
+    drawn |= {"top_p": top_p, "epsilon": epsilon, "seed": seed}
+    drawn = {name: value for name, value in drawn.items() if value is not None}
+    if candidates == "sample":
+        hypotheses = sample(step, carry, request, n=size, **drawn)
+    elif drawn:
+        name, value = next(iter(drawn.items()))
+        raise UsageError(f"{name}={value} has no effect with candidates={candidates}")
+    elif candidates == "beam":
+        hypotheses = beam(step, carry, request, size=size, n=size)
+    elif isinstance(candidates, str):
+        raise unknown("candidates", candidates, ("beam", "sample"))
+    else:
+        hypotheses = candidates(step, carry, request)
+    return n_best(hypotheses, scorer(hypotheses, request), n)
+
+
+def mbr(
+    step: StepFn,
+    carry: Carry,
+    limit: Limit,
+    key: Array | None = None,
+    *,
+    n: int = 1,
+    candidates: str | Strategy = "sample",
+    size: int = 32,
+    utility: str = "edit_distance",
+    weights: str | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    epsilon: float | None = None,
+    seed: int | None = None,
 ) -> Hypotheses:
     """The candidates of the largest expected utility (Kumar and Byrne 2004).
 
-    The score of a candidate is `expected_utility`.
+    Of equal ones the more probable stands first. Candidates cut at their limit neither
+    compete with complete ones nor count as what might be right; a row of which all are
+    cut gives the best of them.
 
     Args:
-      hypotheses: candidates [B, M, ...], samples or an n-best list, with their
-        `aux["logprob"]`.
-      utility: of one output were another one right.
-      weights: how probable each candidate is taken to be, as `expected_utility` says.
-      count: hypotheses returned, N.
+      utility: of one output were another one right (`similarity`).
+      weights: how probable each candidate is taken to be (`expected_utility`); unset:
+        `uniform` for samples, which come as often as they are probable, else
+        `probability`.
+      The others are those of `rerank`.
 
     Returns:
-      An n-best list [B, N, T], unique and best first; of equal ones the more probable
-      first. Candidates cut at their limit neither compete with complete ones nor count
-      as what might be right; a row of which all are cut gives the best of them.
+      An n-best list [B, N, T], best first; scores are `expected_utility`.
+
+    Raises:
+      UsageError: as `rerank`.
     """
-    return n_best(hypotheses, expected_utility(hypotheses, utility, weights), count)
+    if weights is None:
+        weights = "uniform" if candidates == "sample" else "probability"
+    if weights not in WEIGHTS:
+        raise unknown("weights", str(weights), WEIGHTS)
+    if utility not in UTILITIES:
+        raise unknown("utility", str(utility), UTILITIES)
+
+    def expected(hypotheses: Hypotheses, request: Request) -> Array:
+        return expected_utility(hypotheses, UTILITIES[utility], weights)
+
+    return rerank(
+        *(step, carry, limit, key),
+        n=n,
+        candidates=candidates,
+        size=size,
+        by=expected,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        epsilon=epsilon,
+        seed=seed,
+    )
 
 
 def expected_utility(
@@ -71,60 +184,6 @@ def expected_utility(
     return jnp.sum(utilities * shares[:, None], axis=2) / total
 
 
-Scorer = Callable[[Hypotheses, Request], Array]
-"""`scorer(hypotheses, request) -> [B, N]` float32, larger for the better."""
-
-
-def rerank(
-    step: StepFn,
-    carry: Carry,
-    request: Request,
-    candidates: Strategy,
-    scorer: Scorer,
-    count: int = 1,
-) -> Hypotheses:
-    """The candidates that a scorer likes best, each once.
-
-    A scorer sees whole outputs, so it may be what no search can add up token by token:
-    another model read in the other direction, a property of the whole. What the search
-    did not find it cannot bring back.
-
-    Args:
-      step: the decoder.
-      carry: its first carry.
-      request: what is asked of each output.
-      candidates: the strategy that finds them.
-      scorer: what they are sorted by. What it says of a hypothesis that is not valid
-        does not matter.
-      count: hypotheses returned, N.
-
-    Returns:
-      An n-best list [B, N, T], best first, with the scorer's scores and the
-      candidates' `aux`. Hypotheses cut at their limit never compete with complete
-      ones.
-    """
-    found = candidates(step, carry, request)
-    return n_best(found, scorer(found, request), count)
-
-
-def by_normaliser(normaliser: Normaliser) -> Scorer:
-    """log p, normalised: the score that a beam with that normaliser gives."""
-
-    def score(hypotheses: Hypotheses, request: Request) -> Array:
-        log_probs = hypotheses.aux["logprob"]
-        return normaliser.score(log_probs, hypotheses.lengths, request.width)
-
-    return score
-
-
-def by_length(hypotheses: Hypotheses, request: Request) -> Array:
-    """The number of tokens: the longest first."""
-    return hypotheses.lengths.astype(jnp.float32)
-
-
-ORDERS = ("logprob", "average", "gnmt", "length")
-
-
 def scorer_named(name: str, alpha: float | None = None) -> Scorer:
     """A ready-made scorer.
 
@@ -135,9 +194,15 @@ def scorer_named(name: str, alpha: float | None = None) -> Scorer:
       UsageError: unknown name, or an alpha where it has no effect.
     """
     if name not in ORDERS:
-        raise unknown("order", str(name), ORDERS)
-    if name in KINDS:
-        return by_normaliser(a_normaliser(name, alpha))
-    if alpha is not None:
+        raise unknown("order", name, ORDERS)
+    if alpha is not None and name not in KINDS:
         raise UsageError(f"alpha={alpha} has no effect with by={name}")
-    return by_length if name == "length" else by_normaliser(Normaliser())
+    normaliser = Normaliser.named(name if name in KINDS else "none", alpha)
+
+    def score(hypotheses: Hypotheses, request: Request) -> Array:
+        lengths = hypotheses.lengths
+        if name == "length":
+            return lengths.astype(jnp.float32)
+        return normaliser.score(hypotheses.aux["logprob"], lengths, request.width)
+
+    return score

@@ -1,16 +1,29 @@
-"""Ancestral sampling, from the model's distribution or a filtered one."""
+"""Hypotheses written token by token without looking back: greedy and sampled ones.
+
+`follow` is the loop; a strategy is the choice of a token.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from s2sjax.decoding.base import Driver, Request, scorer, slotwise, spread, until_done
+from s2sjax import spec
+from s2sjax.decoding.base import (
+    LARGEST_SIZE,
+    Limit,
+    Request,
+    accept,
+    slotwise,
+    spread,
+)
 from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.constraints import constrained
 from s2sjax.decoding.filters import Filters
+from s2sjax.decoding.hypotheses import masked
+from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, Carry, Hypotheses, StepFn
 
 
@@ -27,7 +40,7 @@ class Trace(NamedTuple):
     aux: dict[str, Array]  # each [B, N, T, ...]
 
     def hypotheses(self) -> Hypotheses:
-        """In the order in which they were asked for."""
+        """In the order in which they were written."""
         return Hypotheses(
             self.tokens,
             self.scores,
@@ -43,21 +56,16 @@ Choice = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def follow(
-    step: StepFn,
-    carry: Carry,
-    request: Request,
-    count: int,
-    choose: Choice,
-    drive: Driver = until_done,
+    step: StepFn, carry: Carry, request: Request, n: int, choose: Choice
 ) -> Trace:
-    """Writes `count` hypotheses for each row, with the tokens that `choose` says.
+    """Writes `n` hypotheses for each row, with the tokens that `choose` gives.
 
     One ends with EOS, at its row's limit, or where no token may follow; then it
     changes no more, so that it does not depend on the others.
     """
-    score, carry = constrained(scorer(step), carry, request)
-    score, carry = slotwise(score), spread(carry, count)
-    shape, width = (request.limits.shape[0], count), request.width
+    score, carry = constrained(step, carry, request)
+    score, carry = slotwise(score), spread(carry, n)
+    shape, width = (request.limits.shape[0], n), request.width
     start = jnp.full(shape, BOS, jnp.int32)
     aux = jax.eval_shape(score, carry, start)[1].aux
     first = Trace(
@@ -93,7 +101,7 @@ def follow(
             trace.scores + jnp.where(live, scored, 0),
             trace.log_probs + jnp.where(live, gained, 0),
             {
-                name: trace.aux[name].at[:, :, trace.time].set(_only(live, leaf))
+                name: trace.aux[name].at[:, :, trace.time].set(masked(live, leaf))
                 for name, leaf in scores.aux.items()
             },
         )
@@ -101,31 +109,34 @@ def follow(
     def unfinished(trace: Trace) -> Array:
         return jnp.any(trace.live) & (trace.time < width)
 
-    return drive(extend, unfinished, first, width)
+    return lax.while_loop(unfinished, extend, first)
 
 
-def _only(live: Array, leaf: Array) -> Array:
-    """`leaf` [B, N, ...] where `live` [B, N], 0 elsewhere."""
-    live = jnp.expand_dims(live, range(2, leaf.ndim))
-    return jnp.where(live, leaf, jnp.zeros_like(leaf))
-
-
-def greedy(
-    step: StepFn, carry: Carry, request: Request, drive: Driver = until_done
-) -> Hypotheses:
+def greedy(step: StepFn, carry: Carry, limit: Limit) -> Hypotheses:
     """y_t = argmax p(y | y_1 .. y_{t-1}), until EOS or the row's own limit.
 
     Of equally probable tokens the one with the smallest id is taken.
 
     Args:
-      step: the decoder.
+      step: the decoder, any `StepFn`.
       carry: its first carry.
-      request: what is asked of each output.
-      drive: how the steps are driven.
+      limit: most tokens of an output, an int or [B]; or a `Request`.
 
     Returns:
       One hypothesis for each row, [B, 1, T]; its score is its log-probability.
+
+    Raises:
+      UsageError: a limit below 1, or a step that breaks its contract.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from s2sjax import types
+    >>> table = jnp.log(jnp.array([[0, 0, 0.1, 0.9, 0], [0, 0, 0.6, 0, 0.4]]))
+    >>> def step(carry, token):  # 3, then EOS
+    ...     return carry, types.StepOutput(table[(token == 3).astype(int)], {})
+    >>> greedy(step, jnp.zeros(1), limit=4).tokens.tolist()
+    [[[3, 2, 0, 0]]]
     """
+    step, request = accept(step, carry, limit)
 
     def most_probable(log_probs: Array, time: Array) -> tuple[Array, Array]:
         # The first of the best ones: on a CPU two plain reductions take less time than
@@ -135,38 +146,54 @@ def greedy(
         among = jnp.where(log_probs == best[:, None], places, places[:, -1:])
         return jnp.min(among, axis=-1), best
 
-    return follow(step, carry, request, 1, most_probable, drive).hypotheses()
+    return follow(step, carry, request, 1, most_probable).hypotheses()
 
 
 def sample(
     step: StepFn,
     carry: Carry,
-    request: Request,
-    count: int = 1,
-    filters: Filters = Filters(),  # noqa: B008 (frozen)
-    drive: Driver = until_done,
+    limit: Limit,
+    key: Array | None = None,
+    *,
+    n: int = 1,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    typical: float = 1.0,
+    epsilon: float = 0.0,
+    seed: int | None = None,
 ) -> Hypotheses:
-    """Draws y_t ~ q(y | y_1 .. y_{t-1}), `count` times for each row.
+    """Draws y_t ~ q(y | y_1 .. y_{t-1}), `n` times for each row.
 
-    q is p under the filters, normalised again. A draw is a function of the row's key,
-    its number among the row's samples and the step: not of the batch, the limit or
-    how many samples there are. Drawn as argmax(log q + Gumbel noise) (Gumbel 1954).
+    q is p under the filters (`filters`), normalised again. A draw is a function of the
+    row's key, its number among the row's samples and the step: not of the batch, the
+    limit or how many samples there are. Drawn as argmax(log q + Gumbel noise) (Gumbel
+    1954).
 
     Args:
-      step: the decoder.
+      step: the decoder, any `StepFn`.
       carry: its first carry.
-      request: what is asked of each output.
-      count: samples for each row, N.
-      filters: what tokens are drawn from.
-      drive: how the steps are driven.
+      limit: most tokens of an output, an int or [B]; or a `Request` with its keys.
+      key: of all rows; row b draws with `fold_in(key, b)`.
+      n: samples for each row, N.
+      temperature, top_k, top_p, min_p, typical, epsilon: see `filters`.
+      seed: folded into the keys: other samples of the same inputs.
 
     Returns:
       The samples as drawn, [B, N, T]: not sorted, and the same one may come twice.
       Scores are log q, `aux["logprob"]` is log p.
+
+    Raises:
+      UsageError: no key, a number outside its range, a limit below 1, or a step that
+        breaks its contract.
     """
-    numbers = jnp.arange(count)
-    keys = jax.vmap(lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))(
-        request.keys
+    step, request = accept(step, carry, limit, key)
+    spec.between("n", n, 1, LARGEST_SIZE)
+    filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
+    numbered = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    keys = jax.vmap(numbered, in_axes=(0, None))(
+        keys_of(request, seed), jnp.arange(n)
     )  # -> [B, N]
 
     def draw(key: Array, time: Array, log_probs: Array) -> tuple[Array, Array]:
@@ -179,4 +206,18 @@ def sample(
         of_row = jax.vmap(draw, in_axes=(0, None, 0))
         return jax.vmap(of_row, in_axes=(0, None, 0))(keys, time, log_probs)
 
-    return follow(step, carry, request, count, drawn, drive).hypotheses()
+    return follow(step, carry, request, n, drawn).hypotheses()
+
+
+def keys_of(request: Request, seed: int | None) -> Array:
+    """The keys of a request, [B]; with a seed folded into them where one is given.
+
+    Raises:
+      UsageError: it has none, or the seed is negative.
+    """
+    if request.keys is None:
+        raise UsageError("key: what is drawn needs one, e.g. key=jax.random.key(0)")
+    if seed is None:
+        return request.keys
+    spec.between("seed", seed, 0, spec.LARGEST)
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(request.keys, seed)

@@ -1,4 +1,6 @@
-"""The coverage penalty: complete hypotheses should have looked at the whole source."""
+"""What a complete hypothesis scores: log p, normalised by its length, and the coverage
+penalty for what its attention did not look at.
+"""
 
 from dataclasses import dataclass
 
@@ -6,16 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from s2sjax.decoding.base import Request
 from s2sjax.errors import UsageError, unknown
 from s2sjax.spec import between
 
 KINDS = ("none", "average", "gnmt")
 _USUAL = {"average": 1.0, "gnmt": 0.6}
+_TINY = 1e-6  # attention below this counts as this: the penalty stays finite
 
 
 @dataclass(frozen=True)
 class Normaliser:
     """A kind of normalisation with its exponent.
+
+        none      log p
+        average   log p / n^alpha
+        gnmt      log p / ((5 + n) / 6)^alpha    (Wu et al. 2016, equation 14)
 
     >>> Normaliser("average", 1.0).divisors(3).tolist()
     [1.0, 1.0, 2.0, 3.0]
@@ -23,6 +31,34 @@ class Normaliser:
 
     kind: str = "none"
     alpha: float = 0.0
+
+    @classmethod
+    def named(cls, kind: str | None, alpha: float | None) -> "Normaliser":
+        """The normaliser of a strategy's arguments `normaliser` and `alpha`.
+
+        `alpha` alone means `average`; a kind alone has its usual alpha, 1 for `average`
+        and 0.6 for `gnmt`; neither means `none`.
+
+        Raises:
+          UsageError: unknown kind, or `none` with an alpha.
+
+        >>> Normaliser.named(None, 0.5)
+        Normaliser(kind='average', alpha=0.5)
+        """
+        if kind is None:
+            kind = "none" if alpha is None else "average"
+        if kind not in KINDS:
+            raise unknown("normaliser", str(kind), KINDS)
+        if alpha is not None:
+            between("alpha", alpha, -10, 10)
+        if kind == "none":
+            if alpha:
+                raise UsageError(
+                    f"alpha={alpha} has no effect with normaliser=none; use average or "
+                    "gnmt"
+                )
+            return cls()
+        return cls(kind, _USUAL[kind] if alpha is None else float(alpha))
 
     def divisors(self, width: int) -> np.ndarray:
         """The divisor of each length from 0 to `width`, [width + 1] float32.
@@ -47,41 +83,24 @@ class Normaliser:
         `least` where it falls. Divisors come from one table and are monotone in it,
         as are float32 sums and quotients, so the bound holds to the last bit.
         """
-        lengths = most if self.alpha > 0 else least
-        return log_probs / jnp.asarray(self.divisors(width))[lengths]
+        return self.score(log_probs, most if self.alpha > 0 else least, width)
 
 
-def normaliser(kind: str | None, alpha: float | None) -> Normaliser:
-    """The normaliser that arguments of a spec name.
+def reachable(
+    normaliser: Normaliser, request: Request, log_probs: Array, lengths: Array
+) -> Array:
+    """The best scores that live prefixes [B, ...] of these lengths can still get."""
 
-    `alpha` alone means `average`; a kind alone has its usual alpha, 1 for `average`
-    and 0.6 for `gnmt`; neither means `none`.
+    def of_row(leaf: Array) -> Array:
+        return jnp.expand_dims(leaf, range(1, log_probs.ndim))
 
-    Raises:
-      UsageError: unknown kind, or `none` with an alpha.
-
-    >>> normaliser(None, 0.5)
-    Normaliser(kind='average', alpha=0.5)
-    """
-    if kind is None:
-        kind = "none" if alpha is None else "average"
-    if kind not in KINDS:
-        raise unknown("normaliser", str(kind), KINDS)
-    if alpha is not None:
-        between("alpha", alpha, -10, 10)
-    if kind == "none":
-        if alpha:
-            raise UsageError(
-                f"alpha={alpha} has no effect with normaliser=none; use average or gnmt"
-            )
-        return Normaliser()
-    return Normaliser(kind, _USUAL[kind] if alpha is None else float(alpha))
+    least, most = lengths + 1, of_row(request.limits)
+    if request.minimums is not None:
+        least = jnp.maximum(least, of_row(request.minimums))
+    return normaliser.bound(log_probs, jnp.minimum(least, most), most, request.width)
 
 
-_TINY = 1e-6  # attention below this counts as this: the penalty stays finite
-
-
-def looked_at(aux: dict[str, Array]) -> Array:
+def attention_of(aux: dict[str, Array]) -> Array:
     """The attention of a step.
 
     Raises:

@@ -21,8 +21,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax import metrics
-
 Utility = Callable[[Array, Array, Array, Array], Array]
 """`utility(hypothesis [T], n [], reference [S], m []) -> []` float32."""
 
@@ -44,6 +42,31 @@ def pairwise(utility: Utility, tokens: Array, lengths: Array) -> Array:
     return jnp.moveaxis(lax.map(compare, by_candidate), 0, 1)
 
 
+def edits(hypothesis: Array, n: Array, reference: Array, m: Array) -> Array:
+    """The Levenshtein distance, in insertions, deletions, substitutions.
+
+        d[i, j] = min(d[i-1, j] + 1, d[i, j-1] + 1, d[i-1, j-1] + [h_i != r_j])
+
+    A row of d is computed at once: the insertions along it are a running minimum of
+    d[i, j] - j.
+
+    Shapes: [T], [], [S], [] -> [] int32.
+    """
+    columns = jnp.arange(reference.shape[0] + 1)
+
+    def row(above: Array, symbol_and_index: tuple[Array, Array]) -> tuple[Array, None]:
+        symbol, index = symbol_and_index
+        replaced = above[:-1] + (reference != symbol)
+        best = jnp.minimum(above[1:] + 1, replaced)
+        best = jnp.concatenate([above[:1] + 1, best])
+        best = lax.cummin(best - columns) + columns
+        return jnp.where(index < n, best, above), None
+
+    symbols = hypothesis, jnp.arange(hypothesis.shape[0])
+    last, _ = lax.scan(row, columns, symbols)
+    return last[m]
+
+
 def exact(hypothesis: Array, n: Array, reference: Array, m: Array) -> Array:
     """1 if they are equal, else 0."""
     return (edit_distance(hypothesis, n, reference, m) == 0).astype(jnp.float32)
@@ -51,8 +74,7 @@ def exact(hypothesis: Array, n: Array, reference: Array, m: Array) -> Array:
 
 def edit_distance(hypothesis: Array, n: Array, reference: Array, m: Array) -> Array:
     """Minus the edits between them."""
-    edits = metrics.edit_distance(hypothesis[None], n[None], reference[None], m[None])
-    return -edits[0].astype(jnp.float32)
+    return -edits(hypothesis, n, reference, m).astype(jnp.float32)
 
 
 def bleu(hypothesis: Array, n: Array, reference: Array, m: Array) -> Array:

@@ -6,19 +6,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from s2sjax import spec
 from s2sjax.decoding.base import (
-    Driver,
-    Request,
+    LARGEST_SIZE,
+    Limit,
+    accept,
     pick_all,
-    scorer,
     slotwise,
     spread,
-    until_done,
 )
 from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.constraints import constrained
 from s2sjax.decoding.filters import Filters
-from s2sjax.decoding.hypotheses import History, empty, record, walk
+from s2sjax.decoding.hypotheses import History, best_of, masked
+from s2sjax.decoding.sampling import keys_of
 from s2sjax.types import BOS, EOS, Carry, Hypotheses, StepFn
 
 
@@ -30,28 +31,7 @@ class Leaves(NamedTuple):
     log_probs: Array  # [B, K] float32
     lengths: Array  # [B, K] int32
     slots: Array  # [B, K] int32, the live prefix that it is or ends
-    ended: Array  # [B, K] bool, with an EOS
-
-    def add(self, *others: "Leaves") -> "Leaves":
-        """The K with the largest G of these and others."""
-        every = Leaves(
-            *(
-                jnp.concatenate(parts, axis=1)
-                for parts in zip(self, *others, strict=True)
-            )
-        )
-        _, largest = lax.top_k(every.perturbed, self.perturbed.shape[1])
-        found = pick_all(every, largest)
-        # Where a NaN would be sorted is not defined: one spoils the row, and is seen.
-        spoilt = jnp.any(jnp.isnan(every.perturbed), axis=1, keepdims=True)
-        return found._replace(perturbed=jnp.where(spoilt, jnp.nan, found.perturbed))
-
-
-def no_leaves(batch: int, slots: int) -> Leaves:
-    """Room for `slots` leaves."""
-    nothing = jnp.full((batch, slots), -jnp.inf)
-    zeros = jnp.zeros((batch, slots), jnp.int32)
-    return Leaves(nothing, nothing, nothing, zeros, zeros, zeros.astype(bool))
+    has_eos: Array  # [B, K] bool
 
 
 def sampled(leaves: Leaves, history: History) -> Hypotheses:
@@ -59,19 +39,13 @@ def sampled(leaves: Leaves, history: History) -> Hypotheses:
     kappa = leaves.perturbed[:, -1:]
     leaves = Leaves(*(leaf[:, :-1] for leaf in leaves))
     valid = leaves.perturbed != -jnp.inf
-    lengths = jnp.where(valid, leaves.lengths, 0)
-    tokens, aux = walk(history, leaves.slots, lengths, leaves.ended & valid)
-
-    def kept(values: Array, nothing: float) -> Array:
-        return jnp.where(valid, values, nothing)
-
-    aux["logprob"] = kept(leaves.log_probs, -jnp.inf)
-    aux["logq"] = kept(leaves.log_qs, -jnp.inf)
-    aux["inclusion"] = kept(-jnp.expm1(-jnp.exp(leaves.log_qs - kappa)), 0)
+    lengths, has_eos = masked(valid, leaves.lengths), valid & leaves.has_eos
+    tokens, aux = history.spell(leaves.slots, lengths, has_eos)
+    aux["logprob"] = masked(valid, leaves.log_probs, -jnp.inf)
+    aux["logq"] = masked(valid, leaves.log_qs, -jnp.inf)
+    aux["inclusion"] = masked(valid, -jnp.expm1(-jnp.exp(leaves.log_qs - kappa)))
     aux["kappa"] = jnp.broadcast_to(kappa, valid.shape)
-    return Hypotheses(
-        tokens, leaves.perturbed, lengths, valid, valid & ~leaves.ended, aux
-    )
+    return Hypotheses(tokens, leaves.perturbed, lengths, valid, valid & ~has_eos, aux)
 
 
 def conditioned(log_probs: Array, noise: Array, largest: Array) -> Array:
@@ -122,10 +96,17 @@ class Search(NamedTuple):
 def stochastic_beam(
     step: StepFn,
     carry: Carry,
-    request: Request,
+    limit: Limit,
+    key: Array | None = None,
+    *,
     size: int = 5,
-    filters: Filters = Filters(),  # noqa: B008 (frozen)
-    drive: Driver = until_done,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    typical: float = 1.0,
+    epsilon: float = 0.0,
+    seed: int | None = None,
 ) -> Hypotheses:
     """K outputs sampled without replacement (Kool, van Hoof and Welling 2019).
 
@@ -158,50 +139,52 @@ def stochastic_beam(
     of K + 1, and K + 1 keys for each row. Affordable wherever a beam is.
 
     Args:
-      step: the decoder.
-      carry: its first carry.
-      request: what is asked of each output.
+      step, carry: the decoder, any `StepFn`, and its first carry.
+      limit: most tokens of an output, an int or [B]; or a `Request` with its keys.
+      key: of all rows; row b draws with `fold_in(key, b)`.
       size: samples for each row, K.
-      filters: what tokens are drawn from.
-      drive: how the steps are driven.
+      temperature, top_k, top_p, min_p, typical, epsilon, seed: as for `sample`.
 
     Returns:
       Distinct samples [B, K, T], the largest G first. Scores are G; the rest is in
       `aux`, [B, K] each: `logprob` is log p, `logq` is log q, `inclusion` is the
       inclusion probability, and `kappa` repeats the row's threshold.
+
+    Raises:
+      UsageError: as `sample`.
     """
-    score, carry = constrained(scorer(step), carry, request)
-    slots = size + 1
-    score, carry = slotwise(score), spread(carry, slots)
+    step, request = accept(step, carry, limit, key)
+    spec.between("size", size, 1, LARGEST_SIZE)
+    filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
+    roots = _roots(keys_of(request, seed), size + 1)
+    score, carry = constrained(step, carry, request)
+    score, carry = slotwise(score), spread(carry, size + 1)
     batch, width = request.limits.shape[0], request.width
-    start = jnp.full((batch, slots), BOS, jnp.int32)
+    slots = (batch, size + 1)
+    start = jnp.full(slots, BOS, jnp.int32)
     aux = jax.eval_shape(score, carry, start)[1].aux
-    roots = _roots(request, slots)
-    may_write = jnp.broadcast_to(request.limits[:, None] > 0, start.shape)
+    may_write = jnp.broadcast_to(request.limits[:, None] > 0, slots)
     first = Search(
         jnp.int32(0),
         carry,
         start,
-        roots._replace(perturbed=jnp.where(may_write, roots.perturbed, -jnp.inf)),
-        no_leaves(batch, slots).add(_cut(roots, jnp.int32(0), ~may_write)),
-        empty(width, batch, slots, aux),
+        roots._replace(perturbed=masked(may_write, roots.perturbed, -jnp.inf)),
+        _cut(roots, jnp.int32(0), ~may_write),
+        History.empty(width, aux, slots),
     )
 
     def extend(search: Search) -> Search:
         carry, scores = score(search.carry, search.last)
         proposed = normalised(filters(scores.log_probs))
         time, live = search.time + 1, search.live
-        perturbed = jnp.where(
-            live.perturbed[..., None] == -jnp.inf,
-            -jnp.inf,
-            _perturb(live, proposed),
-        )
+        alive = live.perturbed != -jnp.inf
+        perturbed = masked(alive, _perturb(live, proposed), -jnp.inf)
         dead_end = jnp.all(scores.log_probs == -jnp.inf, axis=-1)
         stuck = _cut(live, search.time, dead_end)
         ended = _ended(live, perturbed, proposed, scores.log_probs, time)
 
         going_on = perturbed.at[..., EOS].set(-jnp.inf).reshape(batch, -1)
-        largest, places = lax.top_k(going_on, slots)
+        largest, places = lax.top_k(going_on, size + 1)
         vocabulary = proposed.shape[-1]
         parents, tokens = places // vocabulary, places % vocabulary
         rows = jnp.arange(batch)[:, None]
@@ -213,7 +196,8 @@ def stochastic_beam(
             jax.vmap(jax.vmap(jax.random.fold_in))(of_parents.keys, tokens),
         )
         at_limit = jnp.broadcast_to(time >= request.limits[:, None], largest.shape)
-        leaves = search.leaves.add(stuck, ended, _cut(live, time, at_limit))
+        at_its_limit = _cut(live, time, at_limit)
+        leaves = best_of(size + 1, search.leaves, stuck, ended, at_its_limit)
         over = at_limit | (leaves.perturbed[:, -1:] >= largest[:, :1])
         return Search(
             time,
@@ -221,31 +205,24 @@ def stochastic_beam(
             tokens,
             live._replace(perturbed=jnp.where(over, -jnp.inf, largest)),
             leaves,
-            record(search.history, search.time, tokens, parents, scores.aux),
+            search.history.record(search.time, tokens, parents, scores.aux),
         )
 
     def unfinished(search: Search) -> Array:
         return jnp.any(search.live.perturbed != -jnp.inf) & (search.time < width)
 
-    last = drive(extend, unfinished, first, width)
+    last = lax.while_loop(unfinished, extend, first)
     return sampled(last.leaves, last.history)
 
 
-def _roots(request: Request, slots: int) -> Prefixes:
+def _roots(keys: Array, slots: int) -> Prefixes:
     """One empty prefix for each row; its G is an unconditional Gumbel variable."""
-    batch = request.limits.shape[0]
     # No live prefix ends with EOS, so that no prefix has this key.
-    noise = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, EOS)))(
-        request.keys
-    )
+    noise = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, EOS)))(keys)
     is_first = (jnp.arange(slots) == 0)[None]
-    zeros = jnp.zeros((batch, slots))
-    return Prefixes(
-        jnp.where(is_first, noise[:, None], -jnp.inf),
-        zeros,
-        zeros,
-        spread(request.keys, slots),
-    )
+    zeros = jnp.zeros((len(keys), slots))
+    perturbed = jnp.where(is_first, noise[:, None], -jnp.inf)
+    return Prefixes(perturbed, zeros, zeros, spread(keys, slots))
 
 
 def _perturb(live: Prefixes, proposed: Array) -> Array:

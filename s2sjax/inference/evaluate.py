@@ -195,7 +195,7 @@ def enough(
     """
     endless = any(bucket.size is None for bucket in buckets)
     if examples is None and endless:
-        raise UsageError("this split is endless; give --examples=N")
+        raise UsageError("this split is endless; give examples=N")
     if examples is None or len(buckets) != 1 or (split == "train" and not endless):
         return buckets
     (only,) = buckets

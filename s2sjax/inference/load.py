@@ -14,11 +14,11 @@ from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
+from s2sjax.metrics import metric
 from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
 from s2sjax.runs import slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
-from s2sjax.runs.progress import LOWER
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks import Bucket, Task
 from s2sjax.tasks.generated import Generator
@@ -72,7 +72,9 @@ def open_trained(
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
         if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
-            say(f"--seed={seed}: this run's test data are kept, and stay as they are")
+            say(
+                "the test data of this run are kept, and stay as they are with any seed"
+            )
         task = dataclasses.replace(task, buckets=drawn.buckets)
     model = build_model(
         config, len(task.source_vocabulary), len(task.target_vocabulary)
@@ -87,7 +89,7 @@ def _restore(
     run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
 ) -> Restored:
     """The parameters: from the run's own checkpoints, or from its group's."""
-    better: Literal["max", "min"] = "min" if run.config.train.metric in LOWER else "max"
+    better = metric(run.config.train.metric).better
     reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
     shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     if (run.path / slices.NAME).is_file() and not reader.steps():
@@ -153,13 +155,13 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
         theirs = getattr(other.task, f"{side}_vocabulary")
         if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
             raise UsageError(
-                f"--ensemble: {other.path} has another {side} vocabulary "
+                f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
-                f"members must write the same symbols"
+                f"runs that are read out together write the same symbols"
             )
     if first.task.reverse_source != other.task.reverse_source:
         raise UsageError(
-            f"--ensemble: {other.path} and {first.path} do not both read their "
+            f"{other.path} and {first.path} do not both read their "
             f"sources in the same direction (task.reverse_source)"
         )
 

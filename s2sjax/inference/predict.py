@@ -73,7 +73,7 @@ def predict(
       UsageError: an input whose wishes cannot be met.
     """
     _check(system, wishes)
-    vocabulary = system.models[0].target_vocabulary
+    vocabulary = system.models[0].target
     shape = _Shape.of(wishes)
 
     def of_batch(batch: Batch, rows: Sequence[Wish]) -> list[list[Hypothesis]]:

@@ -70,7 +70,7 @@ def word_error_rate(outputs: Sequence[str], targets: Sequence[str]) -> float:
 
 
 def _edits(output: list[str], target: list[str]) -> int:
-    """The edit distance of words, by the recurrence of `metrics.edit_distance`."""
+    """The edit distance of words, by the recurrence of `similarity.edits`."""
     numbers = {word: number for number, word in enumerate({*output, *target})}
     wanted = np.array([numbers[word] for word in target], np.int64)
     columns = np.arange(len(target) + 1)

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax import metrics, rng
+from s2sjax import rng
 from s2sjax.config import Config, DecodeConfig
+from s2sjax.decoding import similarity
 from s2sjax.decoding.base import Request, Rules
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
-from s2sjax.models.encoder import Encoded
+from s2sjax.models.base import Encoded
 from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn, StepOutput
@@ -192,7 +193,7 @@ def edits(tokens: Array, lengths: Array, target: Array, target_lengths: Array) -
     An unknown symbol in a reference equals nothing, not even an unknown one.
     """
     target = jnp.where(target == UNK, -1, target)
-    return metrics.edit_distance(tokens, lengths, target, target_lengths)
+    return jax.vmap(similarity.edits)(tokens, lengths, target, target_lengths)
 
 
 def symbol_lengths(hypotheses: Hypotheses) -> Array:
@@ -224,7 +225,7 @@ def _telling_states(step: StepFn) -> StepFn:
         carry, output = step(carry, x)
         states = {
             f"decoder_{layer}_{name}": part
-            for layer, state in enumerate(carry)
+            for layer, state in enumerate(carry.layers)
             for name, part in zip(PARTS, state, strict=False)
         }
         return carry, output._replace(aux=output.aux | states)

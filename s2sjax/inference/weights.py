@@ -42,7 +42,7 @@ def export(trained: Trained, path: Path) -> int:
     try:
         atomic.write_bytes(path, save(arrays, metadata))
     except OSError as error:
-        raise cannot_write(f"--out={path}", error) from None
+        raise cannot_write(f"out={path}", error) from None
     return sum(array.size for array in arrays.values())
 
 
@@ -59,7 +59,7 @@ def read_params(source: str, wanted: Any) -> Any:
     """
     needed = flatten(wanted)
     if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
-        raise UsageError(f"--init_from={source} {places.not_a_run(Path(source))}")
+        raise UsageError(f"init_from={source} {places.not_a_run(Path(source))}")
     if Path(source).is_dir():
         found = flatten(open_trained(source, "best").params)
     else:
@@ -67,13 +67,13 @@ def read_params(source: str, wanted: Any) -> Any:
     for name in sorted(needed.keys() ^ found.keys()):
         which = "lacks" if name in needed else "has"
         raise UsageError(
-            f"--init_from={source} {which} {name}, which this model "
+            f"init_from={source} {which} {name}, which this model "
             f"{'needs' if name in needed else 'has not'}"
         )
     for name, array in found.items():
         if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
             raise UsageError(
-                f"--init_from={source}: {name} is {array.dtype}{list(array.shape)}; "
+                f"init_from={source}: {name} is {array.dtype}{list(array.shape)}; "
                 f"this model takes {needed[name].dtype}{list(needed[name].shape)}"
             )
     return unflatten(found)
@@ -115,7 +115,7 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _read_file(source: str) -> dict[str, np.ndarray]:
     if not Path(source).is_file():
         raise UsageError(
-            f"--init_from={source}: there is no such run or safetensors file"
+            f"init_from={source}: there is no such run or safetensors file"
             f"{places.hint(Path(source))}"
         )
     try:
@@ -126,11 +126,11 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             found = {name: file.get_tensor(name) for name in types if not strange}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UsageError(
-            f"--init_from={source} is not a safetensors file: {error}"
+            f"init_from={source} is not a safetensors file: {error}"
         ) from None
     for name in strange:  # numpy has no float8, nor bfloat16
         raise UsageError(
-            f"--init_from={source}: {name} is of the type {types[name]}; parameters "
+            f"init_from={source}: {name} is of the type {types[name]}; parameters "
             f"are {' or '.join(_TYPES)}"
         )
     return found

@@ -1,43 +1,53 @@
-"""The decoder: one pure step, and the same steps at once where the inputs are known."""
+"""The decoder: a column of stages, each a recurrence of its own.
 
-from functools import partial
-from typing import Any, NamedTuple
+A stage has what is known ahead (`prepare`), one step (`body`), and the decoder reads at
+the end (`read`). Where all inputs are known, each stage runs over all of time before
+the next one does, so that everything but the bodies is one product for all steps. Where
+they are not, a step runs the bodies one after another; `free` scans that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models.attention import BahdanauAttention, Memory, attention_weights
+from s2sjax.models.base import Attention, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import Bridge
-from s2sjax.models.cells import Cell, Dot, State, Weights
+from s2sjax.models.cells import Cell
+from s2sjax.models.context import (
+    Context,
+    DecoderNoise,
+    DecoderState,
+    Flow,
+    IntoCell,
+    Recurrent,
+    Stage,
+    attentional,
+    prefixed,
+    run_stage,
+)
 from s2sjax.models.dropout import Dropout, scales
-from s2sjax.models.encoder import Encoded
-from s2sjax.models.layer import Embedding, Layer, affine, project_tokens, symmetric
-from s2sjax.models.scan import Step, layer_step, run_layer, run_step, scan
+from s2sjax.models.layer import Embedding, Layer, at_once, symmetric
+from s2sjax.models.scan import run_step, scan
 from s2sjax.types import EOS, StepOutput
 
-
-class DecoderNoise(NamedTuple):
-    """Dropout factors of the decoder, drawn before the recurrence."""
-
-    embedding: Array  # [B, T, E]; [B, E] for one step
-    outputs: Array  # [B, T, layers, D]; [B, layers, D] for one step
+Feed = Callable[[Array, Array, Any], Array]
+"""`feed(logits, gold_t, x_t) -> x`: what goes in at step t, token ids [B] or a
+distribution [B, V], from the logits [B, V] of step t - 1, the gold input [B] of step t
+and whatever is given for it. It closes over no traced array."""
 
 
 class Decoder(nn.Module):
     """Writes the target.
 
-    With attention, the state of the first layer asks; the context enters that
-    layer's cell and the readout:
-
-        context_t = attend(h_{t-1}),    h_t = cell(y_{t-1}, context_t, h_{t-1})
-        logits_t = V tanh(W [h_t; context_t] + b) + d
-
-    Layers above read the layer below, and the readout reads the last. Without
-    attention, logits_t = V h_t + d. PAD and BOS can never be emitted: their logits
-    are -inf. (Bahdanau et al. 2015; that the bottom layer asks is from Wu et al.
-    2016, section 3: the layers above then do not wait for one another.)
+    Layers read the layer below; `context` says where attention comes in (see its kinds
+    in `CONTEXTS`). Without attention, logits_t = V h_t + d for the last layer's h. PAD
+    and BOS can never be emitted: their logits are -inf.
 
     Attributes:
       vocabulary: size V of the target vocabulary.
@@ -45,7 +55,8 @@ class Decoder(nn.Module):
       memory: size of the encoder's outputs.
       layers: how many.
       embedding: size of embeddings; 0: one-hot.
-      attention_units: size of the attention layer; 0: no attention.
+      attention: what looks back at the source; None: nothing does.
+      context: where its context goes.
       bridge: see `Bridge`.
     """
 
@@ -54,25 +65,26 @@ class Decoder(nn.Module):
     memory: int
     layers: int = 1
     embedding: int = 64
-    attention_units: int = 0
+    attention: Attention | None = None
+    context: Context = IntoCell()
     bridge: str = "copy"
 
     def setup(self) -> None:
         units = self.cell.units
         self.embed = Embedding(self.vocabulary, self.embedding)
         self.connect = Bridge(self.bridge, self.cell, self.layers)
+        enters = self.context.enters(units, self.memory) if self.attention else 0
         self.stack = [
             Layer(
                 self.cell,
                 units if depth else self.embedding or self.vocabulary,
-                context=self.memory if self.attention_units and not depth else 0,
+                context=0 if depth else enters,
                 one_hot=depth == 0 and not self.embedding,
                 name=f"layer_{depth}",
             )
             for depth in range(self.layers)
         ]
-        if self.attention_units:
-            self.attention = BahdanauAttention(self.attention_units, units, self.memory)
+        if self.attention:
             self.readout_kernel = self.param(
                 "readout_kernel",
                 initializers.glorot_uniform(),
@@ -88,12 +100,11 @@ class Decoder(nn.Module):
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
-    ) -> tuple[tuple[State, ...], Memory | None]:
-        """The states before the first step, and what the steps look back at."""
-        batch = encoded.mask.shape[0]
-        states = self.connect(encoded.states, batch)
+    ) -> tuple[DecoderState, Memory]:
+        """The state before the first step, and what the steps look back at."""
+        layers = self.connect(encoded.states, encoded.mask.shape[0])
         if dropout is not None:
-            states = tuple(
+            layers = tuple(
                 tuple(
                     part
                     * scales(
@@ -104,11 +115,13 @@ class Decoder(nn.Module):
                     )
                     for index, part in enumerate(state)
                 )
-                for depth, state in enumerate(states)
+                for depth, state in enumerate(layers)
             )
-        if not self.attention_units:
-            return states, None
-        return states, self.attention.memory(encoded.memory, encoded.mask)
+        if self.attention is None:
+            return DecoderState(layers), ()
+        memory = self.attention.memory(encoded)
+        state = DecoderState(layers, self.attention.start(memory))
+        return self.context.start(state), memory
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
         """Draws the dropout of `time` steps."""
@@ -120,100 +133,192 @@ class Decoder(nn.Module):
 
     def step(
         self,
-        states: tuple[State, ...],
+        state: DecoderState,
         x: Array,
-        memory: Memory | None,
+        memory: Memory,
         noise: DecoderNoise | None = None,
-    ) -> tuple[tuple[State, ...], StepOutput]:
+    ) -> tuple[DecoderState, StepOutput]:
         """One step from token ids [B] or a distribution [B, V]."""
-        aux: dict[str, Array] = {}
-        context, new = None, []
-        step: Step
-        below = self.embed(x)
-        scale = None if noise is None else noise.embedding
-        for depth, (layer, state) in enumerate(zip(self.stack, states, strict=True)):
-            params = layer.parameters()
-            weights = self.cell.weights(params)
-            inputs, rest = self.cell.inputs(params, layer.project(below, scale))
-            if depth == 0 and memory is not None:
-                weights |= self._looks(memory)
-                step = partial(_attention_step, self.cell)
-                looked_at = *_looked_at(memory), memory.powers
-                state, (below, context, aux["attention"]) = run_step(
-                    step, weights, inputs, state, rest, looked_at
-                )
-            else:
-                step = partial(layer_step, self.cell)
-                state, below = run_step(
-                    step, weights, inputs, state, (rest, None), None
-                )
-            if noise is not None:
-                below = below * noise.outputs[:, depth]
-            new.append(state)
-            scale = None
-        return tuple(new), StepOutput(self._logits(below, context), aux)
+        column = self._column(tabled=False)
+        weights, operands = self._weights(memory, column), self._operands(memory)
+        return run_step(column.step, weights, {}, state, (x, noise), operands)
 
     def __call__(
         self,
-        states: tuple[State, ...],
+        state: DecoderState,
         inputs: Array,
-        memory: Memory | None,
+        memory: Memory,
         noise: DecoderNoise | None = None,
     ) -> StepOutput:
         """All steps at once from known inputs [B, T]: the same function as `step`.
 
-        What does not depend on the recurrence is one product: before it the input
-        projections, after it the readout and the vocabulary.
-
         Returns:
           Logits [B, T, V]; attention [B, T, S].
         """
-        aux, context = {}, None
-        below = inputs.T
-        scale = None if noise is None else noise.embedding.swapaxes(0, 1)
-        for depth, (layer, state) in enumerate(zip(self.stack, states, strict=True)):
+        column = self._column(self._tabled(inputs, noise))
+        weights, operands = self._weights(memory, column), self._operands(memory)
+        return _time_major(
+            column.forced(weights, operands, state, inputs.T, _time_major(noise))
+        )
+
+    def free(
+        self,
+        state: DecoderState,
+        memory: Memory,
+        gold: Array,
+        feed: Feed,
+        xs: Any = (),
+        noise: DecoderNoise | None = None,
+    ) -> StepOutput:
+        """All steps, each from what the last one said or from the gold token.
+
+        The weights' gradients are one product each, as where all inputs are known.
+
+        Args:
+          state: the first.
+          memory: what the steps look back at.
+          gold: the gold inputs, [B, T] int32. The first step reads gold[:, 0].
+          feed: chooses the input of each step but the first.
+          xs: what `feed` is given for each step, leading axis T.
+          noise: the dropout of all steps.
+
+        Returns:
+          The outputs of all steps, [B, T, ...].
+        """
+        column = self._column(self._tabled(gold, noise))
+        weights, operands = self._weights(memory, column), self._operands(memory)
+        logits = jax.ShapeDtypeStruct((len(gold), self.vocabulary), jnp.float32)
+        first, given = jax.tree.map(lambda leaf: leaf[0], (gold.T, xs))
+        fed = jax.eval_shape(feed, logits, first, given)
+        if jnp.issubdtype(fed.dtype, jnp.inexact):
+            first = jax.nn.one_hot(first, self.vocabulary, dtype=fed.dtype)
+
+        def step(dot: Dot, carry: Any, now: Any, operands: Any) -> Any:
+            state, x = carry
+            noise, gold, given = now
+            state, output = column.step(dot, state, (x, noise), operands)
+            return (state, feed(output.logits, gold, given).astype(x.dtype)), output
+
+        # What the last step feeds is never read.
+        following = jax.tree.map(_shifted, (gold.T, xs))
+        now = _time_major(noise), *following
+        _, outputs = scan(step, weights, {}, (state, first), now, operands)
+        return _time_major(outputs)
+
+    def _tabled(self, tokens: Array, noise: DecoderNoise | None) -> bool:
+        """Whether to project the table of embeddings, which is smaller than what is
+        read, and to gather its rows. Dropout would come between."""
+        return bool(self.embedding) and noise is None and self.vocabulary <= tokens.size
+
+    def _column(self, tabled: bool) -> "Column":
+        layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
+        stages: tuple[Stage, ...] = tuple(layers)
+        if self.attention is not None:
+            stages = self.context.stages(layers, self.attention)
+        return Column(stages, self.vocabulary, bool(self.embedding) and not tabled)
+
+    def _weights(self, memory: Memory, column: "Column") -> Weights:
+        """All that the steps multiply with."""
+        weights: Weights = {"output": (self.output_kernel.T, self.output_bias)}
+        for depth, layer in enumerate(self.stack):
             params = layer.parameters()
-            if depth:
-                z = layer.project(below)
-            else:
-                z = project_tokens(self.embed, layer, inputs.T, scale)
-            if depth == 0 and memory is not None:
-                weights = self.cell.weights(params) | self._looks(memory)
-                added, rest = self.cell.inputs(params, z)
-                step = partial(_attention_step, self.cell)
-                _, (below, context, attention) = scan(
-                    step, weights, added, state, rest, _looked_at(memory)
-                )
-                aux["attention"] = attention.swapaxes(0, 1)
-            else:
-                _, below = run_layer(self.cell, params, z, None, state)
-            if noise is not None:
-                below = below * noise.outputs[:, :, depth].swapaxes(0, 1)
-        return StepOutput(self._logits(below, context).swapaxes(0, 1), aux)
+            weights[f"input_{depth}"] = params["input_kernel"], params["bias"]
+            weights |= prefixed(f"layer_{depth}", self.cell.weights(params))
+        if column.embeds:
+            weights["embed"] = (self.embed.table,)
+        elif self.embedding:
+            weights["input_0"] = (self.stack[0].project(self.embed.table),)
+        if self.attention is not None:
+            weights |= prefixed("attention", self.attention.weights(memory))
+            weights["readout"] = self.readout_kernel, self.readout_bias
+        return weights
 
-    def _looks(self, memory: Memory) -> Weights:
-        """The matrices of attention; the values are one for each example."""
-        return {"query": (self.attention.query_kernel,), "values": (memory.values,)}
+    def _operands(self, memory: Memory) -> dict[str, Any]:
+        """What else they read."""
+        operands: dict[str, Any] = {"attention": memory}
+        for depth, layer in enumerate(self.stack):
+            params = layer.parameters()
+            # A cell may ask which parameters there are, and reads the vectors alone.
+            vectors = {n: v for n, v in params.items() if v.ndim == 1}
+            operands[f"layer_{depth}"] = dict.fromkeys(params) | vectors
+        return operands
 
-    def _logits(self, h: Array, context: Array | None) -> Array:
-        if context is not None:
-            read = jnp.concatenate([h, context], axis=-1)
-            h = jnp.tanh(affine(read, self.readout_kernel, self.readout_bias))
-        logits = affine(h, self.output_kernel.T, self.output_bias)
+
+@dataclass(frozen=True)
+class Column:
+    """The stages of a decoder over the tokens that enter the lowest.
+
+    Attributes:
+      stages: bottom first.
+      vocabulary: its size V.
+      embeds: tokens become embeddings; else they are one-hot for the lowest stage.
+    """
+
+    stages: tuple[Stage, ...]
+    vocabulary: int
+    embeds: bool
+
+    def step(
+        self, dot: Dot, state: DecoderState, x: Any, operands: Any
+    ) -> tuple[DecoderState, StepOutput]:
+        """The bodies of all stages, once: for `run_step` and `scan`."""
+        tokens, noise = x
+        flow = self._enter(dot, tokens, noise)
+        for stage in self.stages:
+            state, flow = run_stage(stage, dot, state, flow, noise, operands)
+        return state, self._read(dot, flow)
+
+    def forced(
+        self,
+        weights: Weights,
+        operands: Any,
+        state: DecoderState,
+        tokens: Array,
+        noise: DecoderNoise | None,
+    ) -> StepOutput:
+        """Each stage over all of time, one after another; tokens [T, B]."""
+        dot = at_once(weights)
+        flow = self._enter(dot, tokens, noise)
+        for stage in self.stages:
+            added, xs = stage.prepare(dot, flow, noise, operands)
+            _, new = scan(
+                stage.body,
+                _of(stage.parts, weights),
+                added,
+                stage.own(state),
+                xs,
+                _of(stage.parts, operands),
+            )
+            flow = stage.finish(flow.then(new), noise)
+        return self._read(dot, flow)
+
+    def _enter(self, dot: Dot, tokens: Array, noise: DecoderNoise | None) -> Flow:
+        """What the lowest stage reads: embeddings, or ids or distributions."""
+        if self.embeds:
+            tokens = dot("embed", tokens)
+        elif noise is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
+            dtype = noise.embedding.dtype
+            tokens = jax.nn.one_hot(tokens, self.vocabulary, dtype=dtype)
+        return Flow(tokens if noise is None else tokens * noise.embedding)
+
+    def _read(self, dot: Dot, flow: Flow) -> StepOutput:
+        """The logits, of one step or of all."""
+        h = flow.h if flow.context is None else attentional(dot, flow)
+        logits = dot("output", h)
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
-        return jnp.where(emitted, logits, -jnp.inf)
+        return StepOutput(jnp.where(emitted, logits, -jnp.inf), flow.aux)
 
 
-def _looked_at(memory: Memory) -> tuple[Array, Array, Array]:
-    return memory.keys, memory.mask, memory.score
+def _of(parts: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """What belongs to these parts: `layer_0.recurrent` to `layer_0`."""
+    return {n: value for n, value in named.items() if n.partition(".")[0] in parts}
 
 
-def _attention_step(
-    cell: Cell, dot: Dot, state: State, rest: Any, looked_at: tuple[Array, ...]
-) -> tuple[State, tuple[Array, Array, Array]]:
-    query = dot("query", state[0])
-    weights = attention_weights(query, *looked_at)
-    context = dot("values", weights)
-    state = cell.step(dot, rest, state, context)
-    return state, (state[0], context, weights)
+def _time_major(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), tree)
+
+
+def _shifted(leaf: Array) -> Array:
+    """What each step is given for the one after it."""
+    return jnp.concatenate([leaf[1:], leaf[:1]])

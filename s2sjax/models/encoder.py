@@ -1,24 +1,15 @@
 """The encoder: layers of recurrent cells over the source, in one or two directions."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from s2sjax.models import cells
-from s2sjax.models.cells import Cell, State
+from s2sjax.models.base import Encoded
+from s2sjax.models.cells import Cell
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.layer import Embedding, Layer, project_tokens
 from s2sjax.models.scan import run_layer
-
-
-class Encoded(NamedTuple):
-    """An encoded source."""
-
-    memory: Array  # [B, S, C], the last layer's outputs, directions side by side
-    mask: Array  # [B, S] bool, False on padding
-    states: tuple[tuple[State, ...], ...]  # per layer, per direction, after the end
 
 
 class Encoder(nn.Module):

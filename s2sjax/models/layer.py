@@ -10,7 +10,9 @@ from jax import Array
 from jax.nn import initializers
 
 from s2sjax.models import cells
-from s2sjax.models.cells import Cell, Parameters
+from s2sjax.models.base import Dot, Parameters, Weights
+from s2sjax.models.cells import Cell
+from s2sjax.models.scan import product
 
 
 def symmetric(bound: float) -> Callable[..., Array]:
@@ -48,6 +50,20 @@ def _affine_backward(kept: Any, d: Array) -> tuple[Array, Array, Array]:
 
 
 affine.defvjp(_affine_forward, _affine_backward)
+
+
+def at_once(weights: Weights) -> Dot:
+    """`dot` for the steps of all time at once, outside of any scan: lhs [T, B, ..]."""
+
+    def dot(name: str, *lhs: Array) -> Array:
+        if len(lhs) == 1 and len(weights[name]) == 2:
+            (x,), (kernel, bias) = lhs, weights[name]
+            if jnp.issubdtype(x.dtype, jnp.integer):
+                return (kernel + bias[None])[x]
+            return affine(x, kernel, bias)
+        return product(lhs, weights[name])
+
+    return dot
 
 
 class Layer(nn.Module):

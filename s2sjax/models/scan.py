@@ -1,25 +1,35 @@
-"""The one recurrence that every encoder and decoder layer runs through.
+"""The one recurrence that every layer and every decoder runs through.
 
-`scan` is `lax.scan` for steps with matrix products in them, differentiated so that
-each weight's gradient is one product over all steps after the backward scan, instead
-of a small product and an addition to a full matrix at every step.
+`scan` is `lax.scan` for steps with matrix products in them. Left to autodiff, each step
+of the backward scan adds a small product lhs_t^T d_t to a full matrix for each weight.
+Here every weight's gradient is one product over all steps:
+
+1. Forwards, each step saves what it started from and its products; nothing else.
+2. Backwards, each step is replayed. What is left of it is elementwise and cheap, as a
+   product is not taken again but is the one that was saved (`saved_product`).
+3. An imaginary zero, the tap, is added to every product. The tap's cotangent d_t is
+   what the step owes: the gradient of the loss with respect to that product.
+4. After the backward scan, W's gradient is sum_t lhs_t^T d_t, one product [I, T B]
+   [T B, O]; and d_t itself is the gradient of what was added to the product.
 """
 
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.models.cells import Cell, Dot, Inputs, Parameters, State, Weights
+from s2sjax.models.base import Dot, Inputs, Parameters, State, Weights
+from s2sjax.models.cells import Cell
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
+"""`step(dot, carry, x, operands) -> (carry, y)`; closes over no traced array."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 6))
-def scan(
+def plain_scan(
     step: Step,
     weights: Weights,
     inputs: Inputs,
@@ -28,18 +38,23 @@ def scan(
     operands: Any,
     reverse: bool = False,
 ) -> tuple[Any, Any]:
-    """`lax.scan` of `step(dot, carry, x, operands) -> (carry, y)` over time.
+    """What `scan` computes, differentiated by jax: the specification.
 
-    `dot(name, *lhs)` is `sum_i lhs_i @ weights[name][i] + inputs[name][t]`, with lhs_i
-    [B, I]; a name without inputs is the products alone. A weight is a matrix [I, O],
-    or one for each example, [B, I, O]. A step takes each name once. `operands` is
-    whatever else it reads at every step: it must not close over traced arrays.
+    `dot(name, *lhs)` is `sum_i lhs_i @ weights[name][i] + inputs[name][t]`; a name
+    without inputs is the products alone. See `base.Weights` for what a weight can be,
+    and `base.Dot` for a lhs. A step takes each name at most once.
 
-    What is kept of a step is its state and its products; the rest is computed again
-    in the backward scan, which is elementwise and cheaper than memory.
-    The gradient of a weight W is sum_t lhs_t^T d_t, where d_t, [B, O], is the
-    gradient of the loss with respect to the product at step t. It is also the
-    gradient of inputs[t]; one product [I, T B] [T B, O] sums it up.
+    Args:
+      step: one step.
+      weights: all that the step multiplies with; it takes each of these names.
+      inputs: what is added to products, [T, B, O] by name.
+      carry: before the first step.
+      xs: what each step reads, leading axis T.
+      operands: what every step reads.
+      reverse: from the last step to the first.
+
+    Returns:
+      The carry after the last step, and the ys, leading axis T.
     """
 
     def body(carry: Any, x: Any) -> tuple[Any, Any]:
@@ -47,6 +62,20 @@ def scan(
         return run_step(step, weights, inputs, carry, x, operands)
 
     return lax.scan(body, carry, (xs, inputs), reverse=reverse)
+
+
+scan = jax.custom_vjp(plain_scan, nondiff_argnums=(0, 6))
+
+
+def run_step(
+    step: Step, weights: Weights, inputs: Inputs, carry: Any, x: Any, operands: Any
+) -> tuple[Any, Any]:
+    """One step of what `scan` scans; inputs and x are without a time axis."""
+
+    def dot(name: str, *lhs: Array) -> Array:
+        return product(lhs, weights[name], inputs.get(name))
+
+    return step(dot, carry, x, operands)
 
 
 def _forward(
@@ -58,72 +87,81 @@ def _forward(
     operands: Any,
     reverse: bool,
 ) -> tuple[Any, Any]:
-    layout: Any = None
-
-    def body(carry: Any, x: Any) -> tuple[Any, Any]:
-        nonlocal layout
+    def saving(carry: Any, x: Any) -> tuple[Any, Any]:
         x, now = x
         taken: dict[str, Any] = {}
 
         def dot(name: str, *lhs: Array) -> Array:
-            product = _product(lhs, weights[name], now.get(name))
-            taken[name] = lhs, product
-            return product
+            result = product(lhs, weights[name], now.get(name))
+            taken[name] = lhs, result
+            return result
 
         new, y = step(dot, carry, x, operands)
-        leaves, tree = jax.tree.flatten((y, carry, taken))
-        # An array that is several of these is stacked once.
-        kept = {id(leaf): leaf for leaf in leaves}
-        layout = tree, [list(kept).index(id(leaf)) for leaf in leaves]
-        return new, tuple(kept.values())
+        return new, (y, carry, taken)
 
-    last, kept = lax.scan(body, carry, (xs, inputs), reverse=reverse)
-    tree, places = layout
-    ys, carries, taken = jax.tree.unflatten(tree, [kept[place] for place in places])
+    first = jax.tree.map(lambda leaf: leaf[0], (xs, inputs))
+    places, tree = _distinct(lambda *now: saving(*now)[1], carry, first)
+    chosen = sorted(set(places))
+
+    def body(carry: Any, x: Any) -> tuple[Any, Any]:
+        new, saved = saving(carry, x)
+        leaves = jax.tree.leaves(saved)
+        return new, [leaves[place] for place in chosen]
+
+    last, stacked = lax.scan(body, carry, (xs, inputs), reverse=reverse)
+    leaves = [stacked[chosen.index(place)] for place in places]
+    ys, carries, taken = jax.tree.unflatten(tree, leaves)
     given = dict.fromkeys(inputs)
     return (last, ys), (carries, taken, given, weights, xs, operands)
 
 
+def _distinct(function: Callable[..., Any], *arguments: Any) -> tuple[list[int], Any]:
+    """For each array that a function returns, the first that is the same one; and the
+    structure of them. So that what is several things of a step is stacked once.
+    """
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    ids = [id(variable) for variable in traced.jaxpr.outvars]
+    return [ids.index(each) for each in ids], jax.tree.structure(shapes)
+
+
 def _backward(step: Step, reverse: bool, residuals: Any, cotangents: Any) -> Any:
     carries, taken, given, weights, xs, operands = residuals
-    products = {name: product for name, (_, product) in taken.items()}
-    join_xs = _floats(xs)[1]
-    float_operands, join_operands = _floats(operands)
+    products = {name: result for name, (_, result) in taken.items()}
+    float_operands = split_floats(operands)
 
     def body(total: Any, now: Any) -> Any:
         d_carry, d_operands = total
         d_y, carry, x, products = now
 
-        def again(taps: Any, carry: Any, float_x: Any, float_operands: Any) -> Any:
+        def replay(taps: Any, carry_: Any, x_: Any, operands_: Any) -> Any:
             def dot(name: str, *lhs: Array) -> Array:
-                return _known(lhs, weights[name], products[name], taps[name])
+                return saved_product(lhs, weights[name], products[name], taps[name])
 
-            whole = join_xs(float_x, x), join_operands(float_operands, operands)
-            return step(dot, carry, *whole)
+            here = join_floats(carry_, carry), join_floats(x_, x)
+            new, y = step(dot, *here, join_floats(operands_, operands))
+            return split_floats(new), split_floats(y)
 
         taps = jax.tree.map(jnp.zeros_like, products)
-        pull_back = jax.vjp(again, taps, carry, _floats(x)[0], float_operands)[1]
+        floats = split_floats(carry), split_floats(x), float_operands
+        pull_back = jax.vjp(replay, taps, *floats)[1]
         d_taps, d_carry, d_x, more = pull_back((d_carry, d_y))
         return (d_carry, jax.tree.map(jnp.add, d_operands, more)), (d_taps, d_x)
 
-    d_last, d_ys = cotangents
+    d_last, d_ys = (split_floats(each) for each in cotangents)
     start = d_last, jax.tree.map(jnp.zeros_like, float_operands)
     (d_first, d_operands), (d_products, d_xs) = lax.scan(
         body, start, (d_ys, carries, xs, products), reverse=not reverse
     )
     d_weights = {
-        name: tuple(
-            _summed_outer(each, d_products[name], weight.ndim)
-            for each, weight in zip(lhs, weights[name], strict=True)
-        )
+        name: _weight_gradients(lhs, weights[name], d_products[name])
         for name, (lhs, _) in taken.items()
     }
     return (
         d_weights,
         {name: d_products[name] for name in given},
-        d_first,
-        join_xs(d_xs, None),
-        join_operands(d_operands, None),
+        join_floats(d_first, carries, others=False),
+        join_floats(d_xs, xs, others=False),
+        join_floats(d_operands, operands, others=False),
     )
 
 
@@ -131,77 +169,93 @@ scan.defvjp(_forward, _backward)
 
 
 @jax.custom_vjp
-def _known(lhs: Any, weights: Any, product: Array, tap: Array) -> Array:
-    """The product, taken before; its gradients are those of the product and `tap`."""
-    return product
+def saved_product(lhs: Any, weights: Any, saved: Array, tap: Array) -> Array:
+    """`product(lhs, weights) + tap`, where tap is 0 and the product is known.
+
+    The weights' gradients are not its own matter: they are taken from the tap's.
+    """
+    return saved
 
 
-def _known_forward(lhs: Any, weights: Any, product: Array, tap: Array) -> Any:
-    return product, weights
+def _saved_forward(lhs: Any, weights: Any, saved: Array, tap: Array) -> Any:
+    return saved, (lhs, weights)
 
 
-def _known_backward(weights: Any, d: Array) -> Any:
-    return tuple(_product_back(d, each) for each in weights), None, None, d
+def _saved_backward(kept: Any, d: Array) -> Any:
+    lhs, weights = kept
+    back = [_back(d, x, weight) for x, weight in zip(lhs, weights, strict=False)]
+    return tuple(back), None, None, d
 
 
-_known.defvjp(_known_forward, _known_backward)
+saved_product.defvjp(_saved_forward, _saved_backward)
 
 
-def _product_back(d: Array, weight: Array) -> Array:
+def product(lhs: Any, weights: Any, added: Array | None = None) -> Array:
+    """sum_i lhs_i @ weights_i + added; a vector at the end has no lhs."""
+    total = added
+    for x, weight in zip(lhs, weights, strict=False):
+        if _is_ids(x):
+            term = weight[x]
+        elif weight.ndim == 2:
+            term = x @ weight
+        else:
+            term = jnp.einsum("...i,...io->...o", x, weight)
+        total = term if total is None else total + term
+    assert total is not None
+    for bias in weights[len(lhs) :]:
+        total = total + jnp.expand_dims(bias, range(total.ndim - 1))
+    return total
+
+
+def _is_ids(x: Array) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def _back(d: Array, x: Array, weight: Array) -> Array | None:
+    """d W^T, the gradient of a lhs; ids have none."""
+    if _is_ids(x):
+        return None
     if weight.ndim == 2:
         return d @ weight.T
-    return jnp.einsum("bo,bio->bi", d, weight)
+    return jnp.einsum("...o,...io->...i", d, weight)
 
 
-def _floats(tree: Any) -> tuple[list[Array], Callable[[list[Any], Any], Any]]:
-    """The leaves that have gradients; and how to put others in their place.
+def _weight_gradients(lhs: Any, weights: Any, d: Array) -> tuple[Array, ...]:
+    """sum_t lhs_t^T d_t of each weight; over examples too where it is shared."""
+    rows = d.reshape(-1, d.shape[-1])
+    gradients = []
+    for x, weight in zip(lhs, weights, strict=False):
+        if _is_ids(x):
+            gradients.append(jnp.zeros_like(weight).at[x.reshape(-1)].add(rows))
+        elif weight.ndim == 2:
+            gradients.append(x.reshape(-1, x.shape[-1]).T @ rows)
+        else:
+            gradients.append(jnp.einsum("t...i,t...o->...io", x, d))
+    ones = jnp.ones(len(rows), d.dtype)
+    return *gradients, *(ones @ rows for _ in weights[len(lhs) :])
 
-    `join(values, rest)` takes the leaves without gradients from `rest`, None: None.
+
+def split_floats(tree: Any) -> list[Array]:
+    """The leaves that can have a gradient."""
+    leaves = jax.tree.leaves(tree)
+    return list(compress(leaves, _are_floats(leaves)))
+
+
+def join_floats(floats: list[Any], tree: Any, *, others: bool = True) -> Any:
+    """The tree with these in place of the leaves that can have a gradient.
+
+    The `others` stay what they are, or are None, which is a cotangent of theirs.
     """
     leaves, structure = jax.tree.flatten(tree)
-    differentiable = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
-
-    def join(values: list[Any], rest: Any) -> Any:
-        filler = [None] * len(leaves) if rest is None else jax.tree.leaves(rest)
-        rows = iter(values)
-        chosen = [
-            next(rows) if yes else other
-            for yes, other in zip(differentiable, filler, strict=True)
-        ]
-        return jax.tree.unflatten(structure, chosen)
-
-    pairs = zip(leaves, differentiable, strict=True)
-    return [leaf for leaf, yes in pairs if yes], join
+    new = iter(floats)
+    pairs = zip(leaves, _are_floats(leaves), strict=True)
+    return structure.unflatten(
+        [next(new) if yes else old if others else None for old, yes in pairs]
+    )
 
 
-def run_step(
-    step: Step, weights: Weights, inputs: Inputs, carry: Any, x: Any, operands: Any
-) -> tuple[Any, Any]:
-    """One step of what `scan` scans; inputs and x are without a time axis."""
-
-    def dot(name: str, *lhs: Array) -> Array:
-        return _product(lhs, weights[name], inputs.get(name))
-
-    return step(dot, carry, x, operands)
-
-
-def _summed_outer(lhs: Array, d: Array, axes: int) -> Array:
-    """sum_t lhs_t^T d_t, over examples too where the weight has no batch axis."""
-    if axes == 3:
-        return jnp.einsum("tbi,tbo->bio", lhs, d)
-    return lhs.reshape(-1, lhs.shape[-1]).T @ d.reshape(-1, d.shape[-1])
-
-
-def _product(lhs: Any, weights: Any, added: Array | None) -> Array:
-    total = added
-    for each, weight in zip(lhs, weights, strict=True):
-        if weight.ndim == 2:
-            product = each @ weight
-        else:
-            product = jnp.einsum("bi,bio->bo", each, weight)
-        total = product if total is None else total + product
-    assert total is not None
-    return total
+def _are_floats(leaves: list[Any]) -> list[bool]:
+    return [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
 
 
 def run_layer(

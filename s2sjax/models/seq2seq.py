@@ -1,80 +1,164 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from s2sjax.config import Config, ModelConfig
-from s2sjax.models.attention import Memory
-from s2sjax.models.cells import CELLS, State
-from s2sjax.models.decoder import Decoder, DecoderNoise
+from s2sjax import spec
+from s2sjax.config import Config, ModelConfig, check_model
+from s2sjax.errors import UsageError
+from s2sjax.models.attention import build_attention
+from s2sjax.models.base import Attention, Encoded, Memory
+from s2sjax.models.cells import CELLS
+from s2sjax.models.context import (
+    CONTEXTS,
+    Context,
+    DecoderNoise,
+    DecoderState,
+    IntoCell,
+)
+from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.encoder import Encoded, Encoder
-from s2sjax.types import BOS, StepFn, StepOutput
+from s2sjax.models.encoder import Encoder
+from s2sjax.types import BOS, Carry, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
     """A recurrent sequence-to-sequence model (Sutskever et al. 2014; Cho et al. 2014).
 
+    p(y | x) = prod_t p(y_t | y_1 .. y_{t-1}, x), of which an encoder reads x and a
+    decoder gives one factor after the other.
+
     Attributes:
       config: its shape.
-      source_vocabulary: size of the source vocabulary.
-      target_vocabulary: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
+      target: size of the target vocabulary.
+      attention: a kind of one's own in place of the config's: a Linen module with the
+        methods of `models.base.Attention`, made as `attention(state, values)` for
+        queries of size `state` and a memory of size `values`.
+
+    Raises:
+      UsageError: a field of the config, or a size, that cannot be.
+
+    >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
+    >>> params = model.init(jax.random.key(0))
+    >>> step, carry = model.decoder(params, jnp.array([[4, 5, 6]]), jnp.array([3]))
+    >>> carry, output = step(carry, jnp.array([BOS]))
+    >>> output.logits.shape
+    (1, 14)
     """
 
     config: ModelConfig
-    source_vocabulary: int
-    target_vocabulary: int
+    source: int
+    target: int
+    attention: Callable[..., Attention] | None = None
+
+    def __post_init__(self) -> None:
+        check_model(self.config)
+        attention_of(self.config)
+        for name in ("source", "target"):
+            size = getattr(self, name)
+            if type(size) is not int or size < 1:
+                raise UsageError(f"{name}={size!r} is not a vocabulary's size, e.g. 14")
+        super().__post_init__()
 
     def setup(self) -> None:
         config = self.config
         cell = CELLS[config.cell](config.units)
-        self.encoder = Encoder(
-            self.source_vocabulary,
+        self.reader = Encoder(
+            self.source,
             cell,
             config.layers,
             config.embedding,
             config.bidirectional,
+            name="encoder",
         )
-        attention = config.attention_units or config.units
-        self.decoder = Decoder(
-            self.target_vocabulary,
+        attention, context = attention_of(self.config)
+        if self.attention is not None:
+            width = config.units * (2 if config.bidirectional else 1)
+            attention = self.attention(config.units, width, parent=None)
+        self.writer = Decoder(
+            self.target,
             cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,
-            attention if config.attention == "bahdanau" else 0,
+            attention,
+            context,
             config.bridge,
+            name="decoder",
         )
+
+    @nn.nowrap
+    def init(self, key: Array) -> Any:  # type: ignore[override]
+        """The parameters before training, a nested dict of float32 arrays."""
+        tokens = jnp.full((1, 1), BOS, jnp.int32)
+        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+
+    @nn.nowrap
+    def decoder(
+        self, params: Any, source: ArrayLike, lengths: ArrayLike
+    ) -> tuple[StepFn, Carry]:
+        """The step function over an encoded source, and its first carry.
+
+        Args:
+          params: the parameters.
+          source: [B, S] int32, token ids without EOS; padding is anything.
+          lengths: [B] int32, of each row.
+
+        Raises:
+          UsageError: another shape or type.
+        """
+        step, carry, _ = decoder_steps(
+            self,
+            params,
+            _ids("source", source, "[B, S]"),
+            _ids("lengths", lengths, "[B]"),
+        )
+        return step, carry
 
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
         """Reads the source: token ids [B, S] of the given lengths [B]."""
-        return self.encoder(source, lengths, dropout)
+        return self.reader(source, lengths, dropout)
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
-    ) -> tuple[tuple[State, ...], Memory | None]:
-        """The decoder's first states, and what it looks back at."""
-        return self.decoder.start(encoded, dropout)
+    ) -> tuple[DecoderState, Memory]:
+        """The decoder's first state, and what it looks back at."""
+        return self.writer.start(encoded, dropout)
 
     def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
         """The decoder's dropout of `time` steps."""
-        return self.decoder.noise(dropout, time)
+        return self.writer.noise(dropout, time)
 
     def step(
         self,
-        states: tuple[State, ...],
+        state: DecoderState,
         x: Array,
-        memory: Memory | None,
+        memory: Memory,
         noise: DecoderNoise | None = None,
-    ) -> tuple[tuple[State, ...], StepOutput]:
+    ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
-        return self.decoder.step(states, x, memory, noise)
+        return self.writer.step(state, x, memory, noise)
+
+    def free(
+        self,
+        state: DecoderState,
+        memory: Memory,
+        gold: Array,
+        feed: Feed,
+        xs: Any = (),
+        noise: DecoderNoise | None = None,
+    ) -> StepOutput:
+        """All decoder steps, each from the last one's output; see `Decoder.free`."""
+        return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
         self,
@@ -84,9 +168,26 @@ class Seq2Seq(nn.Module):
         dropout: Dropout | None = None,
     ) -> StepOutput:
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
-        states, memory = self.start(self.encode(source, lengths, dropout), dropout)
+        state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
-        return self.decoder(states, inputs, memory, noise)
+        return self.writer(state, inputs, memory, noise)
+
+
+def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
+    """The attention that a config names, and where its context goes.
+
+    Raises:
+      UsageError: there is no such kind or argument, or they do not fit.
+    """
+    memory = config.units * (2 if config.bidirectional else 1)
+    attention = build_attention(config.attention, config.units, memory)
+    context: Context = spec.call("model.context", config.context, CONTEXTS)
+    if attention is None and not isinstance(context, IntoCell):
+        raise UsageError(
+            f"model.context={config.context} means nothing without attention; "
+            "use model.attention=general"
+        )
+    return attention, context
 
 
 def build_model(
@@ -98,8 +199,23 @@ def build_model(
 
 def initialise(model: Seq2Seq, key: Array) -> Any:
     """The parameters before training, a nested dict."""
-    tokens = jnp.full((1, 1), BOS, jnp.int32)
-    return model.init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+    return model.init(key)
+
+
+def _ids(name: str, value: ArrayLike, axes: str) -> Array:
+    """Whole numbers as an array with these axes."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name} is no array {axes}: rows of several lengths are padded by batch()"
+        ) from None
+    is_whole = jnp.issubdtype(array.dtype, jnp.integer)
+    if array.ndim != len(axes.split(",")) or not is_whole:
+        raise UsageError(
+            f"{name} is {array.dtype}{list(array.shape)}; it is int32 {axes}"
+        )
+    return array
 
 
 def apply(
@@ -111,18 +227,18 @@ def apply(
 
 def decoder_steps(
     model: Seq2Seq, params: Any, source: Array, lengths: Array
-) -> tuple[StepFn, tuple[State, ...], Encoded]:
+) -> tuple[StepFn, DecoderState, Encoded]:
     """Encodes a source and gives the step function over it, its first carry too.
 
     Called inside a compiled function, whose arguments `params` and `source` are.
     """
     encoded = apply(model, params, source, lengths, method="encode")
-    states, memory = apply(model, params, encoded, method="start")
+    state, memory = apply(model, params, encoded, method="start")
 
     def step(carry: Any, x: Array) -> tuple[Any, StepOutput]:
         return apply(model, params, carry, x, memory, method="step")
 
-    return step, states, encoded
+    return step, state, encoded
 
 
 def parameter_count(params: Any) -> int:

@@ -4,6 +4,7 @@ import math
 import os
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from s2sjax.reporting.figure import GREY, save, style
+from s2sjax.reporting.figure import GREY, drawn, save, style
 from s2sjax.reporting.formats import cut, printable
 from s2sjax.reporting.layout import Size, fit
 
@@ -28,12 +29,24 @@ class Alignment(NamedTuple):
 
     `weights` [T, S] are the attention of each output step on each source position.
     T is the number of output symbols, and one more where the output ended by itself.
+    A notebook shows it as a picture.
     """
 
     weights: np.ndarray
     source: Sequence[int | str]
     output: Sequence[int | str]
     title: str = ""
+
+    def __repr__(self) -> str:
+        return f"Alignment(weights {np.shape(self.weights)} of {self.output})"
+
+    def _repr_png_(self) -> bytes:
+        with style():
+            return drawn(_figure([self]), "png", Path("attention"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Draws it into a file, .png, .pdf or .svg; see `draw_alignments`."""
+        draw_alignments([self], path)
 
 
 def draw_alignment(
@@ -71,9 +84,16 @@ def draw_alignments(
       ValueError: there are none, or weights are not of their symbols' lengths.
       RunError: the file cannot be written.
     """
-    shown = [_checked(alignment) for alignment in alignments[:panels]]
-    if not shown:
+    if not alignments:
         raise ValueError("there is no alignment to draw")
+    with style():
+        save(_figure(alignments[:panels]), path)
+    return len(alignments[:panels])
+
+
+def _figure(alignments: Sequence[Alignment]) -> Figure:
+    """All of them in one figure, drawn in the style around."""
+    shown = [_checked(alignment) for alignment in alignments]
     columns = min(len(shown), 3 if len(shown) != 4 else 2)
     rows = math.ceil(len(shown) / columns)
     widths, heights = [1] * columns, [1] * rows  # of the widest and highest, in cells
@@ -82,33 +102,31 @@ def draw_alignments(
         widths[column] = max(widths[column], len(one.source))
         heights[row] = max(heights[row], len(one.weights))
     cell = min(_CELL, _LARGEST / max(*widths, *heights))
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(
-            rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights
-        )
-        for place, axes in enumerate(grid.ravel()):
-            if place >= len(shown):
-                axes.set_axis_off()
-                continue
-            image = _draw(axes, shown[place], cell)
-            row, column = divmod(place, columns)
-            axes.set_xlim(-0.5, widths[column] - 0.5)
-            axes.set_ylim(heights[row] - 0.5, -0.5)
-        bar = figure.colorbar(
-            image,
-            ax=grid.ravel().tolist(),
-            aspect=24,
-            pad=0.02,
-            shrink=min(1.0, 4 / (cell * sum(heights))),
-            anchor=(0.0, 1.0),
-        )
-        bar.set_label("attention weight")
-        bar.set_ticks([0.0, 0.5, 1.0])
-        bar.outline.set_visible(False)
-        fit(figure, grid, Size(cell * sum(widths), cell * sum(heights)))
-        save(figure, path)
-    return len(shown)
+    figure = Figure(layout="constrained")
+    grid = figure.subplots(
+        rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights
+    )
+    for place, axes in enumerate(grid.ravel()):
+        if place >= len(shown):
+            axes.set_axis_off()
+            continue
+        image = _draw(axes, shown[place], cell)
+        row, column = divmod(place, columns)
+        axes.set_xlim(-0.5, widths[column] - 0.5)
+        axes.set_ylim(heights[row] - 0.5, -0.5)
+    bar = figure.colorbar(
+        image,
+        ax=grid.ravel().tolist(),
+        aspect=24,
+        pad=0.02,
+        shrink=min(1.0, 4 / (cell * sum(heights))),
+        anchor=(0.0, 1.0),
+    )
+    bar.set_label("attention weight")
+    bar.set_ticks([0.0, 0.5, 1.0])
+    bar.outline.set_visible(False)
+    fit(figure, grid, Size(cell * sum(widths), cell * sum(heights)))
+    return figure
 
 
 def _checked(alignment: Alignment) -> Alignment:
@@ -127,9 +145,9 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     weights, source, output, title = alignment
     marks = [*map(_label, output), *[END] * (len(weights) - len(output))]
     # An axis without a symbol still needs a cell; it is blank.
-    drawn = np.pad(weights, [(0, max(1 - side, 0)) for side in weights.shape])
+    cells = np.pad(weights, [(0, max(1 - side, 0)) for side in weights.shape])
     image = axes.imshow(
-        drawn,
+        cells,
         cmap="Blues",
         vmin=0.0,
         vmax=1.0,
@@ -147,7 +165,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     for label in axes.get_yticklabels()[len(output) :]:
         label.set_color(GREY)
     # Lines around the cells, and none where another panel has more of them.
-    height, width = drawn.shape
+    height, width = cells.shape
     lines: dict[str, Any] = {"color": "#E0E0E0", "linewidth": 0.5}
     axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
     axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)

@@ -85,6 +85,15 @@ class _Said(logging.Handler):
         self.lines.append(record.getMessage().strip().splitlines()[0])
 
 
+def drawn(figure: Figure, kind: str, name: Path) -> bytes:
+    """A picture as a file of a kind holds it; `name` is what a line calls it."""
+    fonts.say_missing(fonts.choose(figure), name)
+    written = io.BytesIO()
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.savefig(written, format=kind, metadata=dates.get(kind))
+    return written.getvalue()
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a picture, whole or not at all: PNG, or PDF or SVG by the path's ending.
 
@@ -96,14 +105,10 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
-    kind = ending if ending in FORMATS else "png"
-    fonts.say_missing(fonts.choose(figure), target)
-    drawn = io.BytesIO()
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(drawn, format=kind, metadata=dates.get(kind))
+    data = drawn(figure, ending if ending in FORMATS else "png", target)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(drawn.getvalue())
+        temporary.write_bytes(data)
         os.replace(temporary, target)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -3,29 +3,10 @@
 import dataclasses
 import math
 
+from s2sjax.metrics import metric
+
 # As the names of metrics of a sweep begin, and as people call the split.
 SPLITS = {"valid": "validation", "test": "test"}
-_LABELS = {
-    "exact": "exact match",
-    "token_accuracy": "token accuracy",
-    "forced_token_accuracy": "forced token accuracy",
-    "edit_distance": "edit distance",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "wer": "WER",
-}
-_UNITS = {
-    "edit_distance": "edits per token",
-    "nll": "nats per token",
-    "wer": "edits per word",
-}
-_SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
-# The largest value that can be; a share's is 1, and of what is not here none is known.
-_MOST = {
-    **{"bleu": 100.0, "chrf": 100.0},
-    **dict.fromkeys(("edit_distance", "nll", "wer", "loss", "seconds"), math.inf),
-}
-_LOWER = ("nll", "edit_distance", "wer", "truncated", "loss", "seconds", "grad_norm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +74,7 @@ class Measure:
         >>> measure("exact").unit, measure("nll").unit, measure("chrf").unit
         ('exact match, %', 'nll, nats per token', 'chrF')
         """
-        unit = "%" if self.share else _UNITS.get(self.quantity)
+        unit = "%" if self.share else metric(self.quantity).unit
         return f"{self.label}, {unit}" if unit else self.label
 
 
@@ -110,12 +91,9 @@ def measure(name: str) -> Measure:
     """
     first, _, rest = name.partition("_")
     split, quantity = (first, rest) if first in SPLITS and rest else ("", name)
-    label = _LABELS.get(quantity, quantity.replace("_", " "))
-    if split:
-        label = f"{SPLITS[split]} {label}"
-    share = quantity in _SHARES
-    most = 1.0 if share else _MOST.get(quantity)
-    return Measure(name, label, share, quantity in _LOWER, most, split)
+    about = metric(quantity)
+    label = f"{SPLITS[split]} {about.label}" if split else about.label
+    return Measure(name, label, about.share, about.lower, about.most, split)
 
 
 def percents(share: float, _: object = None) -> str:

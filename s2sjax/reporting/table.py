@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from s2sjax.metrics import METRICS, metric
 from s2sjax.reporting.formats import number, percent, printable
 from s2sjax.reporting.screen import Screen
 
@@ -61,24 +62,6 @@ def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
 ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
 WIDEST_MATRIX = 12  # symbols, up to which confusions are drawn as a matrix
 
-_HEADLINES = {  # what each counts, in words that fit a line of 80 columns
-    "examples": ("examples", "evaluated"),
-    "exact": ("exact match", "outputs all right, free-running"),
-    "token_accuracy": ("token accuracy", "tokens right in place, free-running"),
-    "edit_distance": ("edit distance", "edits per token, free-running"),
-    "wer": ("WER", "edits per word, free-running"),
-    "nll": ("nll", "nats per token and EOS, teacher-forced"),
-    "forced_token_accuracy": (
-        "forced token accuracy",
-        "tokens and EOS right, teacher-forced",
-    ),
-    "truncated": ("truncated", "outputs cut at the length limit"),
-    "bleu": ("BLEU", "sacrebleu, 13a tokens, 0 to 100"),
-    "chrf": ("chrF", "sacrebleu, chrF2, 0 to 100"),
-    "unseen": ("unseen", "sources that are new to the model"),
-}
-_SHARES = ("exact", "token_accuracy", "forced_token_accuracy", "truncated", "unseen")
-
 
 class TaskExample(NamedTuple):
     """A task, and one example of it in words."""
@@ -121,22 +104,25 @@ def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
 
 def _headlines(results: Mapping[str, Any], title: str) -> Table:
     rows = []
-    for key in [*_HEADLINES, *(key for key in results if key not in _HEADLINES)]:
-        value = results.get(key)
-        if isinstance(value, Mapping | list) or key not in results:
-            continue
-        name, meaning = _HEADLINES.get(key, (key.replace("_", " "), ""))
-        rows.append((name, _value(key, value), meaning))
+    if "examples" in results:
+        rows.append(("examples", number(results["examples"]), "evaluated"))
+    known = [name for name in METRICS if name in results]
+    others = [name for name in results if name not in (*METRICS, "examples")]
+    for name in [*known, *others]:
+        if not isinstance(results[name], Mapping | list):
+            about, value = metric(name), _value(name, results[name])
+            rows.append((about.label, value, about.meaning))
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
 
 
-def _value(key: str, value: Any) -> str:
-    if key in _SHARES:
+def _value(name: str, value: Any) -> str:
+    if value is not None and not isinstance(value, int | float):
+        return str(value)
+    if metric(name).share:
         return percent(value)
-    if key in ("bleu", "chrf") and isinstance(value, int | float):
+    if metric(name).most == 100 and value is not None:
         return f"{value:.2f}"
-    numeric = value is None or isinstance(value, int | float)
-    return number(value) if numeric else str(value)
+    return number(value)
 
 
 def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:

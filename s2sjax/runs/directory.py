@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -92,7 +91,7 @@ def open_for_training(
     Nothing is written unless all of it fits; a config file is never executed.
 
     Args:
-      path: `--workdir`.
+      path: of the directory.
       config: what was asked for; None continues from the directory's own config.
       environment: what `provenance.describe` returned, kept in a new run and
         compared with a line in a continued one.
@@ -114,7 +113,7 @@ def open_for_training(
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(f"--workdir={path}", error) from None
+            raise cannot_write(f"path={path}", error) from None
         is_locked = os.path.lexists(directory / LOCK)
         lock = stack.enter_context(contextlib.closing(Lock(directory)))
         inside = [directory / name for name in OWN]
@@ -147,10 +146,12 @@ def agreed_config(
     directory = run_files.checked_path(path)
     agreed = _agreed(directory, config)
     if all((directory / name).is_file() for name in (REPLICA, run_files.TEST)):
-        raise UsageError(
-            f"--workdir={path} is finished: it was trained together with other trials "
-            f"of its sweep; train it again: {_another(directory, agreed, agreed)}"
+        what = (
+            f"path={path} is finished: it was trained together with other trials of "
+            f"its sweep; train it again"
         )
+        raise _another(what, directory, agreed, agreed)
+
     return agreed, run_files.read_record(directory)
 
 
@@ -172,7 +173,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
     directory = run_files.checked_path(path)
     if not (directory / CONFIG).is_file():
         what = places.not_a_run(directory)
-        raise UsageError(f"--workdir={path} {what}; `s2sjax train` makes a run")
+        raise UsageError(f"path={path} {what}; `s2sjax train` makes a run")
     run_files.check_files(directory)
     return RunDirectory(
         directory, run_files.read_config(directory), run_files.read_record(directory)
@@ -193,7 +194,7 @@ def _agreed(directory: Path, asked: Config | None) -> Config:
     if asked is None:
         near = places.hint(directory)
         raise UsageError(
-            f"--workdir={directory} is not a run{near}; give --config=FILE to start one"
+            f"path={directory} is not a run{near}; give config=FILE to start one"
         )
     return asked
 
@@ -234,11 +235,11 @@ def _written(
 
 def _check_empty(directory: Path) -> None:
     if not directory.is_dir():
-        raise UsageError(f"--workdir={directory} is not a directory")
+        raise UsageError(f"path={directory} is not a directory")
     try:
         entries = sorted(directory.iterdir())
     except OSError as error:
-        raise UsageError(f"--workdir={directory}: {error.strerror}") from None
+        raise UsageError(f"path={directory}: {error.strerror}") from None
     for entry in entries:
         # A start that was killed may have left its lock and a half-written config.
         if entry.name == CONFIG + ".tmp" or (entry.name == LOCK and is_lock(entry)):
@@ -247,11 +248,11 @@ def _check_empty(directory: Path) -> None:
             what = places.not_a_run(directory)
         else:
             what = f"is not a run and not empty (it has {entry.name})"
-        raise UsageError(f"--workdir={directory} {what}; choose a new directory")
+        raise UsageError(f"path={directory} {what}; choose a new directory")
 
 
 def _check_same(directory: Path, there: Config, asked: Config) -> None:
-    command = _another(directory, there, asked)
+    then = there
     # Where the data lie is no difference; that they are the same is checked later.
     place = configs.data_path(asked)
     moved = configs.with_data_path(there, place)
@@ -265,28 +266,40 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
     refused = {f: values for f, values in differing.items() if f not in allowed}
     if refused:
         lines = [f"{f}: {h!r} here, {a!r} asked" for f, (h, a) in refused.items()]
-        raise UsageError(
-            f"--workdir={directory} holds a run with another config: "
-            f"{'; '.join(lines)}; leave out --config to continue this one, or begin "
-            f"another: {command}"
+        what = (
+            f"path={directory} holds a run with another config: {'; '.join(lines)}; "
+            f"leave out config= to continue this one, or begin another"
         )
+        raise _another(what, directory, then, asked)
 
 
-def _another(directory: Path, there: Config, asked: Config) -> str:
-    """The command that trains what was asked in a new directory.
+class OtherRun(UsageError):
+    """A directory holds a run that cannot go on as asked; another could begin.
 
-    Where the parameters of the run that is there fit, it begins with them.
+    Args:
+      what: is wrong, and what can be done.
+      path: of the run.
+      changes: values by dotted field, with which the other one would begin.
+      new: a path where nothing is.
+      begins: whether it would begin with the parameters of the run that is there.
     """
-    differing = configs.difference(there, asked)
-    words = ["s2sjax", "train", f"--config={directory}"]
-    words += [
-        f"--config.{field}={configs.written(value)}"
-        for field, (_, value) in differing.items()
-    ]
-    fits = all(field.startswith(_KEEPS_PARAMETERS) for field in differing)
-    if differing and fits and _has_parameters(directory):
-        words.append(f"--init_from={directory}")
-    return shlex.join([*words, f"--workdir={places.unused(directory)}"])
+
+    def __init__(
+        self, what: str, path: Path, changes: dict[str, Any], new: Path, *, begins: bool
+    ):
+        more = f", overrides={changes}" * bool(changes)
+        more += f", init_from='{path}'" * begins
+        super().__init__(f"{what}: s2s.train('{path}', '{new}'{more})")
+        self.what, self.path, self.changes = what, path, changes
+        self.new, self.begins = new, begins
+
+
+def _another(what: str, directory: Path, there: Config, asked: Config) -> OtherRun:
+    """The error where what was asked is another run than the one that is there."""
+    changes = {f: value for f, (_, value) in configs.difference(there, asked).items()}
+    fits = all(field.startswith(_KEEPS_PARAMETERS) for field in changes)
+    begins = bool(changes) and fits and _has_parameters(directory)
+    return OtherRun(what, directory, changes, places.unused(directory), begins=begins)
 
 
 def _has_parameters(directory: Path) -> bool:
@@ -321,7 +334,7 @@ def _say_changes(
         f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
         for name in {**now, **then}
         if name.partition(".")[0] in environment
-        and name != "command"
+        and name not in ("command", "init_from")
         and then.get(name) != now.get(name)
     ]
     if changed:

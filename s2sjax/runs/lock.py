@@ -42,7 +42,7 @@ class Lock:
         try:
             self._descriptor = os.open(path, flags, 0o644)
         except OSError as error:
-            raise cannot_write(f"--workdir={directory}: {NAME}", error) from None
+            raise cannot_write(f"path={directory}: {NAME}", error) from None
         try:
             _take(self._descriptor, path)
             os.ftruncate(self._descriptor, 0)
@@ -54,10 +54,10 @@ class Lock:
             os.close(self._descriptor)
             if taken:
                 raise UsageError(
-                    f"--workdir={directory} is in use by {_holder(path)}; "
+                    f"path={directory} is in use by {_holder(path)}; "
                     f"wait for it or choose another directory"
                 ) from None
-            raise cannot_write(f"--workdir={directory}: {NAME}", error) from None
+            raise cannot_write(f"path={directory}: {NAME}", error) from None
 
     def close(self) -> None:
         """Frees the lock; again does nothing."""

@@ -5,12 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from s2sjax import json_objects
+from s2sjax import json_objects, metrics
 from s2sjax.errors import UsageError
 from s2sjax.runs.journal import Mark
-
-# Metrics of which less is better.
-LOWER = ("edit_distance", "nll", "wer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Progress:
           metric: what the best is chosen by.
           values: of the evaluation; metric and nll among them.
         """
-        lower = metric in LOWER
+        lower = metrics.metric(metric).lower
         value, nll = values[metric], finite(values.get("nll"))
         seen = dataclasses.replace(self, evaluated=step, waited=self.waited + 1)
         if not math.isfinite(value):

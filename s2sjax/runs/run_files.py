@@ -30,14 +30,14 @@ EARLIER = ((), ("train.epochs",), ("train.epochs", *configs.PLACES))
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """`--workdir` as a path that the system can take; nothing need be there.
+    """`path` as one that the system can take; nothing need be there.
 
     Raises:
       UsageError: it is empty, too long, has a NUL, or leads through a file.
     """
     text = os.fspath(path)
     if not text:
-        raise UsageError("--workdir is empty; it takes a directory")
+        raise UsageError("path is empty; it takes a directory")
     try:
         if text.startswith("~/"):  # which no shell expands behind an equals sign
             text = os.path.expanduser(text)
@@ -50,9 +50,9 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise UsageError(f"--workdir={_short(text)}: {error.strerror}") from None
+        raise UsageError(f"path={_short(text)}: {error.strerror}") from None
     except ValueError as error:  # a NUL, or what the file system cannot encode
-        raise UsageError(f"--workdir={_short(text)!r}: {error}") from None
+        raise UsageError(f"path={_short(text)!r}: {error}") from None
     return directory
 
 
@@ -63,6 +63,7 @@ class Record(TypedDict, total=False):
     identity: str  # of the config
     config_hash: str  # what earlier versions called it
     command: list[str]
+    init_from: str  # whose parameters it began with
     versions: dict[str, str]
     flags: dict[str, str]
     device: str
@@ -94,7 +95,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     version = record.get("format_version", configs.FORMAT_VERSION)
     if isinstance(version, int) and version > configs.FORMAT_VERSION:
         raise UsageError(
-            f"--workdir={directory} has format_version {version}; this s2sjax reads "
+            f"path={directory} has format_version {version}; this s2sjax reads "
             f"up to {configs.FORMAT_VERSION}: install a newer one"
         )
     try:
@@ -185,7 +186,7 @@ def check_files(directory: Path) -> None:
             # What is not there is a broken link, or the trainer has just deleted it.
             if not path.is_file() and not path.is_dir() and path.exists():
                 raise UsageError(
-                    f"--workdir={directory}: {path.relative_to(directory)} is no file "
+                    f"path={directory}: {path.relative_to(directory)} is no file "
                     f"but a pipe or a device; take it away"
                 )
 

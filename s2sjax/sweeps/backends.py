@@ -149,7 +149,7 @@ def choose(trials: Sequence[Trial]) -> Choice:
     >>> from s2sjax.sweeps import seeds
     >>> from s2sjax.sweeps.trials import resolve as trials
     >>> print(choose(trials(resolve({"train": {"steps": 5}}), seeds(32))).line)
-    backend: batched, 32 trials in 1 program; --backend=processes runs each as a process
+    backend: batched, 32 trials in 1 program; backend=processes runs each as a process
     """
     reason = obstacle(trials)
     if reason:
@@ -157,9 +157,9 @@ def choose(trials: Sequence[Trial]) -> Choice:
     programs = len(grouping.group(trials))
     what = f"{len(trials):,} trials in {programs:,} program" + "s" * (programs > 1)
     if 2 * programs > len(trials):
-        why = f"since it would be {what}; --backend=batched trains those"
+        why = f"since it would be {what}; backend=batched trains those"
         return Choice(PROCESSES, why.replace("1 trials", "1 trial"), is_free=True)
-    why = f"{what}; --backend=processes runs each as a process"
+    why = f"{what}; backend=processes runs each as a process"
     return Choice(BATCHED, why, is_free=True)
 
 
@@ -176,7 +176,7 @@ def choose_search(trials: Sequence[Trial], space: Collection[str]) -> Choice:
         reason = f"each {apart[0]} is a program of its own"
     if reason:
         return Choice(PROCESSES, f"since {reason}", is_free=True)
-    why = "proposals share a program; --backend=processes runs each as a process"
+    why = "proposals share a program; backend=processes runs each as a process"
     return Choice(BATCHED, why, is_free=True)
 
 
@@ -188,6 +188,6 @@ def obstacle(trials: Sequence[Trial]) -> str:
             return (
                 f"trial {trial.index}: the examples of {name} may be of several widths "
                 f"(train.buckets={buckets}), and a program has one; "
-                f"--config.train.buckets=1 pads all to the widest"
+                f"the override train.buckets=1 pads all to the widest"
             )
     return ""

@@ -47,8 +47,8 @@ def check(
     more = sum(trial.config not in there for trial in defined)
     lines = [f"{f}: {then!r} here, {now!r} asked" for f, (then, now) in nearest.items()]
     raise UsageError(
-        f"--workdir={sweep.path} holds a sweep of another config: {'; '.join(lines)}; "
-        f"put it back, leave out --config to go on with what is there, or give --add "
+        f"path={sweep.path} holds a sweep of another config: {'; '.join(lines)}; "
+        f"put it back, leave out config= to go on with what is there, or give add=True "
         f"for more trials" + f" ({more:,} would be added)" * bool(defined)
     )
 

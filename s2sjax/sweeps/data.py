@@ -70,5 +70,5 @@ def _hashes(trial: Trial, *, is_known: bool) -> list[str]:
         field = "task.path" if trial.config.task.path else "task.name"
         raise UsageError(
             f"{error}; this sweep goes on with the same data elsewhere, given "
-            f"--config=FILE --config.{field}=PLACE"
+            f"config=FILE and the override {field}=PLACE"
         ) from None

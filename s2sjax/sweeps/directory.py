@@ -73,7 +73,7 @@ class SweepDirectory:
             self._lock = Lock(self.path)
         except OSError as error:
             atomic.take_back(folders, ())
-            raise cannot_write(f"--workdir={path}", error) from None
+            raise cannot_write(f"path={path}", error) from None
         except Exception:
             atomic.take_back(folders, ())
             raise
@@ -171,7 +171,7 @@ class SweepDirectory:
         Args:
           command: the command line.
           code: what it runs.
-          config: `--config` and what overrides it, to continue from; may be empty.
+          config: the words of a config and its overrides, to continue from.
           backend: its spec.
           trials: how many it asks for.
           data: the SHA-256 of each file that its trials read, by path.
@@ -237,7 +237,7 @@ def check(path: Path) -> bool:
     if not path.exists() and not path.is_symlink():
         return False
     if not path.is_dir():
-        raise UsageError(f"--workdir={path} is not a directory")
+        raise UsageError(f"path={path} is not a directory")
     for entry in sorted(path.iterdir()):
         # A launcher that was killed at once leaves its lock, and no trial.
         half = entry.name == f"{SWEEP}.tmp" or (
@@ -249,7 +249,7 @@ def check(path: Path) -> bool:
             what = places.not_a_sweep(path)
         else:
             what = f"is not a sweep and not empty (it has {entry.name})"
-        raise UsageError(f"--workdir={path} {what}; choose a new directory")
+        raise UsageError(f"path={path} {what}; choose a new directory")
     return False
 
 
@@ -280,7 +280,7 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
     record = json_objects.read(file, _Versioned)
     if record["format_version"] > FORMAT_VERSION:
         raise UsageError(
-            f"--workdir={path} has format_version {record['format_version']}; this "
+            f"path={path} has format_version {record['format_version']}; this "
             f"s2sjax reads up to {FORMAT_VERSION}: install a newer one"
         )
     try:

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax import rng, tasks
+from s2sjax import tasks
 from s2sjax.config import Config
-from s2sjax.decoding.forced import token_losses
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import build_model, parameter_count
 from s2sjax.sweeps.batched.grouping import Group, group
@@ -18,8 +17,10 @@ from s2sjax.sweeps.batched.programs import padded_size
 from s2sjax.sweeps.trials import Trial, TrialProblems
 from s2sjax.training import loop
 from s2sjax.training.memory import memory
-from s2sjax.training.state import first_state, hyper
-from s2sjax.training.step import training_logits
+from s2sjax.training.objectives import losses
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
+from s2sjax.training.step import decoded
 from s2sjax.types import Batch
 
 
@@ -90,13 +91,12 @@ def estimate(config: Config) -> Cost:
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)
     batch = jax.eval_shape(bucket.fetch, bucket.store, rows)
-    state = jax.eval_shape(lambda: first_state(config, model))
+    chosen, own = recipe(config.train, steps), numbers(config)
+    state = jax.eval_shape(lambda: first_state(model, chosen, own))
 
     def loss(params: Any, batch: Batch) -> jax.Array:
-        numbers = hyper(config)
-        key = rng.root(numbers.seed)
-        logits = training_logits(model, config, params, numbers, key, batch)
-        return jnp.sum(token_losses(logits, batch.target, batch.target_lengths))
+        output = decoded(model, chosen.feeding, params, own, jnp.int32(0), batch)
+        return jnp.sum(losses(chosen.objective, output, batch))
 
     def kept(params: Any, batch: Batch) -> Any:
         return jax.vjp(lambda p: loss(p, batch), params)[1]
@@ -180,7 +180,7 @@ def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
     if most < 1:
         needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
         raise UsageError(
-            f"trial {whole.trials[0].index}: --backend=batched needs {needed} for one "
+            f"trial {whole.trials[0].index}: backend=batched needs {needed} for one "
             f"trial of this size, and may take {room} here; make it smaller "
             f"(model.units, task.length, train.batch_size)"
         )

@@ -13,7 +13,7 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.runs.progress import LOWER
+from s2sjax.metrics import metric
 from s2sjax.sweeps import optuna_specs, trial_files, trials
 from s2sjax.sweeps.directory import SweepDirectory, is_search
 from s2sjax.sweeps.draws import Distribution
@@ -125,7 +125,7 @@ class Search:
         self._study = optuna.create_study(
             storage=_storage(sweep.path / NAME),
             study_name=_STUDY,
-            direction="minimize" if self._metric in LOWER else "maximize",
+            direction=f"{metric(self._metric).better}imize",
             load_if_exists=True,
             pruner=optuna_specs.make_pruner(pruner),
         )
@@ -216,7 +216,7 @@ class Search:
         if result.status == "pruned":
             self._study.tell(proposal, state=state.PRUNED)
         elif result.status == "done" and values:
-            best = min(values) if self._metric in LOWER else max(values)
+            best = min(values) if metric(self._metric).lower else max(values)
             self._study.tell(proposal, best)
         else:
             self._study.tell(proposal, state=state.FAIL)
@@ -264,7 +264,7 @@ class Search:
 
 def _other(sweep: SweepDirectory, what: str, parts: list[str]) -> UsageError:
     return UsageError(
-        f"--workdir={sweep.path}: the {what} differs from that of the first launch: "
+        f"path={sweep.path}: the {what} differs from that of the first launch: "
         f"{'; '.join(parts)}; put it back, or search in another directory"
     )
 

@@ -117,7 +117,7 @@ def define(
     """
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise UsageError(f"--sweep={','.join(names)}: {twice[0]} is chosen twice")
+        raise UsageError(f"sweep={','.join(names)}: {twice[0]} is chosen twice")
     yielded = experiment.sweeps(text, names, base)
     for name, trials in yielded.items():
         if not trials:
@@ -125,7 +125,7 @@ def define(
     try:
         overrides = product(*yielded.values())
     except UsageError as error:
-        raise UsageError(f"--sweep={','.join(names)}: {error}") from None
+        raise UsageError(f"sweep={','.join(names)}: {error}") from None
     return resolve(base, itertools.islice(overrides, most))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from s2sjax import places
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
+from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
@@ -62,7 +63,6 @@ def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
 
 LARGEST = 2**31 - 1  # what an id can be
-OF_TEXT = ("bleu", "chrf")  # metrics that integers do not have
 
 _SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
 _INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
@@ -172,10 +172,10 @@ def check(config: Config) -> None:
         not have, or a missing file.
     """
     entry = _entry(config)
-    metric = config.train.metric
-    if metric in OF_TEXT and isinstance(entry.target[0], int):
+    chosen = config.train.metric
+    if metric(chosen).of_text and isinstance(entry.target[0], int):
         raise UsageError(
-            f"train.metric={metric} is of texts, and the task {config.task.name} "
+            f"train.metric={chosen} is of texts, and the task {config.task.name} "
             f"writes integers; use e.g. train.metric=wer, an integer being a word"
         )
     field, path = "path", config.task.path

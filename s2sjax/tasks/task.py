@@ -11,7 +11,7 @@ from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import Batch
 
 SPLITS = ("train", "valid", "test")
-VALID_NAMES = ("valid", "dev", "val")  # of files, and for `--split`
+VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
 
 
 Fetch = Callable[[Any, Array], Batch]
@@ -55,7 +55,7 @@ class Task:
 
 
 def split_name(text: str) -> str:
-    """The split that `--split` names.
+    """The split of a name.
 
     Raises:
       UsageError: there is none of that name.
@@ -65,7 +65,7 @@ def split_name(text: str) -> str:
     """
     name = VALID_NAMES[0] if text in VALID_NAMES else text
     if name not in SPLITS:
-        raise unknown("--split", text, {*SPLITS, *VALID_NAMES})
+        raise unknown("split", text, {*SPLITS, *VALID_NAMES})
     return name
 
 

@@ -117,8 +117,8 @@ def create(config: Config, directory: Path | None) -> Task:
     task = config.task
     if bundle.exists(directory) and not os.path.exists(task.path):
         raise UsageError(
-            f"{task.path} does not exist; where the same data lie elsewhere, `s2sjax "
-            f"train --workdir=RUN --config=FILE --config.task.path=PLACE` goes on"
+            f"{task.path} does not exist; where the same data lie elsewhere, the "
+            f"run goes on with config=FILE and the override task.path=PLACE"
         )
     corpus = _corpus(task)
     if bundle.exists(directory):

@@ -138,13 +138,13 @@ def joined(
         )
     except ValueError:
         raise UsageError(
-            "--multihost: no cluster was found in the environment; give "
-            "--coordinator=HOST:PORT --process_id=I --processes=N"
+            "multihost=True: no cluster was found in the environment; give "
+            "coordinator=HOST:PORT process_id=I processes=N"
         ) from None
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
         where = coordinator or "the cluster's environment"
-        raise UsageError(f"--multihost: {where}: {reason}") from None
+        raise UsageError(f"multihost=True: {where}: {reason}") from None
     hosts = Hosts(jax.process_index(), jax.process_count())
     try:
         yield hosts

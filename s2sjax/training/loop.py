@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2sjax import metrics
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
@@ -26,17 +27,20 @@ from s2sjax.runs import logged
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.runs.journal import Journal
-from s2sjax.runs.progress import LOWER, Progress
+from s2sjax.runs.progress import Progress
 from s2sjax.schema import COUNT
 from s2sjax.tasks.task import Task
 from s2sjax.training.devices import Placement
 from s2sjax.training.dispatch import Dispatch
+from s2sjax.training.feeding import feeding
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
+from s2sjax.training.objectives import objective
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
-from s2sjax.training.state import Hyper, TrainState, first_state, hyper
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import Numbers, TrainState, first_state, numbers
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
@@ -90,10 +94,15 @@ def check(config: Config) -> None:
       UsageError: optimisers, schedules or strategies that are unknown or impossible.
     """
     problems = Problems()
-    with problems:
-        schedule(config.train, config.train.steps or 1)
-    with problems:
-        decoding(config.decode.strategy)
+    for attempt in (
+        lambda: metrics.check(config.train.metric),
+        lambda: objective(config.train.objective),
+        lambda: feeding(config.train),
+        lambda: schedule(config.train, config.train.steps or 1),
+        lambda: decoding(config.decode.strategy),
+    ):
+        with problems:
+            attempt()
     with problems:
         _check_optimizer(config)
     problems.tell()
@@ -158,7 +167,7 @@ class _Loop:
         )
         self.order = training_order(self.config, task)
         self.steps = total_steps(self.config, self.order)
-        self.hyper: Hyper = self.placement.whole(hyper(self.config))
+        self.numbers: Numbers = self.placement.whole(numbers(self.config))
         self.stores = [
             self.placement.whole(bucket.store) for bucket in task.buckets["train"]
         ]
@@ -169,7 +178,7 @@ class _Loop:
         kind = Checkpoints if hosts.leads else CheckpointReader
         self.checkpoints: CheckpointReader = kind(
             run.checkpoints,
-            metric_better="min" if self.config.train.metric in LOWER else "max",
+            metric_better=metrics.metric(self.config.train.metric).better,
             say=observer.said,
         )
 
@@ -207,16 +216,19 @@ class _Loop:
             # What others have trained is evaluated as it came; a first draw is not.
             begun = Progress(evaluated=0 if params is None else -1)
             progress = self._truncate(-1, begun)
-            state = first_state(self.config, self.model)
             if params is not None:
-                state = state._replace(params=jax.tree.map(jnp.asarray, params))
-            return state, progress
+                params = jax.tree.map(jnp.asarray, params)
+            return self._first_state(params), progress
         progress = Progress.from_json(restored.progress)
         return restored.state, self._truncate(restored.step, progress)
 
+    def _first_state(self, params: Any = None) -> TrainState:
+        chosen = recipe(self.config.train, self.steps)
+        return first_state(self.model, chosen, numbers(self.config), params)
+
     def _restored(self) -> Restored | None:
         """The last checkpoint; for every process the one that process 0 has."""
-        target = jax.eval_shape(lambda: first_state(self.config, self.model))
+        target = jax.eval_shape(self._first_state)
         if not self.hosts.leads:
             step = int(self.hosts.of_first(-1))
             return self.checkpoints.restore(target, step) if step >= 0 else None
@@ -297,7 +309,7 @@ class _Loop:
             self.steps,
             bucket.fetch,
             state,
-            self.hyper,
+            self.numbers,
             self.stores[chunk.bucket],
             self.placement.rows(rows),
             self.placement.whole(jnp.int32(count)),
@@ -376,6 +388,6 @@ class _Loop:
             good = max(self.checkpoints.steps(), default=0)
             raise RunError(
                 f"{error}; the last good checkpoint is step {good}; try, in a new "
-                f"--workdir, a lower train.learning_rate, train.clip_norm=1.0 or a "
+                f"path, a lower train.learning_rate, train.clip_norm=1.0 or a "
                 f"warm-up, e.g. train.schedule=cosine:warmup=100"
             )

@@ -12,7 +12,8 @@ from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import build_model
 from s2sjax.tasks.task import Task
-from s2sjax.training.state import first_state
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
 
 
 def memory(devices: Sequence[Any]) -> int:
@@ -38,7 +39,8 @@ def check(config: Config, task: Task) -> None:
     """
     sizes = len(task.source_vocabulary), len(task.target_vocabulary)
     model = build_model(config, *sizes)
-    state = jax.eval_shape(lambda: first_state(config, model))
+    chosen = recipe(config.train, steps=1)  # the number changes no shape
+    state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     needed = sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
     )

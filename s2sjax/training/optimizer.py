@@ -13,6 +13,11 @@ from s2sjax.config import TrainConfig
 Schedule = Callable[[Array], Array]  # step -> factor of the peak learning rate
 
 
+def full(step: Array) -> Array:
+    """1 at every step."""
+    return jnp.ones_like(step, jnp.float32)
+
+
 def _constant(steps: int, *, warmup: int = 0) -> Schedule:
     """1 after a linear warm-up."""
     spec.between("warmup", warmup, 0, spec.LARGEST)

@@ -1,5 +1,7 @@
 """What a training step takes, changes and reports."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -7,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax import rng
-from s2sjax.config import Config
+from s2sjax.config import Config, fields, flatten
+from s2sjax.models.padding import zero_rows
 from s2sjax.models.seq2seq import Seq2Seq, initialise
-from s2sjax.training.optimizer import optimizer
+from s2sjax.training.recipe import Recipe
 
 
 class TrainState(NamedTuple):
@@ -20,16 +23,11 @@ class TrainState(NamedTuple):
     opt_state: Any
 
 
-class Hyper(NamedTuple):
-    """The numbers of a run that may differ between replicas of one program."""
-
-    seed: Array  # [] int32
-    learning_rate: Array  # [] float32, at its peak
-    dropout_embedding: Array  # [] float32
-    dropout_state: Array  # [] float32
-    dropout_output: Array  # [] float32
-    feeding_probability: Array  # [] float32
-    vocabulary: Array | None = None  # [] int32, where the model's is padded
+Numbers = Mapping[str, Array]
+"""What may differ between the replicas of one program, each [] int32 or float32: the
+fields that the schema calls traced by their dotted names, `train.learning_rate`, but
+for a task's, which are part of its data; and `vocabulary`, a run's own size of a padded
+one."""
 
 
 class StepMetrics(NamedTuple):
@@ -41,25 +39,59 @@ class StepMetrics(NamedTuple):
     learning_rate: Array  # [] float32
 
 
-def hyper(config: Config) -> Hyper:
-    """The numbers of a config."""
-    return Hyper(
-        jnp.int32(config.seed),
-        jnp.float32(config.train.learning_rate),
-        jnp.float32(config.model.dropout_embedding),
-        jnp.float32(config.model.dropout_state),
-        jnp.float32(config.model.dropout_output),
-        jnp.float32(config.train.feeding_probability),
-    )
+def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
+    """The numbers of a config.
+
+    Args:
+      config: of a run.
+      vocabulary: of its targets, where that of the model is padded to a larger one.
+
+    >>> sorted(numbers(Config()))[:2]
+    ['model.dropout_embedding', 'model.dropout_output']
+    """
+    values = flatten(config)
+    traced = {
+        path: (jnp.int32 if field.type is int else jnp.float32)(values[path])
+        for path, field in fields().items()
+        if field.metadata["traced"] and not path.startswith("task.")
+    }
+    padded = {} if vocabulary is None else {"vocabulary": jnp.int32(vocabulary)}
+    return traced | padded
 
 
-def first_state(config: Config, model: Seq2Seq) -> TrainState:
-    """The state before the first step, a function of the config alone."""
+@partial(jax.jit, static_argnums=(0, 1))
+def first_state(
+    model: Seq2Seq, recipe: Recipe, numbers: Numbers, params: Any = None
+) -> TrainState:
+    """The state before the first step.
 
-    @jax.jit
-    def make(seed: Array) -> TrainState:
-        params = initialise(model, rng.stream(rng.root(seed), "parameters"))
-        transformation = optimizer(config.train, config.train.learning_rate)
-        return TrainState(jnp.int32(0), params, transformation.init(params))
+    Args:
+      model: that is trained.
+      recipe: of the training.
+      numbers: of the run.
+      params: to begin with; None: drawn from the seed.
+    """
+    if params is None:
+        key = rng.stream(rng.root(numbers["seed"]), "parameters")
+        params = initialise(model, key)
+        if "vocabulary" in numbers:
+            params = zero_rows(params, vocabulary_axes(model), numbers["vocabulary"])
+    optimizer = recipe.optimizer(numbers["train.learning_rate"])
+    return TrainState(jnp.int32(0), params, optimizer.init(params))
 
-    return make(jnp.int32(config.seed))
+
+def vocabulary_axes(model: Seq2Seq) -> Any:
+    """For each parameter the axis of the vocabulary, -1 where it has none."""
+
+    def shapes(more: int) -> Any:
+        larger = model.clone(
+            source=model.source + more,
+            target=model.target + more,
+        )
+        return jax.eval_shape(lambda: initialise(larger, rng.root(0)))
+
+    def differing(one: Any, other: Any) -> int:
+        pairs = zip(one.shape, other.shape, strict=True)
+        return next((axis for axis, (a, b) in enumerate(pairs) if a != b), -1)
+
+    return jax.tree.map(differing, shapes(0), shapes(1))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from s2sjax.benchmark.outputs import Outputs
 from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
+from s2sjax.decoding.base import Rules
 from s2sjax.decoding.scores import Normaliser
-from s2sjax.decoding.strategies import Rules, decoding
+from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 
 NORMALISERS = [Normaliser(), Normaliser("average", 1.0), Normaliser("gnmt", -0.5)]

@@ -19,8 +19,9 @@ import pytest
 from s2sjax import config as configs
 from s2sjax import json_objects, tasks
 from s2sjax.cli import main, start, train
-from s2sjax.cli.sweep_launch import _lacking
+from s2sjax.commands.sweep import _lacking
 from s2sjax.errors import RunError, UsageError
+from s2sjax.metrics import headlines
 from s2sjax.reporting.sweep import table as sweep_table
 from s2sjax.reporting.sweep import trial_files
 from s2sjax.runs import bundle, logged, manifest, run_files, slices
@@ -167,7 +168,7 @@ def of_test(run):
             result = run_files.read_test(run)
         except UsageError as error:  # it is evaluated again
             return say(str(error))
-        shown = {name: result[name] for name in train.HEADLINES if name in result}
+        shown = headlines(result, "exact")
         return shown, result["step"], found.exact.tolist()
 
     return answer

@@ -126,9 +126,9 @@ def test_arrays_are_in_the_order_of_the_input(command, integers, tmp_path, monke
     for backwards, row in ((False, ROW), (True, ROW[::-1])):
 
         def opened(*arguments, backwards=backwards):
-            trained = open_all(*arguments)
-            task = dataclasses.replace(trained.task, reverse_source=backwards)
-            return trained._replace(task=task)
+            run = open_all(*arguments)
+            task = dataclasses.replace(run.task, reverse_source=backwards)
+            return dataclasses.replace(run, trained=run.trained._replace(task=task))
 
         monkeypatch.setattr(runs, "open_all", opened)
         file = tmp_path / "s.npz"

@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2sjax import config as configs
+from s2sjax import rng
 from s2sjax.cli import decode, inputs, main
+from s2sjax.commands.run import Decoded, Output
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
 from s2sjax.inference import system as predictor
-from s2sjax.inference.predict import Hypothesis
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.seq2seq import build_model, initialise
 from s2sjax.reporting import progress_line
 from s2sjax.tasks.vocabulary import Vocabulary
-from s2sjax.training.state import first_state
 from s2sjax.types import SYMBOLS
 
 # What `str.splitlines` and text mode take for the end of a line, and JSON does not.
@@ -87,8 +87,9 @@ def test_what_is_written_as_json_is_read_again(file, data, characters):
     for _ in range(data.draw(st.integers(1, 3))):
         given_, made = data.draw(ids), data.draw(ids)
         item = inputs.Item("", its.source_vocabulary.decode(given_))
-        found = Hypothesis(made, -1.0, -1.0, False, {"kappa": -jnp.inf}, None)
-        lines.append(decode.written(run, item, [found]))
+        written = its.target_vocabulary.decode(made)
+        output = Output(written, "", -1.0, -1.0, False, {"kappa": -jnp.inf})
+        lines.append(decode.written(run, Decoded(item.input, (output,), None)))
         rows.append((item.input, its.target_vocabulary.decode(made)))
     assert all(line.isascii() for line in lines)
     file.write_text("\n".join(lines) + "\n", encoding="ascii")
@@ -99,7 +100,7 @@ def test_what_is_written_as_json_is_read_again(file, data, characters):
 def test_all_that_a_strategy_says_of_an_output_can_be_read_again():
     config = configs.resolve({"train": {"steps": 1}, "model": {"units": 4}})
     model = build_model(config, 7, 7)
-    params = jax.eval_shape(lambda: first_state(config, model).params)
+    params = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     source, lengths = jnp.zeros((1, 3), jnp.int32), jnp.ones(1, jnp.int32)
     said = set()
     for name in STRATEGIES:

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from s2sjax import config as configs
-from s2sjax.cli import sweep_launch
+from s2sjax.commands import sweep as launcher
 from s2sjax.runs import provenance
 from s2sjax.runs.lock import is_held
 from s2sjax.sweeps import preflight
@@ -182,11 +182,11 @@ def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
 ):
     ran = []
 
-    def run(parsed, sweep, ledger, source, console, pool, at_once=None):
+    def run(launch, sweep, ledger, source, console, pool, at_once=None):
         ran.append([trial.config.train.steps for trial in console.trials])
-        return 0
+        return launcher.Outcome({"done": 0}, 0)
 
-    monkeypatch.setattr(sweep_launch, "_run", run)
+    monkeypatch.setattr(launcher, "_run", run)
     sweep = ("sweep", f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
     assert command(*sweep, "--config.train.steps=30").code == 0
     kept = {p: p.read_bytes() for p in (tmp_path / "sweep").rglob("*.json")}

@@ -1,85 +1,81 @@
 """Beam search against enumeration, and against a beam in plain Python."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.base import Request, every_step
+from s2sjax.decoding import scores
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.sampling import greedy
-from s2sjax.decoding.scores import Normaliser
-from s2sjax.types import EOS, StepOutput
+from s2sjax.errors import UsageError
+from s2sjax.types import BOS, EOS, StepOutput
 from tests import oracles
 from tests.decoding import table_model
-from tests.decoding.tables import Tables, assert_is_nbest, assert_same, nbest
+from tests.decoding.table_model import (
+    Models,
+    assert_a_batch_is_its_rows,
+    assert_is_nbest,
+    assert_list,
+    nbest,
+    normalise,
+    request,
+)
 
 pytestmark = pytest.mark.compat
-ALPHAS = (-0.5, 0.0, 0.6, 1.0, 2.0)
 MODELS = 200
+SMALL = Models(MODELS, 6, 4, seed=0)  # 40 complete sequences each
+EOS_BIAS = np.linspace(-6, 2, MODELS)[:, None]
+LONG = Models(MODELS, 7, 8, seed=1, eos=EOS_BIAS)  # some seldom end
+ORACLES = LONG.oracles()
+LIMITS = np.random.default_rng(2).integers(1, LONG.width + 1, MODELS)
 
 
-def normalise(kind, alpha):
-    def by(log_prob, length):
-        base = (5 + length) / 6 if kind == "gnmt" else length
-        return log_prob / base**alpha
-
-    return by
+@cache
+def strategy(**arguments):
+    return partial(beam, **arguments)
 
 
-@pytest.fixture(scope="module")
-def small():
-    """Three symbols, at most 4 tokens: 40 complete sequences each."""
-    return Tables(MODELS, 6, 4, seed=0)
-
-
-@pytest.fixture(scope="module")
-def long():
-    """Four symbols, at most 8 tokens; some models seldom end."""
-    return Tables(MODELS, 7, 8, seed=1, eos=np.linspace(-6, 2, MODELS)[:, None, None])
-
-
-@pytest.mark.parametrize("alpha", ALPHAS)
-@pytest.mark.parametrize("kind", ["average", "gnmt"])
-def test_an_exhaustive_beam_is_enumeration(small, kind, alpha):
-    size = 27 * small.vocabulary  # the candidates of the widest level
-    found = small.decode(
-        partial(beam, size=size, count=41, normaliser=Normaliser(kind, alpha))
-    )
-    for row in range(MODELS):
-        expected = small.complete(row, normalise=normalise(kind, alpha))
-        assert_same(nbest(found, row), expected)
+@pytest.mark.parametrize(
+    ("kind", "alpha"),
+    [("average", -0.5), ("average", 0.0), ("average", 2.0), ("gnmt", 1.0)],
+)
+def test_an_exhaustive_beam_is_enumeration(kind, alpha):
+    size = 27 * SMALL.vocabulary  # the candidates of the widest level
+    found = SMALL.decode(strategy(size=size, n=41, normaliser=kind, alpha=alpha))
+    for row, oracle in enumerate(SMALL.oracles()):
+        expected = oracle.ranked(SMALL.width, normalise(kind, alpha))
+        assert_list(nbest(found, row), expected)
     assert (found.valid.sum(axis=1) == 40).all()  # the last place stays empty
-    assert_is_nbest(found)
+    assert_is_nbest(found, SMALL)
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
-@pytest.mark.parametrize("size", [1, 3, 9])
-def test_any_beam_is_the_rule_in_plain_python(long, size, alpha):
-    count = min(size, 4)
-    run = partial(beam, size=size, count=count, normaliser=Normaliser("average", alpha))
-    limits = np.random.default_rng(2).integers(1, long.width + 1, MODELS)
-    found = long.decode(run, limits=limits)
-    for row, limit in enumerate(limits):
+@pytest.mark.parametrize(
+    ("size", "alpha"), [(1, 0.0), (1, 1.0), (3, -0.5), (3, 0.6), (9, 0.0), (9, 2.0)]
+)
+def test_any_beam_is_the_rule_in_plain_python(size, alpha):
+    n = min(size, 4)
+    its = {"size": size, "n": n, "alpha": alpha}
+    found = LONG.decode(strategy(**its), LIMITS)
+    for row, limit in enumerate(LIMITS):
         expected, cut = oracles.beam(
-            long.next_log_probs(row), size, limit, count, normalise("average", alpha)
+            ORACLES[row].next, size, limit, n, normalise("average", alpha)
         )
-        assert_same(nbest(found, row), expected)
+        assert_list(nbest(found, row), expected)
         assert found.truncated[row, 0] == cut
-    assert_is_nbest(found)
+    assert_is_nbest(found, LONG, LIMITS)
     assert found.truncated.sum() < MODELS
     assert size == 9 or found.truncated.any()
-    # Stopping early, which is the default, changes nothing at all, and neither does
-    # driving every step.
-    patient = long.decode(partial(run, early=False, drive=every_step), limits=limits)
+    # Stopping early, which is the default, changes nothing at all.
+    patient = LONG.decode(strategy(**its, early=False), LIMITS)
     jax.tree.map(np.testing.assert_array_equal, found, patient)
 
 
 @pytest.mark.parametrize("alpha", [-1.0, 0.0, 1.0])
 def test_stopping_early_saves_steps(alpha):
-    models = Tables(64, 7, 12, seed=3, eos=3.0)
+    models = Models(64, 7, 12, seed=3, eos=3.0)
     calls = []
 
     def counting(carry, x):
@@ -89,11 +85,10 @@ def test_stopping_early_saves_steps(alpha):
     steps = {}
     for early in (True, False):
         calls.clear()
-        run = partial(
-            beam, size=3, normaliser=Normaliser("average", alpha), early=early
-        )
+        run = partial(beam, size=3, alpha=alpha, early=early)
+        carry = table_model.first_carry(models.rows)
         jax.block_until_ready(
-            jax.jit(lambda run=run: run(counting, models.start(), models.request()))()
+            jax.jit(lambda run=run, carry=carry: run(counting, carry, 12))()
         )
         jax.effects_barrier()
         steps[early] = len(calls)
@@ -102,222 +97,148 @@ def test_stopping_early_saves_steps(alpha):
         assert steps[True] < 12
 
 
-@pytest.mark.parametrize("alpha", [-0.5, 0.0])
-def test_beam_1_is_greedy(long, alpha):
-    found = long.decode(partial(beam, size=1, normaliser=Normaliser("average", alpha)))
-    expected = long.decode(greedy)
+def test_beam_1_is_greedy():
+    found = LONG.decode(strategy(size=1, alpha=-0.5))
+    expected = LONG.decode(greedy)
     np.testing.assert_array_equal(found.tokens, expected.tokens)
     np.testing.assert_array_equal(found.truncated, expected.truncated)
-    np.testing.assert_allclose(
-        found.aux["logprob"], expected.scores, rtol=1e-6, atol=1e-6
-    )
-    np.testing.assert_allclose(found.aux["attention"], expected.aux["attention"])
+    for name in ("logprob", "attention"):
+        np.testing.assert_allclose(
+            found.aux[name], expected.aux[name], **table_model.ROUNDING
+        )
 
 
 def test_fewer_sequences_than_the_beam_has_room_for():
-    models = Tables(50, 5, 2, seed=4)  # EOS, and a symbol before it: 3 sequences
-    found = models.decode(partial(beam, size=8, count=8))
-    assert_is_nbest(found)
-    assert (found.valid.sum(axis=1) == 3).all()
-    for row in range(50):
-        assert_same(nbest(found, row), models.complete(row))
+    models = Models(50, 5, 2, seed=4)  # EOS, and a symbol before it: 3 sequences
+    found = models.decode(strategy(size=8, n=8))
+    assert_is_nbest(found, models)
+    for row, oracle in enumerate(models.oracles()):
+        assert_list(nbest(found, row), oracle.ranked(2))
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
-def test_a_score_is_that_of_the_sequence_that_comes_with_it(long, alpha):
-    found = long.decode(
-        partial(beam, size=6, count=6, normaliser=Normaliser("gnmt", alpha))
-    )
-    by = normalise("gnmt", alpha)
-    for row in range(MODELS):
-        for place, (score, tokens) in enumerate(nbest(found, row)):
-            log_prob = long.log_prob(row, tokens)
-            assert found.aux["logprob"][row, place] == pytest.approx(log_prob, abs=1e-5)
-            assert score == pytest.approx(by(log_prob, len(tokens)), rel=1e-5, abs=1e-5)
+def test_a_batch_is_its_rows_in_any_order():
+    assert_a_batch_is_its_rows(LONG, strategy(size=4, n=4, alpha=1.0), LIMITS)
 
 
-def test_a_batch_is_its_rows_in_any_order(long):
-    limits = np.random.default_rng(5).integers(2, long.width + 1, MODELS)
-    run = partial(beam, size=4, count=4, normaliser=Normaliser("average", 1.0))
-    together = long.decode(run, limits=limits)
-    order = np.random.default_rng(6).permutation(MODELS)
-    compiled = jax.jit(
-        lambda rows, limits: run(
-            long.step, long.start(rows), long.request(limits=limits, rows=rows)
-        )
-    )
-    for rows in (order, [0], [7], [150]):
-        some = compiled(np.array(rows), limits[rows])
-        table_model.assert_same(some, together, rows)
+@pytest.mark.parametrize("alpha", [-0.5, 1.0])
+def test_scores_contain_the_penalty_of_what_was_not_looked_at(alpha):
+    models = Models(100, 5, 4, seed=0)
+    lengths = np.arange(models.count) % 4
+    run = strategy(size=8 * 5, n=15, alpha=alpha, coverage=0.7)
+    found = models.decode(run, source_lengths=lengths)
+
+    def penalty(tokens, source_length):
+        written = (0, 0, BOS, *tokens)
+        trails = np.array([written[at : at + 3] for at in range(len(tokens))], float)
+        looked = table_model.look(trails, np).sum(axis=0)[:source_length]
+        return 0.7 * np.log(np.minimum(looked, 1)).sum()
+
+    for row, oracle in enumerate(models.oracles()):
+        expected = [
+            (score + penalty(tokens, lengths[row]), tokens)
+            for score, tokens in oracle.ranked(4, normalise("average", alpha))
+        ]
+        assert_list(nbest(found, row), sorted(expected, reverse=True), 1e-4)
+    assert_is_nbest(found, models)
 
 
-def remembering_step(carry, x):
-    """Every leaf of the carry holds the whole history, in its own order-sensitive way;
-    the logits need all of them."""
-    digits = (carry["nested"][0] * 7 + x[:, None] + jnp.arange(3)[None]) % 101
-    trail = jnp.concatenate([carry["trail"][:, 1:], x[:, None]], axis=1)
-    state = jnp.tanh(
-        carry["state"] * 0.9 + jnp.sin(x[:, None] * jnp.arange(1.0, 5.0)[None])
-    )
-    new = {"nested": [digits], "trail": trail, "state": state}
-    seen = (
-        jnp.sin(digits.sum(axis=1).astype(jnp.float32)),
-        jnp.cos((trail * jnp.arange(1, 9)[None]).sum(axis=1).astype(jnp.float32)),
-        state.sum(axis=1),
-    )
-    angles = jnp.arange(6.0)[None] * 1.7
-    logits = sum(
-        3 * jnp.cos(each[:, None] * 2 + angles * i)
-        for i, each in enumerate(seen, start=1)
-    )
-    logits = jnp.where(jnp.arange(6)[None] < EOS, -jnp.inf, logits)
-    return new, StepOutput(logits, {"state": state, "trail": trail})
+def test_padding_has_no_penalty_and_nothing_is_infinite():
+    seen = jnp.array([[[1.0, 0.5, 0.0, 0.0]]])
+    for length, expected in ((0, 0), (1, 0), (2, np.log(0.5)), (3, np.log(0.5e-6))):
+        found = scores.penalty(seen, jnp.array([length]), 1.0)
+        np.testing.assert_allclose(found, [[expected]], rtol=1e-5)
 
 
-def test_everything_moves_with_its_hypothesis():
-    batch, width, size = 30, 8, 5
-    carry = {
-        "nested": [jnp.arange(batch)[:, None] * jnp.ones((1, 3), jnp.int32)],
-        "trail": jnp.zeros((batch, 8), jnp.int32),
-        "state": jnp.zeros((batch, 4)),
-    }
-    request = Request(width, jnp.full(batch, width), None)
-    found = jax.jit(
-        lambda: beam(
-            remembering_step, carry, request, size, size, Normaliser("average", 1.0)
-        )
-    )()
-    found = jax.tree.map(np.asarray, found)
-    step = jax.jit(remembering_step)
-    different = 0
-    for place in range(size):
-        state, last = carry, jnp.full(batch, 1)
-        total = np.zeros(batch)
-        for time in range(width):
-            state, output = step(state, last)
-            last = jnp.asarray(found.tokens[:, place, time])
-            written = time < found.lengths[:, place]
-            gained = np.asarray(jax.nn.log_softmax(output.logits))
-            total += np.where(written, gained[np.arange(batch), last], 0)
-            for name, leaf in output.aux.items():
-                kept = found.aux[name][:, place, time]
-                expected = np.where(written[:, None], np.asarray(leaf), 0)
-                np.testing.assert_allclose(kept, expected, atol=1e-5)
-        valid = found.valid[:, place]
-        different += valid.sum()
-        np.testing.assert_allclose(
-            found.aux["logprob"][valid, place], total[valid], rtol=1e-4, atol=1e-5
-        )
-    assert different > 3 * batch
+def test_coverage_needs_attention():
+    def blind(carry, x):
+        carry, output = SMALL.step(carry, x)
+        return carry, output._replace(aux={})
+
+    carry = table_model.first_carry(SMALL.rows)
+    with pytest.raises(UsageError, match="attention"):
+        beam(blind, carry, 4, coverage=0.5)
 
 
 def test_eos_at_once_and_eos_only_at_the_end():
-    logits = np.full((3, 4, 5, 5), 0.0, np.float32)
-    logits[..., :EOS] = -np.inf
-    logits[0, 0, :, EOS] = 50  # at once
-    logits[1, :3, :, EOS] = -np.inf  # with the last token alone
-    logits[2, :, :, EOS] = -np.inf  # never
-    models = Tables(3, 5, 4, seed=0)
-    models.logits = logits
-    found = models.decode(partial(beam, size=3, count=3))
-    assert found.tokens[0, 0].tolist() == [EOS, 0, 0, 0]
-    assert (found.lengths[1, found.valid[1]] == 4).all() and not found.truncated[1, 0]
-    assert found.truncated[2].tolist() == [True, False, False]
-    assert found.valid[2].tolist() == [True, False, False]
-    assert found.lengths[2, 0] == 4
-    assert_is_nbest(found)
+    script = np.zeros((4, 4, 5), np.float32)
+    script[..., :EOS] = -np.inf
+    script[0, 0, EOS] = 50  # at once
+    script[1, :3, EOS] = -np.inf  # with the last token alone
+    script[2, :, EOS] = -np.inf  # never
+    script[3, :2, EOS] = -np.inf  # and nothing at all after two tokens
+    script[3, 2:] = -np.inf
+    for run in (greedy, partial(beam, size=3, n=3)):
+        found = jax.jit(lambda run=run: run(*table_model.scripted(script), 4))()
+        assert found.tokens[0, 0].tolist() == [EOS, 0, 0, 0]
+        assert found.lengths[2:, 0].tolist() == [4, 2]
+        assert found.truncated[2:, 0].all() and not found.truncated[:2].any()
+        assert np.isfinite(found.scores[:, 0]).all()
+    assert (np.asarray(found.lengths)[1, np.asarray(found.valid)[1]] == 4).all()
+    assert found.valid[2:].tolist() == [[True, False, False]] * 2
 
 
 def test_without_room_there_is_an_empty_cut_output():
-    models = Tables(2, 5, 4, seed=0)
-    found = models.decode(partial(beam, size=2), limits=np.array([0, 4]))
-    assert found.lengths[0, 0] == 0 and found.truncated[0, 0]
-    assert not found.truncated[1, 0]
-
-
-def test_a_step_that_allows_nothing_ends_in_what_there_was():
-    models = Tables(1, 5, 4, seed=0)
-    models.logits[:, 2] = -np.inf
-    models.logits[:, :2, :, EOS] = -np.inf
-    found = models.decode(partial(beam, size=2, count=2))
-    assert found.truncated[0].tolist() == [True, False]
-    assert found.lengths[0, 0] == 2
-    assert np.isfinite(found.scores[0, 0])
-    assert models.decode(greedy).lengths.tolist() == [[2]]
-
-
-def test_a_nan_is_not_swallowed():
-    models = Tables(2, 5, 4, seed=0)
-    models.logits[1, 0] = np.nan
-    found = models.decode(partial(beam, size=2))
-    assert np.isfinite(found.scores[0, 0]) and np.isnan(found.scores[1, 0])
-    with jax.debug_nans(True), pytest.raises(FloatingPointError):
-        models.decode(partial(beam, size=2))
+    found = SMALL.decode(strategy(size=2), np.arange(MODELS) % 2 * 4)
+    assert (found.lengths[::2, 0] == 0).all() and found.truncated[::2, 0].all()
+    assert not found.truncated[1::2].all()
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_scores_add_up_in_float32(dtype):
-    models = Tables(20, 6, 6, seed=7, scale=20.0)
+    models = Models(20, 6, 6, seed=7, scale=20.0)
 
     def coarse(carry, x):
         carry, output = models.step(carry, x)
-        return carry, StepOutput(output.logits.astype(dtype), {})
+        return carry, output._replace(logits=output.logits.astype(dtype))
 
-    found = jax.jit(lambda: beam(coarse, models.start(), models.request(), 4, 4))()
+    carry = table_model.first_carry(models.rows)
+    found = jax.jit(lambda: beam(coarse, carry, 6, size=4, n=4))()
     assert found.scores.dtype == jnp.float32
-    models.log_probs = oracles.log_softmax(
-        np.asarray(jnp.asarray(models.logits).astype(dtype), np.float64)
-    )
-    for row in range(20):
+    models.logits = np.asarray(jnp.asarray(models.logits).astype(dtype), np.float64)
+    for row, oracle in enumerate(models.oracles()):
         for score, tokens in nbest(jax.tree.map(np.asarray, found), row):
-            expected = models.log_prob(row, tokens)
-            assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
+            assert score == pytest.approx(oracle.score(tokens), rel=1e-5, abs=1e-6)
 
 
-def test_compiled_is_not_compiled(small):
-    run = partial(beam, size=2, count=2, normaliser=Normaliser("average", 1.0))
-    rows = np.arange(2)
-    request = small.request(rows=rows)
+def test_compiled_is_not_compiled():
+    run, rows = strategy(size=2, n=2, alpha=1.0), np.arange(2)
+    carry = table_model.first_carry(rows)
     with jax.disable_jit():
-        plain = run(small.step, small.start(rows), request)
-    compiled = small.decode(run)
-    for name in ("tokens", "lengths", "valid", "truncated"):
-        np.testing.assert_array_equal(
-            getattr(plain, name), getattr(compiled, name)[rows]
-        )
-    np.testing.assert_allclose(plain.scores, compiled.scores[rows], rtol=1e-6)
+        plain = run(SMALL.step, carry, request(rows, jnp.full(2, 4), 4))
+    table_model.assert_same(plain, SMALL.decode(run), rows)
 
 
-def test_under_vmap_it_is_a_loop(small):
-    def temperature(scale):
+def test_under_vmap_it_is_a_loop():
+    carry = table_model.first_carry(SMALL.rows)
+
+    def tempered(scale):
         def scaled(carry, x):
-            carry, output = small.step(carry, x)
+            carry, output = SMALL.step(carry, x)
             return carry, output._replace(logits=output.logits * scale)
 
-        return beam(scaled, small.start(), small.request(), 3, 3)
+        return beam(scaled, carry, 4, size=3, n=3)
 
     scales = jnp.array([0.5, 1.0, 2.0])
-    together = jax.jit(jax.vmap(temperature))(scales)
+    together = jax.jit(jax.vmap(tempered))(scales)
+    one = jax.jit(tempered)
     for index, scale in enumerate(scales):
-        alone = jax.jit(temperature)(scale)
-        jax.tree.map(
-            lambda a, b, index=index: np.testing.assert_allclose(
-                a[index], b, rtol=1e-6, atol=1e-6
-            ),
-            together,
-            alone,
-        )
+        alone = jax.tree.map(lambda leaf, at=index: leaf[at], together)
+        table_model.assert_same(alone, one(scale))
 
 
 def test_attention_that_nobody_reads_is_not_kept():
-    models = Tables(20, 12, 20, seed=8)
+    batch, source, width, size = 20, 40, 20, 20
+
+    def step(carry, x):
+        logits = jnp.where(jnp.arange(12)[None] < EOS, -jnp.inf, jnp.sin(carry))
+        return carry + x[:, None], StepOutput(logits, {"attention": carry[:, :source]})
 
     def compiled(keep):
         def run():
-            found = beam(models.step, models.start(), models.request(), 20)
+            found = beam(step, jnp.zeros((batch, 12)), width, size=size)
             return found if keep else found._replace(aux={})
 
         return jax.jit(run).lower().compile().memory_analysis().temp_size_in_bytes
 
-    history = 4 * 20 * 10 * 20 * 20  # float32, B, S, T and K
+    history = 4 * batch * 12 * width * size  # float32, B, S, T and K
     assert compiled(keep=True) - compiled(keep=False) > 0.9 * history

@@ -5,22 +5,24 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
-from s2sjax.decoding.base import every_step
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.diverse_beam import diverse_beam
-from s2sjax.decoding.scores import Normaliser
 from s2sjax.types import EOS
-from tests.decoding import table_model
-from tests.decoding.table_model import Oracle, listed
+from tests.decoding.table_model import (
+    Models,
+    assert_a_batch_is_its_rows,
+    assert_is_nbest,
+    assert_same,
+    listed,
+)
 
-MODELS, V, WIDTH = 200, 7, 6
-TABLES = table_model.random_tables(MODELS, V, seed=1)
-ORACLES = [Oracle(table) for table in TABLES]
-ROWS = np.arange(MODELS)
-LIMITS = np.random.default_rng(2).integers(1, WIDTH + 1, MODELS).astype(np.int32)
+V, WIDTH = 7, 6
+MODELS = Models(200, V, WIDTH, seed=1)
+ORACLES = MODELS.oracles()
+LIMITS = np.random.default_rng(2).integers(1, WIDTH + 1, MODELS.count)
 
 
-def diverse_search(oracle, limit, size, groups, diversity, count, alpha):
+def diverse_search(oracle, limit, size, groups, diversity, n, alpha):
     """Every group in turn, every continuation in a list, until the limit."""
     share = size // groups
     groups_live = [[((), 0.0)] for _ in range(groups)]
@@ -50,21 +52,13 @@ def diverse_search(oracle, limit, size, groups, diversity, count, alpha):
     if not complete:
         return [cut[0]]
     ranked = sorted(complete, key=lambda each: -complete[each] / len(each) ** alpha)
-    return ranked[:count]
+    return ranked[:n]
 
 
 @cache
-def decoder(size, groups, diversity, count, alpha, **arguments):
-    strategy = partial(
-        diverse_beam,
-        size=size,
-        groups=groups,
-        diversity=diversity,
-        count=count,
-        normaliser=Normaliser("average", alpha) if alpha else Normaliser(),
-        **arguments,
-    )
-    return table_model.decoder(strategy, WIDTH)
+def strategy(size, groups, diversity, n, alpha, **arguments):
+    its = {"groups": groups, "diversity": diversity, "n": n, "alpha": alpha}
+    return partial(diverse_beam, size=size, **its, **arguments)
 
 
 SETTINGS = [
@@ -77,11 +71,10 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_it_is_the_rule_in_plain_python(setting):
-    found = decoder(*setting)(TABLES, ROWS, LIMITS)
-    table_model.assert_sound(found, TABLES, LIMITS)
-    for row in range(MODELS):
-        expected = diverse_search(ORACLES[row], LIMITS[row], *setting)
-        assert listed(found, row) == expected, row
+    found = MODELS.decode(strategy(*setting), LIMITS)
+    assert_is_nbest(found, MODELS, LIMITS)
+    for row, oracle in enumerate(ORACLES):
+        assert listed(found, row) == diverse_search(oracle, LIMITS[row], *setting), row
     alpha = setting[-1]
     normalised = found.aux["logprob"] / np.maximum(found.lengths, 1) ** alpha
     np.testing.assert_allclose(
@@ -90,54 +83,26 @@ def test_it_is_the_rule_in_plain_python(setting):
 
 
 def test_one_group_is_beam_search():
-    one = decoder(6, 1, 0.7, 6, 1.0)(TABLES, ROWS, LIMITS)
-    plain = partial(beam, size=6, count=6, normaliser=Normaliser("average", 1.0))
-    other = table_model.decoder(plain, WIDTH)(TABLES, ROWS, LIMITS)
-    for left, right in zip(one[:-1], other[:-1], strict=True):
-        np.testing.assert_array_equal(left, right)
+    one = MODELS.decode(strategy(6, 1, 0.7, 6, 1.0), LIMITS)
+    assert_same(one, MODELS.decode(partial(beam, size=6, n=6, alpha=1.0), LIMITS))
 
 
 def test_diversity_makes_groups_differ():
-    apart, alike = (decoder(*setting)(TABLES, ROWS, LIMITS) for setting in SETTINGS[:2])
+    apart, alike = (MODELS.decode(strategy(*each), LIMITS) for each in SETTINGS[:2])
     # Without the term all groups do the same, and find what one of them finds.
-    for row in range(MODELS):
-        one = diverse_search(ORACLES[row], LIMITS[row], 2, 1, 0.0, 6, 0.0)
+    for row, oracle in enumerate(ORACLES):
+        one = diverse_search(oracle, LIMITS[row], 2, 1, 0.0, 6, 0.0)
         assert listed(alike, row) == one
     begins = [
-        np.mean([len({tokens[0] for tokens in listed(each, row)}) for row in ROWS])
-        for each in (alike, apart)
+        np.mean([len({each[0] for each in listed(found, row)}) for row in MODELS.rows])
+        for found in (alike, apart)
     ]
     assert begins[1] > begins[0] + 0.5
 
 
 def test_nothing_else_changes_the_result():
     setting = SETTINGS[0]
-    found = decoder(*setting)(TABLES, ROWS, LIMITS)
-    assert 0 < found.truncated.sum() < MODELS
-    patient = decoder(*setting, early=False, drive=every_step)(TABLES, ROWS, LIMITS)
-    table_model.assert_same(found, patient)
-    order = np.random.default_rng(0).permutation(MODELS)
-    shuffled = decoder(*setting)(TABLES, ROWS[order], LIMITS[order])
-    table_model.assert_same(shuffled, found, order)
-    for row in range(3):
-        only = np.full(MODELS, row)
-        alone = decoder(*setting)(TABLES, only, LIMITS[only])
-        table_model.assert_same(alone, found, only)
-
-
-def test_prefixes_and_bans_are_obeyed():
-    random = np.random.default_rng(4)
-    prefixes = random.integers(3, V, (MODELS, 2)).astype(np.int32)
-    prefixes[::3, 1] = 0
-    prefixes[::5] = 0
-    banned = np.zeros((MODELS, V), bool)
-    banned[ROWS, random.integers(3, V, MODELS)] = True
-    found = decoder(*SETTINGS[0])(
-        TABLES, ROWS, LIMITS, prefixes=prefixes, banned=banned
-    )
-    table_model.assert_sound(found, TABLES, LIMITS)
-    for row in range(MODELS):
-        wanted = tuple(token for token in prefixes[row].tolist() if token)
-        for tokens in listed(found, row):
-            assert tokens[: len(wanted)] == wanted[: len(tokens)]
-            assert not banned[row, list(tokens[len(wanted) :])].any()
+    found = MODELS.decode(strategy(*setting), LIMITS)
+    assert 0 < found.truncated.sum() < MODELS.count
+    assert_same(found, MODELS.decode(strategy(*setting, early=False), LIMITS))
+    assert_a_batch_is_its_rows(MODELS, strategy(*setting), LIMITS)

@@ -11,7 +11,7 @@ import numpy as np
 from s2sjax.config import ModelConfig
 from s2sjax.decoding.sampling import greedy
 from s2sjax.models.seq2seq import Seq2Seq, initialise
-from tests.decoding.tables import Tables
+from tests.decoding.table_model import Models, nbest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "decoding.md"
 
@@ -23,9 +23,12 @@ def test_the_example_of_a_strategy_runs():
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     cooling = names["cooling"]
-    assert len(blocks[0].split("def cooling")[1].strip().splitlines()) <= 25
+    for found in (names["best"], names["found"], names["drawn"]):
+        assert found.valid.all() and found.tokens.shape[::2] == (2, 20)
+    (own,) = (block for block in blocks if "def cooling" in block)
+    assert len(own.split("def cooling")[1].strip().splitlines()) <= 25
 
-    models = Tables(60, 7, 6, seed=0)
+    models = Models(60, 7, 6, seed=0)
     cold = models.decode(partial(cooling, heat=0.0))
     expected = models.decode(greedy)
     np.testing.assert_array_equal(cold.tokens, expected.tokens)
@@ -33,10 +36,9 @@ def test_the_example_of_a_strategy_runs():
     np.testing.assert_allclose(cold.scores, expected.scores, rtol=1e-5, atol=1e-6)
     warm = models.decode(cooling)
     assert (warm.tokens != expected.tokens).any()
-    for row in range(60):
-        tokens = warm.tokens[row, 0, : warm.lengths[row, 0]]
-        log_prob = models.log_prob(row, tuple(tokens))
-        np.testing.assert_allclose(warm.scores[row, 0], log_prob, rtol=1e-4, atol=1e-5)
+    for row, oracle in enumerate(models.oracles()):
+        ((score, tokens),) = nbest(warm, row)
+        np.testing.assert_allclose(score, oracle.score(tokens), rtol=1e-4, atol=1e-5)
 
     params = initialise(model, jax.random.key(0))
     keys = jax.random.split(jax.random.key(1), 2)

@@ -1,4 +1,4 @@
-"""Greedy decoding of step functions that are not ours, against a loop in Python."""
+"""Greedy decoding against a loop in Python, and the conventions of lengths and ends."""
 
 import jax
 import jax.numpy as jnp
@@ -7,101 +7,45 @@ import pytest
 
 from s2sjax.decoding.base import Request
 from s2sjax.decoding.sampling import greedy
-from s2sjax.decoding.strategies import decoding
-from s2sjax.errors import UsageError
-from s2sjax.types import EOS, PAD, StepOutput
+from s2sjax.types import EOS
 from tests import oracles
-
-V, D, WIDTH = 6, 4, 9
-random = np.random.default_rng(3)
-EMBEDDING, RECURRENT, OUTPUT = (
-    random.normal(0, scale, shape).astype(np.float32)
-    for scale, shape in ((2.0, (V, D)), (1.0, (D, D)), (2.0, (D, V)))
+from tests.decoding.table_model import (
+    Models,
+    assert_a_batch_is_its_rows,
+    nbest,
+    scripted,
 )
 
-
-def random_step(carry, x):
-    carry = jnp.tanh(carry @ RECURRENT + jnp.asarray(EMBEDDING)[x])
-    logits = (carry @ OUTPUT).at[:, :EOS].set(-jnp.inf)
-    return carry, StepOutput(logits, {"state": carry})
+MODELS = Models(60, 6, 9, seed=3)
+LIMITS = np.random.default_rng(3).integers(1, 10, MODELS.count)
 
 
-def loop_step(carry, token):
-    carry = np.tanh(carry @ RECURRENT.astype(np.float64) + EMBEDDING[token])
-    logits = carry @ OUTPUT
-    logits[:EOS] = -np.inf
-    return carry, logits
-
-
-def scripted_step(carry, x):
-    """Says what stands in a script [B, W, V] of logits, and which step it is."""
-    time, script = carry
-    logits = jnp.take_along_axis(script, time[:, None, None], axis=1)[:, 0]
-    return (time + 1, script), StepOutput(logits, {"time": time})
-
-
-decode = jax.jit(
-    lambda carry, limits: greedy(random_step, carry, Request(WIDTH, limits, None))
-)
-decode_script = jax.jit(
-    lambda script, limits: greedy(
-        scripted_step,
-        (jnp.zeros(len(limits), jnp.int32), script),
-        Request(script.shape[1], limits, None),
-    )
-)
-
-
-@pytest.fixture(scope="module")
-def batch():
-    carry = random.normal(0, 3, (40, D)).astype(np.float32)
-    limits = random.integers(1, WIDTH + 1, 40).astype(np.int32)
-    return carry, limits, jax.tree.map(np.asarray, decode(carry, limits))
-
-
-def test_greedy_is_a_loop_in_python(batch):
-    carry, limits, hypotheses = batch
-    kinds = set()
-    for row, limit in enumerate(limits):
-        tokens, score, truncated = oracles.greedy(loop_step, carry[row], limit)
-        length = hypotheses.lengths[row, 0]
-        assert hypotheses.tokens[row, 0, :length].tolist() == tokens
-        assert (hypotheses.tokens[row, 0, length:] == PAD).all()
-        assert hypotheses.truncated[row, 0] == truncated
-        np.testing.assert_allclose(hypotheses.scores[row, 0], score, rtol=1e-4)
-        kinds.add((bool(truncated), len(tokens) == limit, len(tokens) == 1))
-    assert hypotheses.valid.all()
+def test_greedy_is_a_loop_in_python():
+    found, kinds = MODELS.decode(greedy, LIMITS), set()
+    for row, (oracle, limit) in enumerate(zip(MODELS.oracles(), LIMITS, strict=True)):
+        tokens, score, cut = oracles.greedy(
+            lambda prefix, last, its=oracle: (
+                (*prefix, last),
+                its.next((*prefix, last)[1:]),
+            ),
+            (),
+            limit,
+        )
+        assert nbest(found, row) == [(pytest.approx(score, rel=1e-4), tuple(tokens))]
+        assert found.truncated[row, 0] == cut
+        kinds.add((cut, len(tokens) == limit, len(tokens) == 1))
     # Cut short, ended early and ended with the last token allowed all occur.
     assert {(True, True), (False, False), (False, True)} <= {k[:2] for k in kinds}
     assert (False, False, True) in kinds  # EOS as the first token
 
 
-def test_a_row_does_not_depend_on_its_neighbours(batch):
-    carry, limits, together = batch
-    order = random.permutation(40)
-    again = decode(carry[order], limits[order])
-    for a, b in zip(
-        again, jax.tree.map(lambda leaf: leaf[order], together), strict=True
-    ):
-        jax.tree.map(np.testing.assert_array_equal, a, b)
-    for row in (0, 1, 2, 3):  # alone, in a batch where all the others are done at once
-        limit = np.where(np.arange(40) == row, limits, 1).astype(np.int32)
-        alone = decode(carry, limit)
-        jax.tree.map(
-            lambda a, b, row=row: np.testing.assert_array_equal(a[row], b[row]),
-            alone,
-            together,
-        )
+def test_a_row_does_not_depend_on_its_neighbours():
+    assert_a_batch_is_its_rows(MODELS, greedy, LIMITS)
 
 
-def test_singles_are_the_batch(batch):
-    carry, limits, together = batch
-    for row in range(5):
-        single = decode(carry[row : row + 1], limits[row : row + 1])
-        np.testing.assert_array_equal(single.tokens[0], together.tokens[row])
-        np.testing.assert_allclose(
-            single.scores[0], together.scores[row], rtol=1e-5, atol=1e-6
-        )
+@jax.jit
+def decode_script(script, limits):
+    return greedy(*scripted(script), Request(script.shape[1], limits))
 
 
 def script_of(rows, width=5, vocabulary=6):
@@ -148,28 +92,15 @@ def test_eos_is_counted_and_what_follows_it_is_not():
 
 def test_the_loop_ends_with_the_last_live_row():
     calls = []
+    step, carry = scripted(script_of([[3, EOS], [EOS]], width=8))
 
     def counting(carry, x):
         jax.debug.callback(lambda _: calls.append(1), x)
-        return scripted_step(carry, x)
+        return step(carry, x)
 
-    script = script_of([[3, EOS], [EOS]], width=8)
-    start = (np.zeros(2, np.int32), script)
-    limits = np.array([8, 8], np.int32)
-    jax.block_until_ready(
-        jax.jit(lambda carry: greedy(counting, carry, Request(8, limits, None)))(start)
-    )
+    jax.block_until_ready(jax.jit(lambda: greedy(counting, carry, 8))())
     jax.effects_barrier()
     assert len(calls) == 2
-
-
-def test_a_nan_shows_in_its_own_score_alone():
-    script = script_of([[3, 4, EOS], [3, 4, EOS]], width=5)
-    script[1, 1] = np.nan
-    found = decode_script(script, np.array([5, 5], np.int32))
-    assert found.tokens[0, 0, :3].tolist() == [3, 4, EOS]
-    np.testing.assert_allclose(found.scores[0, 0], 3 * np.log(0.5), rtol=1e-6)
-    assert np.isnan(found.scores[1, 0])
 
 
 def test_scores_are_float32_whatever_the_logits():
@@ -177,17 +108,3 @@ def test_scores_are_float32_whatever_the_logits():
     found = decode_script(script, np.array([5], np.int32))
     assert found.scores.dtype == np.float32
     np.testing.assert_allclose(found.scores[0, 0], 2 * np.log(0.5), rtol=1e-2)
-
-
-def test_a_strategy_is_found_by_its_spec():
-    assert decoding("greedy").strategy is greedy
-
-
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [("greddy", "did you mean 'greedy'"), ("greedy:size=2", "size"), ("!", "spec")],
-)
-def test_an_unknown_strategy_or_argument_is_refused(spec, said):
-    with pytest.raises(UsageError, match=said) as caught:
-        decoding(spec)
-    assert "\n" not in str(caught.value)

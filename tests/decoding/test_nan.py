@@ -4,20 +4,18 @@ XLA may take a maximum past a NaN (it does so from jax 0.12 on), and where a NaN
 sorted is not defined, so that no search may learn of one that way.
 """
 
+import jax
 import numpy as np
 import pytest
 
-from s2sjax.decoding.base import every_step, until_done
 from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.strategies import STRATEGIES, decoding
 from s2sjax.types import BOS, EOS
-from tests.decoding import table_model
+from tests.decoding.table_model import STATES, Models, follow
 
 pytestmark = pytest.mark.compat
-V, MODELS, WIDTH = 6, 4, 5
-TABLES = table_model.random_tables(MODELS, V, seed=3)
-ROWS = np.arange(MODELS)
-LIMITS = np.full(MODELS, WIDTH, np.int32)
+V, COUNT, WIDTH = 6, 4, 5
+FIRST = follow(0, BOS)
 FILTERED = ("top_k=3", "top_p=0.9", "min_p=0.01", "typical=0.9", "epsilon=0.01")
 SPECS = [
     *sorted(STRATEGIES),
@@ -29,18 +27,19 @@ SPECS = [
 ]
 
 
-def broken(tables, where):
-    """The second table with NaN at `where` of what follows its first symbol."""
-    tables = tables.copy()
-    tables[1, table_model.follow(0, BOS), where] = np.nan
-    return tables
+def broken(states, tokens=slice(EOS, None)):
+    """Models, of which the second says NaN of some tokens in some states."""
+    models = Models(COUNT, V, WIDTH, seed=3)
+    rows = models.logits[1]
+    rows[np.ix_(np.atleast_1d(states), np.arange(V)[tokens].reshape(-1))] = np.nan
+    return models
 
 
 def constraints():
-    banned = np.zeros((MODELS, V), bool)
+    banned = np.zeros((COUNT, V), bool)
     banned[:, 4] = True
-    minimums = np.full(MODELS, 2, np.int32)
-    required = np.full((MODELS, 1, 1), 5, np.int32)
+    minimums = np.full(COUNT, 2)
+    required = np.full((COUNT, 1, 1), 5, np.int32)
     return {"banned": banned, "minimums": minimums, "required": required}
 
 
@@ -55,29 +54,21 @@ def assert_seen(found):
 @pytest.mark.parametrize("asked", [{}, constraints()], ids=["free", "constrained"])
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_nan_is_seen_in_its_row_alone(spec, asked):
-    decode = table_model.decoder(decoding(spec).strategy, WIDTH)
-    for where in (slice(EOS, None), 3):  # all that can be written, and one token
-        assert_seen(decode(broken(TABLES, where), ROWS, LIMITS, **asked))
+    strategy = decoding(spec).strategy
+    for tokens in (slice(EOS, None), 3):  # all that can be written, and one token
+        assert_seen(broken(FIRST, tokens).decode(strategy, **asked))
 
 
-@pytest.mark.parametrize("drive", [until_done, every_step])
-def test_a_nan_that_comes_later_is_seen(drive):
-    tables = TABLES.copy()
-    # All that the second table says after a symbol, but what it says at first.
-    first = table_model.follow(0, BOS)
-    later = np.arange(table_model.STATES) != first
-    tables[1, later] = np.nan
-    tables[:, first, EOS] = -np.inf
-    for name in ("greedy", "beam", "stochastic_beam", "sample"):
-        base = STRATEGIES[name]()
+@pytest.mark.parametrize("spec", ["greedy", "beam", "stochastic_beam", "sample"])
+def test_a_nan_that_comes_later_is_seen(spec):
+    models = broken(np.delete(np.arange(STATES), FIRST))
+    models.logits[:, FIRST, EOS] = -np.inf  # so that there is a second token
+    assert_seen(models.decode(decoding(spec).strategy))
 
-        def strategy(step, carry, request, base=base):
-            return base(step, carry, request, drive=drive)
 
-        if name in ("sample", "stochastic_beam"):
-            strategy = base  # their keys are in the way of a driver's name
-        found = table_model.decoder(strategy, WIDTH)(tables, ROWS, LIMITS)
-        assert_seen(found)
+def test_a_nan_is_not_swallowed():
+    with jax.debug_nans(True), pytest.raises(FloatingPointError):
+        broken(FIRST).decode(decoding("beam:size=2").strategy)
 
 
 def test_filters_keep_a_nan():

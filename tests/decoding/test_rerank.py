@@ -1,44 +1,33 @@
 """Reranking against sorting in Python."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.base import Request
 from s2sjax.decoding.beam import beam
 from s2sjax.decoding.hypotheses import n_best
-from s2sjax.decoding.rerank import ORDERS, rerank, scorer_named
+from s2sjax.decoding.rerank import ORDERS, rerank
 from s2sjax.decoding.sampling import sample
-from s2sjax.decoding.scores import Normaliser
-from s2sjax.errors import UsageError
-from s2sjax.types import EOS, PAD, Hypotheses, StepOutput
+from s2sjax.types import EOS, PAD, Hypotheses
+from tests.decoding.table_model import Models, first_carry, request
 
 V, WIDTH, ROWS, M = 6, 5, 40, 8
-random = np.random.default_rng(23)
-LOGITS = random.normal(0, 2, (ROWS, WIDTH + 1, V, V)).astype(np.float32)
-LOGITS[..., :EOS] = -np.inf
-LOGITS[-5:, ..., EOS] = -np.inf
-
-
-def step(carry, x):
-    row, time = carry
-    return (row, time + 1), StepOutput(
-        jnp.asarray(LOGITS)[row, time, x], {"time": time}
-    )
+MODELS = Models(ROWS, V, WIDTH, seed=23, scale=2.0)
+MODELS.logits[-5:, :, EOS] = -np.inf
 
 
 def run(*strategies):
     """What each strategy returns, all in one compiled function."""
-    rows = jnp.arange(ROWS)
-    request = Request(WIDTH, jnp.full(ROWS, WIDTH), jax.vmap(jax.random.key)(rows))
-    start = (rows, jnp.zeros_like(rows))
-    found = jax.jit(lambda: [each(step, start, request) for each in strategies])()
+    asked = request(MODELS.rows, jnp.full(ROWS, WIDTH), WIDTH)
+    given = (MODELS.step, first_carry(MODELS.rows), asked)
+    found = jax.jit(lambda: [strategy(*given) for strategy in strategies])()
     return jax.tree.map(np.asarray, found)
 
 
-def candidates(step, carry, request):
-    return sample(step, carry, request, count=M)
+candidates = partial(sample, n=M)
 
 
 def competing_in_python(found, row, score):
@@ -78,17 +67,20 @@ def prefers_threes(hypotheses, request):
 @pytest.fixture(scope="module")
 def by_every_order():
     """The samples, and by each scorer the three best of them."""
-    scorers = {name: scorer_named(name, ALPHAS.get(name)) for name in ORDERS}
-    scorers["threes"] = prefers_threes
+    orders = {name: {"by": name, "alpha": ALPHAS.get(name)} for name in ORDERS}
+    orders["threes"] = {"by": prefers_threes}
+    strategies = [
+        partial(rerank, candidates=candidates, n=3, **its) for its in orders.values()
+    ]
+    found, named, *got = run(
+        candidates, partial(rerank, candidates="sample", size=M, n=3), *strategies
+    )
+    every = dict(zip(orders, got, strict=True))
+    every["unset"] = named
+    return found, every
 
-    def reranked(scorer):
-        return lambda *problem: rerank(*problem, candidates, scorer, count=3)
 
-    found, *got = run(candidates, *map(reranked, scorers.values()))
-    return found, dict(zip(scorers, got, strict=True))
-
-
-@pytest.mark.parametrize("by", [*ORDERS, "threes"])
+@pytest.mark.parametrize("by", [*ORDERS, "threes", "unset"])
 def test_candidates_come_in_the_order_of_the_scorer(by, by_every_order):
     found, every = by_every_order
     got, log_probs, lengths = every[by], found.aux["logprob"], found.lengths
@@ -97,6 +89,7 @@ def test_candidates_come_in_the_order_of_the_scorer(by, by_every_order):
         "average": log_probs / lengths**0.7,
         "gnmt": log_probs / ((5 + lengths) / 6) ** 1.5,
         "length": lengths,
+        "unset": log_probs / lengths,  # `average` with its usual alpha
         "threes": (found.tokens == 3).sum(axis=-1),
     }[by]
     assert_same(got, found, score, 3)
@@ -106,21 +99,14 @@ def test_candidates_come_in_the_order_of_the_scorer(by, by_every_order):
         same = np.nonzero((found.tokens[row] == got.tokens[row, n]).all(axis=-1))[0][0]
         assert got.lengths[row, n] == lengths[row, same]
         np.testing.assert_array_equal(
-            got.aux["time"][row, n], found.aux["time"][row, same]
+            got.aux["state"][row, n], found.aux["state"][row, same]
         )
         np.testing.assert_allclose(got.aux["logprob"][row, n], log_probs[row, same])
 
 
 def test_a_beam_in_its_own_order_stays_as_it_is():
-    normaliser = Normaliser("average", 1.0)
-
-    def beams(*problem):
-        return beam(*problem, size=M, count=M, normaliser=normaliser)
-
-    def reranked(*problem):
-        return rerank(*problem, beams, scorer_named("average", 1.0), count=M)
-
-    found, got = run(beams, reranked)
+    beams = partial(beam, size=M, n=M, alpha=1.0)
+    found, got = run(beams, partial(rerank, candidates=beams, alpha=1.0, n=M))
     np.testing.assert_array_equal(found.valid, got.valid)
     np.testing.assert_array_equal(found.scores[found.valid], got.scores[got.valid])
     np.testing.assert_array_equal(found.tokens, got.tokens)
@@ -136,11 +122,3 @@ def test_equal_scores_stand_by_probability():
     got = n_best(jax.tree.map(jnp.asarray, every), jnp.zeros((1, 4)), 4)
     assert got.tokens[0, :, 0].tolist() == [5, 3, 4, PAD]
     assert got.aux["logprob"][0].tolist() == [-1, -2, -3, -np.inf]
-
-
-def test_unknown_orders_are_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="did you mean 'average'"):
-        scorer_named("averag")
-    for name in ("length", "logprob"):
-        with pytest.raises(UsageError, match=r"alpha=0\.5 has no effect"):
-            scorer_named(name, 0.5)

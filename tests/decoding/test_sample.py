@@ -1,9 +1,9 @@
 """Sampling against the distributions that it draws from, written out by hand."""
 
+import itertools
 import math
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,13 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from s2sjax.decoding.base import every_step
 from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.sampling import greedy, sample
-from s2sjax.errors import UsageError
 from s2sjax.types import EOS
 from tests import oracles
-from tests.decoding.tables import Tables, nbest
+from tests.decoding.table_model import Models, assert_a_batch_is_its_rows, nbest
 
 P = [0.4, 0.3, 0.2, 0.08, 0.02]
 
@@ -100,30 +98,18 @@ def test_masked_tokens_stay_out():
     np.testing.assert_allclose(kept, [0.5, 0, 0.5], rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    ["temperature=-1.0", "top_p=0.0", "top_p=1.1", "min_p=-0.1", "epsilon=1.0"],
-)
-def test_an_impossible_filter_is_refused(arguments):
-    name, _, value = arguments.partition("=")
-    with pytest.raises(UsageError, match=arguments):
-        Filters(**{name: float(value)})
-
-
 def test_samples_come_as_often_as_they_are_probable():
-    models = Tables(2, 6, 3, seed=1)
-    draws = 5000
-    found = models.decode(partial(sample, count=draws))
-    for row in range(2):
+    models, draws = Models(2, 6, 3, seed=1), 5000
+    found = models.decode(partial(sample, n=draws))
+    for row, oracle in enumerate(models.oracles()):
         came = {}
         for score, tokens in nbest(found, row):
             came[tokens] = came.get(tokens, 0) + 1
-            assert score == pytest.approx(models.log_prob(row, tokens), abs=1e-5)
+            assert score == pytest.approx(oracle.score(tokens), abs=1e-5)
         # Complete sequences, and what is cut after three tokens.
-        symbols = range(3, 6)
-        cut = [(a, b, c) for a in symbols for b in symbols for c in symbols]
-        everything = [tokens for _, tokens in models.complete(row)] + cut
-        expected = [draws * np.exp(models.log_prob(row, t)) for t in everything]
+        cut = list(itertools.product(range(3, 6), repeat=3))
+        everything = [tokens for _, tokens in oracle.complete(3)] + cut
+        expected = [draws * np.exp(oracle.score(each)) for each in everything]
         assert sum(expected) == pytest.approx(draws)
         assert set(came) <= set(everything)
         frequent = [index for index, mean in enumerate(expected) if mean >= 5]
@@ -138,45 +124,45 @@ def test_samples_come_as_often_as_they_are_probable():
 
 
 def test_scores_are_of_the_filtered_distribution_and_logprobs_of_the_model():
-    models = Tables(40, 7, 5, seed=2)
-    filters = Filters(temperature=0.7, top_k=3)
-    found = models.decode(partial(sample, count=4, filters=filters))
-    for row in range(40):
-        step = models.next_log_probs(row)
+    models = Models(40, 7, 5, seed=2)
+    found = models.decode(partial(sample, n=4, temperature=0.7, top_k=3))
+    for row, oracle in enumerate(models.oracles()):
         for place, (score, tokens) in enumerate(nbest(found, row)):
             log_q = 0.0
             for time, token in enumerate(tokens):
-                q = oracles.softmax(step(tokens[:time]) / 0.7)
+                q = oracles.softmax(np.array(oracle.next(tokens[:time])) / 0.7)
                 q[np.argsort(q)[:-3]] = 0
                 log_q += np.log(q[token] / q.sum())
             assert score == pytest.approx(log_q, rel=1e-4, abs=1e-5)
             assert found.aux["logprob"][row, place] == pytest.approx(
-                models.log_prob(row, tokens), rel=1e-4, abs=1e-5
+                oracle.score(tokens), rel=1e-4, abs=1e-5
             )
 
 
 def test_a_draw_depends_on_its_key_and_number_alone():
-    models = Tables(30, 7, 5, seed=3)
-    five = models.decode(partial(sample, count=5))
-    three = models.decode(partial(sample, count=3, drive=every_step))
+    models = Models(30, 7, 5, seed=3)
+    five = models.decode(five_samples := partial(sample, n=5))
+    three = models.decode(partial(sample, n=3))
     np.testing.assert_array_equal(three.tokens, five.tokens[:, :3])
-    other = models.decode(partial(sample, count=5), seed=1)
-    assert (other.tokens != five.tokens).any()
-    rows = np.array([29, 4])
-    alone = jax.jit(
-        lambda: sample(models.step, models.start(rows), models.request(rows=rows), 5)
-    )()
-    np.testing.assert_array_equal(alone.tokens, five.tokens[rows])
+    assert (models.decode(five_samples, key=1).tokens != five.tokens).any()
+    assert_a_batch_is_its_rows(models, five_samples, np.full(30, 5))
     # Rows of one model with keys of their own write different things.
-    same = Tables(30, 7, 5, seed=3)
-    same.logits[:] = 0.1 * same.logits[0]
-    drawn = same.decode(sample)
+    models.logits[:] = 0.1 * models.logits[0]
+    drawn = models.decode(sample)
     assert len({tuple(row) for row in drawn.tokens[:, 0].tolist()}) > 10
 
 
+def test_a_seed_gives_other_samples_and_the_same_ones_again():
+    models = Models(20, 6, 5, seed=0)
+    one, other, again = (
+        models.decode(partial(sample, seed=seed)).tokens for seed in (1, 2, 1)
+    )
+    assert (one != other).any() and (one == again).all()
+
+
 def test_without_temperature_it_is_greedy():
-    models = Tables(60, 7, 6, seed=4)
-    cold = models.decode(partial(sample, count=2, filters=Filters(temperature=0.0)))
+    models = Models(60, 7, 6, seed=4)
+    cold = models.decode(partial(sample, n=2, temperature=0.0))
     expected = models.decode(greedy)
     for place in range(2):
         np.testing.assert_array_equal(cold.tokens[:, place], expected.tokens[:, 0])

@@ -8,36 +8,42 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.base import every_step
-from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.stochastic_beam import conditioned, stochastic_beam
 from s2sjax.types import EOS
 from tests import oracles
-from tests.decoding import table_model
-from tests.decoding.table_model import Oracle, listed
+from tests.decoding.table_model import (
+    ROUNDING,
+    Models,
+    assert_a_batch_is_its_rows,
+    assert_is_nbest,
+    assert_same,
+    first_carry,
+    listed,
+)
 
-MODELS, V, WIDTH = 200, 6, 5
-TABLES = table_model.random_tables(MODELS, V, seed=11)
-ROWS = np.arange(MODELS)
-LIMITS = np.random.default_rng(12).integers(1, WIDTH + 1, MODELS).astype(np.int32)
+V, WIDTH = 6, 5
+MODELS = Models(200, V, WIDTH, seed=11)
+ROWS = MODELS.rows
+LIMITS = np.random.default_rng(12).integers(1, WIDTH + 1, MODELS.count)
+assert_sample = partial(assert_is_nbest, apart=False)  # cut leaves are samples too
 
 # Wide enough that prefixes are pruned: 9 of two symbols, 40 outputs.
-DRAWS, SMALL, SHORT = 20_000, 6, 3
-TABLE = table_model.random_tables(1, SMALL, seed=13, scale=1.0)
+DRAWS, SHORT = 20_000, 3
+ONE = Models(1, V, SHORT, seed=13, scale=1.0)
+(ORACLE,) = ONE.oracles()
 
 
 @cache
-def decoder(size, width=WIDTH, **arguments):
-    strategy = partial(stochastic_beam, size=size, **arguments)
-    return table_model.decoder(strategy, width)
+def strategy(size, **arguments):
+    return partial(stochastic_beam, size=size, **arguments)
 
 
 @cache
 def draws(size, **arguments):
     """One small model under many keys."""
-    tables = np.broadcast_to(TABLE, (DRAWS, *TABLE.shape[1:]))
-    limits = np.full(DRAWS, SHORT, np.int32)
-    return decoder(size, SHORT, **arguments)(tables, np.arange(DRAWS), limits)
+    carry = first_carry(np.zeros(DRAWS, int))
+    run = jax.jit(lambda key: strategy(size, **arguments)(ONE.step, carry, SHORT, key))
+    return jax.tree.map(np.asarray, run(jax.random.key(0)))
 
 
 def leaves(oracle, limit, temperature=1.0, prefix=()):
@@ -70,12 +76,7 @@ def without_replacement(probabilities, size):
 
 def test_samples_are_included_as_often_as_they_should_be():
     found = draws(3)
-    table_model.assert_sound(
-        found,
-        np.broadcast_to(TABLE, (DRAWS, *TABLE.shape[1:])),
-        np.full(DRAWS, SHORT),
-    )
-    exact = without_replacement(leaves(Oracle(TABLE[0]), SHORT), 3)
+    exact = without_replacement(leaves(ORACLE, SHORT), 3)
     counts = dict.fromkeys(exact, 0)
     for row in range(DRAWS):
         for tokens in listed(found, row):
@@ -86,9 +87,8 @@ def test_samples_are_included_as_often_as_they_should_be():
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_the_first_is_a_sample(temperature):
-    tempered = {"filters": Filters(temperature=temperature)}
-    found = draws(3) if temperature == 1 else draws(1, **tempered)
-    exact = leaves(Oracle(TABLE[0]), SHORT, temperature)
+    found = draws(3) if temperature == 1 else draws(1, temperature=temperature)
+    exact = leaves(ORACLE, SHORT, temperature)
     counts = dict.fromkeys(exact, 0)
     for row in range(DRAWS):
         counts[listed(found, row)[0]] += 1
@@ -101,7 +101,7 @@ def test_the_first_is_a_sample(temperature):
 
 def test_weighted_by_inclusion_the_estimate_is_unbiased():
     found = draws(3)
-    exact = leaves(Oracle(TABLE[0]), SHORT)
+    exact = leaves(ORACLE, SHORT)
     worth = {tokens: len(tokens) ** 2 + 3.0 * tokens.count(4) for tokens in exact}
     expected = sum(exact[tokens] * worth[tokens] for tokens in exact)
     values = np.array(
@@ -120,15 +120,14 @@ def test_weighted_by_inclusion_the_estimate_is_unbiased():
 
 
 def test_a_smaller_sample_begins_a_larger_one():
-    small = decoder(3)(TABLES, ROWS, LIMITS)
-    large = decoder(24)(TABLES, ROWS, LIMITS)
+    small, large = (MODELS.decode(strategy(size), LIMITS) for size in (3, 24))
     three = (slice(None), slice(3))
-    table_model.assert_same(small._replace(aux={}), large, three)
+    assert_same(small._replace(aux={}), large, three)
     # The threshold of the smaller is the score that comes next in the larger.
     kappa = small.aux["kappa"][:, 0]
-    np.testing.assert_allclose(kappa, large.scores[:, 3], **table_model.ROUNDING)
+    np.testing.assert_allclose(kappa, large.scores[:, 3], **ROUNDING)
     for found in (small, large):
-        table_model.assert_sound(found, TABLES, LIMITS)
+        assert_sample(found, MODELS, LIMITS)
         aux, valid = found.aux, found.valid
         above = aux["logq"][valid].astype(np.float64) - aux["kappa"][valid]
         with np.errstate(over="ignore"):
@@ -137,11 +136,11 @@ def test_a_smaller_sample_begins_a_larger_one():
 
 
 def test_when_there_are_few_outputs_all_are_found():
-    limits = np.full(MODELS, 2, np.int32)
-    found = decoder(24)(TABLES, ROWS, limits)
-    table_model.assert_sound(found, TABLES, limits)
-    for row in range(MODELS):
-        exact = leaves(Oracle(TABLES[row]), 2)
+    limits = np.full(MODELS.count, 2)
+    found = MODELS.decode(strategy(24), limits)
+    assert_sample(found, MODELS, limits)
+    for row, oracle in enumerate(MODELS.oracles()):
+        exact = leaves(oracle, 2)
         assert set(listed(found, row)) == set(exact)
         valid = found.valid[row]
         assert (found.aux["inclusion"][row, valid] == 1).all()
@@ -150,51 +149,28 @@ def test_when_there_are_few_outputs_all_are_found():
 
 
 def test_nothing_else_changes_the_result():
-    found = decoder(3)(TABLES, ROWS, LIMITS)
-    table_model.assert_same(decoder(3, drive=every_step)(TABLES, ROWS, LIMITS), found)
-    order = np.random.default_rng(0).permutation(MODELS)
-    shuffled = decoder(3)(TABLES, ROWS[order], LIMITS[order])
-    table_model.assert_same(shuffled, found, order)
-    for row in range(3):
-        only = np.full(MODELS, row)
-        table_model.assert_same(decoder(3)(TABLES, only, LIMITS[only]), found, only)
-    other = decoder(3)(TABLES, ROWS, LIMITS, 1)  # another key
+    assert_a_batch_is_its_rows(MODELS, strategy(3), LIMITS)
+    found, other = (MODELS.decode(strategy(3), LIMITS, key=key) for key in (0, 1))
     assert np.mean(other.scores == found.scores) < 0.01
 
 
-def test_a_nan_is_seen_and_stays_in_its_row():
-    found = decoder(3)(TABLES, ROWS, LIMITS)
-    broken = TABLES.copy()
-    broken[0, :, EOS:] = np.nan
-    other = decoder(3)(broken, ROWS, LIMITS)
-    assert np.isnan(other.scores[0]).all()
-    others = slice(1, None)
-    table_model.assert_same(
-        jax.tree.map(lambda leaf: leaf[others], other), found, others
-    )
-
-
 def test_constraints_are_obeyed_and_dead_ends_are_cut():
-    prefixes = np.zeros((MODELS, 1), np.int32)
+    prefixes = np.zeros((MODELS.count, 1), np.int32)
     prefixes[::2] = 3
-    banned = np.zeros((MODELS, V), bool)
+    banned = np.zeros((MODELS.count, V), bool)
     banned[:, 4:] = True
-    minimums = np.full(MODELS, 4, np.int32)
-    limits = np.full(MODELS, WIDTH, np.int32)
-    decode = table_model.decoder(partial(stochastic_beam, size=3), WIDTH, no_repeat=2)
-    found = decode(
-        TABLES, ROWS, limits, prefixes=prefixes, banned=banned, minimums=minimums
-    )
-    table_model.assert_sound(found, TABLES, limits)
+    constraints = {"prefixes": prefixes, "banned": banned, "no_repeat": 2}
+    found = MODELS.decode(strategy(3), minimums=np.full(MODELS.count, 4), **constraints)
+    assert_sample(found, MODELS)
     # With the symbol 3 alone, 3 3 stands once: then nothing may follow.
-    assert all(listed(found, row) == [(3, 3)] for row in range(MODELS))
+    assert all(listed(found, row) == [(3, 3)] for row in ROWS)
     assert found.truncated[:, 0].all()
     np.testing.assert_allclose(found.aux["logq"][:, 0], 0, atol=1e-6)
     np.testing.assert_array_equal(found.aux["inclusion"][:, 0], 1)
 
 
 def test_a_row_that_may_write_nothing_has_one_empty_output():
-    found = decoder(3)(TABLES, ROWS, np.zeros(MODELS, np.int32))
+    found = MODELS.decode(strategy(3), np.zeros(MODELS.count, int))
     assert found.valid[:, 0].all() and not found.valid[:, 1:].any()
     assert (found.lengths == 0).all() and found.truncated[:, 0].all()
     assert (found.aux["logprob"][:, 0] == 0).all()

@@ -11,26 +11,32 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.seq2seq import Seq2Seq, initialise
-from s2sjax.training.feeding import feed_argmax, unroll
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
-UNITS, EMBEDDING, ATTENTION = 4, 3, 5
+UNITS, EMBEDDING = 4, 3
 LENGTHS = (5, 1, 0, 3)  # full, one symbol, empty, between
 STEPS = 4
 # Compiling is what these tests cost.
 QUICK = {"xla_backend_optimization_level": 0}
 # Every two of (cell, attention, embedding, layers, directions) meet in some row.
+# Every two of (cell, attention, embedding, layers, directions) meet in some row, and
+# every context. All kinds of attention are looked at alone in `test_attention.py`.
+ADDITIVE, HEADS = "bahdanau:units=5", "multi_head:heads=2"
+LOCATION = "location_sensitive:width=3,filters=2,cumulative=true"
 SHAPES = {
-    "lstm-attention-bi-2": ("lstm", "bahdanau", EMBEDDING, 2, True, "dense"),
-    "lstm-onehot": ("lstm", "none", 0, 1, False, "copy"),
-    "gru-attention-onehot-bi": ("gru", "bahdanau", 0, 1, True, "dense"),
-    "gru-2": ("gru", "none", EMBEDDING, 2, False, "copy"),
-    "rnn-attention": ("rnn", "bahdanau", EMBEDDING, 1, False, "zero"),
-    "rnn-onehot-bi-2": ("rnn", "none", 0, 2, True, "dense"),
+    "lstm-attention-bi-2": ("lstm", ADDITIVE, "cell", EMBEDDING, 2, True, "dense"),
+    "lstm-onehot": ("lstm", "none", "cell", 0, 1, False, "copy"),
+    "gru-attention-onehot-bi": ("gru", ADDITIVE, "cell", 0, 1, True, "dense"),
+    "gru-2": ("gru", "none", "cell", EMBEDDING, 2, False, "copy"),
+    "rnn-attention": ("rnn", ADDITIVE, "cell", EMBEDDING, 1, False, "zero"),
+    "rnn-onehot-bi-2": ("rnn", "none", "cell", 0, 2, True, "dense"),
+    "lstm-readout-2": ("lstm", HEADS, "readout", EMBEDDING, 2, False, "copy"),
+    "gru-feeding-2": ("gru", LOCATION, "input_feeding", EMBEDDING, 2, True, "dense"),
+    "rnn-feeding-onehot": ("rnn", "dot", "input_feeding", 0, 1, False, "copy"),
 }
 
 
-def shape_config(cell, attention, embedding, layers, bidirectional, bridge):
+def shape_config(cell, attention, context, embedding, layers, bidirectional, bridge):
     return ModelConfig(
         cell=cell,
         units=UNITS,
@@ -38,7 +44,7 @@ def shape_config(cell, attention, embedding, layers, bidirectional, bridge):
         embedding=embedding,
         bidirectional=bidirectional,
         attention=attention,
-        attention_units=ATTENTION,
+        context=context,
         bridge=bridge,
     )
 
@@ -95,15 +101,26 @@ def stepped(model, params, source, lengths, gold, dropout):
         states, output = apply(states, x, memory, now, method="step")
         return (time + 1, states), output
 
-    own = jnp.zeros(gold.shape, bool)
-    return unroll(step, (jnp.int32(0), states), gold, own, feed_argmax)
+    _, outputs = jax.lax.scan(step, (jnp.int32(0), states), gold.T)
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), outputs)
 
 
-def both_paths(model, params, source, lengths, gold, weights, seeds, rates):
-    """Outputs and gradients of the forced and of the stepped path, and the dropout."""
+def freed(model, params, source, lengths, gold, dropout):
+    """Free running that is fed the gold tokens all the same."""
+    apply = partial(model.apply, {"params": params})
+    state, memory = apply(
+        apply(source, lengths, dropout, method="encode"), dropout, method="start"
+    )
+    noise = apply(dropout, gold.shape[1], method="noise")
+    feed = lambda logits, gold, x: gold  # noqa: E731
+    return apply(state, memory, gold, feed, (), noise, method="free")
+
+
+def all_paths(model, params, source, lengths, gold, weights, seeds, rates):
+    """Outputs and gradients of the forced, the stepped and the free-running path."""
     dropout = Dropout(jax.vmap(jax.random.key)(seeds), *rates)
     results = {}
-    for name, path in (("forced", forced), ("stepped", stepped)):
+    for name, path in (("forced", forced), ("stepped", stepped), ("free", freed)):
 
         def total(params, path=path):
             output = path(model, params, source, lengths, gold, dropout)
@@ -144,7 +161,7 @@ def small(request):
         config=config,
         model=model,
         params=params,
-        run=jax.jit(partial(both_paths, model), compiler_options=QUICK),
+        run=jax.jit(partial(all_paths, model), compiler_options=QUICK),
         inputs=inputs,
         loss=loss,
         dropout_of=partial(dropout_of, config),

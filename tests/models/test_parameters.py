@@ -14,7 +14,11 @@ from s2sjax.models.seq2seq import Seq2Seq, initialise, parameter_count
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 CHOICES = list(
     itertools.product(
-        ("lstm", "gru", "rnn"), ("none", "bahdanau"), (0, 3), (1, 3), (False, True)
+        ("lstm", "gru", "rnn"),
+        ("none", "bahdanau:units=7"),
+        (0, 3),
+        (1, 3),
+        (False, True),
     )
 )[::5]  # in which every two choices meet
 QUICK = {"xla_backend_optimization_level": 0}
@@ -29,7 +33,7 @@ def expected_count(config, source, target):
     units, sides = config.units, 1 + config.bidirectional
     memory = units * sides
     first = (config.embedding or source, config.embedding or target)
-    attends = config.attention == "bahdanau"
+    attends = config.attention != "none"
     count = (source + target) * config.embedding
     for depth in range(config.layers):
         read = memory if depth else first[0]
@@ -40,8 +44,7 @@ def expected_count(config, source, target):
         parts = 2 if config.cell == "lstm" else 1
         count += config.layers * parts * (memory + 1) * units
     if attends:
-        attention = config.attention_units or units
-        count += attention * (units + memory + 2)  # queries, keys, bias, score
+        count += 7 * (units + memory + 2)  # queries, keys, bias, score
         count += (units + memory + 1) * units  # the readout
     return count + target * (units + 1)
 
@@ -56,7 +59,6 @@ def test_the_number_of_parameters_follows_the_formula():
                 embedding=embedding,
                 bidirectional=bidirectional,
                 attention=attention,
-                attention_units=7 if layers == 1 else 0,
                 bridge=bridge,
             )
             model = Seq2Seq(config, 6, 9)

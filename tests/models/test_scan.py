@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from s2sjax.models import attention, cells
+from s2sjax.models import cells
+from s2sjax.models.attention import bahdanau
 from s2sjax.models.cells import CELLS
-from s2sjax.models.scan import run_layer, run_step, scan
+from s2sjax.models.scan import plain_scan, run_layer, scan
 from tests import oracles
 
 T, B, D, C, S = 4, 3, 3, 2, 5
@@ -21,16 +22,6 @@ close = partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
 def random_arrays(seed, *shapes):
     random = np.random.default_rng(seed)
     return [random.normal(size=shape).astype(np.float32) for shape in shapes]
-
-
-def plain_scan(step, weights, inputs, carry, xs, operands, reverse=False):
-    """What `scan` computes, left to autodiff."""
-
-    def body(carry, x):
-        x, now = x
-        return run_step(step, weights, now, carry, x, operands)
-
-    return jax.lax.scan(body, carry, (xs, inputs), reverse=reverse)
 
 
 def same(function, plain, *arguments):
@@ -59,53 +50,93 @@ def same(function, plain, *arguments):
 
 
 def looking_step(dot, carry, x, operands):
-    """A step with every kind of product: with and without inputs, for each example."""
-    gain, mask = x
-    weights = jax.nn.softmax(dot("query", carry) * operands["scale"])
+    """A step with every kind of product: with and without inputs, of token ids, for
+    each example, for each head, with a bias; arrays without a gradient are everywhere.
+    """
+    h, count = carry
+    gain, mask, tokens = x
+    weights = jax.nn.softmax(dot("query", h) * operands["scale"])
     context = dot("values", weights)
-    new = jnp.tanh(dot("recurrent", carry, context) * gain)
-    new = jnp.where(mask, new, carry)
-    return new, (new, context)
+    heads = dot("heads", jnp.stack([h, context @ operands["square"]], axis=1))
+    new = jnp.tanh(dot("recurrent", h, context) * gain + dot("tokens", tokens))
+    new = new + jnp.mean(heads, axis=1) * operands["turn"]
+    new = jnp.where(mask, new, h)
+    return (new, count + 1), (new, context, tokens)
 
 
 @pytest.fixture(scope="module")
 def arguments():
-    query, values, recurrent, context, added, carry, gain, scale = random_arrays(
-        0, (D, S), (B, S, C), (D, D), (C, D), (T, B, D), (B, D), (T, B, D), (B, S)
+    shapes = {
+        "query": ((D, S), (S,)),
+        "values": ((B, S, C),),
+        "heads": ((B, 2, D, D),),
+        "recurrent": ((D, D), (C, D)),
+        "tokens": ((6, D),),
+    }
+    weights = {
+        name: tuple(random_arrays(seed, *each))
+        for seed, (name, each) in enumerate(shapes.items())
+    }
+    added, carry, gain, scale, square = random_arrays(
+        9, (T, B, D), (B, D), (T, B, D), (B, S), (C, D)
     )
     mask = np.array([[1, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]], bool)[:, :, None]
-    weights = {
-        "query": (query,),
-        "values": (values,),
-        "recurrent": (recurrent, context),
-    }
-    return weights, {"recurrent": added}, carry, gain, mask, {"scale": scale}
+    tokens = np.array([[0, 5, 0], [3, 3, 1], [0, 2, 5], [4, 0, 0]], np.int32)
+    operands = {"scale": scale, "square": square, "turn": np.int32(2)}
+    return weights, {"recurrent": added}, carry, gain, (mask, tokens), operands
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_the_gradients_of_a_scan_are_those_of_autodiff(arguments, reverse):
-    weights, inputs, carry, gain, mask, operands = arguments
+    weights, inputs, carry, gain, rest, operands = arguments
 
-    def run(which, weights, inputs, carry, gain, operands):
-        return which(
-            looking_step, weights, inputs, carry, (gain, mask), operands, reverse
-        )
+    def run(which, weights, inputs, carry, gain, floats):
+        xs, first = (gain, *rest), (carry, jnp.int32(0))
+        given = operands | floats
+        last, ys = which(looking_step, weights, inputs, first, xs, given, reverse)
+        return last[0], ys[:2]
 
-    gradients, _ = same(
-        partial(run, scan),
-        partial(run, plain_scan),
-        *(weights, inputs, carry, gain, operands),
-    )
+    floats = {name: operands[name] for name in ("scale", "square")}
+    given = weights, inputs, carry, gain, floats
+    gradients, _ = same(partial(run, scan), partial(run, plain_scan), *given)
     assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(gradients))
 
 
+def test_the_gradients_of_a_scan_are_those_of_autodiff_in_float64(arguments):
+    weights, inputs, carry, gain, rest, operands = arguments
+    with jax.enable_x64(True):
+        wide = jax.tree.map(
+            lambda leaf: leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf,
+            (weights, inputs, carry, gain, operands),
+        )
+
+        def total(which, weights, carry):
+            _, inputs, _, gain, operands = wide
+            first = carry, jnp.int32(0)
+            (state, _), ys = which(
+                looking_step, weights, inputs, first, (gain, *rest), operands
+            )
+            return jnp.sum(jnp.sin(state)) + jnp.sum(jnp.cos(ys[1]))
+
+        ours, theirs = (
+            jax.jit(
+                jax.grad(partial(total, which), argnums=(0, 1)), compiler_options=QUICK
+            )(wide[0], wide[2])
+            for which in (scan, plain_scan)
+        )
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
 def test_a_scan_under_vmap_is_a_loop_of_scans(arguments):
-    weights, inputs, carry, gain, mask, operands = arguments
+    weights, inputs, carry, gain, rest, operands = arguments
     scales = np.array([1.0, -0.5], np.float32)
 
     def total(which, weights, carry, scale):
-        state, (_, context) = which(
-            looking_step, weights, inputs, carry * scale, (gain, mask), operands
+        first = carry * scale, jnp.int32(0)
+        (state, _), (_, context, _) = which(
+            looking_step, weights, inputs, first, (gain, *rest), operands
         )
         return jnp.sum(state * scale) + jnp.sum(context**2)
 
@@ -123,12 +154,17 @@ def test_a_scan_under_vmap_is_a_loop_of_scans(arguments):
 
 
 def test_a_scan_under_vmap_over_its_weights(arguments):
-    weights, inputs, carry, gain, mask, operands = arguments
+    weights, inputs, carry, gain, rest, operands = arguments
     two = jax.tree.map(lambda leaf: np.stack([leaf, leaf * 0.5]), weights)
 
     def total(which, weights):
-        state, (outputs, _) = which(
-            looking_step, weights, inputs, carry, (gain, mask), operands
+        (state, _), (outputs, *_) = which(
+            looking_step,
+            weights,
+            inputs,
+            (carry, jnp.int32(0)),
+            (gain, *rest),
+            operands,
         )
         return jnp.sum(state) + jnp.sum(outputs**2)
 
@@ -180,22 +216,17 @@ def plain_gru(z, m, h):
     return (1 - u) * jnp.tanh(z_n + r * m_n) + u * h
 
 
-def energies_by_powers(query, keys, score):
-    powers = attention.power(jax.lax.stop_gradient(keys))
-    return attention._energies(query, keys, score, powers)
-
-
-def plain_energies(query, keys, score):
-    return jnp.einsum("a,bsa->bs", score, jnp.tanh(query[:, None] + keys))
+def additive_energies(query, keys, score):
+    powers = bahdanau.power(jax.lax.stop_gradient(keys))
+    return bahdanau.additive_energies(query, keys, score, powers)
 
 
 WRITTEN_OUT = {
     "lstm": (cells._lstm_gates, plain_lstm, ((B, 4 * D), (B, D))),
     "gru": (cells._gru_gates, plain_gru, ((B, 3 * D), (B, 3 * D), (B, D))),
-    "energies": (attention._energies, plain_energies, ((B, C), (B, S, C), (C,))),
-    "energies by powers": (
-        energies_by_powers,
-        plain_energies,
+    "energies": (
+        additive_energies,
+        bahdanau.plain_energies,
         ((B, C), (B, S, C), (C,)),
     ),
 }

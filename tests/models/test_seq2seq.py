@@ -52,11 +52,14 @@ def test_a_model_is_the_float64_model_in_numpy(small, result, rates):
 
 
 @pytest.mark.parametrize("rates", [NOTHING, SOME], ids=["plain", "dropout"])
-def test_the_forced_path_is_the_stepped_path(result, rates):
-    one, other = result[rates]["forced"], result[rates]["stepped"]
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        close(a, b)
+def test_the_three_paths_are_one_function(result, rates):
+    forced = result[rates]["forced"]
+    for path in ("stepped", "free"):
+        other = result[rates][path]
+        assert jax.tree.structure(forced) == jax.tree.structure(other)
+        pairs = zip(jax.tree.leaves(forced), jax.tree.leaves(other), strict=True)
+        for a, b in pairs:
+            close(a, b, err_msg=path)
 
 
 def test_dropout_changes_what_is_said(result):
@@ -102,7 +105,7 @@ def test_every_parameter_that_can_matter_has_a_gradient(small, result):
 
 
 def test_pad_and_bos_can_never_be_emitted(result):
-    for path in ("forced", "stepped"):
+    for path in ("forced", "stepped", "free"):
         logits = np.asarray(result[NOTHING][path][0].logits)
         assert (logits[..., [PAD, BOS]] == -np.inf).all()
         assert np.isfinite(logits[..., EOS:]).all()

@@ -12,7 +12,8 @@ import warnings
 
 import pytest
 
-from s2sjax.cli import main, sweep_launch
+from s2sjax.cli import main
+from s2sjax.commands import sweep as sweeping
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.inference.evaluate import Sample
@@ -127,7 +128,7 @@ def test_a_bad_observer_is_refused_and_nothing_is_written(mine, tmp_path, capsys
     for text, why in {
         f"{mine}:Strange": "no 'Strange' to make a tracker (it has: Mine, Stranger, ",
         f"{mine}:raising": "no 'raising'",
-        f"{mine}:Stranger": "an object of the type Stranger, not an s2sjax",
+        f"{mine}:Stranger": "an object of the type Stranger, not an s2s.Observer",
         f"{mine}:nothing": f"{mine}: nothing(run) raised TypeError",
         f"{bad}:Mine": f"{bad}:1: ZeroDivisionError",
         f"{tmp_path}/absent.py:Mine": "No such file",
@@ -182,9 +183,9 @@ def test_whatever_a_tracker_raises_is_swallowed():
 
 
 def test_a_trial_in_a_process_of_its_own_is_told_its_trackers(tmp_path):
-    words = sweep_launch._train(tmp_path, "mlflow,mine.py:Mine")
+    words = sweeping._train(tmp_path, "mlflow,mine.py:Mine")
     assert words[-1] == "--tracker=mlflow,mine.py:Mine"
-    assert not [word for word in sweep_launch._train(tmp_path) if "tracker" in word]
+    assert not [word for word in sweeping._train(tmp_path) if "tracker" in word]
 
 
 def test_each_trial_in_one_program_is_shown_once_it_has_ended(
@@ -207,7 +208,7 @@ def test_each_trial_in_one_program_is_shown_once_it_has_ended(
     monkeypatch.setattr(sys, "argv", ["s2sjax", "sweep", *words])  # what is recorded
     assert main(sys.argv[1:]) == 0
     with SweepDirectory(sweep) as opened:  # what it goes on with
-        assert sweep_launch._remembered_tracker(opened) == "tensorboard"
+        assert sweeping._remembered_tracker(opened) == "tensorboard"
     for trial in ("0000", "0001"):
         (path,) = (sweep / "trials").glob(f"*{trial}*")
         told = json.loads((path / "told.json").read_text())

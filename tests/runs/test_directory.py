@@ -1,6 +1,5 @@
 import json
 import os
-import shlex
 import shutil
 
 import pytest
@@ -55,7 +54,7 @@ def test_another_config_is_refused_with_the_difference(runs, tmp_path, changes, 
     runs.refused(said, tmp_path, runs.resolved(**changes))
     changes["train__log_every"] = 7  # allowed alone, not printed as a difference
     told = runs.refused(said, tmp_path, runs.resolved(**changes))
-    assert "log_every: " not in told and "--config.train.log_every=7" in told
+    assert "log_every: " not in told and "'train.log_every': 7" in told
     assert runs.tree(tmp_path) == before
 
 
@@ -85,24 +84,23 @@ def test_epochs_may_grow_where_steps_may_and_of_earlier_runs_too(runs, tmp_path)
     runs.refused("train.epochs: 2 here, 5 asked", tmp_path / "decayed", more)
 
 
-def test_a_refusal_names_the_command_that_is_possible(runs, tmp_path):
+def test_a_refusal_names_the_call_that_is_possible(runs, tmp_path):
     workdir = tmp_path / "a run"
     open_for_training(workdir, runs.resolved()).close()
     (tmp_path / "a run-2").mkdir()
 
     def command(**changes):
-        told = runs.refused("leave out --config", workdir, runs.resolved(**changes))
-        return shlex.split(told.partition("begin another: ")[2])
+        told = runs.refused("leave out config=", workdir, runs.resolved(**changes))
+        return told.partition("begin another: ")[2]
 
     rate = {"train__learning_rate": 1e-4, "train__steps": 20, "train__optimizer": ""}
-    words = ["s2sjax", "train", f"--config={workdir}", "--config.train.steps=20"]
-    words += ["--config.train.optimizer=", "--config.train.learning_rate=0.0001"]
-    there = f"--workdir={tmp_path / 'a run-3'}"
-    assert command(**rate) == [*words, there]  # no parameters are there yet
+    changes = {"train.steps": 20, "train.optimizer": "", "train.learning_rate": 0.0001}
+    call = f"s2s.train('{workdir}', '{tmp_path / 'a run-3'}', overrides={changes}"
+    assert command(**rate) == f"{call})"  # no parameters are there yet
     (workdir / "checkpoints" / "10").mkdir()
-    assert command(**rate) == [*words, f"--init_from={workdir}", there]
+    assert command(**rate) == f"{call}, init_from='{workdir}')"
     for other in ({"seed": 3}, {"model__units": 7, "train__learning_rate": 1e-4}):
-        assert f"--init_from={workdir}" not in command(**other)
+        assert f"init_from='{workdir}'" not in command(**other)
 
 
 def test_a_place_that_is_no_run_names_what_is_near(runs, tmp_path):
@@ -146,8 +144,8 @@ def test_a_directory_that_is_no_run_is_left_alone(runs, tmp_path):
         "not a run and not empty .it has thesis.tex", tmp_path / "full", config
     )
     runs.refused("not a run and not empty .it has lock", tmp_path / "foreign", config)
-    runs.refused("is not a run; give --config", tmp_path / "empty", None)
-    runs.refused("is not a run; give --config", tmp_path / "new", None)
+    runs.refused("is not a run; give config=FILE", tmp_path / "empty", None)
+    runs.refused("is not a run; give config=FILE", tmp_path / "new", None)
     for name, said in [
         ("full", "has no config.json"),
         ("new", "does not exist"),
@@ -163,8 +161,8 @@ def test_a_directory_that_is_no_run_is_left_alone(runs, tmp_path):
 )
 def test_paths_that_cannot_be_are_refused(runs, tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    runs.refused("--workdir", name, runs.resolved())
-    with pytest.raises(UsageError, match="--workdir"):
+    runs.refused("path", name, runs.resolved())
+    with pytest.raises(UsageError, match="path"):
         open_for_reading(name)
     assert list(tmp_path.iterdir()) == []
 

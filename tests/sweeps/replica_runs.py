@@ -13,7 +13,8 @@ from s2sjax.models.seq2seq import build_model
 from s2sjax.sweeps.batched import programs
 from s2sjax.sweeps.batched.programs import Layout
 from s2sjax.training import loop, step
-from s2sjax.training.state import first_state, hyper
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
 
 
 def config(length=5, cardinality=6, *, seed=0, model=None, **train):
@@ -34,13 +35,14 @@ def alone(run, steps, dtype=np.float32):
     model = build_model(run, len(task.source_vocabulary), len(task.target_vocabulary))
     (bucket,) = task.buckets["train"]
     rows = loop.training_order(run, task).chunk(0, steps).rows
+    own = numbers(run)
     state, reported, _ = step.run_steps(
         model,
         run,
         1000,
         bucket.fetch,
-        _floats(first_state(run, model), dtype),
-        hyper(run),
+        _floats(first_state(model, recipe(run.train, 1000), own), dtype),
+        own,
         bucket.store,
         jnp.asarray(rows),
         jnp.int32(steps),
@@ -55,14 +57,11 @@ def together(runs, counts, *, batched=False, dtype=np.float32):
     widest = max(runs, key=lambda run: run.task.length)
     model = build_model(widest, max(sizes), max(sizes))
     buckets = [task.buckets["train"][0] for task in made]
-    numbers = [hyper(run) for run in runs]
-    if len(set(sizes)) > 1:
-        numbers = [
-            n._replace(vocabulary=jnp.int32(v))
-            for n, v in zip(numbers, sizes, strict=True)
-        ]
+    padded = len(set(sizes)) > 1
     layout = dataclasses.replace(Layout.of(len(runs)), batched=batched)
-    stacked = programs.stack(numbers)
+    pairs = zip(runs, sizes, strict=True)
+    stacked = programs.stack([numbers(r, v if padded else None) for r, v in pairs])
+    chosen = recipe(widest.train, 1000)
     most = max(counts)
     rows = [
         loop.training_order(r, t).chunk(0, most).rows
@@ -74,7 +73,7 @@ def together(runs, counts, *, batched=False, dtype=np.float32):
         dataclasses.replace(widest, seed=0),
         1000,
         max(buckets, key=lambda bucket: bucket.source_width).fetch,
-        _floats(programs.first_states(layout, model, widest, stacked), dtype),
+        _floats(programs.first_states(layout, model, chosen, stacked), dtype),
         stacked,
         programs.stack([bucket.store for bucket in buckets]),
         jnp.asarray(np.stack(rows)),
@@ -111,10 +110,12 @@ def same_bits():
     """Replicas that differ in numbers, one after another, are their runs to the bit."""
     dropout = {"dropout_embedding": 0.2, "dropout_state": 0.1, "dropout_output": 0.3}
     model = {"attention": "bahdanau", **dropout}
-    argmax = {"feeding": "argmax", "feeding_probability": 0.5}
+    fed = {"feeding": "sample", "feeding_schedule": "inverse_sigmoid:k=4"}
     runs = [
-        config(seed=seed, model=model, learning_rate=rate, **argmax)
-        for seed, rate in ((0, 1e-2), (2**31 - 1, 1e-3))
+        config(
+            seed=seed, model=model, learning_rate=rate, feeding_probability=own, **fed
+        )
+        for seed, rate, own in ((0, 1e-2, 0.5), (2**31 - 1, 1e-3, 0.9))
     ]
     counts = [20, 7]
     state, losses = together(runs, counts)

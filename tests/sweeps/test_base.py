@@ -34,7 +34,7 @@ def test_another_base_is_refused_with_the_difference(tmp_path, noted):
         said = str(refused.value)
         assert "train.batch_size: 32 here, 8 asked" in said
         assert "train.learning_rate: 0.001 here, 0.5 asked" in said
-        assert "give --add for more trials (3 would be added)" in said
+        assert "give add=True for more trials (3 would be added)" in said
         # More values of a sweep under the same base are no other base.
         bases.check(sweep, resolved(), trials.resolve(resolved(), seeds(5)))
         # What every trial overrides is told by the base that was noted alone.

@@ -36,7 +36,8 @@ from s2sjax.sweeps.protocols import Listed, Watcher
 from s2sjax.training import loop
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
-from s2sjax.training.state import hyper
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import numbers
 
 BASE = {
     "task": {"length": 3, "min_length": 1, "num_valid": 20, "num_test": 20},
@@ -169,9 +170,10 @@ def test_on_a_gpu_all_are_evaluated_at_once():
     model = build_model(runs[0], 14, 14)
     one_by_one = Layout.of(2)
     at_once = dataclasses.replace(one_by_one, batched=True)
-    numbers = replicas.stack([hyper(run) for run in runs])
-    params = replicas.first_states(one_by_one, model, runs[0], numbers).params
-    system = System((model,), runs[0], (params,), None, numbers.seed)
+    stacked = replicas.stack([numbers(run) for run in runs])
+    chosen = recipe(runs[0].train, 20)
+    params = replicas.first_states(one_by_one, model, chosen, stacked).params
+    system = System((model,), runs[0], (params,), None, stacked["seed"])
     bucket = made[0].buckets["valid"][0]
     stores = replicas.stack([task.buckets["valid"][0].store for task in made])
     bucket = dataclasses.replace(bucket, store=stores)

@@ -82,7 +82,7 @@ def test_trials_wait_for_data_that_are_gone_and_go_on_with_them_elsewhere(
         assert main(["sweep", workdir, f"--backend={backend}"]) == 2
         line = capsys.readouterr().err.splitlines()[-1]
         assert f"{here / 'pairs.tsv'} does not exist" in line
-        assert line.endswith("given --config=FILE --config.task.path=PLACE")
+        assert line.endswith("given --config=FILE and --config.task.path=PLACE")
     assert (here.parent / "sweep" / "sweep.json").read_bytes() == before
 
     words = [f"--config={here / 'file.py'}", f"--config.task.path={moved}"]

@@ -110,7 +110,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
     path.write_text("from s2sjax.sweeps import seeds as sweep\n")
     assert "has no sweep; write" in refused(define, str(path))
     path.write_text("def sweep_a(config): ...\ndef sweep_b(config): ...\n")
-    assert "--sweep=NAME,... (one of: a, b)" in refused(define, str(path))
+    assert "sweep=NAME,... (one of: a, b)" in refused(define, str(path))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,9 @@ def test_groups_differ_in_numbers_alone(base):
         {"train.feeding": "argmax"},
         {"train.feeding": "argmax", "train.feeding_probability": 0.5},
         {"model.dropout_state": 0.5, "model.dropout_output": 0.1},
+        {"train.objective": "label_smoothing"},
+        {"train.objective": "label_smoothing", "seed": 3},
+        {"train.feeding": "argmax", "train.feeding_unit": "batch"},
         {"train.steps": None, "train.epochs": 1, "task.num_train": 100},
         {"train.steps": None, "train.epochs": 1, "task.num_train": 200},
         {"train.steps": None, "train.epochs": 1, "task.num_train": 200, "seed": 1},
@@ -198,7 +201,9 @@ def test_groups_differ_in_numbers_alone(base):
     trials = definition.resolve(base, sweep)
     found = grouping.group(trials)
     indices = [[each.index for each in group.trials] for group in found]
-    assert indices == [[0, 1, 3], [2], [4, 5], [6, 7], [8], [9], [10, 11]]
+    assert indices == [
+        *([0, 1, 3], [2], [4, 5], [6, 7], [8], [9, 10], [11], [12], [13, 14])
+    ]
     assert found[2].varying() == ["task.num_train"]
     assert found[0].widest.task.length == 10
 

@@ -277,7 +277,7 @@ def test_goes_on_with_the_same_bytes_elsewhere(path: Path, tmp_path: Path) -> No
     folder = tmp_path / "data"
     first = tasks.create(config(path), folder)
     moved = path.rename(tmp_path / "other.name")
-    with pytest.raises(UsageError, match=r"not exist; .* --config.task.path=PLACE`"):
+    with pytest.raises(UsageError, match=r"not exist; .* the override task.path=PLACE"):
         tasks.create(config(path), folder)
     again = tasks.create(config(moved), folder)
     assert examples(again, "train") == examples(first, "train")

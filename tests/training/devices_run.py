@@ -11,7 +11,8 @@ import numpy as np
 
 from s2sjax.models.seq2seq import build_model
 from s2sjax.training.devices import Placement
-from s2sjax.training.state import first_state, hyper
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
 from tests import copying
 
 
@@ -27,13 +28,14 @@ def losses(place, feeding, steps, dtype):
         )
 
     rows = copying.rows_of(steps, batch=13)
+    chosen, own = recipe(config.train, steps), numbers(config)
     state, reported, norm = place.run_steps(
         model,
         config,
         steps,
         copying.fetch,
-        place.whole(wide(first_state(config, model))),
-        place.whole(wide(hyper(config))),
+        place.whole(wide(first_state(model, chosen, own))),
+        place.whole(wide(own)),
         place.whole(copying.store()),
         place.rows(rows),
         place.whole(jnp.int32(steps)),

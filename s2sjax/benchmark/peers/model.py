@@ -33,8 +33,8 @@ class TorchModel:
 
         self.config: ModelConfig = model.config
         self.device = device
-        self.vocabulary = model.target_vocabulary
-        self.sources = model.source_vocabulary
+        self.vocabulary = model.target
+        self.sources = model.source
         params = jax.tree.map(np.asarray, params)
         encoder, decoder = params["encoder"], params["decoder"]
         self.source_table = self._table(encoder)

@@ -12,8 +12,6 @@ from s2sjax.benchmark.peers import loop
 from s2sjax.benchmark.peers import search as torch_search
 from s2sjax.benchmark.peers.model import TorchModel
 from s2sjax.benchmark.peers.run import Search, TorchContender, Way
-from s2sjax.decoding.beam import beam
-from s2sjax.decoding.sampling import greedy
 from s2sjax.decoding.scores import Normaliser
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
@@ -40,14 +38,13 @@ def counterpart(strategy: str) -> Counterpart | None:
     rules = chosen.rules
     if rules.min_ratio or rules.min_extra or rules.no_repeat:
         return None
-    search = chosen.strategy
-    if search is greedy:
+    if chosen.name == "greedy":
         return Counterpart(None, Normaliser())
-    if isinstance(search, partial) and search.func is beam:
-        if search.keywords["coverage_penalty"]:
-            return None
-        return Counterpart(search.keywords["size"], search.keywords["normaliser"])
-    return None
+    arguments = chosen.arguments
+    if chosen.name != "beam" or arguments["coverage"]:
+        return None
+    kind, alpha = arguments["normaliser"], arguments["alpha"]
+    return Counterpart(arguments["size"], Normaliser.named(kind, alpha))
 
 
 def check_installed() -> None:
@@ -59,7 +56,9 @@ def check_installed() -> None:
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
-        raise UsageError("--peers needs PyTorch: pip install 's2sjax[peers]'") from None
+        raise UsageError(
+            "peers=True needs PyTorch: pip install 's2sjax[peers]'"
+        ) from None
 
 
 def ways() -> tuple[Way, ...]:

@@ -9,10 +9,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from s2sjax.metrics import metric
 from s2sjax.reporting.formats import cut, duration, number, percent, printable
 from s2sjax.reporting.screen import Screen
 from s2sjax.runs import run_files
-from s2sjax.runs.progress import LOWER, ranked
+from s2sjax.runs.progress import ranked
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.protocols import Watcher
@@ -21,7 +22,6 @@ from s2sjax.sweeps.trials import Trial
 
 REFRESH_SECONDS = 0.5
 FAILURES = 5  # shown at the end
-_SHARES = ("exact", "token_accuracy")
 
 
 class SweepConsole(Watcher):
@@ -169,7 +169,7 @@ class SweepConsole(Watcher):
 
     def _value(self, result: Result) -> str:
         """The metric, of each split that it was measured on."""
-        text = percent if self._metric in _SHARES else number
+        text = percent if metric(self._metric).share else number
         told = [
             f"{name} {text(values[self._metric])}"
             for name, values in (("validation", result.valid), ("test", result.test))
@@ -182,7 +182,7 @@ class SweepConsole(Watcher):
 
         def rank(trial: Trial) -> tuple[float, float]:
             valid = self._ledger.results[trial.name].valid
-            lower = self._metric in LOWER
+            lower = metric(self._metric).lower
             return ranked(valid[self._metric], valid.get("nll"), lower=lower)
 
         done = [

@@ -10,13 +10,13 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.errors import UsageError, unknown
+from s2sjax.metrics import METRICS
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.runs import run_files
 
 TRIALS, SWEEP = "trials.jsonl", "sweep.json"
 STATUSES = ("done", "running", "pending", "failed", "pruned")
 SEED = "seed"  # a replicate: averaged over unless it is asked for
-_USUAL = ("exact", "token_accuracy", "edit_distance", "nll", "forced_token_accuracy")
 # Numbers of an evaluation that are not a result.
 _NO_METRICS = ("step", "examples", "seed")
 _EARLIER = "metrics"  # of the test alone, in rows of an earlier version
@@ -82,7 +82,7 @@ class SweepTable:
     def metrics(self) -> list[str]:
         """The metrics that some trial has, the usual ones of each split first."""
         found = dict.fromkeys(name for t in self.trials for name in t.metrics)
-        usual = [f"{split}_{name}" for split in SPLITS for name in _USUAL]
+        usual = [f"{split}_{name}" for split in SPLITS for name in METRICS]
         return sorted(found, key=lambda name: [*usual, name].index(name))
 
     def counts(self) -> dict[str, int]:
@@ -91,12 +91,12 @@ class SweepTable:
         return {s: statuses.count(s) for s in STATUSES if s in statuses}
 
     def metric_named(self, name: str) -> str:
-        """The metric that `--metric=NAME` means, of validation where there is one.
+        """The metric that a name means, of validation where there is one.
 
         Raises:
           UsageError: no trial has it; with the nearest one.
         """
-        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in _USUAL]
+        known = self.metrics() or [f"{s}_{name}" for s in SPLITS for name in METRICS]
         for full in (name, *(f"{split}_{name}" for split in SPLITS)):
             if full in known:
                 return full
@@ -104,7 +104,7 @@ class SweepTable:
         raise unknown("metric", name, {*plain, *known})
 
     def check_fields(self, text: str) -> list[str]:
-        """The fields of `--group_by=FIELD,...`.
+        """The fields of `FIELD,...`.
 
         Raises:
           UsageError: a field that no trial overrides, with the nearest one.
@@ -113,9 +113,9 @@ class SweepTable:
         known = self.fields()
         for name in names:
             if name not in known and not known:
-                raise UsageError(f"--group_by={text}: no trial overrides any field")
+                raise UsageError(f"group_by={text}: no trial overrides any field")
             if name not in known:
-                raise unknown("field of --group_by", name, known)
+                raise unknown("field of group_by", name, known)
         return names
 
 
@@ -137,7 +137,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     path = directory / TRIALS
     if not path.is_file():
         what = places.not_a_sweep(directory)
-        raise UsageError(f"--workdir={workdir} {what}; `s2sjax sweep` makes a sweep")
+        raise UsageError(f"path={workdir} {what}; `s2sjax sweep` makes a sweep")
     run_files.check_files(directory)
     try:
         lines = path.read_bytes().splitlines()
@@ -159,7 +159,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     if earlier:
         say(
             f"{path}: {earlier} rows of an earlier version have no validation metrics; "
-            f"`s2sjax sweep --workdir={directory}` adds them"
+            f"continuing the sweep adds them"
         )
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")

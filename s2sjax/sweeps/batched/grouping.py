@@ -82,7 +82,7 @@ def step_flops(config: Config, length: int, cardinality: int) -> float:
     reader = layer * memory // units
     writer = layer + units * cardinality
     if model.attention != "none":
-        attention = model.attention_units or units
+        attention = units
         writer += gates * units * memory + attention * units + (units + memory) * units
         writer += length * (attention + memory)
         reader += attention * memory
@@ -97,20 +97,11 @@ def _steps(config: Config) -> int:
     return train.epochs * math.ceil(config.task.num_train / train.batch_size)
 
 
-# The fields that are numbers inside compiled code, with padding where they are sizes.
-# Everything else changes shapes or code. Whether feeding is all gold is `feeding`, a
-# choice, so that gold and stepped trials never share a group.
-BATCHABLE = (
-    "seed",
-    "train.learning_rate",
-    "train.feeding_probability",
-    "model.dropout_embedding",
-    "model.dropout_state",
-    "model.dropout_output",
-    "task.length",
-    "task.min_length",
-    "task.cardinality",
-    "task.num_train",
+# The fields that are numbers inside compiled code; everything else changes shapes or
+# code. Whether feeding is all gold is `feeding`, a choice, so that gold and stepped
+# trials never share a group.
+BATCHABLE = tuple(
+    path for path, field in configs.fields().items() if field.metadata["traced"]
 )
 
 # Optimisers whose updates depend on the shape of a matrix, so that padding it with
@@ -168,9 +159,7 @@ def _key(config: Config) -> Any:
     flat = configs.flatten(config)
     size = config.task.num_train
     apart = size if config.train.epochs is not None else bool(size)
-    model = config.model
-    drops = (model.dropout_embedding, model.dropout_state, model.dropout_output)
     optimizer = config.train.optimizer.partition(":")[0]
     shape = config.task.cardinality if optimizer in BY_SHAPE else 0
     rest = tuple(v for field, v in flat.items() if field not in BATCHABLE)
-    return apart, any(drops), shape, rest
+    return apart, config.model.drops, shape, rest

@@ -28,7 +28,8 @@ from s2sjax.sweeps.batched.stored_group import Membership
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import loop
 from s2sjax.training.dispatch import Dispatch
-from s2sjax.training.state import Hyper, TrainState, hyper
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import Numbers, TrainState, numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Together:
         self.steps = loop.total_steps(first.trial.config, first.rows.order)
         filler = [first] * (group.size - len(members))
         self._all = [*members, *filler]
-        self.hyper: Hyper = self.layout.place(self._numbers())
+        self.numbers: Numbers = self.layout.place(self._numbers())
         self.buckets = {split: self._bucket(split) for split in first.task.buckets}
         self.checkpoints = Checkpoints(
             group.checkpoints, metric_better="max", say=hooks.said
@@ -145,24 +146,23 @@ class Together:
         target_width = max(bucket.target_width for bucket in found)
         return dataclasses.replace(widest, target_width=target_width, store=store)
 
-    def _numbers(self) -> Hyper:
+    def _numbers(self) -> Numbers:
         """Those of each member; where vocabularies differ, their sizes too."""
-        numbers = [hyper(member.trial.config) for member in self._all]
         sizes = [len(member.task.target_vocabulary) for member in self._all]
-        if len(set(sizes)) > 1:
-            numbers = [
-                each._replace(vocabulary=jnp.int32(size))
-                for each, size in zip(numbers, sizes, strict=True)
+        padded = len(set(sizes)) > 1
+        return programs.stack(
+            [
+                numbers(member.trial.config, size if padded else None)
+                for member, size in zip(self._all, sizes, strict=True)
             ]
-        return programs.stack(numbers)
+        )
 
     def _restore(self) -> tuple[TrainState, Any]:
         """The state and the best parameters, from the last checkpoint or the start."""
 
         def start() -> TrainState:
-            return programs.first_states(
-                self.layout, self.model, self.config, self.hyper
-            )
+            chosen = recipe(self.train, self.steps)
+            return programs.first_states(self.layout, self.model, chosen, self.numbers)
 
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -220,7 +220,7 @@ class Together:
             self.steps,
             bucket.fetch,
             state,
-            self.hyper,
+            self.numbers,
             bucket.store,
             self.layout.place(rows),
             self.layout.place(counts),
@@ -282,8 +282,8 @@ class Together:
     def _outcomes(
         self, params: Any, split: str
     ) -> list[tuple[Outcomes, list[list[int]]]] | None:
-        numbers, bucket = self.hyper, self.buckets[split]
+        own, bucket = self.numbers, self.buckets[split]
         system = System(
-            (self.model,), self.config, (params,), numbers.vocabulary, numbers.seed
+            (self.model,), self.config, (params,), own.get("vocabulary"), own["seed"]
         )
         return programs.outcomes(self.layout, system, bucket, self.hooks.stop)

@@ -12,18 +12,16 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from s2sjax import rng
 from s2sjax.config import Config
 from s2sjax.inference import system as predictor
 from s2sjax.inference.evaluate import rows_at_once
 from s2sjax.inference.system import Forced, System, symbol_lengths
 from s2sjax.metrics import Outcomes, concatenate
-from s2sjax.models.padding import zero_rows
-from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks.task import Bucket, Fetch
 from s2sjax.training import step
-from s2sjax.training.optimizer import optimizer
-from s2sjax.training.state import Hyper, StepMetrics, TrainState
+from s2sjax.training.recipe import Recipe
+from s2sjax.training.state import Numbers, StepMetrics, TrainState, first_state
 from s2sjax.types import Batch
 
 AXIS = "replica"
@@ -90,35 +88,11 @@ def padded_size(count: int, devices: int) -> int:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def first_states(
-    layout: Layout, model: Seq2Seq, config: Config, hyper: Hyper
+    layout: Layout, model: Seq2Seq, recipe: Recipe, numbers: Numbers
 ) -> TrainState:
     """The states before the first step; see `state.first_state`."""
-
-    def make(hyper: Hyper) -> TrainState:
-        params = initialise(model, rng.stream(rng.root(hyper.seed), "parameters"))
-        params = zero_rows(params, vocabulary_axes(model), hyper.vocabulary)
-        transformation = optimizer(config.train, config.train.learning_rate)
-        return TrainState(jnp.int32(0), params, transformation.init(params))
-
     # A batched QR or random draw hangs on some backends.
-    return layout.each(make, hyper, batched=False)
-
-
-def vocabulary_axes(model: Seq2Seq) -> Any:
-    """For each parameter the axis of the vocabulary, -1 where it has none."""
-
-    def shapes(more: int) -> Any:
-        larger = model.clone(
-            source_vocabulary=model.source_vocabulary + more,
-            target_vocabulary=model.target_vocabulary + more,
-        )
-        return jax.eval_shape(lambda: initialise(larger, rng.root(0)))
-
-    def differing(one: Any, other: Any) -> int:
-        pairs = zip(one.shape, other.shape, strict=True)
-        return next((axis for axis, (a, b) in enumerate(pairs) if a != b), -1)
-
-    return jax.tree.map(differing, shapes(0), shapes(1))
+    return layout.each(partial(first_state, model, recipe), numbers, batched=False)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))

@@ -240,7 +240,7 @@ def _asked(source: Source, most: int | None) -> list[Trial]:
 def _check_tasks(trials: Sequence[Trial]) -> None:
     reason = backends.obstacle(trials)
     if reason:
-        raise UsageError(f"{reason}; use --backend=processes")
+        raise UsageError(f"{reason}; use backend=processes")
 
 
 def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
@@ -249,7 +249,7 @@ def _check_free(sweep: SweepDirectory, trials: Sequence[Trial]) -> None:
         path = sweep.of(trial)
         if trial_files.has_begun(path):
             raise UsageError(
-                f"{path} was begun by another backend; go on with --backend=processes"
+                f"{path} was begun by another backend; go on with backend=processes"
             )
 
 

@@ -40,7 +40,7 @@ class Processes:
         self.size = workers or len(self._gpus) or len(self._cores)
         if self.size > max(len(self._cores), len(self._gpus)):
             raise UsageError(
-                f"--workers={self.size}: this machine has {len(self._cores)} cores"
+                f"workers={self.size}: this machine has {len(self._cores)} cores"
                 + f" and {len(self._gpus)} GPUs" * bool(self._gpus)
             )
         self._compiled: dict[str, str] = {}

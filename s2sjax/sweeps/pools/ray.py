@@ -41,7 +41,7 @@ class RayCluster:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             reason = (str(error).strip().splitlines() or ["no reason"])[0]
             raise UsageError(
-                f"--ray_address={address} does not answer: {reason}"
+                f"ray_address={address} does not answer: {reason}"
             ) from None
         # One process per trial, and a lost node is for our own budgets to count.
         self._task = ray.remote(
@@ -98,5 +98,5 @@ def _ray() -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise UsageError("--backend=ray needs Ray; pip install 's2sjax[ray]'") from None
+        raise UsageError("backend=ray needs Ray; pip install 's2sjax[ray]'") from None
     return ray

@@ -47,7 +47,7 @@ class Slurm:
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         except (RuntimeError, ValueError, KeyError) as error:
-            raise UsageError(f"--backend=slurm: {error}") from None
+            raise UsageError(f"backend=slurm: {error}") from None
         given = {
             "slurm_partition": partition,
             "mem_gb": memory,
@@ -105,6 +105,6 @@ def _submitit() -> ModuleType:
         import submitit
     except ImportError:
         raise UsageError(
-            "--backend=slurm needs submitit; pip install 's2sjax[slurm]'"
+            "backend=slurm needs submitit; pip install 's2sjax[slurm]'"
         ) from None
     return submitit

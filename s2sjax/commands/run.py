@@ -1,0 +1,624 @@
+"""A trained run, opened: what it makes of inputs, symbols in and symbols out."""
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s2sjax import environment, spec
+from s2sjax.config import Config
+from s2sjax.decoding.strategies import decoding
+from s2sjax.errors import UsageError
+from s2sjax.inference import load as loading
+from s2sjax.inference import predict, summary, weights
+from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.evaluate import chosen, enough, long_ones, outcomes
+from s2sjax.inference.load import Trained, Which, check_length, training_buckets
+from s2sjax.inference.system import PARTS
+from s2sjax.reporting.alignment import Alignment
+from s2sjax.runs import journal, run_files
+from s2sjax.runs.journal import plain
+from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
+from s2sjax.tasks.task import split_name
+
+TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
+END = "<eos>"  # how the end of an output is shown
+
+Watch = Callable[[str], AbstractContextManager[Passed]]
+"""`watch(what)`: tells a person how far `what` is."""
+
+
+def notice(line: str) -> None:
+    """A line for a person, as a warning of Python's."""
+    warnings.warn(line, stacklevel=3)
+
+
+def unseen(what: str) -> AbstractContextManager[Passed]:
+    """Nobody waits."""
+    return nullcontext(unwatched)
+
+
+class Item(NamedTuple):
+    """One input, with what is asked of its output; all in symbols."""
+
+    where: str  # for messages, e.g. "inputs[3]"
+    input: list[Symbol]
+    output: list[Symbol] | None = None  # what is to be scored
+    prefix: tuple[Symbol, ...] = ()
+    required: tuple[tuple[Symbol, ...], ...] = ()
+    banned: tuple[Symbol, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Output:
+    """One output of an n-best list, in symbols."""
+
+    symbols: list[Symbol]
+    text: str  # as a person writes them
+    score: float  # the strategy's
+    logprob: float  # in nats, the end of the output counted
+    truncated: bool  # cut at its limit: it has no end
+    more: dict[str, float]  # what the strategy says besides, e.g. "inclusion"
+    attention: Alignment | None = None  # what it looked at, where asked for
+    token_logprobs: np.ndarray | None = None  # [T] in nats, the end's last
+    states: dict[str, np.ndarray] | None = None  # [T, D] each
+
+    def __repr__(self) -> str:
+        cut = ", truncated" * self.truncated
+        return f"Output({self.text!r}, {self.numbers()}{cut})"
+
+    def numbers(self) -> str:
+        """Its log-probability, and what else is said of it in numbers."""
+        numbers = {"logprob": self.logprob, "score": self.score}
+        if self.score == self.logprob:
+            del numbers["score"]
+        numbers |= self.more
+        return ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+
+    def to_json(self, *, attention: bool = False) -> dict[str, Any]:
+        """What `decode --json` says of it, with its attention if that is wanted."""
+        row: dict[str, Any] = {
+            "output": self.symbols,
+            "score": self.score,
+            "logprob": self.logprob,
+            "truncated": self.truncated,
+            **self.more,
+        }
+        if self.token_logprobs is not None:
+            row["token_logprobs"] = self.token_logprobs
+        if attention and self.attention is not None:
+            row["attention"] = self.attention.weights
+        return row
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Decoded(Sequence[Output]):
+    """What came of one input: its outputs, best first."""
+
+    input: list[Symbol]
+    outputs: tuple[Output, ...]
+    expected: list[Symbol] | None  # what the task says is right, where it does
+
+    @property
+    def best(self) -> Output:
+        """The first output."""
+        return self.outputs[0]
+
+    @property
+    def output(self) -> list[Symbol]:
+        """The symbols of the best output."""
+        return self.best.symbols
+
+    @property
+    def text(self) -> str:
+        """The best output as a person writes it."""
+        return self.best.text
+
+    @property
+    def score(self) -> float:
+        """The score of the best output."""
+        return self.best.score
+
+    @property
+    def attention(self) -> Alignment | None:
+        """What the best output looked at; a notebook shows it as a picture."""
+        return self.best.attention
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.outputs[place]
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {output!r}" for output in self.outputs)
+        return f"Decoded(input={self.input}, {len(self)} outputs):{lines}"
+
+
+class Scored(NamedTuple):
+    """How probable one output is."""
+
+    input: list[Symbol]
+    output: list[Symbol]
+    logprob: float  # in nats, the end of the output counted
+    token_logprobs: np.ndarray  # [output + 1] float32, the end's last
+
+    def __repr__(self) -> str:
+        return f"Scored({self.output} of {self.input}, logprob {self.logprob:.4f})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Run:
+    """A trained run, or several read out together; `load` and `train` give one.
+
+    Symbols go in and come out as people write them: integers of an integer task, of
+    a text its text or its characters or words. Decoding, scoring and evaluation are
+    those of the commands of these names, to the bit.
+    """
+
+    trained: Trained
+    say: Callable[[str], None] = notice
+    watch: Watch = unseen
+
+    @property
+    def path(self) -> Path:
+        """Its directory (of the first)."""
+        return self.trained.path
+
+    @property
+    def config(self) -> Config:
+        """Its config."""
+        return self.trained.config
+
+    @property
+    def task(self) -> Task:
+        """Its task: vocabularies, and examples by split."""
+        return self.trained.task
+
+    @property
+    def step(self) -> int:
+        """The step of its parameters."""
+        return self.trained.step
+
+    @property
+    def params(self) -> Any:
+        """Its parameters, a nested dict of arrays."""
+        return self.trained.params
+
+    @property
+    def model(self) -> Any:
+        """The model that takes them, a `Seq2Seq`."""
+        return self.trained.system.models[0]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Its journal, a dict a line in order: `pandas.DataFrame` takes it.
+
+        `kind` is "train" or "valid"; what was not finite is None.
+        """
+        return journal.read(self.path / run_files.METRICS)
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """Its best checkpoint's numbers on test data; empty before it has ended."""
+        return run_files.read_object(self.path / run_files.TEST)
+
+    def __repr__(self) -> str:
+        config, count = self.config, len(self.trained.system.models)
+        kind = f"{config.model.cell} of {config.model.units} units"
+        together = f", {count} runs together" if count > 1 else ""
+        return f"Run({self.path}: {self.task.name}, {kind}, step {self.step}{together})"
+
+    def decode(
+        self,
+        inputs: Any,
+        strategy: str | None = None,
+        *,
+        attention: bool = False,
+        prefix: Sequence[Symbol] | str = (),
+        required: Sequence[Sequence[Symbol] | str] = (),
+        banned: Sequence[Symbol] = (),
+    ) -> Any:
+        """Decodes one input, or each of several.
+
+        Args:
+          inputs: one input, a list of integers or a text; or a list of inputs.
+          strategy: e.g. `beam:size=5,n=3`; None: the config's.
+          attention: whether outputs say what they looked at.
+          prefix: how each output begins.
+          required: phrases that each output holds.
+          banned: symbols that no output holds.
+
+        Returns:
+          A `Decoded` for one input, a list of them for several.
+
+        Raises:
+          UsageError: symbols outside an integer vocabulary, an unknown strategy,
+            attention of a model without, or what cannot be met.
+        """
+        target = self.task.target_vocabulary
+        sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
+        asked = (
+            tuple(_sequence("prefix", prefix, target)),
+            tuple(tuple(_sequence("required", each, target)) for each in required),
+            tuple(_sequence("banned", banned, target)),
+        )
+        items = [
+            Item("inputs" if is_one else f"inputs[{place}]", each, None, *asked)
+            for place, each in enumerate(sequences)
+        ]
+        found = self.decode_items(items, strategy, attention=attention)
+        return found[0] if is_one else found
+
+    def decode_items(
+        self,
+        items: Sequence[Item],
+        strategy: str | None = None,
+        *,
+        attention: bool = False,
+        states: bool = False,
+        token_logprobs: bool = False,
+    ) -> list[Decoded]:
+        """Decodes inputs, each with what is asked of its own output.
+
+        Args:
+          items: the inputs.
+          strategy: None: the config's.
+          attention: whether outputs say what they looked at.
+          states: whether they have the decoder's states, `decoder_<layer>_<part>`.
+          token_logprobs: whether they have the log-probability of each token.
+        """
+        if attention and self.config.model.attention == "none":
+            raise UsageError("attention=True: this model has no attention to show")
+        system = self.trained.system
+        if strategy is not None:
+            decoding(strategy)
+            config = loading.with_decode(self.config, strategy=strategy)
+            system = dataclasses.replace(system, config=config)
+        wishes = [
+            predict.Wish(self._source(item), **_asked(item, self.task))
+            for item in items
+        ]
+        self._say_of_lengths(items)
+        with environment.precision(self.config.train.precision):
+            with self.watch("decoding") as passed:
+                found = predict.predict(
+                    system, wishes, attention=attention, states=states, passed=passed
+                )
+            if token_logprobs:
+                with self.watch("scoring tokens") as passed:
+                    found = predict.with_token_logprobs(system, wishes, found, passed)
+        return [
+            Decoded(
+                item.input,
+                tuple(self._output(item, each) for each in nbest),
+                self._expected(item),
+            )
+            for item, nbest in zip(items, found, strict=True)
+        ]
+
+    def states(self, decoded: Sequence[Decoded]) -> dict[str, Any]:
+        """The encoder's memory and states of inputs, and the decoder's of their best
+        outputs, decoded with `states`; docs/decoding.md names the arrays.
+        """
+        sources = [encode_source(self.task, each.input)[0] for each in decoded]
+        encoded = predict.encode_sources(self.trained.system, sources)
+        arrays: dict[str, Any] = {}
+        for place, (source, each) in enumerate(zip(encoded, decoded, strict=True)):
+            arrays[f"memory_{place}"] = _in_reading_order(self.task, source.memory.T).T
+            for name, states in (each.best.states or {}).items():
+                arrays[name.replace("decoder", f"decoder_{place}")] = states
+            if each.attention is not None:
+                arrays[f"attention_{place}"] = each.attention.weights
+        for layer, directions in enumerate(encoded[0].states):
+            for direction, state in enumerate(directions):
+                for part in range(len(state)):
+                    name = f"state_{layer}_{('forward', 'backward')[direction]}"
+                    arrays[f"{name}_{PARTS[part]}"] = np.stack(
+                        [each.states[layer][direction][part] for each in encoded]
+                    )
+        return arrays
+
+    def score(self, inputs: Any, outputs: Any) -> Any:
+        """How probable given outputs are: log-probabilities in nats.
+
+        Args:
+          inputs: one input, or a list of them; see `decode`.
+          outputs: the output of it, or of each.
+
+        Returns:
+          A `Scored` for one input, a list of them for several.
+
+        Raises:
+          UsageError: unequally many, or a symbol outside an integer vocabulary.
+        """
+        sources, is_one = _sequences(inputs, self.task.source_vocabulary)
+        target = self.task.target_vocabulary
+        given = [outputs] if is_one else list(outputs)
+        if len(given) != len(sources):
+            raise UsageError(f"inputs has {len(sources)} rows and outputs {len(given)}")
+        items = [
+            Item(
+                "" if is_one else f"inputs[{place}]",
+                source,
+                _sequence(name, each, target),
+            )
+            for place, (source, each) in enumerate(zip(sources, given, strict=True))
+            for name in ["outputs" if is_one else f"outputs[{place}]"]
+        ]
+        scored = self.score_items(items)
+        return scored[0] if is_one else scored
+
+    def score_items(self, items: Sequence[Item]) -> list[Scored]:
+        """Scores the `output` of each item."""
+        pairs = [(self._source(item), self._given_output(item)) for item in items]
+        self._say_of_lengths(items)
+        with (
+            environment.precision(self.config.train.precision),
+            self.watch("scoring") as passed,
+        ):
+            scored = predict.score(self.trained.system, pairs, passed)
+        return [
+            Scored(item.input, item.output or [], float(tokens.sum()), tokens)
+            for item, tokens in zip(items, scored, strict=True)
+        ]
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        examples: int | None = None,
+        strategy: str | None = None,
+        confusion: bool = False,
+        predictions: bool = False,
+    ) -> dict[str, Any]:
+        """What `s2sjax eval --json` says of a split: numbers by name.
+
+        Free-running: exact, token_accuracy, edit_distance; teacher-forced: nll and
+        forced_token_accuracy; see docs/decoding.md.
+
+        Args:
+          split: train, valid (or dev, val) or test.
+          examples: how many, the same ones every time; None: the whole split, and of
+            train `TRAIN_EXAMPLES`.
+          strategy: None: the config's.
+          confusion: a symbol-by-symbol table too, by `confusion`.
+          predictions: each output beside its reference too, the worst first.
+
+        Raises:
+          UsageError: an unknown split or strategy, or training data that are gone.
+        """
+        split = split_name(split)
+        config = self.config
+        if strategy is not None:
+            decoding(strategy)
+            config = loading.with_decode(config, strategy=strategy)
+        system = dataclasses.replace(self.trained.system, config=config)
+        buckets = self._chosen(split, examples)
+        long = long_ones(system, buckets)
+        if long:
+            self.say(f"{split}: {long}")
+        with (
+            environment.precision(config.train.precision),
+            self.watch(f"evaluation on {split}") as passed,
+        ):
+            results, sources = outcomes(system, buckets, passed)
+            if hasattr(passed, "then"):
+                passed.then(f"counting what {len(sources):,} outputs are worth")
+        if examples is not None and len(sources) < examples:
+            self.say(f"examples={examples}: {split} has {len(sources)}")
+        found = summary.evaluation(
+            self.task, config, self.step, split, results, sources, confusion=confusion
+        )
+        if predictions:
+            rows = summary.predictions(self.task, results, sources)
+            found["predictions"] = rows
+        found = plain(found)
+        return found
+
+    def _chosen(self, split: str, examples: int | None) -> Any:
+        """The examples to evaluate; which they are follows from what they hold."""
+        if split != "train":
+            every = enough(self.task.buckets[split], split, examples)
+            return chosen(every, examples or 0)
+        try:
+            every = training_buckets(self.trained)
+        except UsageError as error:
+            raise UsageError(f"split=train: {error}") from None
+        return chosen(every, examples or TRAIN_EXAMPLES)
+
+    def _source(self, item: Item) -> list[int]:
+        """The ids of an input; unknown symbols are named in a line."""
+        try:
+            ids, strange = encode_source(self.task, item.input)
+        except UsageError as error:
+            where = f"{item.where}: " if item.where else ""
+            raise UsageError(f"{where}{error}") from None
+        if strange:
+            listed = ", ".join(repr(symbol) for symbol in strange)
+            hint = self.task.source_vocabulary.known_form(item.input)
+            self.say(f"not in the vocabulary, read as unknown: {listed}{hint}")
+        return ids
+
+    def _given_output(self, item: Item) -> list[int]:
+        if item.output is None:
+            raise UsageError(f"{item.where} has no field 'output' to score")
+        vocabulary = self.task.target_vocabulary
+        ids, strange = vocabulary.encode(item.output)
+        if strange and vocabulary.kind == "integer":
+            raise UsageError(
+                f"{item.where}: 'output' holds {', '.join(map(str, strange))}; symbols "
+                f"are {vocabulary.described()}"
+            )
+        if strange:
+            listed = ", ".join(repr(symbol) for symbol in strange)
+            self.say(f"not in the vocabulary, scored as unknown: {listed}")
+        return ids
+
+    def _say_of_lengths(self, items: Sequence[Item]) -> None:
+        """Says of inputs that they are longer than those of training.
+
+        Raises:
+          UsageError: an input that is too long to be read.
+        """
+        longest = max((len(item.input) for item in items), default=0)
+        longer = check_length(self.trained, longest)
+        if longer:
+            self.say(longer)
+
+    def _expected(self, item: Item) -> list[Symbol] | None:
+        try:
+            return self.task.expected(item.input)
+        except UsageError as error:  # a user's pattern that cannot take this input
+            self.say(str(error))
+            return None
+
+    def _output(self, item: Item, found: predict.Hypothesis) -> Output:
+        target = self.task.target_vocabulary
+        symbols = target.decode(found.output)
+        attention = None
+        if found.attention is not None:
+            weights = _in_reading_order(self.task, found.attention)
+            attention = Alignment(weights, item.input, symbols)
+        return Output(
+            symbols,
+            target.join(symbols),
+            found.score,
+            found.logprob,
+            found.truncated,
+            found.more,
+            attention,
+            found.token_logprobs,
+            found.states,
+        )
+
+
+def load(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    checkpoint: Which = "best",
+    *,
+    strategy: str | None = None,
+    combine: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = notice,
+    watch: Watch = unseen,
+) -> Run:
+    """Opens a trained run; needs nothing but its directory, and executes no code of it
+    but the task of one's own that it was trained on, where it has such a file.
+
+    Args:
+      path: its directory; or several, to be read out together (their task, config and
+        strategy are the first's).
+      checkpoint: "best", "last" or a step.
+      strategy: another decoding strategy than the config's.
+      combine: the mean of several: "probability" or "logprob"; None: the config's.
+      seed: another seed, of test data that are generated and of decoding.
+      say: takes one line for a person.
+      watch: tells a person how far something is.
+
+    Raises:
+      UsageError: it is not a run (with the nearest that is), has no such checkpoint, or
+        runs that do not have the same symbols.
+    """
+    single = isinstance(path, str | os.PathLike)
+    paths: Any = [path] if single else list(path)  # type: ignore[arg-type]
+    if not paths:
+        raise UsageError(
+            "path is an empty list; it takes a run's directory, or several"
+        )
+    if combine is not None and len(paths) == 1:
+        raise UsageError(f"combine={combine} needs several runs, path=[DIR, DIR2]")
+    trained = loading.open_ensemble(
+        paths, checkpoint, combine=combine, strategy=strategy, seed=seed, say=say
+    )
+    return Run(trained, say, watch)
+
+
+def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+    """Writes parameters, config and vocabularies as one safetensors file.
+
+    Args:
+      run: a run, or its directory.
+      out: the file to write.
+
+    Returns:
+      How many numbers the parameters are.
+
+    Raises:
+      UsageError: no such run, or the file cannot be written.
+    """
+    opened = run if isinstance(run, Run) else load(run)
+    return weights.export(opened.trained, Path(out))
+
+
+def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
+    """An array whose last axis is the source as the user gives it."""
+    return columns[..., ::-1] if task.reverse_source else columns
+
+
+def _asked(item: Item, task: Task) -> dict[str, Any]:
+    """What is asked of the output, as ids: `prefix`, `banned` and `required`.
+
+    Raises:
+      UsageError: a symbol that cannot be written, or wishes that contradict.
+    """
+    target = task.target_vocabulary
+    try:
+        for symbol in (*item.prefix, *sum(item.required, ())):
+            if symbol in item.banned:
+                raise UsageError(f"{symbol!r} is banned and asked for as well")
+        return {
+            "prefix": target.encode_known(item.prefix),
+            "banned": target.encode_known(item.banned),
+            "required": [target.encode_known(phrase) for phrase in item.required],
+        }
+    except UsageError as error:
+        raise UsageError(f"{item.where}: {error}") from None
+
+
+def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:
+    """The symbols of each input, and whether it is a single one."""
+    given = inputs.tolist() if hasattr(inputs, "tolist") else inputs
+    is_one = isinstance(given, str) or (
+        vocabulary.kind == "integer" and any(True for _ in _whole_numbers(given))
+    )
+    if is_one:
+        return [_sequence("inputs", given, vocabulary)], True
+    if not isinstance(given, Sequence):
+        raise UsageError(f"inputs is {given!r:.60}; it is an input, or a list of them")
+    return [
+        _sequence(f"inputs[{place}]", each, vocabulary)
+        for place, each in enumerate(given)
+    ], False
+
+
+def _whole_numbers(given: Any) -> Iterator[int]:
+    items = given if isinstance(given, Sequence) else ()
+    return (each for each in items if isinstance(each, int))
+
+
+def _sequence(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
+    """The symbols of a text, or of a list of symbols."""
+    kind = int if vocabulary.kind == "integer" else str
+    given = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(given, str):
+        try:
+            return vocabulary.split(given)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+    if isinstance(given, Sequence) and all(type(symbol) is kind for symbol in given):
+        return list(given)
+    raise UsageError(
+        f"{where} is {given!r:.60}; it is a text or a list of "
+        f"{'integers' if kind is int else 'symbols'}"
+    )
+
+
+def is_list(strategy: str) -> bool:
+    """Whether a strategy gives a list of outputs, be it of one."""
+    return spec.parse(strategy).name != "greedy"

@@ -1,0 +1,644 @@
+"""A sweep launched: its directory opened, what is left run, and what came of it."""
+
+import contextlib
+import functools
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from s2sjax import environment, experiment, places, program_cache
+from s2sjax.commands.run import notice
+from s2sjax.config import PLACES, Config, is_user_code
+from s2sjax.errors import RunError, UsageError
+from s2sjax.reporting import trackers
+from s2sjax.reporting.sweep import table
+from s2sjax.reporting.sweep.console import SweepConsole
+from s2sjax.runs import provenance, run_files
+from s2sjax.schema import written
+from s2sjax.sweeps import (
+    backends,
+    base,
+    data,
+    directory,
+    optuna_specs,
+    preflight,
+    scheduler,
+)
+from s2sjax.sweeps import search as searches
+from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.backends import Choice
+from s2sjax.sweeps.batched import run
+from s2sjax.sweeps.directory import SweepDirectory
+from s2sjax.sweeps.draws import Distribution
+from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.pools.processes import gpus
+from s2sjax.sweeps.protocols import Listed, Pool, Source, Watcher
+from s2sjax.sweeps.search import Search
+from s2sjax.sweeps.trial_files import ENDINGS, Result
+from s2sjax.sweeps.trials import Trial
+from s2sjax.training import interruption
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a sweep is launched with; see `sweep`."""
+
+    path: str | os.PathLike[str] | None = None
+    config_file: str = ""  # `FILE[:variant]`; empty: the trials that are there
+    config: Config | None = None  # of it, overrides applied
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    sweep: str | None = None
+    backend: str | None = None
+    workers: int | None = None
+    max_trials: int | None = None
+    add: bool = False
+    search: str | None = None
+    pruner: str | None = None
+    retries: int = 1
+    preemptions: int = 10
+    silence: int = 1800
+    retry_failed: bool = False
+    tracker: str | None = None
+    ray_address: str | None = None
+    dry_run: bool = False
+    quiet: bool = False
+    command: Sequence[str] = ("s2sjax", "sweep")  # that is noted of this launch
+    say: Callable[[str], None] = notice
+    note: Callable[[str], None] = lambda line: None  # what need not be known
+
+    def tell(self, line: str) -> None:
+        """Says a line, if there is one."""
+        if line:
+            self.say(line)
+
+    @property
+    def words(self) -> list[str]:
+        """The config and what overrides it, as a command has them."""
+        if not self.config_file:
+            return []
+        words = [f"--config={self.config_file}"]
+        return words + [f"--config.{f}={text}" for f, text in self.overrides.items()]
+
+    def command_of(self, trial: Trial, workdir: Path) -> str:
+        """The command that trains a trial by itself."""
+        words = ["s2sjax", "train", *self.words]
+        words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
+        return shlex.join([*words, f"--workdir={workdir}"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a launch ended."""
+
+    counts: dict[str, int]  # of trials: done, pruned, failed, pending
+    exit_code: int  # 0 where all are done or pruned
+
+    @property
+    def trials(self) -> int:
+        """How many there are to be."""
+        return sum(self.counts.values())
+
+
+def sweep(
+    config: str | os.PathLike[str] | None,
+    path: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    sweep: str | None = None,
+    backend: str | None = None,
+    workers: int | None = None,
+    max_trials: int | None = None,
+    add: bool = False,
+    search: str | None = None,
+    pruner: str | None = None,
+    retry_failed: bool = False,
+    tracker: str | None = None,
+    verbose: bool = False,
+) -> list[dict[str, Any]]:
+    """Trains every trial of a sweep, as `s2sjax sweep` does; one that is there goes on.
+
+    Args:
+      config: the file that describes it, `FILE[:variant]`, by `sweep(config)` or
+        `search(config)`; None: the trials that `path` holds.
+      path: where the sweep is kept.
+      overrides: values of fields by dotted name.
+      sweep: sweeps of the file by name, `NAME,..`; of several, their product.
+      backend: batched, processes, or a spec of ray or slurm; None: what fits.
+      workers: processes at a time, or proposals of a search; None: what fits.
+      max_trials: only so many trials.
+      add: add the trials of a config that differs from that of earlier launches.
+      search: propose trials with Optuna: tpe, random, gp.
+      pruner: end hopeless ones: asha, hyperband, median.
+      retry_failed: try what failed in earlier launches again.
+      tracker: who is shown each trial, as of `train`; None: as this sweep was begun.
+      verbose: show how it goes on the screen, as the command does.
+
+    Returns:
+      What `trials(path)` gives.
+
+    Raises:
+      UsageError: a definition that cannot be; nothing was written.
+    """
+    texts = {name: written(value) for name, value in (overrides or {}).items()}
+    file = "" if config is None else os.fspath(config)
+    resolved = experiment.load_config(file, texts, notice) if file else None
+    launch = Launch(
+        path=path,
+        config_file=file,
+        config=resolved,
+        overrides=texts,
+        sweep=sweep,
+        backend=backend,
+        workers=workers,
+        max_trials=max_trials,
+        add=add,
+        search=search,
+        pruner=pruner,
+        retry_failed=retry_failed,
+        tracker=tracker,
+        quiet=not verbose,
+    )
+    flags = os.environ.get("XLA_FLAGS")
+    try:
+        outcome = launched(launch)
+    finally:
+        _restore(flags)
+    if outcome.exit_code > 128:
+        raise KeyboardInterrupt
+    if outcome.counts["failed"]:
+        warnings.warn(
+            f"{outcome.counts['failed']} of {outcome.trials} trials failed",
+            stacklevel=2,
+        )
+    return trials(path)
+
+
+def trials(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The trials of a sweep, a dict each, also while it runs.
+
+    Each has `index`, `name`, `status`, its overrides by dotted field, `seed`,
+    `best_step`, `seconds`, and by `valid_NAME` and `test_NAME` the metrics at its best
+    step. What is not known is None, so that all have the same keys:
+    `pandas.DataFrame(s2s.trials(path))` is the table.
+
+    Raises:
+      UsageError: it is not a sweep, with the nearest that is.
+    """
+    found = table.read(os.fspath(path), notice)
+    fields, metrics = found.fields(), found.metrics()
+    return [
+        {
+            "index": trial.index,
+            "name": trial.name,
+            "status": trial.status,
+            "seed": trial.seed,
+            **{name: trial.overrides.get(name) for name in fields},
+            "best_step": trial.best_step,
+            "seconds": trial.seconds,
+            **{name: trial.metrics.get(name) for name in metrics},
+        }
+        for trial in found.trials
+    ]
+
+
+def launched(launch: Launch) -> Outcome:
+    """Launches a sweep: trials of its file or its directory, or those of a search.
+
+    Raises:
+      UsageError: arguments that exclude one another, or trials that cannot be.
+    """
+    check(launch)
+    if launch.search:
+        space, choice = planned_search(launch)
+        return run_search(launch, space, choice)
+    there = found(launch)
+    return run_trials(launch, there, prepared(launch, there))
+
+
+def check(launch: Launch) -> None:
+    """Raises UsageError where arguments need one another, or exclude one another."""
+    is_batched = launch.backend and backends.name(launch.backend) == backends.BATCHED
+    if is_batched and launch.workers is not None and not launch.search:
+        raise UsageError(
+            f"workers={launch.workers} counts processes, or proposals of a search; "
+            f"backend=batched trains all trials of a list together"
+        )
+    if launch.path is None and not launch.dry_run:
+        raise UsageError("a sweep needs path=DIR (where it is kept)")
+    needs_config = {"dry_run": launch.dry_run, "sweep": launch.sweep}
+    needs_config |= {"search": launch.search, "add": launch.add}
+    for name, value in needs_config.items():
+        if value and launch.config is None:
+            raise UsageError(f"{name}= needs config=FILE[:variant]")
+    if launch.pruner and not launch.search:
+        raise UsageError(f"pruner={launch.pruner} needs search=SPEC, e.g. tpe")
+    if launch.search:
+        if launch.max_trials is None:
+            raise UsageError(f"search={launch.search} needs max_trials=N")
+        for name in ("sweep", "dry_run", "retry_failed"):
+            if getattr(launch, name):
+                raise UsageError(f"search={launch.search} and {name}= came: choose one")
+
+
+def found(launch: Launch) -> list[Trial]:
+    """The trials of the file, or without one those of the directory."""
+    return _there(launch) if launch.config is None else _defined(launch)
+
+
+def planned_search(launch: Launch) -> tuple[dict[str, Distribution], Choice]:
+    """The space that a search draws from, and where its trials run."""
+    assert launch.config is not None
+    optuna_specs.make_sampler(launch.search or "")
+    optuna_specs.make_pruner(launch.pruner or "none")
+    space = definition.space(launch.config_file, launch.config)
+    largest = definition.largest(launch.config, space)
+    return space, prepared(launch, [largest], space)
+
+
+def _defined(launch: Launch) -> list[Trial]:
+    """The trials of the config file."""
+    assert launch.config is not None
+    names = [] if launch.sweep is None else launch.sweep.split(",")
+    return definition.define(
+        launch.config_file, launch.config, names, launch.max_trials
+    )
+
+
+def _there(launch: Launch) -> list[Trial]:
+    """The trials of a directory, to continue with."""
+    assert launch.path is not None
+    path = run_files.checked_path(launch.path)
+    if not directory.check(path):
+        what = places.not_a_sweep(path)
+        raise UsageError(f"path={path} {what}; give config=FILE to start one")
+    there = directory.read_trials(path)
+    if not there:
+        raise UsageError(f"path={path} has no trials yet; give config=FILE")
+    return there
+
+
+def prepared(
+    launch: Launch, trials: Sequence[Trial], space: Collection[str] = ()
+) -> Choice:
+    """The backend that was asked for, or the one that is chosen; checks the trials.
+
+    Args:
+      launch: what is asked.
+      trials: what it trains, or some that stand for it.
+      space: of a search, the fields that it proposes.
+
+    Raises:
+      UsageError: trials that the backend cannot train.
+    """
+    for line in program_cache.keep(os.environ):
+        launch.say(line)
+    path = None if launch.path is None else run_files.checked_path(launch.path)
+    choice = _choice(launch, trials, path, space)
+    before = os.environ.get("XLA_FLAGS")
+    lines = _split_cpu(trials) if choice.is_batched else []
+    if (not choice.is_batched or launch.dry_run) and not environment.has_begun():
+        _leave_devices()
+    if launch.config is not None:
+        preflight.check(trials)
+    # The memory of a GPU is known once it is taken.
+    can_be_checked = not (launch.dry_run and gpus(os.environ))
+    if choice.is_batched and (choice.is_free or launch.config) and can_be_checked:
+        try:
+            run.check(trials)
+        except UsageError as error:
+            if not (choice.is_free and _on_cpu()):
+                raise
+            _restore(before)  # for the processes that are started
+            return choice._replace(backend="processes", why=f"since {error}")
+    for line in [] if launch.dry_run else lines:
+        launch.note(line)
+    return choice
+
+
+def _choice(
+    launch: Launch,
+    trials: Sequence[Trial],
+    sweep: Path | None,
+    space: Collection[str],
+) -> Choice:
+    asked = launch.backend
+    if asked is not None:
+        return Choice(asked)
+    there = backends.begun(sweep) if sweep is not None else ""
+    if there:
+        return Choice(there, "as this sweep was begun")
+    if space:
+        return backends.choose_search(trials, space)
+    if launch.workers is not None:
+        why = f"since workers={launch.workers} counts them"
+        return Choice("processes", why, is_free=True)
+    return backends.choose(trials)
+
+
+def _split_cpu(trials: Sequence[Trial]) -> list[str]:
+    """Sets the flags of trials that share a process: a device of the CPU for each
+    core. What to say of them.
+    """
+    deterministic = any(trial.config.train.deterministic for trial in trials)
+    cores = len(environment.cores())
+    return environment.prepare(
+        os.environ, threads=1, deterministic=deterministic, devices=cores
+    )
+
+
+def _leave_devices() -> None:
+    """Leaves the devices to the trials; here only shapes are computed."""
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _on_cpu() -> bool:
+    """Whether the launcher, which has started jax, holds no device of the trials.
+
+    What is too large for a GPU by itself is so for a process on it too.
+    """
+    return jax.devices()[0].platform == "cpu"
+
+
+def _restore(flags: str | None) -> None:
+    if flags is None:
+        os.environ.pop("XLA_FLAGS", None)
+    else:
+        os.environ["XLA_FLAGS"] = flags
+
+
+def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcome:
+    """Runs the trials that were found: of the file, or of the directory."""
+    defined = None if launch.config is None else found
+
+    def check(sweep: SweepDirectory) -> None:
+        if launch.config is not None and not launch.add:
+            base.check(sweep, launch.config, defined or ())
+
+    with _opened(launch, choice, len(defined or ()), defined, check) as (sweep, pool):
+        trials, most = sweep.trials[: launch.max_trials], None
+        if defined is None:
+            launch.tell(_lacking(sweep))
+            most = min(
+                directory.asked(sweep.launches), launch.max_trials or sys.maxsize
+            )
+        else:
+            trials, added = sweep.add(defined, launch.command_of)
+            launch.tell(_told(sweep, trials, added))
+        ledger = Ledger(sweep, launch.say)
+        left = [t for t in trials if _is_left(ledger, t, launch.retry_failed)]
+        metric = trials[0].config.train.metric
+        console = SweepConsole(
+            trials,
+            ledger,
+            metric=metric,
+            most=most,
+            waiting=len(left),
+            quiet=launch.quiet,
+        )
+        return _run(launch, sweep, ledger, Listed(left), console, pool)
+
+
+def run_search(
+    launch: Launch, space: Mapping[str, Distribution], choice: Choice
+) -> Outcome:
+    """Runs the trials that Optuna proposes."""
+    config, spec, asked = launch.config, launch.search, launch.max_trials
+    assert config is not None and spec is not None and asked is not None
+    pruner = launch.pruner or "none"
+
+    def check(sweep: SweepDirectory) -> None:
+        launch.tell(searches.check(sweep, config, space))
+        if not launch.add:
+            base.check(sweep, config, leave_out=space)
+
+    places = _places(config, space)
+    with _opened(launch, choice, asked, places, check) as (sweep, pool):
+        ledger = Ledger(sweep, launch.say)
+        source = Search(
+            sweep,
+            ledger,
+            config,
+            space,
+            spec,
+            pruner,
+            asked,
+            launch.command_of,
+        )
+        metric = config.train.metric
+        console = SweepConsole(
+            source.trials, ledger, metric=metric, most=asked, quiet=launch.quiet
+        )
+        at_once = launch.workers or (run.proposals() if pool is None else None)
+        outcome = _run(launch, sweep, ledger, source, console, pool, at_once)
+        if source.lacking():
+            there = f"{len(source.trials):,} of {asked:,} trials"
+            launch.say(f"{sweep.path}: {there} are there: {source.lacking()}")
+        return outcome
+
+
+def _run(
+    launch: Launch,
+    sweep: SweepDirectory,
+    ledger: Ledger,
+    source: Source,
+    console: SweepConsole,
+    pool: Pool | None,
+    at_once: int | None = None,
+) -> Outcome:
+    """Runs what a source gives, in a pool or in this process."""
+    to = sweep, ledger, source
+    budgets = scheduler.Budgets(launch.retries, launch.preemptions, launch.silence)
+    names = launch.tracker or _remembered_tracker(sweep)
+    with interruption.watch() as signals, console:
+        if pool is None:
+            watcher = Replays(console, sweep, names) if names else console
+            run.run(*to, signals, watcher, at_once)
+        else:
+            if names and sweep.trials:
+                first = sweep.trials[0]
+                tracked = trackers.TrackedRun(sweep.of(first), first.config)
+                trackers.prepare(names, tracked, console.said)
+            train = functools.partial(_train, tracker=names)
+            scheduler.run(*to, pool, train, signals, budgets, console)
+    return _ended(launch, sweep, ledger, signals, console)
+
+
+@contextlib.contextmanager
+def _opened(
+    launch: Launch,
+    choice: Choice,
+    asked: int,
+    trials: Sequence[Trial] | None,
+    check: Callable[[SweepDirectory], None] = lambda sweep: None,
+) -> Iterator[tuple[SweepDirectory, Pool | None]]:
+    """The directory, with this launch noted, and where trials run: in the pool, or,
+    where there is none, in this process. Nothing is made where the pool cannot be.
+    `asked` is how many trials there are to be, 0 where those of the directory are
+    trained; `trials` have the data that it reads; None: those that the directory has
+    left. `check` may refuse what is there before anything is noted.
+    """
+    assert launch.path is not None
+    path = run_files.checked_path(launch.path)
+    directory.check(path)
+    if launch.tracker and launch.config:
+        tracked = trackers.TrackedRun(path / directory.TRIALS / "0000", launch.config)
+        trackers.create(launch.tracker, tracked)  # or refused before anything is noted
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if not choice.is_batched:
+            address = launch.ray_address or ""
+            pool = backends.make_pool(choice.backend, path, launch.workers, address)
+            stack.callback(pool.close)
+        sweep = stack.enter_context(SweepDirectory(path))
+        if trials is None:
+            ledger = Ledger(sweep)
+            trials = [
+                t for t in sweep.trials if _is_left(ledger, t, launch.retry_failed)
+            ]
+        # Data that lie elsewhere by now are no difference to refuse.
+        hashes = data.settle(sweep, trials, launch.command_of)
+        check(sweep)
+        if launch.add:  # to those that are there
+            configs_ = {trial.config for trial in (*sweep.trials, *trials)}
+            asked = max(asked, len(configs_))
+        launch.note(choice.line)
+        _record(launch, sweep, choice.backend, asked, hashes)
+        yield sweep, pool
+
+
+def _ended(
+    launch: Launch,
+    sweep: SweepDirectory,
+    ledger: Ledger,
+    signals: interruption.Signals,
+    console: SweepConsole,
+) -> Outcome:
+    """Says how the sweep ended."""
+    there = console.trials
+    again = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
+    again += ["--retry_failed"] * launch.retry_failed
+    if launch.search:  # whose proposals need all that it was begun with
+        again = list(launch.command)
+    console.summarise(sweep, shlex.join(again), stopped=bool(signals.received))
+    counts = {status: ledger.count(status, there) for status in ENDINGS}
+    counts["pending"] = console.most - sum(counts.values())
+    is_over = counts["done"] + counts["pruned"] >= console.most
+    return Outcome(counts, signals.exit_code or int(not is_over))
+
+
+def _record(
+    launch: Launch,
+    sweep: SweepDirectory,
+    backend: str,
+    asked: int,
+    hashes: Mapping[str, Sequence[str]],
+) -> None:
+    """Notes this launch, and says where its code differs from the first one's."""
+    folder = Path(launch.config_file).parent if launch.config_file else Path.cwd()
+    code = provenance.source_code(folder)
+    config = launch.words
+    told = sweep.record_launch(
+        list(launch.command), code, config, backend, asked, hashes, launch.config
+    )
+    launch.tell(told)
+
+
+def _train(directory: Path, tracker: str = "") -> list[str]:
+    words = [sys.executable, "-m", "s2sjax", "train", f"--workdir={directory}"]
+    return words + [f"--tracker={tracker}"] * bool(tracker)
+
+
+def _remembered_tracker(sweep: SweepDirectory) -> str:
+    """Those of the last launch that named any; no file of the user's among them, which
+    is executed where it is named alone."""
+    for launch in reversed(sweep.launches):
+        for word in launch["command"]:
+            flag, _, text = word.partition("=")
+            if flag == "--tracker":
+                kept = [name for name in text.split(",") if not is_user_code(name)]
+                return ",".join(kept)
+    return ""
+
+
+class Replays(Watcher):
+    """Tells trackers of each trial of a shared program, once that trial has ended.
+
+    Args:
+      watcher: is told all of it too.
+      sweep: whose trials they are.
+      names: of the trackers.
+    """
+
+    def __init__(self, watcher: Watcher, sweep: SweepDirectory, names: str):
+        self._watcher, self._sweep, self._names = watcher, sweep, names
+
+    def said(self, line: str) -> None:
+        """See `Watcher`."""
+        self._watcher.said(line)
+
+    def passed(self) -> None:
+        """See `Watcher`."""
+        self._watcher.passed()
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        """See `Watcher`."""
+        self._watcher.ended(trial, result)
+        tracked = trackers.TrackedRun(self._sweep.of(trial), trial.config)
+        try:
+            for tracker in trackers.create(self._names, tracked):
+                tracker.say = self.said
+                trackers.replay(tracked, tracker, result.status)
+        except (UsageError, RunError) as error:  # of a file of the user's or of a run
+            self.said(f"{trial.name} is shown to no tracker: {error}")
+
+
+def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:
+    status = ledger.status(trial)
+    return status == "pending" or (retry_failed and status == "failed")
+
+
+def _places(config: Config, space: Mapping[str, Distribution]) -> list[Trial]:
+    """Trials with all the data that a search can propose."""
+    proposed = [
+        {field: value}
+        for field in PLACES
+        if field in space
+        for value in space[field].values
+    ]
+    return definition.resolve(config, proposed or [{}])
+
+
+def _lacking(sweep: SweepDirectory) -> str:
+    """What a launch that is given no config cannot go on with."""
+    there, asked = len(sweep.trials), directory.asked(sweep.launches)
+    if there >= asked:
+        return ""
+    lacks = f"{sweep.path} has {there:,} of the {asked:,} trials that it was asked for"
+    searched = [each for each in sweep.launches if directory.is_search(each)]
+    if searched:
+        again = shlex.join(run_files.placed(searched[-1]["command"], sweep.path))
+        return f"{lacks}: it is a search, which goes on by {again}"
+    return f"{lacks}; with its config=FILE the others are added"
+
+
+def _told(
+    sweep: SweepDirectory, trials: Sequence[Trial], added: Sequence[Trial]
+) -> str:
+    """What a changed definition adds to a sweep, and what it has no more."""
+    gone = len(sweep.trials) - len(trials)
+    if len(trials) == len(added) and not gone:
+        return ""  # a new sweep
+    parts = []
+    if added:
+        span = f"{added[0].name} to {added[-1].name}" if added[1:] else added[0].name
+        parts.append(f"trials were added: {len(added)} ({span})")
+    if gone:
+        parts.append(f"trials that the definition lacks now, and that stay: {gone}")
+    return f"{sweep.path}: {'; '.join(parts)}" if parts else ""

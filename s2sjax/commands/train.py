@@ -1,0 +1,247 @@
+"""A run trained: started, or continued, and its best checkpoint tested."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from s2sjax import environment, experiment, places, rng, tasks
+from s2sjax.commands.run import Run, Watch, load, notice, unseen
+from s2sjax.config import Config
+from s2sjax.errors import RunError, UsageError
+from s2sjax.inference import summary, weights
+from s2sjax.models.seq2seq import build_model
+from s2sjax.reporting import trackers
+from s2sjax.reporting.console import Console
+from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.trackers import Guarded
+from s2sjax.runs import directory, journal, provenance, run_files
+from s2sjax.runs.checkpoint import CheckpointReader
+from s2sjax.runs.directory import RunDirectory
+from s2sjax.tasks import Task
+from s2sjax.training import interruption, loop, memory
+from s2sjax.training.check import check
+from s2sjax.training.hosts import Hosts
+from s2sjax.training.loop import Ended
+from s2sjax.training.observer import Observer, Observers
+
+CURVES = "curves.png"
+
+Say = Callable[[str], None]
+
+
+def train(
+    config: experiment.Source | None,
+    path: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Observer] = (),
+    tracker: str | None = None,
+    verbose: bool = False,
+) -> Run:
+    """Trains a run to its end and tests its best checkpoint, as `s2sjax train` does.
+
+    Where `path` holds this run already it goes on from its last checkpoint, to the bit
+    as if it had never stopped; a run that has ended is opened. Ctrl-C, and a notebook's
+    interrupt, save and raise KeyboardInterrupt.
+
+    Args:
+      config: a `Config`, a dict or ConfigDict of its fields, or the path of an
+        experiment file, `FILE[:variant]`; None continues the run in `path`.
+      path: where the run is kept.
+      overrides: values of fields by dotted name, e.g. `{"train.steps": 100}`.
+      init_from: a run or an exported file, whose parameters to begin with.
+      callbacks: are told how it goes.
+      tracker: who is shown it, e.g. "tensorboard,mlflow", or "none"; None: TensorBoard,
+        and those that were shown it before.
+      verbose: whether to show that on the screen, as the command does.
+
+    Returns:
+      The run, at its best checkpoint.
+
+    Raises:
+      UsageError: a config that cannot be, or is not that of the run in `path`; nothing
+        was written.
+      RunError: the loss is not finite, or the disk is full.
+    """
+    for place, each in enumerate(callbacks):
+        if not isinstance(each, Observer):
+            raise UsageError(
+                f"callbacks[{place}] is of {type(each).__name__}; it is an s2s.Observer"
+            )
+    asked = (
+        None if config is None else experiment.load_config(config, overrides, notice)
+    )
+    if asked is None and overrides:
+        raise UsageError("overrides= needs config=: a run goes on with its own config")
+    given = None if init_from is None else os.fspath(init_from)
+    agreed, record = directory.agreed_config(path, asked)
+    given = beginning(path, given, record)
+    hosts = Hosts()
+    with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
+        check(agreed, is_new=not record)
+        told = trackers_of(path, agreed, tracker)
+        about = described(["s2s.train", str(path)], given)
+        run = stack.enter_context(opened(path, asked, about, hosts, notice))
+        for each in (*told, *callbacks):
+            stack.enter_context(contextlib.closing(each))
+        with observing(run, callbacks, told, verbose=verbose) as observer:
+            ended = begin(run, given, observer, hosts, notice, is_new=not record)[1]
+        if hosts.signal:
+            raise KeyboardInterrupt
+        conclude(run, ended, notice, observer=Observers([*callbacks, *told]))
+    return load(run.path)
+
+
+def trackers_of(
+    path: str | os.PathLike[str], config: Config, names: str | None
+) -> list[Guarded]:
+    """The trackers of a run, which is not begun; without names those of before.
+
+    Raises:
+      UsageError: one that cannot be.
+    """
+    tracked = trackers.TrackedRun(run_files.checked_path(path), config)
+    return trackers.create(names or trackers.remembered(tracked.path), tracked)
+
+
+def described(command: Sequence[str], init_from: str | None) -> dict[str, Any]:
+    """What a run keeps of its beginning."""
+    began = {} if init_from is None else {"init_from": init_from}
+    return {**provenance.describe(command), **began}
+
+
+def beginning(
+    path: str | os.PathLike[str], init_from: str | None, record: Mapping[str, Any]
+) -> str | None:
+    """What a run begins with; one that goes on can be given nothing else."""
+    if not record:
+        return init_from
+    began: str | None = record.get("init_from")
+    if init_from not in (None, began):
+        raise UsageError(
+            f"init_from={init_from}: path={path} began with {began or 'nothing'}; "
+            f"begin another in a new place, e.g. path={places.unused(Path(path))}"
+        )
+    return began
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike[str],
+    config: Config | None,
+    about: dict[str, Any],
+    hosts: Hosts,
+    say: Say,
+) -> Iterator[RunDirectory]:
+    """The run; process 0 makes it or continues it, the others read it."""
+    if not hosts.leads:
+        hosts.of_first(0)
+        yield directory.open_for_reading(path)
+        return
+    with directory.open_for_training(
+        path, config, environment=about, check_data=tasks.check_sources, say=say
+    ) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def observing(
+    run: RunDirectory,
+    callbacks: Sequence[Observer],
+    told: Sequence[Guarded],
+    *,
+    verbose: bool,
+) -> Iterator[Observer]:
+    """All that are told how a run goes: callbacks, trackers, and a console if asked."""
+    with contextlib.ExitStack() as stack:
+        shown: list[Observer] = [*callbacks, *told]
+        said = notice
+        if verbose:
+            console = Console(metric=run.config.train.metric)
+            shown.insert(0, stack.enter_context(console))
+            said = console.said
+        for each in told:
+            each.say = said
+        yield Observers(shown)
+    for each in told:
+        each.say = notice
+
+
+def begin(
+    run: RunDirectory,
+    init_from: str | None,
+    observer: Observer,
+    hosts: Hosts,
+    say: Say,
+    *,
+    is_new: bool,
+) -> tuple[Task, Ended]:
+    """Trains an open run; one that cannot begin leaves nothing behind."""
+    try:
+        task = tasks.create(run.config, run.data)
+        loop.total_steps(run.config, loop.training_order(run.config, task))
+        memory.check(run.config, task)
+        params = _first_params(run, task, init_from)
+        if hosts.leads:
+            for note in task.notes:
+                say(note)
+            hosts.of_first(0)  # the run and its data are there to be read
+        with interruption.watch() as signals:
+            ended = loop.train(run, task, observer, signals, params, hosts)
+    except BaseException:  # an interruption too
+        if is_new and hosts.leads:
+            directory.discard_unless_begun(run)
+        raise
+    return task, ended
+
+
+def conclude(
+    run: RunDirectory,
+    ended: Ended,
+    say: Say,
+    watch: Watch = unseen,
+    observer: Observer = Observer(),  # noqa: B008 (does nothing)
+) -> dict[str, Any]:
+    """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
+    curves = run.path / CURVES
+    if ended.trained or not curves.is_file():
+        _draw(run, ended.progress.best_step, say)
+        if curves.is_file():
+            observer.drawn(curves)
+    try:
+        result = run_files.read_test(run.path)
+    except UsageError as error:
+        say(f"{error}; the best checkpoint is evaluated again")
+        result = {}
+    if result.get("step") != ended.progress.best_step:
+        result = load(run.path, say=say, watch=watch).evaluate("test")
+        summary.write(run.path, result)
+    observer.tested(result)
+    return result
+
+
+def _first_params(run: RunDirectory, task: Task, init_from: str | None) -> Any:
+    begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
+    if init_from is None or begun:
+        return None
+    model = build_model(
+        run.config, len(task.source_vocabulary), len(task.target_vocabulary)
+    )
+    wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
+    return weights.read_params(init_from, wanted)
+
+
+def _draw(run: RunDirectory, best_step: int, say: Say) -> None:
+    """Draws the curves, where the journal has a line and a picture can be written."""
+    try:
+        entries = journal.read(run.metrics)  # what is damaged, training has said
+        if entries:
+            best = best_step if best_step >= 0 else None
+            draw_curves(entries, run.path / CURVES, run.path.name, best)
+    except RunError as error:  # the run itself is done and saved
+        say(str(error))

@@ -1,0 +1,116 @@
+"""What a training loop of one's own needs: lists of ids as a batch, and its loss."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
+from s2sjax.errors import UsageError
+from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.types import BOS, EOS, PAD, UNK, Batch
+
+
+def batch(
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    *,
+    model: Seq2Seq | None = None,
+    first: int = 0,
+) -> Batch:
+    """Lists of token ids as a batch: padded, targets ended by EOS, rows numbered.
+
+    Args:
+      sources: rows of ids, without EOS; a row may be empty.
+      targets: as many rows of ids, without EOS, which is added and counted.
+      model: whose vocabularies the ids must be of; None: not checked.
+      first: the number of the first row, which seeds what is random in it.
+
+    Returns:
+      Arrays [B, S], [B], [B, T], [B], [B], [B]; see `Batch`.
+
+    Raises:
+      UsageError: unequally many rows, none, or an id that cannot be.
+
+    >>> made = batch([[4, 5, 6], [7]], [[6, 5, 4], [7]])
+    >>> made.target.tolist(), made.target_lengths.tolist()
+    ([[6, 5, 4, 2], [7, 2, 0, 0]], [4, 2])
+    """
+    sizes = (None, None) if model is None else (model.source, model.target)
+    rows = [_rows("sources", sources, sizes[0]), _rows("targets", targets, sizes[1])]
+    if len(rows[0]) != len(rows[1]):
+        raise UsageError(f"sources has {len(rows[0])} rows and targets {len(rows[1])}")
+    if not rows[0]:
+        raise UsageError("sources is empty; a batch has a row at least")
+    source, source_lengths = _padded(rows[0])
+    target, target_lengths = _padded([[*row, EOS] for row in rows[1]])
+    ids = np.arange(first, first + len(rows[0]), dtype=np.int32)
+    ones = np.ones(len(ids), np.float32)
+    arrays = (source, source_lengths, target, target_lengths, ids, ones)
+    return Batch(*map(jnp.asarray, arrays))
+
+
+def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
+    """The negative log-likelihood of the targets, per token, in nats.
+
+        - sum_bt log p(y_bt | y_b1 .. y_b,t-1, x_b) / (number of tokens, EOS counted)
+
+    Differentiable in `params`; rows of weight 0 do not count.
+
+    Args:
+      params: of the model.
+      model: that reads the sources.
+      batch: from `batch`.
+
+    Returns:
+      [] float32.
+
+    Raises:
+      UsageError: what is no batch.
+
+    >>> import jax
+    >>> from s2sjax.config import ModelConfig
+    >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
+    >>> loss = nll(model.init(jax.random.key(0)), model, batch([[4, 5]], [[5, 4]]))
+    >>> bool(loss > 0)
+    True
+    """
+    if not isinstance(batch, Batch):
+        raise UsageError(f"batch is of {type(batch).__name__}; s2s.batch makes one")
+    inputs = decoder_inputs(batch.target, BOS)
+    output = apply(model, params, batch.source, batch.source_lengths, inputs)
+    losses = token_losses(output.logits, batch.target, batch.target_lengths)
+    weights = batch.weights[:, None]
+    real = real_tokens(batch.target, batch.target_lengths) * weights
+    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(real), 1)
+
+
+def _rows(name: str, rows: Any, size: int | None) -> list[list[int]]:
+    """Rows of ids, checked: whole numbers that are symbols, below `size`."""
+    try:
+        listed = [[operator.index(each) for each in row] for row in rows]
+    except TypeError:
+        raise UsageError(
+            f"{name} is no list of rows of whole numbers, e.g. [[4, 5, 6], [7]]"
+        ) from None
+    for number, row in enumerate(listed):
+        for each in row:
+            if each < UNK or (size is not None and each >= size):
+                most = " and more" if size is None else f" to {size - 1}"
+                raise UsageError(
+                    f"{name}[{number}] holds {each}; ids of symbols are {UNK}{most}, "
+                    f"and batch() adds padding and EOS itself"
+                )
+    return listed
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in an array as wide as the longest (1 at least), and their lengths."""
+    lengths = np.array([len(row) for row in rows], np.int32)
+    padded = np.full((len(rows), max([1, *map(len, rows)])), PAD, np.int32)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded, lengths

@@ -1,0 +1,50 @@
+"""Whether a config can be trained, tried before anything is written."""
+
+from collections.abc import Collection
+
+from s2sjax import tasks
+from s2sjax.config import Config, data_path
+from s2sjax.errors import Problems
+from s2sjax.training import loop
+
+
+def check(config: Config, *, is_new: bool = True) -> None:
+    """Tries a config as training does before it begins; writes nothing.
+
+    Beside what it names, of a task that reads no files whether its examples and steps
+    can be.
+
+    Args:
+      config: of a run.
+      is_new: whether it is of a new run; one that is there has what it needs.
+
+    Raises:
+      UsageError: all that was found.
+    """
+    check_names(config, is_new=is_new)
+    if is_new and not data_path(config) and config.task.name != "text":
+        order = loop.training_order(config, tasks.create(config))
+        loop.total_steps(config, order)
+
+
+def check_names(
+    config: Config, wrong: Collection[str] = (), *, is_new: bool = True
+) -> None:
+    """Tries the optimiser, schedule, strategy and task that a config names.
+
+    Args:
+      config: of a run; something else may be wrong with it.
+      wrong: fields whose values were none, and that have their defaults here.
+      is_new: see `check`.
+
+    Raises:
+      UsageError: all that was found.
+    """
+    problems = Problems()
+    with problems:
+        loop.check(config)
+    # A task tells which fields it uses, from its name and from what they are.
+    if is_new and not any(field.startswith("task.") for field in wrong):
+        with problems:
+            tasks.check(config)
+    problems.tell()

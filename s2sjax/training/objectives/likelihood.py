@@ -1,0 +1,47 @@
+"""The likelihood of the target, sharp and smoothed."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from s2sjax import spec
+from s2sjax.decoding.forced import token_losses
+from s2sjax.types import Batch, StepOutput
+
+
+def nll(output: StepOutput, batch: Batch) -> Array:
+    """The negative log-likelihood, -log p(y_t), in nats.
+
+    Shapes: logits [B, T, V] -> [B, T].
+
+    >>> batch = Batch(*[jnp.full((1, 1), 2)] * 3, jnp.ones(1, int), *[jnp.ones(1)] * 2)
+    >>> nll(StepOutput(jnp.zeros((1, 1, 4)), {}), batch).round(4).tolist()  # ln 4
+    [[1.3863]]
+    """
+    return token_losses(output.logits, batch.target, batch.target_lengths)
+
+
+def label_smoothing(*, epsilon: float = 0.1) -> Callable[[StepOutput, Batch], Array]:
+    """The cross-entropy to a target that has a share `epsilon` spread out evenly.
+
+        loss_t = (1 - epsilon) (-log p(y_t)) + epsilon / |E| sum_{v in E} -log p(v)
+
+    E is the tokens that can be emitted, y_t among them: PAD, BOS and what pads a
+    vocabulary have a logit of -inf, and get nothing. (Szegedy et al. 2016, section 7.)
+
+    Args:
+      epsilon: the share, from 0 up to but not 1.
+    """
+    spec.between("epsilon", epsilon, 0, 0.999)
+
+    def smoothed(output: StepOutput, batch: Batch) -> Array:
+        at_least = jnp.promote_types(output.logits.dtype, jnp.float32)
+        log_probs = jax.nn.log_softmax(output.logits.astype(at_least))
+        emitted = output.logits > -jnp.inf
+        spread = jnp.where(emitted, log_probs, 0).sum(axis=-1) / emitted.sum(axis=-1)
+        return (1 - epsilon) * nll(output, batch) - epsilon * spread
+
+    smoothed.__name__ = f"label_smoothing:epsilon={epsilon}"
+    return smoothed
