@@ -92,16 +92,15 @@ ADDED = (
     "train.feeding_unit",
 )
 
-# A field, the value of it (None: any) that leaves another one nothing to say, and that
-# other one, which is then at its default.
-_DISPLACES = (
-    ("train.steps", None, "train.epochs"),
-    ("train.epochs", None, "train.steps"),
-    ("train.feeding", "gold", "train.feeding_probability"),
-    ("train.feeding", "gold", "train.feeding_schedule"),
-    ("train.feeding", "gold", "train.feeding_unit"),
-    ("model.attention", "none", "model.context"),
+# A field, the value of it that leaves another one nothing to say, that other one, which
+# is then at its default, and a value that would use it.
+_SILENCES = (
+    ("train.feeding", "gold", "train.feeding_probability", "argmax"),
+    ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
+    ("train.feeding", "gold", "train.feeding_unit", "argmax"),
+    ("model.attention", "none", "model.context", "general"),
 )
+_EITHER = ("train.steps", "train.epochs")  # one of them is set
 
 
 class ConfigError(UsageError):
@@ -219,13 +218,15 @@ def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, s
     >>> displaced(values, ["train.steps"])
     {'train.epochs': 'train.steps'}
     """
-    found = {}
-    for by, value, path in _DISPLACES:
-        says = values[by] is not None if value is None else values[by] == value
-        is_default = values[path] == fields()[path].default
-        if by in chosen and says and path not in chosen and not is_default:
-            found[path] = by
-    return found
+    pairs = [(by, path) for by, value, path, _ in _SILENCES if values[by] == value]
+    pairs += [pair for pair in (_EITHER, _EITHER[::-1]) if values[pair[0]] is not None]
+    return {
+        path: by
+        for by, path in pairs
+        if by in chosen
+        and path not in chosen
+        and values[path] != fields()[path].default
+    }
 
 
 def read(path: str | pathlib.Path) -> Config:
@@ -377,7 +378,7 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
 
 def _check_together(config: Config, wrong: Collection[str]) -> None:
     """Raises what does not fit together, but for what names a field that is `wrong`."""
-    task, model, train = config.task, config.model, config.train
+    task, train = config.task, config.train
     told = []
     if task.min_length is not None and task.min_length > task.length:
         told.append(
@@ -386,24 +387,12 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
         told.append(f"set train.steps or train.epochs; {came} came")
-    for name in ("feeding_probability", "feeding_schedule", "feeding_unit"):
-        value = getattr(train, name)
-        default = fields()[f"train.{name}"].default
-        if train.feeding == "gold" and value != default:
-            told.append(
-                f"train.{name}={value} means nothing with train.feeding=gold; use "
-                f"e.g. train.feeding=argmax"
-            )
-    if model.attention == "none" and model.context != "cell":
-        told.append(
-            f"model.context={model.context} means nothing without attention; use "
-            f"model.attention=general"
-        )
-    if model.bidirectional and model.bridge == "copy":
-        told.append(
-            "model.bridge=copy needs states of one size on both sides; with "
-            "model.bidirectional=true use model.bridge=dense or zero"
-        )
+    flat = flatten(config)
+    told += [
+        f"{path}={flat[path]} means nothing with {by}={value}; use e.g. {by}={other}"
+        for by, value, path, other in _SILENCES
+        if flat[by] == value and flat[path] != fields()[path].default
+    ]
     if task.valid_share + task.test_share >= 1:
         told.append(
             f"task.valid_share={task.valid_share} and task.test_share="

@@ -217,7 +217,7 @@ def check_field(name: str) -> config.Field:
     group = [field for field in known if field.startswith(f"{name}.")]
     if group:
         raise UsageError(
-            f"{name} is a group of fields; set one at a time, e.g. {group[0]}=..."
+            f"{name} is a group of fields; set one field at a time, e.g. {group[0]}=..."
         )
     raise config.unknown_field(name)
 

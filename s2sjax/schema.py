@@ -280,7 +280,9 @@ class TaskConfig:
 class ModelConfig:
     """Encoder, attention and decoder."""
 
-    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn"))
+    cell: str = option(
+        "lstm", "lstm, gru (or gru:reset=before), rnn, layernorm_lstm or mingru"
+    )
     units: int = option(128, "state size of each layer", least=1, most=SIZE)
     layers: int = option(1, "recurrent layers on each side", least=1, most=1000)
     embedding: int = option(
@@ -297,8 +299,8 @@ class ModelConfig:
     )
     bridge: str = option(
         "copy",
-        "how the decoder starts: the encoder's states, a dense layer of them, or zero",
-        choices=("copy", "dense", "zero"),
+        "how the decoder starts: copy (or copy:direction=forward), dense, mean, zero "
+        "or learned",
     )
     dropout_embedding: float = option(
         0.0, "dropout on embeddings", least=0.0, most=0.99, traced=True

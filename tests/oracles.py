@@ -27,33 +27,85 @@ def log_softmax(x):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def lstm(a, state):
-    """Pre-activation [4 D] in the order i, f, g, o, and (h, c), to the new (h, c)."""
-    i, f, g, o = np.split(a, 4)
-    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+def split(a, blocks):
+    return np.split(np.asarray(a), blocks)
+
+
+def lstm(params, x, state, context):
+    """Gates in the order i, f, g, o; the state is (h, c)."""
+    h, c = state
+    a = affine(params, x, context) + h @ params["recurrent_kernel"]
+    i, f, g, o = split(a, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
 
 
-def gru(z, m, bias, state):
-    """Input and recurrent pre-activations [3 D] in the order r, u, n."""
+def layernorm_lstm(params, x, state, context):
+    """Three norms: of what the input gives, of what h gives, and of c."""
+    h, c = state
+    a = params["input_gain"] * normalised(affine(params, x, context, bias=0))
+    a = a + params["recurrent_gain"] * normalised(h @ params["recurrent_kernel"])
+    i, f, g, o = split(a + params["bias"], 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    n = params["cell_gain"] * normalised(c) + params["cell_bias"]
+    return sigmoid(o) * np.tanh(n), c
+
+
+def gru(params, x, state, context):
+    """Blocks in the order r, u, n; the reset gate after the product."""
     (h,) = state
-    z_r, z_u, z_n = np.split(z, 3)
-    m_r, m_u, m_n = np.split(m, 3)
+    z_r, z_u, z_n = split(affine(params, x, context), 3)
+    m_r, m_u, m_n = split(h @ params["recurrent_kernel"], 3)
     r, u = sigmoid(z_r + m_r), sigmoid(z_u + m_u)
-    n = np.tanh(z_n + r * (m_n + bias))
+    n = np.tanh(z_n + r * (m_n + params["recurrent_bias"]))
     return ((1 - u) * n + u * h,)
 
 
-def cell_step(name, params, z, state, context=None):
-    """One step of a layer from its projected input z [G], for one example."""
-    if context is not None:
-        z = z + context @ params["context_kernel"]
-    m = state[0] @ params["recurrent_kernel"]
-    if name == "lstm":
-        return lstm(z + m, state)
-    if name == "gru":
-        return gru(z, m, params["recurrent_bias"], state)
-    return (np.tanh(z + m),)
+def gru_reset_before(params, x, state, context):
+    (h,) = state
+    z_r, z_u, z_n = split(affine(params, x, context), 3)
+    U_r, U_u, U_n = np.split(params["recurrent_kernel"], 3, axis=1)
+    r, u = sigmoid(z_r + h @ U_r), sigmoid(z_u + h @ U_u)
+    return ((1 - u) * np.tanh(z_n + (r * h) @ U_n) + u * h,)
+
+
+def mingru(params, x, state, context):
+    """Neither the gate nor the candidate reads the state."""
+    u, n = split(affine(params, x, context), 2)
+    return ((1 - sigmoid(u)) * state[0] + sigmoid(u) * n,)
+
+
+def rnn(params, x, state, context):
+    a = affine(params, x, context) + state[0] @ params["recurrent_kernel"]
+    return (np.tanh(a),)
+
+
+def affine(params, x, context, bias=1):
+    z = x @ params["input_kernel"] + bias * params["bias"]
+    return z if context is None else z + context @ params["context_kernel"]
+
+
+def normalised(a):
+    return (a - np.mean(a)) / np.sqrt(np.mean((a - np.mean(a)) ** 2) + 1e-5)
+
+
+CELLS = {
+    "lstm": lstm,
+    "layernorm_lstm": layernorm_lstm,
+    "gru": gru,
+    "gru:reset=before": gru_reset_before,
+    "mingru": mingru,
+    "rnn": rnn,
+}
+
+
+def state_parts(spec):
+    return 2 if "lstm" in spec else 1
+
+
+def cell_step(spec, params, x, state, context=None):
+    """One step of a layer from its input x [I], for one example."""
+    return CELLS[spec](to_float64(params), np.asarray(x, np.float64), state, context)
 
 
 def keras_lstm(xs, kernel, recurrent_kernel, bias):
@@ -161,13 +213,10 @@ class Model:
     def __init__(self, config, params, scales=None):
         self.config, self.params = config, to_float64(params)
         self.scales = scales or {}
-        self.parts = 2 if config.cell == "lstm" else 1
+        self.parts = state_parts(config.cell)
 
     def scale(self, name, index):
         return self.scales[name][index] if name in self.scales else 1.0
-
-    def project(self, layer, embedded, scale=1.0):
-        return (embedded * scale) @ layer["input_kernel"] + layer["bias"]
 
     def embed(self, params, x):
         """A token id or a distribution, as what the first layer reads."""
@@ -194,8 +243,7 @@ class Model:
                 order = range(len(xs))
                 outputs = [None] * len(xs)
                 for time in order if side == "forward" else reversed(order):
-                    z = self.project(layer, xs[time])
-                    state = cell_step(config.cell, layer, z, state)
+                    state = cell_step(config.cell, layer, xs[time], state)
                     outputs[time] = state[0]
                 sides.append(outputs)
                 final.append(state)
@@ -207,13 +255,21 @@ class Model:
         width = config.units * (1 + config.bidirectional)
         return np.array(xs).reshape(len(source), width), states
 
-    def start(self, states):
+    def start(self, states, memory):
         """What the decoder starts from: states, last weights, attentional vector."""
         config = self.config
         if config.bridge == "zero":
             new = [[np.zeros(config.units)] * self.parts] * config.layers
-        elif config.bridge == "copy":
-            new = [sides[0] for sides in states]
+        elif config.bridge.startswith("copy"):
+            side = 1 if config.bridge.endswith("backward") else 0
+            new = [sides[side] for sides in states]
+        elif config.bridge == "learned":
+            learned = self.params["decoder"]["connect"]
+            names = ("h", "c")[: self.parts]
+            new = [
+                [learned[f"layer_{depth}_{name}"] for name in names]
+                for depth in range(config.layers)
+            ]
         else:
             new = []
             for depth, sides in enumerate(states):
@@ -221,8 +277,10 @@ class Model:
                 for part in range(self.parts):
                     name = f"layer_{depth}_part_{part}"
                     dense = self.params["decoder"]["connect"][name]
-                    both = np.concatenate([side[part] for side in sides])
-                    mapped = both @ dense["kernel"] + dense["bias"]
+                    read = np.concatenate([side[part] for side in sides])
+                    if config.bridge == "mean":
+                        read = np.sum(memory, axis=0) / max(len(memory), 1)
+                    mapped = read @ dense["kernel"] + dense["bias"]
                     parts.append(np.tanh(mapped) if part == 0 else mapped)
                 new.append(parts)
         states = [
@@ -244,14 +302,13 @@ class Model:
         new = []
         for depth, state in enumerate(states):
             layer = params[f"layer_{depth}"]
-            z = self.project(layer, below)
             second = None
             if depth == 0 and config.attention != "none" and config.context == "cell":
                 context, weights, last = self.look(state[0], memory, last)
                 second = context
             if depth == 0 and fed:
                 second = said
-            state = cell_step(config.cell, layer, z, state, second)
+            state = cell_step(config.cell, layer, below, state, second)
             below = state[0]
             if "decoder" in self.scales:
                 below = below * self.scales["decoder"][time, depth]
@@ -273,7 +330,7 @@ class Model:
     def forced(self, source, inputs):
         """Logits [T, V] and attention [T, S] of known inputs."""
         memory, encoded = self.encode(source)
-        carry, logits, weights = self.start(encoded), [], []
+        carry, logits, weights = self.start(encoded, memory), [], []
         for time, x in enumerate(inputs):
             carry, scores, looked = self.step(carry, x, memory, time)
             logits.append(scores)
@@ -283,7 +340,7 @@ class Model:
     def greedy(self, source, limit):
         """Tokens, log-probability and whether there was no EOS."""
         memory, encoded = self.encode(source)
-        first = self.start(encoded)
+        first = self.start(encoded, memory)
 
         def step(carry, token):
             carry, logits, _ = self.step(carry, token, memory)

@@ -89,10 +89,9 @@ def test_every_field_refuses_what_is_not_its_own(path):
         ({"train__feeding_probability": 0.5}, "train.feeding_probability=0.5"),
         ({"train__feeding_schedule": "linear:steps=9"}, "schedule=linear:steps=9 mean"),
         ({"train__feeding_unit": "batch"}, "train.feeding_unit=batch means nothing"),
-        ({"model__attention_units": 8}, "model.attention_units=8"),
+        ({"model__context": "readout"}, "model.context=readout means nothing"),
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),
-        ({"model__bidirectional": True}, "model.bridge"),
         ({"task__valid_share": 0.5, "task__test_share": 0.5}, "test_share"),
     ],
 )

@@ -109,8 +109,8 @@ def test_overrides_reach_the_config_unharmed(good, field, text, value):
         ("model.units", "-8", "model.units=-8"),
         ("model.units", "", "model.units= is not"),
         ("model.units", "none", "model.units=none is not a whole number"),
-        ("model.cell", "lsmt", "did you mean 'lstm'"),
-        ("model.cell", "None", "one of lstm"),
+        ("train.precision", "hihgest", "did you mean 'highest'"),
+        ("train.precision", "None", "one of default"),
         ("task.path", "None", "the text 'None'"),
         ("task.path", "['a', 'b']", "is not a text"),
         ("model.bidirectional", "maybe", "true or false"),
@@ -235,7 +235,7 @@ def test_the_config_of_a_run_is_read_and_overridden(good, tmp_path, monkeypatch)
     )
     assert (other.seed, other.train.steps, other.train.epochs) == (7, None, 3)
     assert other.model == kept.model and other.task == kept.task
-    assert told == [f"--config.train.epochs=3 wins over train.steps=100 of {run}"]
+    assert told == [f"train.epochs=3 wins over train.steps=100 of {run}"]
     assert "has no variants, but ':smoke' came" in refused(f"{run}:smoke")
     assert "did you mean 'train.learning_rate'" in refused(str(run), {"lr": "3"})
     with pytest.raises(UsageError, match="is the config of a run and has no sweep"):
@@ -340,7 +340,7 @@ def get_config():
     config.train.feeding = "argmax"
     config.train.feeding_probability = 0.5
     config.model.attention = "bahdanau"
-    config.model.attention_units = 9
+    config.model.context = "readout"
     return config
 """
 
@@ -350,7 +350,7 @@ def get_config():
     [
         ("train.steps", "20", {"train.epochs": (3, None)}),
         ("train.feeding", "gold", {"train.feeding_probability": (0.5, 1.0)}),
-        ("model.attention", "none", {"model.attention_units": (9, 0)}),
+        ("model.attention", "none", {"model.context": ("readout", "cell")}),
         ("train.epochs", "4", {}),
         ("train.feeding", "probabilities", {}),
     ],
@@ -365,7 +365,7 @@ def test_what_is_overridden_wins_over_the_file(tmp_path, field, text, displaced)
     assert differing.pop(field)[1] == config.flatten(resolved)[field]
     assert differing == displaced
     assert said == [
-        f"--config.{field}={text} wins over {name}={was} of {path}"
+        f"{field}={text} wins over {name}={was} of {path}"
         for name, (was, _) in displaced.items()
     ]
 
@@ -374,7 +374,7 @@ def test_steps_win_over_epochs_and_epochs_over_steps(good):
     said = []
     resolved = experiment.load_config(good, {"train.epochs": "2"}, said.append)
     assert (resolved.train.steps, resolved.train.epochs) == (None, 2)
-    assert said == [f"--config.train.epochs=2 wins over train.steps=100 of {good}"]
+    assert said == [f"train.epochs=2 wins over train.steps=100 of {good}"]
 
 
 def test_two_choices_that_exclude_one_another_are_refused(good):
@@ -398,7 +398,7 @@ def test_all_that_is_wrong_is_told_at_once(good):
         experiment.load_config(good, wrong)
     assert len(told.value.args) == 5
     for name in wrong.keys() - {"task.length"}:
-        assert sum(f"--config.{name}" in a or f"{name}=" in a for a in told.value.args)
+        assert any(name in line for line in told.value.args), name
     with pytest.raises(UsageError) as told:
         config.resolve({"train": {"steps": 0, "epoch": 1}, "sed": 3, "seed": -1})
     assert len(told.value.args) == 4

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from s2sjax.benchmark.examples import Chunk, chunks
+from s2sjax.benchmark.peers.model import check_supported
 from s2sjax.benchmark.search_errors import goal
 from s2sjax.inference.evaluate import enough, size
 from s2sjax.inference.load import Trained, with_decode
@@ -43,10 +44,12 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
     """Makes sure that every run can take the whole plan; compiles nothing.
 
     Raises:
-      UsageError: a strategy, or the reference, that is not possible; an endless split.
+      UsageError: a strategy, a reference or a peer that cannot be; an endless split.
     """
     for trained in runs.values():
         enough(trained.task.buckets[plan.split], plan.split, plan.examples)
+        if plan.peers:
+            check_supported(trained.config.model)
         for strategy in plan.strategies:
             system_of(trained, strategy)
             own = goal(strategy)

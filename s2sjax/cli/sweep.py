@@ -155,7 +155,13 @@ COMMAND = Command(
             bool,
             argument="add",
         ),
-        Flag("dry_run", "show trials, groups and costs; start nothing", False, bool),
+        Flag(
+            "dry_run",
+            "show trials, groups and costs; start nothing",
+            False,
+            bool,
+            argument="dry_run",
+        ),
         Flag(
             "search",
             "propose trials with Optuna: tpe, random, gp",

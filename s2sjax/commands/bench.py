@@ -5,7 +5,6 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +13,10 @@ from s2sjax.benchmark.measure import Result, comparable, measure
 from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.plan import Plan, check
 from s2sjax.benchmark.result import as_csv
-from s2sjax.commands.run import notice, unseen
+from s2sjax.commands.run import notice
 from s2sjax.config import config_hash
 from s2sjax.errors import UsageError, cannot_write
-from s2sjax.inference.batches import Passed
+from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.load import Trained, Which, open_trained
 from s2sjax.reporting.benchmark.report import draw_benchmark
 from s2sjax.runs import atomic, provenance
@@ -115,7 +114,7 @@ def measured(
     command: Sequence[str] = ("s2s.bench",),
     format_: str = "png",
     say: Callable[[str], None] = notice,
-    watch: Callable[[str], AbstractContextManager[Passed]] = unseen,
+    watch: Callable[[str], Passed] = lambda what: unwatched,
 ) -> Measured:
     """Measures, and writes what was found."""
     runs = _opened(paths, checkpoint, plan.split, say)

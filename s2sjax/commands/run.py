@@ -19,7 +19,6 @@ from s2sjax.inference import predict, summary, weights
 from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.evaluate import chosen, enough, long_ones, outcomes
 from s2sjax.inference.load import Trained, Which, check_length, training_buckets
-from s2sjax.inference.system import PARTS
 from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.journal import plain
@@ -319,7 +318,7 @@ class Run:
             for direction, state in enumerate(directions):
                 for part in range(len(state)):
                     name = f"state_{layer}_{('forward', 'backward')[direction]}"
-                    arrays[f"{name}_{PARTS[part]}"] = np.stack(
+                    arrays[f"{name}_{self.model.cell.names[part]}"] = np.stack(
                         [each.states[layer][direction][part] for each in encoded]
                     )
         return arrays

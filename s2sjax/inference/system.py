@@ -1,5 +1,6 @@
 """Trained models read out: decoding and forced scores, compiled once per width."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,8 +21,6 @@ from s2sjax.models.base import Encoded
 from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
 from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn, StepOutput
-
-PARTS = ("h", "c")  # of a state; cells other than the LSTM have the first alone
 
 # Positions of source and longest output in a batch. One of 256 sources of 400 symbols,
 # the longest that a text is trained on unless asked, has 310 thousand.
@@ -211,14 +210,14 @@ def _decoder(
     for model, params in zip(system.models, system.params, strict=True):
         step, carry, _ = decoder_steps(model, params, source, lengths)
         if states and not steps:
-            step = _telling_states(step)
+            step = _telling_states(step, model.cell.names)
         steps.append(cut_step(step, system.vocabulary))
         carries.append(carry)
     combine = COMBINATIONS[system.config.decode.ensemble]
     return ensemble(steps, combine), tuple(carries)
 
 
-def _telling_states(step: StepFn) -> StepFn:
+def _telling_states(step: StepFn, names: Sequence[str]) -> StepFn:
     """The step, which says in `aux` the states that its logits come from."""
 
     def told(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
@@ -226,7 +225,7 @@ def _telling_states(step: StepFn) -> StepFn:
         states = {
             f"decoder_{layer}_{name}": part
             for layer, state in enumerate(carry.layers)
-            for name, part in zip(PARTS, state, strict=False)
+            for name, part in zip(names, state, strict=True)
         }
         return carry, output._replace(aux=output.aux | states)
 

@@ -11,7 +11,7 @@ over: a parameter, a mask, a key is an operand.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from jax import Array
 
@@ -24,6 +24,90 @@ Inputs = dict[str, Array]  # what is added to the products, [..., O] by name
 Dot = Callable[..., Array]
 """`dot(name, *lhs)`, each name once a step. A lhs is [..., I]; integers [...] are
 one-hot vectors, whose product is a row of the weight."""
+
+Draw = Callable[[Array], Array]  # a parameter before training, from its key
+Kernel = Callable[[Array, tuple[int, ...]], Array]  # the same, from key and shape
+
+
+class Cell(Protocol):
+    """A recurrent cell: its parameters, and the arithmetic of one step.
+
+    It is split where the speed is. What depends on no state is one product for all
+    steps at once (`projection`). What does is the products `dot`, whose weights'
+    gradients `scan.scan` takes at once, and the elementwise rest of `step`. A cell is
+    hashable: it is static in compiled code. Most are a `cells.stepped.Stepped`.
+    """
+
+    names: ClassVar[tuple[str, ...]]  # of the parts of a state, e.g. ("h", "c")
+
+    @property
+    def units(self) -> int:
+        """Size D of every part of a state."""
+
+    def parameters(self, inputs: int, context: int, kernel: Kernel) -> dict[str, Draw]:
+        """Every parameter by name, and how it is drawn; each has a key of its own.
+
+        Args:
+          inputs: size I of the input.
+          context: size C of the context that enters as a second input; 0: none.
+          kernel: draws the matrices that read the input.
+        """
+
+    def projection(self, params: Parameters) -> tuple[Array, ...]:
+        """What the input is multiplied with: a matrix [I, G], and a bias [G] if any.
+
+        z = x W + b, [..., G], is computed for all steps at once.
+        """
+
+    def weights(self, params: Parameters) -> Weights:
+        """The matrices that every step multiplies with."""
+
+    def vectors(self, params: Parameters) -> Parameters:
+        """The gains and biases that every step reads."""
+
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
+        """Splits z [..., G] into what is added to the products, and the rest."""
+
+    def step(
+        self,
+        dot: Dot,
+        vectors: Parameters,
+        rest: Any,
+        state: State,
+        context: Array | None,
+    ) -> State:
+        """One step.
+
+        Args:
+          dot: the products; it takes each name once, and a product may depend on
+            another.
+          vectors: as `vectors` has them.
+          rest: this step's rest of `inputs`.
+          state: each part [B, D].
+          context: [B, C]; None where there is none.
+        """
+
+    def run(
+        self,
+        params: Parameters,
+        z: Array,
+        mask: Array | None,
+        state: State,
+        reverse: bool = False,
+    ) -> tuple[State, Array]:
+        """All steps of a layer without context.
+
+        Args:
+          params: its parameters.
+          z: projected inputs, [T, B, G].
+          mask: [T, B], where there is input; elsewhere the state is carried unchanged.
+            None: everywhere.
+          state: before the first step.
+          reverse: from the last step to the first.
+
+        Returns:
+          The state after the last step, and the outputs [T, B, D].
+        """
 
 
 class Encoded(NamedTuple):

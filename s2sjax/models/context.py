@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Attention, Dot, Inputs, State
-from s2sjax.models.cells import Cell
+from s2sjax.models.base import Attention, Cell, Dot, Inputs, State
 
 
 class DecoderState(NamedTuple):
@@ -127,7 +126,7 @@ class Recurrent:
         self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
     ) -> tuple[Inputs, Any]:
         z = dot(f"input_{self.depth}", flow.h)
-        added, rest = self.cell.inputs(operands[self.name], z)
+        added, rest = self.cell.inputs(z)
         return prefixed(self.name, added), rest
 
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
@@ -139,7 +138,7 @@ class Recurrent:
     ) -> State:
         """The cell's step; `second` is what enters it besides."""
         dot, vectors = within(self.name, dot), operands[self.name]
-        return self.cell.step(dot, x, state, second)
+        return self.cell.step(dot, vectors, x, state, second)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         if noise is None:

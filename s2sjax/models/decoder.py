@@ -16,9 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models.base import Attention, Dot, Encoded, Memory, Weights
-from s2sjax.models.bridge import Bridge
-from s2sjax.models.cells import Cell
+from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
+from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     Context,
     DecoderNoise,
@@ -57,7 +56,7 @@ class Decoder(nn.Module):
       embedding: size of embeddings; 0: one-hot.
       attention: what looks back at the source; None: nothing does.
       context: where its context goes.
-      bridge: see `Bridge`.
+      bridge: the spec of how it starts, see `bridge`.
     """
 
     vocabulary: int
@@ -69,10 +68,14 @@ class Decoder(nn.Module):
     context: Context = IntoCell()
     bridge: str = "copy"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bridge_of(self.bridge)
+
     def setup(self) -> None:
         units = self.cell.units
         self.embed = Embedding(self.vocabulary, self.embedding)
-        self.connect = Bridge(self.bridge, self.cell, self.layers)
+        self.connect = bridge_of(self.bridge)(self.cell, self.layers)
         enters = self.context.enters(units, self.memory) if self.attention else 0
         self.stack = [
             Layer(
@@ -102,7 +105,7 @@ class Decoder(nn.Module):
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[DecoderState, Memory]:
         """The state before the first step, and what the steps look back at."""
-        layers = self.connect(encoded.states, encoded.mask.shape[0])
+        layers = self.connect(encoded)
         if dropout is not None:
             layers = tuple(
                 tuple(
@@ -222,7 +225,7 @@ class Decoder(nn.Module):
         weights: Weights = {"output": (self.output_kernel.T, self.output_bias)}
         for depth, layer in enumerate(self.stack):
             params = layer.parameters()
-            weights[f"input_{depth}"] = params["input_kernel"], params["bias"]
+            weights[f"input_{depth}"] = self.cell.projection(params)
             weights |= prefixed(f"layer_{depth}", self.cell.weights(params))
         if column.embeds:
             weights["embed"] = (self.embed.table,)
@@ -237,10 +240,7 @@ class Decoder(nn.Module):
         """What else they read."""
         operands: dict[str, Any] = {"attention": memory}
         for depth, layer in enumerate(self.stack):
-            params = layer.parameters()
-            # A cell may ask which parameters there are, and reads the vectors alone.
-            vectors = {n: v for n, v in params.items() if v.ndim == 1}
-            operands[f"layer_{depth}"] = dict.fromkeys(params) | vectors
+            operands[f"layer_{depth}"] = self.cell.vectors(layer.parameters())
         return operands
 
 

@@ -4,12 +4,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models import cells
-from s2sjax.models.base import Encoded
-from s2sjax.models.cells import Cell
+from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.cells import initial_state
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.layer import Embedding, Layer, project_tokens
-from s2sjax.models.scan import run_layer
 
 
 class Encoder(nn.Module):
@@ -73,12 +71,11 @@ class Encoder(nn.Module):
                     z = layer.project(x)
                 else:
                     z = project_tokens(self.embed, layer, x, scale)
-                state, h = run_layer(
-                    self.cell,
+                state, h = self.cell.run(
                     layer.parameters(),
                     z,
                     mask.T,
-                    cells.initial_state(self.cell, batch, z.dtype),
+                    initial_state(self.cell, batch, z.dtype),
                     reverse=bool(backward),
                 )
                 final.append(state)

@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from s2sjax.models import cells
-from s2sjax.models.base import Dot, Parameters, Weights
-from s2sjax.models.cells import Cell
+from s2sjax.models.base import Cell, Dot, Kernel, Parameters, Weights
 from s2sjax.models.scan import product
 
 
@@ -82,35 +80,25 @@ class Layer(nn.Module):
     one_hot: bool = False
 
     def setup(self) -> None:
-        cell, gates = self.cell, self.cell.gates * self.cell.units
-        glorot = initializers.glorot_uniform()
         # Kernels with a vocabulary-sized axis are drawn at a scale that ignores it,
         # so that padding the vocabulary changes no other row.
-        kernel = symmetric(cell.units**-0.5) if self.one_hot else glorot
-        params = {
-            "input_kernel": self.param("input_kernel", kernel, (self.inputs, gates)),
-            "recurrent_kernel": self.param(
-                "recurrent_kernel", lambda key: cells.recurrent_kernel(key, cell)
-            ),
-        }
-        if self.context:
-            params["context_kernel"] = self.param(
-                "context_kernel", glorot, (self.context, gates)
-            )
-        for name, value in cell.vectors().items():
-            params[name] = self.param(name, lambda key, value=value: value)
-        self.params = params
+        kernel: Kernel = initializers.glorot_uniform()
+        if self.one_hot:
+            kernel = symmetric(self.cell.units**-0.5)
+        draws = self.cell.parameters(self.inputs, self.context, kernel)
+        self.params = {name: self.param(name, draw) for name, draw in draws.items()}
 
     def parameters(self) -> Parameters:
         """The parameters by name, for `scan`."""
         return dict(self.params)
 
     def project(self, x: Array, scale: Array | None = None) -> Array:
-        """x W + b for all steps at once, [..., I] or ids [...] -> [..., G].
+        """What the inputs of all steps give at once, [..., I] or ids [...] -> [..., G].
 
         `scale` multiplies x (dropout); for ids it is [..., 1], on the one-hot vector.
         """
-        kernel, bias = self.params["input_kernel"], self.params["bias"]
+        kernel, *rest = self.cell.projection(self.params)
+        bias = rest[0] if rest else jnp.zeros(kernel.shape[1], kernel.dtype)
         if not jnp.issubdtype(x.dtype, jnp.integer):
             return affine(x if scale is None else x * scale, kernel, bias)
         if scale is None:

@@ -14,7 +14,6 @@ Here every weight's gradient is one product over all steps:
 """
 
 from collections.abc import Callable
-from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -22,8 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.models.base import Dot, Inputs, Parameters, State, Weights
-from s2sjax.models.cells import Cell
+from s2sjax.models.base import Cell, Dot, Inputs, Parameters, State, Weights
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
 """`step(dot, carry, x, operands) -> (carry, y)`; closes over no traced array."""
@@ -261,37 +259,24 @@ def _are_floats(leaves: list[Any]) -> list[bool]:
 def run_layer(
     cell: Cell,
     params: Parameters,
-    z_tbg: Array,
-    mask_tb: Array | None,
+    z: Array,
+    mask: Array | None,
     state: State,
     reverse: bool = False,
 ) -> tuple[State, Array]:
-    """One recurrent layer over time.
+    """One recurrent layer over time, step after step; see `Cell.run`."""
 
-    Args:
-      cell: the cell.
-      params: its parameters.
-      z_tbg: projected inputs, [T, B, G].
-      mask_tb: where there is input; elsewhere the state is carried unchanged.
-        None: everywhere.
-      state: the state before the first step.
-      reverse: from the last step to the first.
+    def step(
+        dot: Dot, state: State, x: tuple[Any, Array | None], vectors: Parameters
+    ) -> tuple[State, Array]:
+        rest, mask = x
+        new = cell.step(dot, vectors, rest, state, None)
+        if mask is not None:
+            pairs = zip(new, state, strict=True)
+            new = tuple(jnp.where(mask, now, old) for now, old in pairs)
+        return new, new[0]
 
-    Returns:
-      The state after the last step, and the outputs [T, B, D].
-    """
-    inputs, rest = cell.inputs(params, z_tbg)
-    masks = None if mask_tb is None else mask_tb[:, :, None]
-    step = partial(layer_step, cell)
-    return scan(step, cell.weights(params), inputs, state, (rest, masks), (), reverse)
-
-
-def layer_step(
-    cell: Cell, dot: Dot, state: State, x: tuple[Any, Array | None], operands: Any
-) -> tuple[State, Array]:
-    """One step of a layer, for `scan` and `run_step`; x is the rest and the mask."""
-    rest, mask = x
-    new = cell.step(dot, rest, state, None)
-    if mask is not None:
-        new = tuple(jnp.where(mask, n, old) for n, old in zip(new, state, strict=True))
-    return new, new[0]
+    inputs, rest = cell.inputs(z)
+    xs = rest, None if mask is None else mask[:, :, None]
+    vectors = cell.vectors(params)
+    return scan(step, cell.weights(params), inputs, state, xs, vectors, reverse)

@@ -11,10 +11,11 @@ from jax.typing import ArrayLike
 
 from s2sjax import spec
 from s2sjax.config import Config, ModelConfig, check_model
-from s2sjax.errors import UsageError
+from s2sjax.errors import Problems, UsageError
+from s2sjax.models import cells
 from s2sjax.models.attention import build_attention
-from s2sjax.models.base import Attention, Encoded, Memory
-from s2sjax.models.cells import CELLS
+from s2sjax.models.base import Attention, Cell, Encoded, Memory
+from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     CONTEXTS,
     Context,
@@ -59,20 +60,33 @@ class Seq2Seq(nn.Module):
     attention: Callable[..., Attention] | None = None
 
     def __post_init__(self) -> None:
-        check_model(self.config)
-        attention_of(self.config)
+        problems = Problems()
+        with problems:
+            check_model(self.config)
+        with problems:
+            cells.build(self.config.cell, self.config.units)
+        with problems:
+            bridge_of(self.config.bridge, self.config.bidirectional)
+        with problems:
+            attention_of(self.config)
         for name in ("source", "target"):
             size = getattr(self, name)
-            if type(size) is not int or size < 1:
-                raise UsageError(f"{name}={size!r} is not a vocabulary's size, e.g. 14")
+            with problems:
+                if type(size) is not int or size < 1:
+                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+        problems.tell()
         super().__post_init__()
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of every layer."""
+        return cells.build(self.config.cell, self.config.units)
 
     def setup(self) -> None:
         config = self.config
-        cell = CELLS[config.cell](config.units)
         self.reader = Encoder(
             self.source,
-            cell,
+            self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
@@ -84,7 +98,7 @@ class Seq2Seq(nn.Module):
             attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
             self.target,
-            cell,
+            self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
             config.embedding,

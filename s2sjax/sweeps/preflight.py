@@ -38,7 +38,7 @@ def check(trials: Sequence[Trial]) -> None:
     for trial in trials:
         config = trial.config
         for what, attempt in (
-            ((config.train, config.decode), loop.check),
+            ((config.model, config.train, config.decode), loop.check),
             ((config.task, config.train.metric), tasks.check),
             ((_task(config), config.train.epochs is None), _build),
         ):

@@ -7,6 +7,7 @@ what one draw decides; a schedule, how the probability of one's own output grows
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from jax import Array, lax
 
 from s2sjax import rng, spec
 from s2sjax.config import TrainConfig
+from s2sjax.decoding.base import described
+from s2sjax.errors import UsageError
 from s2sjax.training.optimizer import Schedule, full
 
 Feedback = Callable[[Array, Array], Array]
@@ -166,10 +169,23 @@ class Feeding:
         """
         assert self.feedback is not None
         fed = jax.vmap(self.feedback)(logits, keys)
-        if jnp.issubdtype(fed.dtype, jnp.integer):
+        _check_fed(self.feedback, fed, logits.shape)
+        if fed.ndim == 1:
             return jnp.where(own, fed, gold)
         gold = jax.nn.one_hot(gold, logits.shape[-1], dtype=fed.dtype)
         return jnp.where(own[:, None], fed, gold)
+
+
+def _check_fed(feedback: Feedback, fed: Any, shape: tuple[int, ...]) -> None:
+    if isinstance(fed, Array):
+        is_whole = jnp.issubdtype(fed.dtype, jnp.integer)
+        if fed.shape == (shape[:1] if is_whole else shape):
+            return
+    name = getattr(feedback, "__name__", feedback)
+    raise UsageError(
+        f"train.feeding: {name} returned {described(fed)} for {shape[0]} examples; "
+        f"wanted token ids, int[{shape[0]}], or distributions, float{list(shape)}"
+    )
 
 
 GOLD = Feeding()  # teacher forcing
@@ -184,14 +200,19 @@ def step_keys(keys: Array, time: int) -> Array:
 
 
 def feeding(config: TrainConfig) -> Feeding:
-    """The feeding of a config.
+    """The feeding of a config, tried on a few logits.
 
     Raises:
-      UsageError: an unknown feeding, schedule or argument.
+      UsageError: an unknown feeding, schedule or argument, or a feedback that returns
+        neither tokens nor distributions.
     """
     kind = "train.feeding_schedule"
-    return Feeding(
+    chosen = Feeding(
         spec.call("train.feeding", config.feeding, FEEDINGS),
         spec.call(kind, config.feeding_schedule, FEEDING_SCHEDULES),
         UNITS[config.feeding_unit],
     )
+    if chosen.feedback is not None:
+        own, keys = jnp.ones(2, bool), rng.per_example(rng.root(0), jnp.arange(2))
+        jax.eval_shape(chosen.feed, jnp.zeros((2, 7)), jnp.ones(2, int), own, keys)
+    return chosen

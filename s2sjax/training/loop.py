@@ -41,6 +41,7 @@ from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.order import Order
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import Numbers, TrainState, first_state, numbers
+from s2sjax.types import SYMBOLS
 
 Ranks = tuple[()] | tuple[float, float]  # metric and nll of an evaluation, if any
 
@@ -91,10 +92,12 @@ def check(config: Config) -> None:
     """Tries what a config names, before data are read or anything is written.
 
     Raises:
-      UsageError: optimisers, schedules or strategies that are unknown or impossible.
+      UsageError: kinds of a model, optimisers, schedules or strategies that are unknown
+        or impossible.
     """
     problems = Problems()
     for attempt in (
+        lambda: build_model(config, SYMBOLS, SYMBOLS),
         lambda: metrics.check(config.train.metric),
         lambda: objective(config.train.objective),
         lambda: feeding(config.train),

@@ -184,14 +184,14 @@ def test_another_config(command, integers):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["eval", "--split=tset"], ["--split", "tset", "dev", "val"]),
+        (["eval", "--split=tset"], ["split 'tset'", "dev", "val"]),
         (["eval", "--decode=beem"], ["beem", "greedy"]),
         (["eval", "--decode=greedy:size=3"], ["size"]),
         (["eval", "--examples=0"], ["examples", "0"]),
         (["eval", "--wrong"], ["--wrong", "--predictions"]),
         (["eval", "--predictions=a.json"], ["a.json", ".jsonl"]),
         (["eval", "--predictions=/no/such/a.jsonl"], ["no such folder"]),
-        (["bench", "--split=tset"], ["--split", "tset", "dev", "val"]),
+        (["bench", "--split=tset"], ["split 'tset'", "dev", "val"]),
         (["eval", "--checkpoint=first"], ["first", "best"]),
         (["eval", "--checkpoint=77"], ["77", "10"]),
         (["decode"], ["SYMBOLS", "--from_file"]),

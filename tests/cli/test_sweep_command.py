@@ -121,7 +121,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--search=tpe", "--max_trials=3", "--pruner=ahsa"], "did you mean 'asha'?"),
         (
             ["--search=tpe", "--max_trials=3", "--retry_failed"],
-            "--search=tpe and --retry_failed: choose one",
+            "--search=tpe and --retry_failed came: choose one",
         ),
         (["--config.model.unit=3"], "did you mean 'model.units'?"),
     ],
@@ -146,7 +146,7 @@ def test_nothing_to_go_on_with_is_one_line(command, tmp_path):
         (["--dry_run"], "--dry_run needs --config"),
         ([f"--workdir={tmp_path / 'none'}"], "none does not exist; give --config=FILE"),
         ([f"--workdir={run}"], "is not a sweep but a run"),
-        ([f"--workdir={run}", "--sweep=a"], "sweep --sweep needs --config"),
+        ([f"--workdir={run}", "--sweep=a"], "--sweep needs --config"),
     ):
         done = command("sweep", *arguments)
         assert done.code == 2 and said in done.err and done.err.count("\n") == 1
@@ -206,7 +206,7 @@ def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
     asked = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["asked"]
     assert asked == 4  # by the launch with --add
     done = command("sweep", f"--workdir={tmp_path / 'sweep'}", "--add")
-    assert done.code == 2 and "sweep --add needs --config" in done.err
+    assert done.code == 2 and "--add needs --config" in done.err
 
 
 def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.models.dropout import Dropout, scales
 from s2sjax.models.seq2seq import Seq2Seq, initialise
+from tests import oracles
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
 UNITS, EMBEDDING = 4, 3
@@ -33,6 +34,9 @@ SHAPES = {
     "lstm-readout-2": ("lstm", HEADS, "readout", EMBEDDING, 2, False, "copy"),
     "gru-feeding-2": ("gru", LOCATION, "input_feeding", EMBEDDING, 2, True, "dense"),
     "rnn-feeding-onehot": ("rnn", "dot", "input_feeding", 0, 1, False, "copy"),
+    "gru-before": ("gru:reset=before", ADDITIVE, "cell", EMBEDDING, 1, True, "mean"),
+    "layernorm": ("layernorm_lstm", ADDITIVE, "cell", EMBEDDING, 1, False, "learned"),
+    "mingru-2": ("mingru", ADDITIVE, "cell", 0, 2, True, "copy:direction=backward"),
 }
 
 
@@ -144,7 +148,7 @@ def dropout_of(config, seed, rates, width):
     }
     for depth in range(config.layers):
         wanted[f"encoder_{depth}"] = output, (width, memory)
-        for part in range(2 if config.cell == "lstm" else 1):
+        for part in range(oracles.state_parts(config.cell)):
             wanted[f"state_{depth}_{part}"] = state, (config.units,)
     return {
         name: np.asarray(scales(keys, name, rate, shape)[0])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.models.cells import GRU, LSTM, RNN, recurrent_kernel
+from s2sjax.models.cells import build
+from s2sjax.models.layer import Layer
 from s2sjax.models.seq2seq import Seq2Seq, initialise, parameter_count
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -113,17 +114,22 @@ def test_initialisation_under_map_is_a_loop():
     assert np.abs(kernels).max() <= 3**-0.5
 
 
+def drawn_layer(cell):
+    layer = Layer(build(cell, 3), 2)
+    draw = jax.jit(partial(layer.init, method="parameters"), compiler_options=QUICK)
+    return draw(jax.random.key(0))["params"]
+
+
 def test_a_recurrent_kernel_is_one_orthogonal_block_for_each_gate():
-    kernel = jax.jit(recurrent_kernel, static_argnums=1)(jax.random.key(0), LSTM(3))
-    blocks = np.split(np.asarray(kernel), 4, axis=1)
+    blocks = np.split(np.asarray(drawn_layer("lstm")["recurrent_kernel"]), 4, axis=1)
     for index, block in enumerate(blocks):
         np.testing.assert_allclose(block @ block.T, np.eye(3), atol=1e-5)
         assert all(np.abs(block - other).max() > 0.1 for other in blocks[:index])
 
 
 def test_the_forget_gate_starts_open_and_no_other():
-    np.testing.assert_array_equal(
-        LSTM(3).vectors()["bias"], [0] * 3 + [1] * 3 + [0] * 6
-    )
-    for cell in (GRU(3), RNN(3)):
-        assert all((vector == 0).all() for vector in cell.vectors().values())
+    bias = drawn_layer("lstm")["bias"]
+    np.testing.assert_array_equal(bias, [0] * 3 + [1] * 3 + [0] * 6)
+    for cell in ("gru", "rnn"):
+        params = drawn_layer(cell)
+        assert all((params[name] == 0).all() for name in params if "bias" in name)

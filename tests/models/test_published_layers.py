@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.models.cells import CELLS
+from s2sjax.models.cells import build
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.scan import run_layer
 from tests import oracles
 
 pytestmark = pytest.mark.compat
@@ -27,7 +26,7 @@ def random_like(shapes, seed=0):
 
 
 def encoder_of(cell):
-    encoder = Encoder(VOCABULARY, CELLS[cell](UNITS), LAYERS, EMBEDDING, True)
+    encoder = Encoder(VOCABULARY, build(cell, UNITS), LAYERS, EMBEDDING, True)
     source = np.random.default_rng(1).integers(0, VOCABULARY, (3, 5), np.int32)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), source, LENGTHS)
     return encoder, source, random_like(shapes["params"])
@@ -69,7 +68,7 @@ def torch_layer(torch, cell, params):
     return module, names
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_an_encoder_is_that_of_pytorch(cell):
     torch = pytest.importorskip("torch")
     encoder, source, params = encoder_of(cell)
@@ -144,8 +143,8 @@ def as_keras(cell, kernel, recurrent_kernel, bias, recurrent_bias=None):
 @pytest.fixture(scope="module", params=["lstm", "gru"])
 def layer(request):
     """A layer's outputs [B, T, D] and gradient on given inputs and weights."""
-    cell = CELLS[request.param](UNITS)
-    gates = cell.gates * UNITS
+    cell = build(request.param, UNITS)
+    gates = {"lstm": 4, "gru": 3}[request.param] * UNITS
     shapes = {
         "kernel": (EMBEDDING, gates),
         "recurrent_kernel": (UNITS, gates),
@@ -160,8 +159,8 @@ def layer(request):
 
     def total(params):
         z = jnp.einsum("bti,ig->tbg", xs, params["kernel"]) + params["bias"][None, None]
-        zeros = tuple(jnp.zeros((2, UNITS)) for _ in range(cell.parts))
-        _, outputs = run_layer(cell, params, z, None, zeros)
+        zeros = tuple(jnp.zeros((2, UNITS)) for _ in cell.names)
+        _, outputs = cell.run(params, z, None, zeros)
         outputs = outputs.swapaxes(0, 1)
         return jnp.sum(outputs * weights), outputs
 

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from s2sjax.models import cells
 from s2sjax.models.attention import bahdanau
-from s2sjax.models.cells import CELLS
-from s2sjax.models.scan import plain_scan, run_layer, scan
-from tests import oracles
+from s2sjax.models.cells import gru, lstm
+from s2sjax.models.scan import plain_scan, scan
 
 T, B, D, C, S = 4, 3, 3, 2, 5
 QUICK = {"xla_backend_optimization_level": 0}
@@ -180,50 +178,14 @@ def test_a_scan_under_vmap_over_its_weights(arguments):
         close(a, b)
 
 
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_a_layer_holds_its_state_where_there_is_no_input(name, reverse):
-    cell = CELLS[name](D)
-    gates = cell.gates * D
-    shapes = {"recurrent_kernel": (D, gates), "recurrent_bias": (D,)}
-    params = dict(zip(shapes, random_arrays(1, *shapes.values()), strict=True))
-    z, *state = random_arrays(2, (T, B, gates), *[(B, D)] * cell.parts)
-    mask = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0], [1, 0, 0]], bool)
-    run = jax.jit(run_layer, static_argnums=(0, 5), compiler_options=QUICK)
-    final, outputs = run(cell, params, z, mask, tuple(state), reverse)
-    expected = np.zeros((T, B, D))
-    for row in range(B):
-        now = tuple(part[row].astype(np.float64) for part in state)
-        for time in reversed(range(T)) if reverse else range(T):
-            if mask[time, row]:
-                now = oracles.cell_step(name, params, z[time, row], now)
-            expected[time, row] = now[0]
-        for part, value in zip(final, now, strict=True):
-            close(part[row], value)
-    close(outputs, expected)
-
-
-def plain_lstm(a, c):
-    i, f, g, o = jnp.split(a, 4, axis=-1)
-    new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(new), new
-
-
-def plain_gru(z, m, h):
-    z_r, z_u, z_n = jnp.split(z, 3, axis=-1)
-    m_r, m_u, m_n = jnp.split(m, 3, axis=-1)
-    r, u = jax.nn.sigmoid(z_r + m_r), jax.nn.sigmoid(z_u + m_u)
-    return (1 - u) * jnp.tanh(z_n + r * m_n) + u * h
-
-
 def additive_energies(query, keys, score):
     powers = bahdanau.power(jax.lax.stop_gradient(keys))
     return bahdanau.additive_energies(query, keys, score, powers)
 
 
 WRITTEN_OUT = {
-    "lstm": (cells._lstm_gates, plain_lstm, ((B, 4 * D), (B, D))),
-    "gru": (cells._gru_gates, plain_gru, ((B, 3 * D), (B, 3 * D), (B, D))),
+    "lstm": (lstm.gates, lstm.plain_gates, ((B, 4 * D), (B, D))),
+    "gru": (gru.gates, gru.plain_gates, ((B, 3 * D), (B, 3 * D), (D,), (B, D))),
     "energies": (
         additive_energies,
         bahdanau.plain_energies,

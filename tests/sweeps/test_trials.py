@@ -121,7 +121,7 @@ def test_a_file_without_sweeps_or_with_none_to_choose(tmp_path):
         ({3: 8}, "unknown field '3'"),
         ({"model.units": "8"}, "model.units='8' is not a whole number"),
         ({"model.units": 0}, "model.units=0 is not a whole number from 1"),
-        ({"model.cell": "lsmt"}, "did you mean 'lstm'?"),
+        ({"train.precision": "hihgest"}, "did you mean 'highest'?"),
         ({"seed": True}, "seed=True is not"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate=nan"),
         ({"task.min_length": 11}, "task.min_length=11 is above task.length=10"),

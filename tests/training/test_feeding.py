@@ -17,6 +17,7 @@ from s2sjax.training.feeding import (
     FEEDING_SCHEDULES,
     FEEDINGS,
     UNITS,
+    Feeding,
     feeding,
     step_keys,
 )
@@ -269,3 +270,17 @@ def test_what_cannot_be_is_refused_in_a_line(fields, said):
     with pytest.raises(UsageError, match=said) as caught:
         feeding(TrainConfig(**fields))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mine", "came"),
+    [
+        (lambda logits, key: logits[:2], r"float32\[3, 2\]"),
+        (lambda logits, key: jnp.argmax(logits) / 2, r"float32\[3\]"),
+        (lambda logits, key: (logits, logits), r"\(float32\[3, 7\], float32\[3, 7\]\)"),
+    ],
+)
+def test_what_a_feedback_returns_is_checked_where_it_enters(mine, came):
+    wanted = r"wanted token ids, int\[3\], or distributions, float\[3, 7\]"
+    with pytest.raises(UsageError, match=rf"returned {came} for 3 examples; {wanted}"):
+        Feeding(mine).feed(jnp.zeros((B, V)), GOLD[:, 0], GOLD[:, 0] > 0, KEYS[:, 0])

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from s2sjax.config import ModelConfig
+from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.types import EOS
 
@@ -19,18 +20,40 @@ if TYPE_CHECKING:
 State = Any  # (h, c) of an LSTM, else h; each [rows, D]
 
 
+def check_supported(config: ModelConfig) -> None:
+    """Makes sure that PyTorch has been told how to do what a model does.
+
+    Raises:
+      UsageError: it has not.
+    """
+    cells, attentions = ("lstm", "gru", "rnn"), ("none", "bahdanau")
+    bridges = ("copy", "dense", "zero")
+    for name, kind, known in (
+        ("cell", config.cell, cells),
+        ("attention", config.attention.partition(":")[0], attentions),
+        ("context", config.context, ("cell",)),
+        ("bridge", config.bridge, bridges),
+    ):
+        if kind not in known:
+            raise UsageError(
+                f"peers: there is no model.{name}={kind} in PyTorch here; it has "
+                + ", ".join(known)
+            )
+
+
 class TorchModel:
     """Encoder, attention and decoder of a `Seq2Seq`, from PyTorch's own layers.
 
     The encoder is `nn.LSTM`, `nn.GRU` or `nn.RNN` on a packed batch, which on a CPU
     and with cuDNN takes all layers and the whole sequence; each decoder layer is one of
-    the cells. Keys are projected once for each source. Every cell, number of layers,
-    direction, bridge and kind of attention that s2sjax has is supported.
+    the cells. Keys are projected once for each source. See `check_supported` for what
+    it can do.
     """
 
     def __init__(self, model: Seq2Seq, params: Any, device: str):
         from torch import nn
 
+        check_supported(model.config)
         self.config: ModelConfig = model.config
         self.device = device
         self.vocabulary = model.target

@@ -12,11 +12,14 @@ from s2sjax.models.attention.bahdanau import BahdanauAttention
 from s2sjax.models.attention.dot import (
     DotAttention,
     GeneralAttention,
+    Multiplicative,
     ScaledDotAttention,
 )
 from s2sjax.models.attention.location_sensitive import LocationSensitiveAttention
 from s2sjax.models.attention.multi_head import MultiHeadAttention
 from s2sjax.models.base import Attention
+
+__all__ = ["ATTENTIONS", "BahdanauAttention", "Multiplicative", "build_attention"]
 
 
 def no_attention(state: int, values: int) -> None:

@@ -76,7 +76,7 @@ def split(trials: Sequence[Trial]) -> list[list[Trial]]:
 def step_flops(config: Config, length: int, cardinality: int) -> float:
     """FLOPs of a training step at these sizes, of the matrix products about."""
     model = config.model
-    units, gates = model.units, GATES[model.cell]
+    units, gates = model.units, GATES.get(model.cell.partition(":")[0], 4)
     memory = units * (2 if model.bidirectional else 1)
     layer = gates * units * (model.embedding + units) * model.layers
     reader = layer * memory // units

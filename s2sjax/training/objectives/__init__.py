@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from s2sjax import spec
+from s2sjax.decoding.base import described
 from s2sjax.decoding.forced import real_tokens
 from s2sjax.errors import UsageError
 from s2sjax.training.objectives.likelihood import label_smoothing, nll
@@ -55,13 +56,11 @@ def losses(objective: Objective, output: StepOutput, batch: Batch) -> Array:
     real, shape = real_tokens(batch.target, batch.target_lengths), batch.target.shape
     # PAD has no probability, and its gradient is not finite though it does not count.
     found = objective(output, batch._replace(target=jnp.where(real, batch.target, EOS)))
-    if not hasattr(found, "dtype"):
-        came = type(found).__name__
-    elif found.shape != shape or not jnp.issubdtype(found.dtype, jnp.floating):
-        came = f"{found.dtype}{list(found.shape)}"
-    else:
-        return jnp.where(real, found, 0.0)
-    raise UsageError(
-        f"train.objective: {objective.__name__} returned {came}; wanted a loss for "
-        f"each target token, float{list(shape)}"
-    )
+    is_float = isinstance(found, Array) and jnp.issubdtype(found.dtype, jnp.floating)
+    if not is_float or found.shape != shape:
+        name = getattr(objective, "__name__", objective)
+        raise UsageError(
+            f"train.objective: {name} returned {described(found)}; wanted "
+            f"a loss for each target token, float{list(shape)}"
+        )
+    return jnp.where(real, found, 0.0)
