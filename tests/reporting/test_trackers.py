@@ -12,6 +12,7 @@ import warnings
 
 import pytest
 
+import s2sjax as s2s
 from s2sjax.cli import main
 from s2sjax.commands import sweep as sweeping
 from s2sjax.config import Config
@@ -157,6 +158,31 @@ def test_an_observer_that_raises_is_said_once_and_the_run_goes_on(
     ]
     assert "RuntimeError: no more" in line and f"{mine}:" in line
     assert ["logged", 4] in json.loads((run / "told.json").read_text())
+
+
+def test_a_callback_is_told_and_what_it_raises_is_raised(tmp_path):
+    class Steps(s2s.Observer):
+        def __init__(self):
+            self.told = []
+
+        def logged(self, step, values):
+            self.told.append(step)
+            if step > 3:
+                raise ArithmeticError("of the user's")
+
+        def close(self):
+            self.told.append("closed")
+
+    steps, run = Steps(), tmp_path / "run"
+    config = {
+        "task": {"name": "copy", "length": 3, "num_train": 64, "num_valid": 8},
+        "model": {"units": 4},
+        "train": {"steps": 4, "log_every": 2, "eval_every": 2},
+    }
+    with pytest.raises(ArithmeticError):
+        s2s.train(config, run, callbacks=[steps], tracker="none")
+    assert steps.told == [2, 4, "closed"]
+    assert not (run / "tensorboard").exists()
 
 
 def test_whatever_a_tracker_raises_is_swallowed():
