@@ -1,7 +1,7 @@
 """What every strategy of a run writes, and what that is worth."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ from s2sjax.inference.load import Trained
 from s2sjax.inference.summary import of_tokens
 from s2sjax.inference.system import System, edits
 from s2sjax.metrics import Outcomes
+from s2sjax.tasks import Vocabulary
 from s2sjax.types import EOS
 
 BINS = 15
@@ -99,15 +100,7 @@ Watch = Callable[[str], Passed]
 """`watch(what)` is told how many batches of something are done."""
 
 
-class Errors(NamedTuple):
-    """The share of search errors, and what they were told by."""
-
-    share: float | None
-    reference: str
-    proved: float | None  # share of inputs whose best is known for certain
-
-
-class Judged(NamedTuple):
+class Evaluated(NamedTuple):
     """A strategy of a run with the outputs of all examples and what they are worth."""
 
     run: str
@@ -115,15 +108,12 @@ class Judged(NamedTuple):
     system: System
     ours: Ours  # compiled for the largest batch size
     outputs: Outputs
-    quality: Quality
-    texts: dict[str, float]
-    target_logprob: float
-    errors: Errors
+    numbers: dict[str, Any]  # of its `Result`: those of quality
 
 
-def judge(
+def evaluate(
     name: str, trained: Trained, plan: Plan, say: Say, watch: Watch
-) -> tuple[list[Judged], References]:
+) -> tuple[list[Evaluated], References]:
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
     right = references(trained.system, chunks)
@@ -145,33 +135,45 @@ def judge(
         passed = watch(f"{name}: the reference")
         pool.append((own, outputs(referee, few, passed)))
     vocabulary = trained.task.target_vocabulary
-    judged = [
-        Judged(
+    evaluated = [
+        Evaluated(
             name,
             strategy,
             systems[strategy],
             compiled[strategy],
             found,
-            quality(found, right),
-            of_tokens(vocabulary, found.tokens[:, 0].tolist(), right.tokens.tolist()),
-            float(right.log_probs.astype(np.float64).mean()),
-            _errors(goals[strategy], found, pool),
+            {
+                "examples": len(found.tokens),
+                **quality(found, right)._asdict(),
+                **_texts(vocabulary, found, right),
+                "target_logprob": float(right.log_probs.astype(np.float64).mean()),
+                **_errors(goals[strategy], found, pool),
+            },
         )
         for strategy, found in written.items()
     ]
-    return judged, right
+    return evaluated, right
+
+
+def _texts(
+    vocabulary: Vocabulary, found: Outputs, right: References
+) -> dict[str, float | None]:
+    texts = of_tokens(vocabulary, found.tokens[:, 0].tolist(), right.tokens.tolist())
+    return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 
 def _errors(
     own: Goal | None, found: Outputs, pool: Sequence[tuple[Goal | None, Outputs]]
-) -> Errors:
-    if own is None:
-        return Errors(None, "not defined", None)
-    best = best_known(own, pool)
-    share = float(search_errors(own, found, best).mean())
-    if best.proved is None:
-        return Errors(share, "best known", None)
-    proved = float(best.proved.mean())
-    # Only 1 is written as 100 %.
-    told = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
-    return Errors(share, f"exact (proved for {told})".replace("%", " %"), proved)
+) -> dict[str, Any]:
+    """The share of search errors, and what they were told by."""
+    share, reference, proved = None, "not defined", None
+    if own is not None:
+        best = best_known(own, pool)
+        share, reference = float(search_errors(own, found, best).mean()), "best known"
+        if best.proved is not None:
+            proved = float(best.proved.mean())
+            # Only 1 is written as 100 %.
+            told = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
+            reference = f"exact (proved for {told})".replace("%", " %")
+    names = ("search_errors", "search_reference", "proved")
+    return dict(zip(names, (share, reference, proved), strict=True))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Result:
     """Measured quality, speed and memory; None where there is no such number.
 
     Quality is of all examples, speed of the batches that were timed. See
@@ -57,10 +57,10 @@ class Row:
     torch_loop_ratio: float | None = None
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[Result]) -> str:
     """The rows under a header; what is None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")

@@ -9,10 +9,10 @@ import numpy as np
 from s2sjax.benchmark.examples import Chunk, evenly
 from s2sjax.benchmark.outputs import Outputs
 from s2sjax.benchmark.peers import table
-from s2sjax.benchmark.peers.run import TorchContender, Way
+from s2sjax.benchmark.peers.run import TorchImplementation, Way
 from s2sjax.benchmark.plan import Plan, chunks_of
-from s2sjax.benchmark.quality import Judged
-from s2sjax.benchmark.result import Row
+from s2sjax.benchmark.quality import Evaluated
+from s2sjax.benchmark.result import Result
 from s2sjax.benchmark.timing import (
     Entry,
     Ours,
@@ -31,13 +31,13 @@ MOST_BATCHES = 64  # in a round of timing
 MOST_ALONE = 16  # batches of a round that are timed one at a time
 
 
-class Turn(NamedTuple):
+class Prepared(NamedTuple):
     """A strategy ready to be timed, with its counterparts in PyTorch."""
 
-    judged: Judged
+    evaluated: Evaluated
     ours: Ours
     chunks: list[Chunk]
-    peers: dict[str, list[TorchContender]]  # by name, in all ways tried
+    peers: dict[str, list[TorchImplementation]]  # by name, in all ways tried
     tokens: int  # in the best outputs of a round
     same_outputs: float
     resident_mib: float
@@ -45,12 +45,12 @@ class Turn(NamedTuple):
 
 def time_all(
     runs: Mapping[str, Trained],
-    judged: Sequence[Judged],
+    evaluated: Sequence[Evaluated],
     batch_size: int,
     plan: Plan,
     ways: Sequence[Way],
     say: Say,
-) -> tuple[list[Row], list[str]]:
+) -> tuple[list[Result], list[str]]:
     """Times all strategies of all runs at one batch size: rows, and notes on them.
 
     `ways` are those in which PyTorch is tried; none: without it.
@@ -60,69 +60,77 @@ def time_all(
         for name, trained in runs.items()
     }
     largest = batch_size == max(plan.batch_sizes)
-    turns = []
-    for each in judged:
+    every = []
+    for each in evaluated:
         chunks = timed[each.run]
         if largest:
             ours = each.ours
         else:
             say(f"{each.run}: {each.strategy}, batch {batch_size}: compiling")
             ours = Ours(each.system, chunks)
-        turns.append(_prepare(each, ours, chunks, ways))
+        every.append(_prepare(each, ours, chunks, ways))
     entries: list[Entry] = []
-    for turn in turns:
-        entries.append(Entry(turn.ours, turn.chunks, evenly(turn.chunks, MOST_ALONE)))
-        for contenders in turn.peers.values():
-            entries += [Entry(contender, turn.chunks) for contender in contenders]
+    for one in every:
+        entries.append(Entry(one.ours, one.chunks, evenly(one.chunks, MOST_ALONE)))
+        for implementations in one.peers.values():
+            entries += [
+                Entry(implementation, one.chunks) for implementation in implementations
+            ]
     say(f"batch {batch_size}: timing {plan.repeats} rounds")
     with counted() as compilations:
         seconds = iter(rounds(entries, plan.repeats))
     notes = [
-        f"PyTorch: no counterpart of {turn.judged.strategy}"
-        for turn in turns
-        if plan.peers and not turn.peers
+        f"PyTorch: no counterpart of {one.evaluated.strategy}"
+        for one in every
+        if plan.peers and not one.peers
     ]
     if compilations.count:
         notes.append(
             f"batch {batch_size}: {compilations.count} compilations while timed"
         )
     rows = []
-    for turn in turns:
-        sequences = batch_size * len(turn.chunks)
-        own = speed(next(seconds), sequences, turn.tokens)
-        row = _row(turn, batch_size, own)
-        for name, contenders in turn.peers.items():
-            speeds = [sequences / np.median(next(seconds).rounds) for _ in contenders]
+    for one in every:
+        sequences = batch_size * len(one.chunks)
+        own = speed(next(seconds), sequences, one.tokens)
+        row = _row(one, batch_size, own)
+        for name, implementations in one.peers.items():
+            speeds = [
+                sequences / np.median(next(seconds).rounds) for _ in implementations
+            ]
             place = int(np.argmax(speeds))
-            row = _compared(row, turn, name, contenders[place], float(speeds[place]))
+            row = _compared(
+                row, one, name, implementations[place], float(speeds[place])
+            )
             told = [
                 f"{peer.way.threads} x {peer.way.at_once} {its:,.0f}"
-                for peer, its in zip(contenders, speeds, strict=True)
+                for peer, its in zip(implementations, speeds, strict=True)
             ]
-            what = f"{turn.judged.run}, {turn.judged.strategy}, batch {batch_size}"
+            what = f"{one.evaluated.run}, {one.evaluated.strategy}, batch {batch_size}"
             notes.append(f"{what}: {name} a second: {', '.join(told)}")
         rows.append(row)
     return rows, notes
 
 
 def _prepare(
-    judged: Judged, ours: Ours, chunks: list[Chunk], ways: Sequence[Way]
-) -> Turn:
+    evaluated: Evaluated, ours: Ours, chunks: list[Chunk], ways: Sequence[Way]
+) -> Prepared:
     """Decodes once what will be timed."""
     peak = Peak()
     with peak.watched():
         found = together(ours, chunks)
     theirs = (
-        table.contenders(judged.system, judged.strategy, chunks, ways) if ways else {}
+        table.implementations(evaluated.system, evaluated.strategy, chunks, ways)
+        if ways
+        else {}
     )
-    return Turn(
-        judged,
+    return Prepared(
+        evaluated,
         ours,
         chunks,
         theirs,
         sum(int(each.lengths[:, 0].sum()) for each in found),
         _share_same(
-            judged.outputs, chunks, [np.asarray(each.tokens[:, 0]) for each in found]
+            evaluated.outputs, chunks, [np.asarray(each.tokens[:, 0]) for each in found]
         ),
         peak.resident_mib,
     )
@@ -140,43 +148,39 @@ def _share_same(
     return float(np.mean(same))
 
 
-def _row(turn: Turn, batch_size: int, own: Speed) -> Row:
-    judged = turn.judged
-    return Row(
-        run=judged.run,
-        strategy=judged.strategy,
+def _row(one: Prepared, batch_size: int, own: Speed) -> Result:
+    return Result(
+        run=one.evaluated.run,
+        strategy=one.evaluated.strategy,
         batch_size=batch_size,
-        examples=len(judged.outputs.tokens),
-        bleu=judged.texts.get("bleu"),
-        chrf=judged.texts.get("chrf"),
-        target_logprob=judged.target_logprob,
-        search_errors=judged.errors.share,
-        search_reference=judged.errors.reference,
-        proved=judged.errors.proved,
-        timed_batches=len(turn.chunks),
-        compile_seconds=turn.ours.compile_seconds,
-        programs=len(turn.ours.programs),
-        compilations=turn.ours.compilations,
-        resident_mib=turn.resident_mib,
-        temporary_mib=turn.ours.temporary_mib,
+        timed_batches=len(one.chunks),
+        compile_seconds=one.ours.compile_seconds,
+        programs=len(one.ours.programs),
+        compilations=one.ours.compilations,
+        resident_mib=one.resident_mib,
+        temporary_mib=one.ours.temporary_mib,
         device_mib=device_peak_mib(),
-        same_outputs=turn.same_outputs,
-        batches_at_once=turn.ours.at_once,
-        **judged.quality._asdict(),
+        same_outputs=one.same_outputs,
+        batches_at_once=one.ours.at_once,
+        **one.evaluated.numbers,
         **own._asdict(),
     )
 
 
 def _compared(
-    row: Row, turn: Turn, name: str, fastest: TorchContender, its_speed: float
-) -> Row:
+    row: Result,
+    one: Prepared,
+    name: str,
+    fastest: TorchImplementation,
+    its_speed: float,
+) -> Result:
     """The row with the numbers of a peer."""
-    tokens = together(fastest, turn.chunks)
+    tokens = together(fastest, one.chunks)
     numbers: dict[str, Any] = {
         "sequences_per_second": its_speed,
         "threads": fastest.way.threads,
         "at_once": fastest.at_once,
-        "same_outputs": _share_same(turn.judged.outputs, turn.chunks, tokens),
+        "same_outputs": _share_same(one.evaluated.outputs, one.chunks, tokens),
         "ratio": row.sequences_per_second / its_speed,
     }
     named = {f"{name}_{key}": value for key, value in numbers.items()}

@@ -1,4 +1,4 @@
-"""Rounds of timing, taken in turn, so that a slow minute hits every contender."""
+"""Rounds of timing, taken in turn, so that a slow minute hits every implementation."""
 
 import contextlib
 import resource
@@ -90,7 +90,7 @@ def device_peak_mib() -> float | None:
     return statistics["peak_bytes_in_use"] / _MIB
 
 
-class Contender(Protocol):
+class Implementation(Protocol):
     """What decodes a batch, with everything that is read of it on the host."""
 
     @property
@@ -100,14 +100,14 @@ class Contender(Protocol):
     def decode(self, chunk: Chunk) -> Any:
         """The outputs of a batch; when it returns, there is nothing left to wait for.
 
-        A chunk is one of those that the contender was made for.
+        A chunk is one of those that the implementation was made for.
         """
 
 
 def together(
-    contender: Contender, chunks: Sequence[Chunk], passed: Passed = unwatched
+    implementation: Implementation, chunks: Sequence[Chunk], passed: Passed = unwatched
 ) -> list[Any]:
-    """What a contender decodes, as many batches at the same time as it takes.
+    """What a implementation decodes, as many batches at the same time as it takes.
 
     The widest begin, as in `inference.predict`, so that the cores end at about the
     same time.
@@ -115,14 +115,14 @@ def together(
     """
     found: dict[int, Any] = {}
     passed(0, len(chunks))
-    if contender.at_once == 1:
+    if implementation.at_once == 1:
         for place, chunk in enumerate(chunks):
-            found[place] = contender.decode(chunk)
+            found[place] = implementation.decode(chunk)
             passed(len(found), len(chunks))
         return list(found.values())
     order = sorted(range(len(chunks)), key=lambda at: -chunks[at].batch.source.shape[1])
-    with ThreadPoolExecutor(contender.at_once) as pool:
-        decoded = pool.map(contender.decode, [chunks[place] for place in order])
+    with ThreadPoolExecutor(implementation.at_once) as pool:
+        decoded = pool.map(implementation.decode, [chunks[place] for place in order])
         for place, each in zip(order, decoded, strict=True):
             found[place] = each
             passed(len(found), len(chunks))
@@ -177,15 +177,15 @@ Say = Callable[[str], None]
 
 
 class Entry(NamedTuple):
-    """A contender with its work of one round."""
+    """A implementation with its work of one round."""
 
-    contender: Contender
+    implementation: Implementation
     chunks: Sequence[Chunk]
     alone: Sequence[Chunk] = ()  # decoded one at a time afterwards, for the latency
 
 
 class Seconds(NamedTuple):
-    """What a contender took."""
+    """What a implementation took."""
 
     rounds: np.ndarray  # [repeats], by the clock on the wall
     batches: np.ndarray  # [repeats, alone], of each batch that was decoded alone
@@ -196,7 +196,7 @@ def rounds(entries: Sequence[Entry], repeats: int) -> list[Seconds]:
 
     A B C A B C .., and each has decoded a batch, not timed, before its turn counts:
     caches are its own again, and another framework's threads have gone to sleep. A
-    round decodes all batches, as many at the same time as the contender takes.
+    round decodes all batches, as many at the same time as the implementation takes.
     """
     seconds = [
         Seconds(np.zeros(repeats), np.zeros((repeats, len(entry.alone))))
@@ -204,13 +204,13 @@ def rounds(entries: Sequence[Entry], repeats: int) -> list[Seconds]:
     ]
     for turn in range(repeats):
         for entry, taken in zip(entries, seconds, strict=True):
-            entry.contender.decode(entry.chunks[0])
+            entry.implementation.decode(entry.chunks[0])
             begin = time.perf_counter()
-            together(entry.contender, entry.chunks)
+            together(entry.implementation, entry.chunks)
             taken.rounds[turn] = time.perf_counter() - begin
             for place, chunk in enumerate(entry.alone):
                 begin = time.perf_counter()
-                entry.contender.decode(chunk)
+                entry.implementation.decode(chunk)
                 taken.batches[turn, place] = time.perf_counter() - begin
     return seconds
 

@@ -2,19 +2,27 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
+from s2sjax.runs import run_files
 
 COMMAND = Command(
     "report",
-    "Shows what a sweep says, also while it runs.\n"
+    "Shows what a sweep says, also while it runs; of a run, draws its curves.\n"
     "Prints means over seeds, the sensitivity to each factor and the best trial;\n"
     "writes pictures, CSV files and a page to open in a browser to DIR/report.",
     flags=(
-        Flag("workdir", "the sweep", value="DIR", required=True, argument="path"),
+        Flag(
+            "workdir",
+            "the sweep, or a run",
+            value="DIR",
+            required=True,
+            argument="path",
+        ),
         Flag(
             "group_by",
             "the fields whose values are told apart; unset: all that vary, but the "
@@ -36,12 +44,16 @@ COMMAND = Command(
     examples=(
         "s2sjax report --workdir=sweeps/lengths",
         "s2sjax report --workdir=sweeps/lengths --group_by=task.length --metric=nll",
+        "s2sjax report --workdir=runs/reversed --format=pdf",
     ),
 )
 
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
+    if (Path(parsed.values.workdir) / run_files.RECORD).is_file():
+        return _of_run(parsed.values)
+
     from s2sjax.reporting.screen import Screen
     from s2sjax.reporting.sweep import table as sweep_table
     from s2sjax.reporting.sweep.findings import as_json, find
@@ -81,6 +93,29 @@ def main(parsed: Parsed) -> int:
     draw_pictures(found, files, folder, say, format)
     if not values.json:
         printing.lines(["", f"pictures and CSV files: {folder}", f"page: {pages[-1]}"])
+    return 0
+
+
+def _of_run(values: SimpleNamespace) -> int:
+    from s2sjax.metrics import metric
+    from s2sjax.reporting.curves import draw_run
+    from s2sjax.runs import directory
+    from s2sjax.runs.checkpoint import CheckpointReader
+
+    for name in ("group_by", "metric", "html", "json"):
+        if getattr(values, name):
+            raise UsageError(
+                f"--{name} is for a sweep, and --workdir={values.workdir} is a run"
+            )
+    format = start.check_format(values.format)
+    run = directory.open_for_reading(values.workdir)
+    best = run_files.read_test(run.path).get("step")  # a replica has no checkpoints
+    if best is None:
+        better = metric(run.config.train.metric).better
+        reader = CheckpointReader(run.checkpoints, metric_better=better)
+        best = reader.best_step()
+    drawn = draw_run(run.path, best, format)
+    printing.line(f"curves: {drawn}" if drawn else f"{run.path} has logged nothing yet")
     return 0
 
 

@@ -216,9 +216,9 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    start.check_tracker(parsed.values)
-
     from s2sjax.commands import sweep
+
+    start.check_tracker(parsed.values)
 
     values = parsed.values
     names = {f.name for f in COMMAND.flags} - {"workdir", "json", "no_user_code"}

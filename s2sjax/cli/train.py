@@ -130,21 +130,20 @@ def main(parsed: Parsed) -> int:
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.runs import run_files
     from s2sjax.training.check import check as check_config
-    from s2sjax.training.observer import Observer, Observers
 
     init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
         with joined(parsed.values) as hosts, hosts.together():
             check_config(config, is_new=not record)
-            named = parsed.values.tracker
-            told = train.trackers_of(path, config, named) if hosts.leads else []
+            tracker = parsed.values.tracker
+            told = train.tracking(path, config, tracker) if hosts.leads else []
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
                 file = parsed.config_file
-                is_named = bool(file) and not experiment.is_json(
+                named = bool(file) and not experiment.is_json(
                     experiment.locate(file)[0]
                 )
-                start.tell_user_code(config, data, named=is_named)
+                start.tell_user_code(config, data, named=named)
             # Of all hosts: each waits here until the others are there.
             about = train.described(["s2sjax", *sys.argv[1:]], init_from)
             run = stack.enter_context(
@@ -152,23 +151,14 @@ def main(parsed: Parsed) -> int:
             )
             for each in told:
                 stack.enter_context(contextlib.closing(each))
-            shown = (
-                train.observing(run, (), told, verbose=True)
-                if hosts.leads
-                else contextlib.nullcontext(Observer())
-            )
-            with shown as observer:
+            with train.observing(run, told, verbose=hosts.leads) as observer:
                 task, ended = train.begin(
                     run, init_from, observer, hosts, parsed.say, is_new=not record
                 )
             if hosts.signal and hosts.leads:
                 printing.line(f"  s2sjax train --workdir={run.path}")
         if hosts.leads and not hosts.signal:
-            for each in told:
-                each.say = parsed.say
-            result = train.conclude(
-                run, ended, parsed.say, ProgressLine, Observers(told)
-            )
+            result = train.conclude(run, ended, told, parsed.say, ProgressLine)
             _summarise(run, task, ended, result)
         return hosts.exit_code
 
@@ -206,7 +196,6 @@ def _summarise(
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
     printing.lines(
         [
-            "",
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from s2sjax import environment, spec
-from s2sjax.benchmark.measure import Result, comparable, measure
+from s2sjax.benchmark import run as benchmark
 from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.plan import Plan, check
 from s2sjax.benchmark.result import as_csv
+from s2sjax.benchmark.run import Benchmark, comparable
 from s2sjax.commands.run import notice
 from s2sjax.config import config_hash
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.inference.batches import Passed, unwatched
-from s2sjax.inference.load import Trained, Which, open_trained
+from s2sjax.inference.load import Trained, Which, open_trained, with_training
 from s2sjax.reporting.benchmark.report import draw_benchmark
 from s2sjax.runs import atomic, provenance
 from s2sjax.runs.journal import plain
@@ -30,7 +31,7 @@ class Measured(NamedTuple):
     """What a comparison found."""
 
     about: dict[str, Any]  # what `bench --json` says, the rows among it
-    result: Result
+    result: Benchmark
     folder: Path  # of bench.csv, bench.json and the pictures
 
 
@@ -124,7 +125,7 @@ def measured(
     folder = _folder(out, paths[0])
     precision = next(iter(runs.values())).config.train.precision
     with environment.precision(precision):
-        result = measure(runs, plan, say, watch)
+        result = benchmark.run(runs, plan, say, watch)
     groups = comparable(runs, result.references)
     about: dict[str, Any] = plain(
         {
@@ -147,11 +148,8 @@ def _opened(
     folders = [Path(path).resolve().name for path in paths]
     for path, folder in zip(paths, folders, strict=True):
         name = folder if folders.count(folder) == 1 else path
-        runs[name] = open_trained(path, checkpoint, say=say)
-        if split not in runs[name].task.buckets:
-            raise UsageError(
-                f"split=train: {path} keeps its valid and test pairs alone"
-            )
+        trained = open_trained(path, checkpoint, say=say)
+        runs[name] = with_training(trained) if split == "train" else trained
     return runs
 
 
@@ -208,7 +206,7 @@ def _about(name: str, trained: Trained) -> dict[str, Any]:
 def _write(
     folder: Path,
     told: dict[str, Any],
-    result: Result,
+    result: Benchmark,
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:

@@ -18,7 +18,7 @@ from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
 from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.evaluate import chosen, enough, long_ones, outcomes
-from s2sjax.inference.load import Trained, Which, check_length, training_buckets
+from s2sjax.inference.load import Trained, Which, check_length
 from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.journal import plain
@@ -398,7 +398,14 @@ class Run:
             decoding(strategy)
             config = loading.with_decode(config, strategy=strategy)
         system = dataclasses.replace(self.trained.system, config=config)
-        buckets = self._chosen(split, examples)
+        if split == "train":
+            task = loading.with_training(self.trained).task
+            buckets = chosen(task.buckets[split], examples or TRAIN_EXAMPLES)
+        else:
+            task = self.task
+            buckets = chosen(
+                enough(task.buckets[split], split, examples), examples or 0
+            )
         long = long_ones(system, buckets)
         if long:
             self.say(f"{split}: {long}")
@@ -412,24 +419,13 @@ class Run:
         if examples is not None and len(sources) < examples:
             self.say(f"examples={examples}: {split} has {len(sources)}")
         found = summary.evaluation(
-            self.task, config, self.step, split, results, sources, confusion=confusion
+            task, config, self.step, split, results, sources, confusion=confusion
         )
         if predictions:
             rows = summary.predictions(self.task, results, sources)
             found["predictions"] = rows
         found = plain(found)
         return found
-
-    def _chosen(self, split: str, examples: int | None) -> Any:
-        """The examples to evaluate; which they are follows from what they hold."""
-        if split != "train":
-            every = enough(self.task.buckets[split], split, examples)
-            return chosen(every, examples or 0)
-        try:
-            every = training_buckets(self.trained)
-        except UsageError as error:
-            raise UsageError(f"split=train: {error}") from None
-        return chosen(every, examples or TRAIN_EXAMPLES)
 
     def _source(self, item: Item) -> list[int]:
         """The ids of an input; unknown symbols are named in a line."""

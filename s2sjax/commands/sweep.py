@@ -137,7 +137,7 @@ def sweep(
       search: propose trials with Optuna: tpe, random, gp.
       pruner: end hopeless ones: asha, hyperband, median.
       retry_failed: try what failed in earlier launches again.
-      tracker: who is shown each trial, as of `train`; None: as this sweep was begun.
+      tracker: as of `train`, for each trial.
       verbose: show how it goes on the screen, as the command does.
 
     Returns:

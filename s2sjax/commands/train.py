@@ -16,9 +16,9 @@ from s2sjax.inference import summary, weights
 from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
-from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.curves import draw_run
 from s2sjax.reporting.trackers import Guarded
-from s2sjax.runs import directory, journal, provenance, run_files
+from s2sjax.runs import directory, provenance, run_files
 from s2sjax.runs.checkpoint import CheckpointReader
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.tasks import Task
@@ -56,8 +56,8 @@ def train(
       overrides: values of fields by dotted name, e.g. `{"train.steps": 100}`.
       init_from: a run or an exported file, whose parameters to begin with.
       callbacks: are told how it goes.
-      tracker: who is shown it, e.g. "tensorboard,mlflow", or "none"; None: TensorBoard,
-        and those that were shown it before.
+      tracker: who is shown it beside them, as the command line has it: tensorboard,
+        mlflow, wandb, FILE.py:name, or several; none; None: those of before.
       verbose: whether to show that on the screen, as the command does.
 
     Returns:
@@ -84,29 +84,17 @@ def train(
     hosts = Hosts()
     with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
         check(agreed, is_new=not record)
-        told = trackers_of(path, agreed, tracker)
+        told = [*callbacks, *tracking(path, agreed, tracker)]
         about = described(["s2s.train", str(path)], given)
         run = stack.enter_context(opened(path, asked, about, hosts, notice))
-        for each in (*told, *callbacks):
+        for each in told:
             stack.enter_context(contextlib.closing(each))
-        with observing(run, callbacks, told, verbose=verbose) as observer:
+        with observing(run, told, verbose=verbose) as observer:
             ended = begin(run, given, observer, hosts, notice, is_new=not record)[1]
         if hosts.signal:
             raise KeyboardInterrupt
-        conclude(run, ended, notice, observer=Observers([*callbacks, *told]))
+        conclude(run, ended, told, notice)
     return load(run.path)
-
-
-def trackers_of(
-    path: str | os.PathLike[str], config: Config, names: str | None
-) -> list[Guarded]:
-    """The trackers of a run, which is not begun; without names those of before.
-
-    Raises:
-      UsageError: one that cannot be.
-    """
-    tracked = trackers.TrackedRun(run_files.checked_path(path), config)
-    return trackers.create(names or trackers.remembered(tracked.path), tracked)
 
 
 def described(command: Sequence[str], init_from: str | None) -> dict[str, Any]:
@@ -149,26 +137,35 @@ def opened(
         yield run
 
 
+def tracking(
+    path: str | os.PathLike[str], config: Config, tracker: str | None
+) -> list[Guarded]:
+    """The trackers of a run, none of which has begun; None: those of before.
+
+    Raises:
+      UsageError: one is unknown, or not installed.
+    """
+    tracked = trackers.TrackedRun(run_files.checked_path(path), config)
+    return trackers.create(tracker or trackers.remembered(tracked.path), tracked)
+
+
 @contextlib.contextmanager
 def observing(
-    run: RunDirectory,
-    callbacks: Sequence[Observer],
-    told: Sequence[Guarded],
-    *,
-    verbose: bool,
+    run: RunDirectory, told: Sequence[Observer], *, verbose: bool
 ) -> Iterator[Observer]:
-    """All that are told how a run goes: callbacks, trackers, and a console if asked."""
+    """All that are told how a run goes; trackers say on the screen where they fail."""
+    guarded = [each for each in told if isinstance(each, Guarded)]
     with contextlib.ExitStack() as stack:
-        shown: list[Observer] = [*callbacks, *told]
+        shown: list[Observer] = []
         said = notice
         if verbose:
             console = Console(metric=run.config.train.metric)
-            shown.insert(0, stack.enter_context(console))
+            shown = [stack.enter_context(console)]
             said = console.said
-        for each in told:
+        for each in guarded:
             each.say = said
-        yield Observers(shown)
-    for each in told:
+        yield Observers([*shown, *told])
+    for each in guarded:
         each.say = notice
 
 
@@ -183,7 +180,13 @@ def begin(
 ) -> tuple[Task, Ended]:
     """Trains an open run; one that cannot begin leaves nothing behind."""
     try:
-        task = tasks.create(run.config, run.data)
+        try:
+            task = tasks.create(run.config, run.data)
+        except UsageError:  # its files are gone
+            over = loop.ended(run)
+            if over is None or not hosts.leads:
+                raise
+            return tasks.load(run.config, run.data), over
         loop.total_steps(run.config, loop.training_order(run.config, task))
         memory.check(run.config, task)
         params = _first_params(run, task, init_from)
@@ -203,16 +206,23 @@ def begin(
 def conclude(
     run: RunDirectory,
     ended: Ended,
+    told: Sequence[Observer],
     say: Say,
     watch: Watch = unseen,
-    observer: Observer = Observer(),  # noqa: B008 (does nothing)
 ) -> dict[str, Any]:
     """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
     curves = run.path / CURVES
+    for each in told:
+        if isinstance(each, Guarded):
+            each.say = say
     if ended.trained or not curves.is_file():
-        _draw(run, ended.progress.best_step, say)
+        best = ended.progress.best_step
+        try:
+            draw_run(run.path, best if best >= 0 else None)
+        except RunError as error:  # the run itself is done and saved
+            say(str(error))
         if curves.is_file():
-            observer.drawn(curves)
+            Observers(told).drawn(curves)
     try:
         result = run_files.read_test(run.path)
     except UsageError as error:
@@ -221,7 +231,7 @@ def conclude(
     if result.get("step") != ended.progress.best_step:
         result = load(run.path, say=say, watch=watch).evaluate("test")
         summary.write(run.path, result)
-    observer.tested(result)
+    Observers(told).tested(result)
     return result
 
 
@@ -234,14 +244,3 @@ def _first_params(run: RunDirectory, task: Task, init_from: str | None) -> Any:
     )
     wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
     return weights.read_params(init_from, wanted)
-
-
-def _draw(run: RunDirectory, best_step: int, say: Say) -> None:
-    """Draws the curves, where the journal has a line and a picture can be written."""
-    try:
-        entries = journal.read(run.metrics)  # what is damaged, training has said
-        if entries:
-            best = best_step if best_step >= 0 else None
-            draw_curves(entries, run.path / CURVES, run.path.name, best)
-    except RunError as error:  # the run itself is done and saved
-        say(str(error))

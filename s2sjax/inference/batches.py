@@ -1,7 +1,7 @@
 """Several batches at once: a core each, where a batch alone leaves cores idle."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import jax
@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 Passed = Callable[[int, int], None]
 """`passed(done, all)`: how many of all, examples mostly, are done, from 0 on."""
 
+WAIT_SECONDS = 1.0  # of one batch, until it is said that it is not done yet
 MOST_AT_ONCE = 8  # each holds the memory of a batch
 
 
@@ -35,13 +36,21 @@ def unwatched(done: int, all_: int) -> None:
 
 
 def each_batch(
-    function: Callable[[Item], Result], items: Sequence[Item]
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """`function` of each item, in order, `at_once` of them at the same time.
 
-    The first goes alone, so that a program is compiled once.
+    The first goes alone, so that a program is compiled once. `waiting` is called now
+    and then while the next result is not there.
     """
-    for item in items[:1]:
-        yield function(item)
-    with ThreadPoolExecutor(at_once()) as pool:
-        yield from pool.map(function, items[1:])
+    pool = ThreadPoolExecutor(at_once())
+    try:
+        for some in (items[:1], items[1:]):
+            for future in [pool.submit(function, item) for item in some]:
+                while not wait([future], WAIT_SECONDS).done:
+                    waiting()
+                yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -100,7 +100,11 @@ def outcomes(
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
     examples = size(buckets)
-    passed(0, examples)
+
+    def waiting() -> None:
+        passed(len(sources), examples)
+
+    waiting()
     for bucket in buckets:
         assert bucket.size is not None
         batch_size = rows_at_once(system, bucket)
@@ -117,7 +121,9 @@ def outcomes(
             return _batch_outcomes(system, batch, count), _rows(batch, count)
 
         for part, its_sources in each_batch(
-            of_batch, range(0, bucket.size, batch_size)
+            of_batch,
+            range(0, bucket.size, batch_size),
+            waiting,
         ):
             parts.append(part)
             sources += its_sources

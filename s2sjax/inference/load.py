@@ -16,11 +16,11 @@ from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
 from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
-from s2sjax.runs import slices
+from s2sjax.runs import run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.run_files import DATA
-from s2sjax.tasks import Bucket, Task
+from s2sjax.tasks import Task
 from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
@@ -94,7 +94,22 @@ def _restore(
     shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
     if (run.path / slices.NAME).is_file() and not reader.steps():
         return slices.SliceReader(run.path, say).restore_slice(which, shapes)
-    return reader.restore_params(which, shapes)
+    restored = reader.restore_params(which, shapes)
+    ended = _ended_with(run)
+    if which in ("best", "last") and restored.step < ended:
+        say(
+            f"checkpoint {ended}, the best when training ended, is gone from "
+            f"{run.checkpoints}; step {restored.step} is used"
+        )
+    return restored
+
+
+def _ended_with(run: RunDirectory) -> int:
+    """The best step of a run that has ended; -1 where that is not told."""
+    try:
+        return run_files.read_test(run.path).get("step", -1)
+    except UsageError:  # damaged, and not needed
+        return -1
 
 
 def open_ensemble(
@@ -132,15 +147,17 @@ def open_ensemble(
     return first._replace(config=config, system=System(models, config, params))
 
 
-def training_buckets(trained: Trained) -> tuple[Bucket, ...]:
-    """The training examples of a run; where it keeps none, its files are read again.
+def with_training(trained: Trained) -> Trained:
+    """The run with its training examples, read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
     """
     if "train" in trained.task.buckets:
-        return trained.task.buckets["train"]
-    return tasks.create(trained.config, trained.path / DATA).buckets["train"]
+        return trained
+    train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+    buckets = {**trained.task.buckets, "train": train}
+    return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 
 def with_decode(config: Config, **changes: Any) -> Config:

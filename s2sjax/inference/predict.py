@@ -181,7 +181,12 @@ def _in_batches(
     passed: Passed = unwatched,
 ) -> list[Result]:
     """`of_batch` of all items, in batches of one shape each; order kept."""
-    passed(0, len(items))
+    found: dict[int, Result] = {}
+
+    def waiting() -> None:
+        passed(len(found), len(items))
+
+    waiting()
     shapes = [
         (
             _power_of_two(max(len(source), 8)),
@@ -189,7 +194,6 @@ def _in_batches(
         )
         for place, source in enumerate(sources)
     ]
-    found: dict[int, Result] = {}
     for shape in sorted(set(shapes)):
         # By length, since a batch takes as many steps as its longest output; the
         # longest first, so that the cores end at about the same time.
@@ -220,7 +224,8 @@ def _in_batches(
             return of_batch(batch, [items[i] for i in chosen])
 
         chunks = [places[i : i + size] for i in range(0, len(places), size)]
-        for chosen, results in zip(chunks, each_batch(of_chunk, chunks), strict=True):
+        computed = each_batch(of_chunk, chunks, waiting)
+        for chosen, results in zip(chunks, computed, strict=True):
             found |= zip(chosen, results, strict=True)
             passed(len(found), len(items))
     return [found[place] for place in range(len(items))]

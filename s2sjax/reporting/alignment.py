@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from s2sjax.reporting.figure import GREY, drawn, save, style
+from s2sjax.reporting.figure import GREY, Size, panels_of, picture
 from s2sjax.reporting.formats import cut, printable
-from s2sjax.reporting.layout import Size, fit
 
 END = "■"
 PANELS = 6
@@ -41,8 +40,10 @@ class Alignment(NamedTuple):
         return f"Alignment(weights {np.shape(self.weights)} of {self.output})"
 
     def _repr_png_(self) -> bytes:
-        with style():
-            return drawn(_figure([self]), "png", Path("attention"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "attention.png"
+            self.save(path)
+            return path.read_bytes()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Draws it into a file, .png, .pdf or .svg; see `draw_alignments`."""
@@ -84,49 +85,38 @@ def draw_alignments(
       ValueError: there are none, or weights are not of their symbols' lengths.
       RunError: the file cannot be written.
     """
-    if not alignments:
+    shown = [_checked(alignment) for alignment in alignments[:panels]]
+    if not shown:
         raise ValueError("there is no alignment to draw")
-    with style():
-        save(_figure(alignments[:panels]), path)
-    return len(alignments[:panels])
-
-
-def _figure(alignments: Sequence[Alignment]) -> Figure:
-    """All of them in one figure, drawn in the style around."""
-    shown = [_checked(alignment) for alignment in alignments]
     columns = min(len(shown), 3 if len(shown) != 4 else 2)
     rows = math.ceil(len(shown) / columns)
-    widths, heights = [1] * columns, [1] * rows  # of the widest and highest, in cells
+    # Of the widest and highest, in cells; a single row has no room for the labels.
+    widths, heights = [1] * columns, [2] * rows
     for place, one in enumerate(shown):
         row, column = divmod(place, columns)
         widths[column] = max(widths[column], len(one.source))
         heights[row] = max(heights[row], len(one.weights))
     cell = min(_CELL, _LARGEST / max(*widths, *heights))
-    figure = Figure(layout="constrained")
-    grid = figure.subplots(
-        rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights
-    )
-    for place, axes in enumerate(grid.ravel()):
-        if place >= len(shown):
-            axes.set_axis_off()
-            continue
-        image = _draw(axes, shown[place], cell)
-        row, column = divmod(place, columns)
-        axes.set_xlim(-0.5, widths[column] - 0.5)
-        axes.set_ylim(heights[row] - 0.5, -0.5)
-    bar = figure.colorbar(
-        image,
-        ax=grid.ravel().tolist(),
-        aspect=24,
-        pad=0.02,
-        shrink=min(1.0, 4 / (cell * sum(heights))),
-        anchor=(0.0, 1.0),
-    )
-    bar.set_label("attention weight")
-    bar.set_ticks([0.0, 0.5, 1.0])
-    bar.outline.set_visible(False)
-    fit(figure, grid, Size(cell * sum(widths), cell * sum(heights)))
-    return figure
+    size = Size(cell * sum(widths), cell * sum(heights))
+    ratios: dict[str, Any] = {"width_ratios": widths, "height_ratios": heights}
+    with picture(path, size, rows, columns, **ratios) as (figure, grid):
+        for place, axes in enumerate(panels_of(grid, len(shown))):
+            image = _draw(axes, shown[place], cell)
+            row, column = divmod(place, columns)
+            axes.set_xlim(-0.5, widths[column] - 0.5)
+            axes.set_ylim(heights[row] - 0.5, -0.5)
+        bar = figure.colorbar(
+            image,
+            ax=grid.ravel().tolist(),
+            aspect=24,
+            pad=0.02,
+            shrink=min(1.0, 4 / size.height),
+            anchor=(0.0, 1.0),
+        )
+        bar.set_label("attention weight")
+        bar.set_ticks([0.0, 0.5, 1.0])
+        bar.outline.set_visible(False)
+    return len(shown)
 
 
 def _checked(alignment: Alignment) -> Alignment:
@@ -145,9 +135,9 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     weights, source, output, title = alignment
     marks = [*map(_label, output), *[END] * (len(weights) - len(output))]
     # An axis without a symbol still needs a cell; it is blank.
-    cells = np.pad(weights, [(0, max(1 - side, 0)) for side in weights.shape])
+    drawn = np.pad(weights, [(0, max(1 - side, 0)) for side in weights.shape])
     image = axes.imshow(
-        cells,
+        drawn,
         cmap="Blues",
         vmin=0.0,
         vmax=1.0,
@@ -157,20 +147,20 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     names = [_label(symbol) for symbol in source]
     long = any(len(name) > 2 for name in names)
     points = min(9.0, max(4.5, cell * 72 * 0.62))
-    axes.set_xticks(range(len(names)), names, fontsize=points, parse_math=False)
-    axes.set_yticks(range(len(marks)), marks, fontsize=points, parse_math=False)
+    axes.set_xticks(range(len(names)), names, fontsize=points)
+    axes.set_yticks(range(len(marks)), marks, fontsize=points)
     if long:
         axes.tick_params(axis="x", labelrotation=90)
     axes.tick_params(length=0, pad=3, top=False, labeltop=True, labelbottom=False)
     for label in axes.get_yticklabels()[len(output) :]:
         label.set_color(GREY)
     # Lines around the cells, and none where another panel has more of them.
-    height, width = cells.shape
+    height, width = drawn.shape
     lines: dict[str, Any] = {"color": "#E0E0E0", "linewidth": 0.5}
     axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
     axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
     axes.spines[:].set_visible(False)
-    axes.set_title(cut(printable(title), 50), fontsize=9.5, parse_math=False)
+    axes.set_title(cut(printable(title), 50), fontsize=9.5)
     axes.set_xlabel("source", loc="left")
     axes.xaxis.set_label_position("top")
     ends = len(marks) > len(output)

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,7 +13,7 @@ from s2sjax.inference.evaluate import Sample
 from s2sjax.reporting.formats import cut, duration, number, percent, printable
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.progress_line import ProgressLine
-from s2sjax.reporting.screen import Screen
+from s2sjax.reporting.screen import Closing, Screen
 from s2sjax.training.observer import Observer
 
 NOTHING = "(nothing)"
@@ -64,7 +63,7 @@ _ENDINGS = {
 }
 
 
-class Console(Observer):
+class Console(Closing, Observer):
     """On a terminal a progress bar and, above it, every evaluation; else plain lines.
 
     Use it in a `with` statement, so that the bar goes when a run fails.
@@ -84,7 +83,7 @@ class Console(Observer):
         self._compiled = 0.0  # seconds, of which the time that is left knows nothing
         self._untimed = 0  # steps since the last line that were taken while compiling
         self._step = 0
-        self._has_evaluated = False
+        self._evaluated: int | None = None  # the step of the last evaluation
         self._last = (0, self._clock())  # the step and time of the last logged line
         self._waiting = ProgressLine("evaluation")  # where there is no bar
 
@@ -121,9 +120,7 @@ class Console(Observer):
             redirect_stderr=sys.stderr.isatty(),
         )
         self._progress.add_task("", total=steps, completed=step, loss="")
-        self._progress.start()
-        # A process that is killed cannot give a hidden cursor back.
-        self._screen.console.show_cursor(True)
+        self._screen.begin(self._progress)
         self._progress.refresh()
 
     def compiling(self, what: str) -> None:
@@ -182,12 +179,12 @@ class Console(Observer):
 
     def evaluating(self, step: int, done: int, all_: int) -> None:
         """In the bar, or where there is none as a line on standard error."""
-        if not done and not self._has_evaluated:
-            self._has_evaluated = True
+        if self._evaluated is None:
             self.compiling(f"the evaluation of {all_:,} examples")
+        if self._evaluated != step:
+            self._evaluated = step
+            self._waiting = ProgressLine(f"evaluation at step {step:,}")
         if self._progress is None:
-            if not done:
-                self._waiting = ProgressLine(f"evaluation at step {step:,}")
             self._waiting(done, all_)
             return
         now = time.monotonic()
@@ -239,17 +236,6 @@ class Console(Observer):
             self._progress.stop()
             self._progress = None
         self._waiting.close()
-
-    def __enter__(self) -> "Console":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Pace(TextColumn):

@@ -3,18 +3,39 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from s2sjax.reporting.figure import GREY, look, save, style
-from s2sjax.reporting.formats import cut, percent, printable
-from s2sjax.reporting.layout import Size, fit
+from s2sjax.reporting.figure import GREY, Size, logarithmic, look, picture
+from s2sjax.reporting.formats import percent
+from s2sjax.runs import journal
+from s2sjax.runs.run_files import METRICS
 
 Entries = Sequence[Mapping[str, Any]]
+
+
+def draw_run(
+    directory: Path, best_step: int | None, format: str = "png"
+) -> Path | None:
+    """Draws the curves of a run into its directory; None where nothing is logged.
+
+    Args:
+      best_step: that of the best checkpoint; None: of the best logged exact match.
+      format: one of `figure.FORMATS`.
+
+    Raises:
+      RunError: the journal cannot be read, or the file not be written.
+    """
+    entries = journal.read(directory / METRICS)
+    if not entries:
+        return None
+    path = directory / f"curves.{format}"
+    draw_curves(entries, path, directory.resolve().name, best_step)
+    return path
 
 
 def draw_curves(
@@ -42,10 +63,9 @@ def draw_curves(
     valid = [entry for entry in entries if entry.get("kind") == "valid"]
     if best_step is None:
         best_step = _highest(valid)
-    with style():
-        figure = Figure(figsize=(10.0, 3.5), layout="constrained")
-        panels = figure.subplots(1, 2, width_ratios=(1.0, 1.3), squeeze=False)
-        loss, accuracy = panels[0]
+    size, ratios = Size(8.6, 2.5), (1.0, 1.3)
+    with picture(path, size, 1, 2, title=title, width_ratios=ratios) as (_, grid):
+        loss, accuracy = grid[0]
         _draw_loss(loss, train, valid)
         _draw_accuracy(accuracy, valid)
         for axes in (loss, accuracy):
@@ -55,9 +75,6 @@ def draw_curves(
                     best_step, color=GREY, linewidth=0.9, linestyle=(0, (1, 2))
                 )
         _mark_best(accuracy, valid, best_step)
-        figure.suptitle(cut(printable(title), 200), parse_math=False)
-        fit(figure, panels, Size(8.6, 2.5))
-        save(figure, path)
 
 
 def _column(entries: Entries, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +120,7 @@ def _draw_loss(axes: Axes, train: Entries, valid: Entries) -> None:
     values = np.concatenate([_column(train, "loss")[1], _column(valid, "nll")[1]])
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() / values.min() > 20:
-        axes.set_yscale("log")
+        logarithmic(axes)
     elif len(values):
         axes.set_ylim(bottom=min(0.0, values.min()))
 

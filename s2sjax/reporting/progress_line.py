@@ -2,23 +2,23 @@
 
 import sys
 import time
-from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from s2sjax.reporting.formats import duration, printable
-from s2sjax.reporting.screen import Screen
+from s2sjax.reporting.screen import Closing, Screen
 
 QUIET_SECONDS = 3.0  # what ends sooner says nothing
 REFRESH_SECONDS = 0.1  # on a terminal
 LINE_SECONDS = 10.0  # between plain lines
 
 
-class ProgressLine:
+class ProgressLine(Closing):
     """Says how much is done, once that takes longer than a few seconds.
 
     On a terminal it is a bar, which goes away; elsewhere a plain line now and then.
-    Calling it with `(done, all)` moves it; `(0, all)` is the beginning.
+    Calling it with `(done, all)` moves it, or says again that nothing was done since;
+    `(0, all)` after more is a new beginning.
     """
 
     def __init__(
@@ -27,12 +27,14 @@ class ProgressLine:
         self._what, self._units = printable(what), units
         self._screen = Screen(sys.stderr) if screen is None else screen
         self._bar: Progress | None = None
+        self._done = 0
         self._begun = self._said = time.monotonic()
 
     def __call__(self, done: int, all_: int) -> None:
         now = time.monotonic()
-        if done == 0:
+        if not done and self._done:
             self._begun = self._said = now
+        self._done = done
         if done >= all_:
             self.close()
             return
@@ -76,9 +78,7 @@ class ProgressLine:
                 redirect_stderr=False,
             )
             self._bar.add_task(self._what, total=all_, completed=done)
-            self._bar.start()
-            # A process that is killed cannot give a hidden cursor back.
-            self._screen.console.show_cursor(True)
+            self._screen.begin(self._bar)
         self._bar.update(self._bar.task_ids[0], completed=done)
         self._bar.refresh()
 
@@ -87,14 +87,3 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-    def __enter__(self) -> "ProgressLine":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

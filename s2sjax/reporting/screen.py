@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from typing import IO, cast
+from typing import IO, Any, Self, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -11,6 +11,19 @@ from rich.text import Text
 from s2sjax.foreign import printable
 
 WIDTH = 100  # columns, where no terminal says how many it has
+
+
+class Closing:
+    """What a `with` statement closes at its end."""
+
+    def close(self) -> None:
+        """Ends it; again does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class Screen:
@@ -48,6 +61,12 @@ class Screen:
             self.terminal = False
         self.unicode = self._file.encoding.lower().startswith("utf")
         self.columns = min(self.console.width, WIDTH)
+
+    def begin(self, live: Any) -> None:
+        """Starts a part of rich's that is redrawn."""
+        live.start()
+        # A process that is killed cannot give a hidden cursor back.
+        self.console.show_cursor(True)
 
     def line(self, text: Text | str) -> None:
         """Writes lines, however long; what would steer a terminal becomes a code."""

@@ -61,6 +61,10 @@ class CheckpointReader:
         """The saved steps, ascending; a damaged manifest is no step."""
         return [m.step for m in self._scan()[0]]
 
+    def last(self) -> Manifest | None:
+        """What is said of the newest checkpoint."""
+        return next(reversed(self._scan()[0]), None)
+
     def best_step(self) -> int | None:
         """The step with the best finite metric; of equals, the least nll; or newest."""
         ranked = self._ranked(self._scan()[0])

@@ -201,12 +201,13 @@ def write_changes(path: Path, config: Config) -> None:
     fields = may_differ(config.train.schedule)
     if configs.data_path(configs.resolve(raw)) != configs.data_path(config):
         fields = [*fields, *configs.PLACES]
+    before = json.dumps(raw)
     for field in fields:
         group, _, name = field.rpartition(".")
         raw.setdefault(group, {})[name] = values[field]
-    text = json.dumps(raw, sort_keys=True, indent=1) + "\n"
-    if path.read_text(encoding="utf-8") != text:
-        atomic.write_text(path, text)
+    if json.dumps(raw) != before:  # however its text is laid out
+        text = json.dumps(raw, sort_keys=True, indent=1)
+        atomic.write_text(path, f"{text}\n")
 
 
 def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:

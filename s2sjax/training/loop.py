@@ -23,7 +23,7 @@ from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size, spread
 from s2sjax.inference.summary import measured
 from s2sjax.inference.system import System
 from s2sjax.models.seq2seq import Seq2Seq, build_model, parameter_count
-from s2sjax.runs import logged
+from s2sjax.runs import journal, logged
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.runs.journal import Journal
@@ -124,6 +124,27 @@ def _check_optimizer(config: Config) -> None:
         raise UsageError(
             f"train.optimizer={config.train.optimizer} cannot be used: {error}"
         ) from None
+
+
+def ended(run: RunDirectory) -> Ended | None:
+    """How a run ended that needs no more training; None where it does, or may.
+
+    It tells from the directory alone, without the training examples.
+    """
+    train = run.config.train
+    reader = CheckpointReader(run.checkpoints, metric_better="max")
+    last = reader.last()
+    if last is None:
+        return None
+    progress = Progress.from_json(last.progress)
+    if train.patience and progress.waited >= train.patience:
+        return Ended(last.step, progress, "patience", trained=False)
+    lines = [line for line in journal.read(run.metrics) if line.get("kind") == "train"]
+    epoch = lines[-1].get("epoch", 0) if lines else 0
+    goal = epoch >= train.epochs if train.epochs else last.step >= (train.steps or 0)
+    if goal and progress.evaluated == last.step:
+        return Ended(last.step, progress, "done", trained=False)
+    return None
 
 
 def train(

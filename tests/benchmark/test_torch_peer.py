@@ -88,10 +88,10 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
     config = with_decode(chosen.config, strategy=strategy)
     chosen = System(chosen.models, config, chosen.params)
     ours = Ours(chosen, [chunk]).decode(chunk)
-    theirs = table.contenders(chosen, strategy, [chunk], [ONE])
+    theirs = table.implementations(chosen, strategy, [chunk], [ONE])
     assert set(theirs) == {"torch"} | ({"torch_loop"} if "beam" in strategy else set())
-    for (contender,) in theirs.values():
-        tokens = contender.decode(chunk)
+    for (implementation,) in theirs.values():
+        tokens = implementation.decode(chunk)
         width = ours.tokens.shape[-1]
         tokens = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])))
         np.testing.assert_array_equal(tokens, ours.tokens[:, 0])
@@ -100,7 +100,7 @@ def test_the_peer_writes_what_ours_writes(chunk, strategy, name):
 
 
 def test_pytorch_may_decode_several_batches_at_once(chunk):
-    (theirs,) = table.contenders(
+    (theirs,) = table.implementations(
         system("lstm"), "greedy", [chunk], [Way(1, 2)]
     ).values()
     one, other = together(theirs[0], [chunk, chunk])
@@ -114,7 +114,7 @@ def test_pytorch_may_decode_several_batches_at_once(chunk):
 )
 def test_what_has_no_counterpart_is_left_out(chunk, strategy):
     assert table.counterpart(strategy) is None
-    assert table.contenders(system("lstm"), strategy, [chunk], [ONE]) == {}
+    assert table.implementations(system("lstm"), strategy, [chunk], [ONE]) == {}
 
 
 def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
@@ -127,4 +127,4 @@ def test_a_missing_pytorch_is_said_in_one_line(monkeypatch):
 def test_an_empty_source_is_left_out(chunk):
     batch = chunk.batch._replace(source_lengths=jnp.zeros(SIZE, jnp.int32))
     empty = chunk._replace(batch=batch)
-    assert table.contenders(system("lstm"), "greedy", [empty], [ONE]) == {}
+    assert table.implementations(system("lstm"), "greedy", [empty], [ONE]) == {}

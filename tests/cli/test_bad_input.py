@@ -142,7 +142,8 @@ def test_what_is_near_is_named(command, tmp_path, integers, monkeypatch):
     refused(command("eval", f"--workdir={beside / 'rum'}"), f"mean '{integers}'")
     inputs = (f"--workdir={integers}", "--from_file=data/pair.tsv")
     refused(command("decode", *inputs), "did you mean 'data/pairs.tsv'")
-    refused(command("report", f"--workdir={integers}"), "is not a sweep but a run")
+    report = command("report", f"--workdir={integers}", "--metric=nll")
+    refused(report, "--metric is for a sweep, and --workdir=")
     refused(command("sweep", f"--workdir={integers}"), "is not a sweep but a run")
 
 

@@ -143,11 +143,11 @@ def test_a_full_disk_is_said_in_one_line(
     command, integers, benchmark, tmp_path, monkeypatch
 ):
     from s2sjax.benchmark import measure
-    from s2sjax.benchmark.result import Row
+    from s2sjax.benchmark.result import Result
     from s2sjax.runs import atomic
 
-    rows = [Row(**row) for row in read(benchmark)["rows"]]
-    found = measure.Result(rows, [], {})
+    rows = [Result(**row) for row in read(benchmark)["rows"]]
+    found = measure.Benchmark(rows, [], {})
     monkeypatch.setattr(measure, "measure", lambda *_: found)
 
     def full(path, text):

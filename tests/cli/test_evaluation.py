@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 
 import pytest
 
@@ -171,13 +172,33 @@ def test_a_sample_of_a_training_set_in_a_file(command, text, tmp_path):
 HELD = ("valid", "test")
 
 
-def test_training_files_that_are_gone(command, text):
+def test_training_files_that_are_gone(command, text, tmp_path):
     config = json.loads((text / "config.json").read_text())
     path = config["task"]["path"]
     os.rename(path, f"{path}.away")
+    bench = ("--strategy=greedy", "--batch_sizes=2", f"--out={tmp_path}")
     try:
-        result = command("eval", f"--workdir={text}", "--split=train")
+        refused = [
+            command("eval", f"--workdir={text}", "--split=train"),
+            command("bench", f"--workdir={text}", "--split=train", *bench),
+        ]
+        finished = command("train", f"--workdir={text}")
     finally:
         os.rename(f"{path}.away", path)
-    assert result.code == 2 and result.err.count("\n") == 1
-    assert result.err.startswith(f"s2sjax: --split=train: {path} does not exist; where")
+    for each in refused:
+        assert each.code == 2 and each.err.count("\n") == 1
+        assert each.err.startswith(f"s2sjax: --split=train: {path} does not exist; wh")
+    # A run that needs no more training needs no training examples.
+    assert finished.code == 0 and "all steps are done" in finished.out
+    assert "best checkpoint" in finished.out and "\n\n\n" not in finished.out
+
+
+def test_a_best_checkpoint_that_is_gone_is_told(command, integers, tmp_path):
+    run = shutil.copytree(integers, tmp_path / "run")
+    words = ("export", f"--workdir={run}", f"--out={tmp_path / 'out.safetensors'}")
+    assert command(*words).err == ""
+    best = json.loads((run / "test.json").read_text())["step"]
+    shutil.rmtree(run / "checkpoints" / str(best))
+    done = command(*words)
+    assert done.code == 0 and f"of step {best}" not in done.out
+    assert f"checkpoint {best}, the best when training ended, is gone" in done.err

@@ -1,5 +1,6 @@
 """Outcomes of a split: bucket by bucket, whatever the size of a batch."""
 
+import threading
 import types
 from functools import partial
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from s2sjax import metrics
-from s2sjax.inference import evaluate
+from s2sjax.inference import batches, evaluate
 from s2sjax.inference import system as predictor
 from s2sjax.inference.evaluate import (
     chosen,
@@ -23,6 +24,28 @@ from s2sjax.models.seq2seq import build_model, initialise
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import BOS, EOS, UNK
 from tests import copying, oracles
+
+
+def test_who_waits_for_a_batch_is_told_now_and_then(monkeypatch):
+    monkeypatch.setattr(batches, "WAIT_SECONDS", 0.01)
+    released = threading.Event()
+    told = []
+
+    def waiting():
+        told.append(len(results))
+        released.set()
+
+    def work(item):
+        assert item != 2 or released.wait(10)
+        return -item
+
+    results = []
+    for result in batches.each_batch(work, [1, 2, 3], waiting):
+        results.append(result)
+    assert results == [-1, -2, -3] and 1 in told
+
+    with pytest.raises(ZeroDivisionError):
+        list(batches.each_batch(lambda item: 1 / item, [1, 0, 2]))
 
 
 def fetch(store, rows):

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Annotation
 
-from s2sjax.benchmark.result import COLUMNS, Row, as_csv
+from s2sjax.benchmark.result import COLUMNS, Result, as_csv
 from s2sjax.errors import RunError
-from s2sjax.reporting.benchmark import beam_sizes, pareto
+from s2sjax.reporting import figure
 from s2sjax.reporting.benchmark.pareto import (
     Panel,
     Point,
@@ -55,7 +55,7 @@ def row(strategy, batch_size, speed, exact, **changes):
         "search_reference": "best known",
         **{name: None for name in COLUMNS if name.startswith("torch_")},
     }
-    return Row(**(given | changes))
+    return Result(**(given | changes))
 
 
 def rows():
@@ -78,8 +78,7 @@ def rows():
 def kept(monkeypatch):
     """The figures that would have been saved."""
     figures = []
-    for module in (pareto, beam_sizes):
-        monkeypatch.setattr(module, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(figure, "save", lambda drawn, path: figures.append(drawn))
     return figures
 
 

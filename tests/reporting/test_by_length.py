@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from s2sjax.reporting import figure
 from s2sjax.reporting.measure import measure
-from s2sjax.reporting.sweep import bands, trial_files
+from s2sjax.reporting.sweep import curves_by_group, trial_files
 from s2sjax.reporting.sweep import table as sweep_table
-from s2sjax.reporting.sweep.bands import Band, CurvePanel, draw_bands
 from s2sjax.reporting.sweep.csv import write_csv
+from s2sjax.reporting.sweep.curves_by_group import Band, CurvePanel, draw_bands
 from s2sjax.reporting.sweep.findings import find
 from s2sjax.reporting.sweep.groups import estimate
 from s2sjax.reporting.sweep.page import page_data
@@ -112,7 +113,7 @@ def test_a_picture_and_a_table_of_the_groups(tmp_path):
 
 def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(bands, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(figure, "save", lambda drawn, path: figures.append(drawn))
     few, many = (np.array([number], float) for number in (3, 123))
     test = ByLength(np.array([2.0, 5.0]), np.ones(2), np.concatenate([few, many]))
     rows = trial_files.joined([test])
@@ -127,7 +128,7 @@ def test_a_length_with_few_examples_is_drawn_as_such(tmp_path, monkeypatch):
     assert said == "line: mean of n = 1; band: interval; marker: 3 to 123 examples"
 
 
-LENGTHS = bands.Axis("symbols", "test", "interval")
+LENGTHS = curves_by_group.Axis("symbols", "test", "interval")
 
 
 def test_nothing_is_drawn_of_tests_with_one_length(tmp_path):

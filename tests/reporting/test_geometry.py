@@ -62,6 +62,8 @@ def faults(figure):
         for text, points in texts:
             if text.axes is not panel and overlap(points, inside.corners()):
                 found.append(f"'{text.get_text()}' lies in another panel")
+    folded = {line for text, _ in texts for line in text.get_text().splitlines()}
+    found += [f"'{part}' is part of a word" for part in folded & {"sour", "outp"}]
     for (one, its), (other, others) in itertools.combinations(texts, 2):
         if overlap(its, others):
             found.append(f"'{one.get_text()}' and '{other.get_text()}' overlap")
@@ -286,6 +288,9 @@ def alignment(source, target, title=""):
     [
         [(10, 10)],
         [(1, 1)],
+        [(1, 0)],
+        [(2, 1)],
+        [(1, 1), (2, 2), (1, 1)],
         [(60, 60)],
         [(40, 3), (3, 40)],
         [(3, 4), (10, 9), (5, 12), (8, 8), (2, 2)],

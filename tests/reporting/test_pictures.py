@@ -14,7 +14,7 @@ from matplotlib import font_manager
 from matplotlib.image import imread
 
 from s2sjax.errors import RunError
-from s2sjax.reporting import alignment, fonts
+from s2sjax.reporting import alignment, figure, fonts
 from s2sjax.reporting.alignment import Alignment, draw_alignment, draw_alignments
 from s2sjax.reporting.curves import draw_curves
 from s2sjax.reporting.figure import look, style
@@ -254,22 +254,22 @@ def test_sixty_symbols_are_drawn(tmp_path):
 
 def test_cells_have_one_size_in_all_panels(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(alignment, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(figure, "save", lambda drawn, path: figures.append(drawn))
     shapes = [(3, 4), (10, 9), (5, 12), (8, 8), (2, 2)]
     drawn = [
         Alignment(np.ones(shape), "x" * shape[1], "x" * shape[0]) for shape in shapes
     ]
     draw_alignments(drawn, tmp_path / "map.png")
-    (figure,) = figures
+    (picture,) = figures
     cells = [
         axes.transData.transform([(1, 1)]) - axes.transData.transform([(0, 0)])
-        for axes in figure.axes
+        for axes in picture.axes
         if axes.axison and axes.images
     ]
     assert len(cells) == 5
-    inches = np.abs(np.concatenate(cells)) / figure.dpi
+    inches = np.abs(np.concatenate(cells)) / picture.dpi
     np.testing.assert_allclose(inches, alignment._CELL, atol=0.02)  # and square
-    assert "■ its end" not in figure.axes[0].get_ylabel()  # as none is drawn
+    assert "■ its end" not in picture.axes[0].get_ylabel()  # as none is drawn
 
 
 def test_several_alignments_share_a_figure(tmp_path):

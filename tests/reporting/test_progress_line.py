@@ -57,6 +57,16 @@ def test_what_comes_after_a_long_wait_is_told(clock):
     assert file.getvalue() == "evaluation: counting\n"
 
 
+def test_who_waits_for_the_first_batch_is_told_that_it_goes_on(clock):
+    file = io.StringIO()
+    line = ProgressLine("evaluation", screen=Screen(file))
+    for _ in range(40):
+        line(0, 1)
+        clock[0] += 1.0
+    times = [text.rpartition("after ")[2] for text in file.getvalue().splitlines()]
+    assert times == ["3.0 s", "13.0 s", "23.0 s", "33.0 s"]
+
+
 def test_a_bar_on_a_terminal_that_goes_away(clock):
     file = io.StringIO()
     screen = Screen(file, terminal=True, width=80)

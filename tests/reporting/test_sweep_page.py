@@ -226,8 +226,9 @@ def test_a_cell_tells_its_seeds_and_opens_curve_and_samples(tmp_path):
     lines = found["hovered"].split("\n")
     assert lines[0] == "length = 5, cardinality = 10"
     mean, low, high, _ = (100 * number for number in estimate(values, 1.0))
-    ends = f"95 % interval {low:.2f} % to {high:.2f} %"
-    assert lines[1] == f"validation exact match {mean:.2f} %, {ends} (n = 2)"
+    ends = f"score interval at 95 % of the mean: {low:.2f} % to {high:.2f} %"
+    exact = f"validation exact match {mean:.2f} %, mean of n = 2 trials"
+    assert lines[1] == f"{exact}; {ends}"
     seeds = [f"seed {s}: {100 * v:.2f} %" for s, v in zip((0, 2), values, strict=True)]
     assert lines[2:] == [seeds[0], "seed 1: failed", seeds[1]]
     assert found["line"].count("L") == 2 and found["others"] == 2

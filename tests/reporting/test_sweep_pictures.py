@@ -11,8 +11,8 @@ from matplotlib.image import imread
 from s2sjax.errors import RunError
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep import table as sweep_table
-from s2sjax.reporting.sweep.bands import Curve, band
 from s2sjax.reporting.sweep.csv import write_csv
+from s2sjax.reporting.sweep.curves_by_group import Curve, band
 from s2sjax.reporting.sweep.findings import find
 from s2sjax.reporting.sweep.groups import Estimate
 from s2sjax.reporting.sweep.heatmap import Cell, Panel, scale_of
@@ -102,7 +102,7 @@ def test_many_panels_go_to_several_pictures(tmp_path, monkeypatch):
 
 def test_too_many_panels_are_left_out_with_a_word(tmp_path, monkeypatch):
     monkeypatch.setattr("s2sjax.reporting.sweep.pictures.PAGES", 1)
-    monkeypatch.setattr("s2sjax.reporting.sweep.bands.PANELS", 2)
+    monkeypatch.setattr("s2sjax.reporting.sweep.curves_by_group.PANELS", 2)
     said = []
     overrides = grid(task__length=[5, 10], task__cardinality=[1, 2, 3, 4, 5])
     assert draw(tmp_path, overrides, say=said.append).count("curves.png") == 1

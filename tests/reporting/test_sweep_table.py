@@ -53,23 +53,6 @@ def test_a_row_that_cannot_be_read_is_left_out_with_a_word(tmp_path, line):
     assert BAD[line] in said[0]
 
 
-def test_rows_of_an_earlier_version_have_the_test_alone_and_a_word(tmp_path):
-    rows, said = [row(i, {"seed": i}, status) for i, status in ENDED], []
-    for one in rows:
-        del one["valid"], one["test"], one["best_step"]
-        one["metrics"] = {"exact": 0.25, "examples": 8, "step": 5}
-    table = sweep_table.read(str(write(tmp_path, rows)), said.append)
-    done, pruned = table.trials
-    assert dict(done.metrics) == {"test_exact": 0.25} and done.examples == {"test": 8}
-    assert dict(pruned.metrics) == {"valid_exact": 0.25}
-    (line,) = said
-    assert "2 rows of an earlier version have no validation metrics" in line
-    assert "continuing the sweep adds them" in line
-
-
-ENDED = ((0, "done"), (1, "pruned"))
-
-
 def test_bytes_that_are_no_text_are_left_out(tmp_path):
     write(tmp_path, [row(0, {}, exact=0.5)])
     with open(tmp_path / "trials.jsonl", "ab") as file:

@@ -67,6 +67,14 @@ def test_the_named_fields_may_change_and_are_kept(runs, tmp_path):
     assert open_for_reading(tmp_path).config == changed
 
 
+def test_a_config_that_says_the_same_keeps_its_text(runs, tmp_path):
+    open_for_training(tmp_path, runs.resolved()).close()
+    path = tmp_path / "config.json"
+    path.write_text(text := json.dumps(json.loads(path.read_text())))
+    open_for_training(tmp_path, None).close()
+    assert path.read_text() == text
+
+
 def test_epochs_may_grow_where_steps_may_and_of_earlier_runs_too(runs, tmp_path):
     few, more = (runs.resolved(train__steps=None, train__epochs=n) for n in (2, 5))
     open_for_training(tmp_path, few).close()

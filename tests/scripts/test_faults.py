@@ -10,12 +10,12 @@ import random
 import re
 import signal
 
-import faults
-import faults_case
-import faults_commands
 import pytest
-from faults_commands import Commands, Done
-from faults_damage import ABSENT, places_of, put
+from faults import campaign as faults
+from faults import case as faults_case
+from faults import commands as faults_commands
+from faults.commands import Commands, Done
+from faults.damage import ABSENT, places_of, put
 
 # A command that keeps every promise, unless FAKE_FAULT says which one it breaks. What
 # a directory holds follows from the kind of command, so that any damage can be seen.

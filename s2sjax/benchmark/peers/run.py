@@ -22,7 +22,7 @@ class Way(NamedTuple):
     at_once: int  # batches that are decoded at the same time
 
 
-class TorchContender:
+class TorchImplementation:
     """A search on batches that are on PyTorch's device before the clock starts.
 
     Attributes:

@@ -11,7 +11,7 @@ from s2sjax.benchmark.examples import Chunk
 from s2sjax.benchmark.peers import loop
 from s2sjax.benchmark.peers import search as torch_search
 from s2sjax.benchmark.peers.model import TorchModel
-from s2sjax.benchmark.peers.run import Search, TorchContender, Way
+from s2sjax.benchmark.peers.run import Search, TorchImplementation, Way
 from s2sjax.decoding.scores import Normaliser
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
@@ -76,9 +76,9 @@ def ways() -> tuple[Way, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def contenders(
+def implementations(
     system: System, strategy: str, chunks: Sequence[Chunk], tried: Sequence[Way]
-) -> dict[str, list[TorchContender]]:
+) -> dict[str, list[TorchImplementation]]:
     """The counterparts of a strategy by name, each in all ways that are tried.
 
     None where PyTorch has none, or cannot take an empty source.
@@ -91,7 +91,7 @@ def contenders(
     widest = max(chunk.batch.source.shape[1] for chunk in chunks)
     most = output_lengths(system.config.decode, widest).most
     return {
-        name: [TorchContender(model, search, chunks, most, way) for way in tried]
+        name: [TorchImplementation(model, search, chunks, most, way) for way in tried]
         for name, search in _searches(found).items()
     }
 

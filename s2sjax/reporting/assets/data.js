@@ -76,7 +76,7 @@ function estimateOf(members, metric) {
   const known = metric.share && done.every(count);
   const examples = known ? done.reduce((sum, trial) => sum + count(trial), 0) : 0;
   const most = metric.limited ? metric.most ?? Infinity : null;
-  return estimate(values, most, examples);
+  return {...estimate(values, most, examples), examples};
 }
 
 /** Groups of trials by a text for each, in the order of first appearance. */

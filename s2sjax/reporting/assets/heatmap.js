@@ -57,11 +57,14 @@ function drawLegend(metric, [low, high]) {
 
 /** What hovering a cell says: the mean, its interval, and every seed. */
 function toldOf(title, members, metric) {
-  const {n, mean, low, high} = estimateOf(members, metric);
+  const {n, mean, low, high, examples} = estimateOf(members, metric);
+  const of = examples ? `, ${examples.toLocaleString("en")} examples in all` : "";
   const interval = Number.isFinite(low)
-    ? `, 95 % interval ${exactly(low, metric)} to ${exactly(high, metric)}` : "";
+    ? `; ${metric.interval} of the mean: ${exactly(low, metric)} to ${exactly(high, metric)}`
+    : "";
   const head = n
-    ? `${metric.label} ${exactly(mean, metric)}${interval} (n = ${n})` : "none is done";
+    ? `${metric.label} ${exactly(mean, metric)}, mean of n = ${n} ` +
+      `${n === 1 ? "trial" : "trials"}${of}${interval}` : "none is done";
   const lines = members.slice(0, 8).map((trial) => {
     const value = valueOf(trial, metric);
     return `${trial.apart || `trial ${trial.index}`}: ` +

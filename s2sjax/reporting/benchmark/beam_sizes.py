@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from s2sjax.reporting.benchmark.pareto import set_quality_limits
-from s2sjax.reporting.figure import GREY, look, save, style
-from s2sjax.reporting.formats import cut, printable
-from s2sjax.reporting.layout import Size, fit
+from s2sjax.reporting.figure import GREY, Size, look, picture
 
 
 class Widths(NamedTuple):
@@ -44,9 +41,7 @@ def draw_beam_sizes(
     Raises:
       RunError: the file cannot be written.
     """
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(1, 3, squeeze=False)
+    with picture(path, Size(8.4, 2.3), 1, 3, title=title) as (figure, grid):
         quality, errors, probability = grid[0]
         for place, widths in enumerate(every):
             # A point at the end of what is possible is drawn whole.
@@ -65,12 +60,7 @@ def draw_beam_sizes(
             low, high = low - 0.01, high + 0.01
         probability.set_ylim(low, min(high, 0.0))  # of what is sure, p is 1
         _tell_references(probability, every)
-        legend = figure.legend(loc="outside lower center", ncols=4)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-        figure.suptitle(cut(printable(title), 200), parse_math=False)
-        fit(figure, grid, Size(8.4, 2.3))
-        save(figure, path)
+        figure.legend(loc="outside lower center", ncols=4)
 
 
 def _tell_references(axes: Axes, every: Sequence[Widths]) -> None:

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 from matplotlib.transforms import Bbox
 
-from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.figure import GREY, Size, look, picture
 from s2sjax.reporting.formats import cut, printable
-from s2sjax.reporting.layout import Size, fit
 
 # Where a label may stand beside its point, the best place first: offsets in points
 # and the corner that stands there.
@@ -78,23 +77,25 @@ def draw_quality_speed(
     Raises:
       RunError: the file cannot be written.
     """
-    with style():
-        figure = Figure(layout="constrained")
+
+    def name_points(renderer: RendererAgg) -> None:
+        """Where nothing is, when all else has its place."""
+        for axes, panel in zip(grid[0], panels, strict=True):
+            _label(renderer, axes, panel)
+
+    size = Size(5.4 * len(panels), 3.5)
+    with picture(path, size, 1, len(panels), title=title, last=name_points) as (
+        figure,
+        grid,
+    ):
         every = [point for panel in panels for point in panel.points]
         groups = list(dict.fromkeys(point.group for point in every))
         looks = {group: _mark(place) for place, group in enumerate(groups)}
         kinds = dict.fromkeys(point.kind for point in every)
         sizes = {kind: 5 + 1.8 * place for place, kind in enumerate(kinds)}
-        row = figure.subplots(1, len(panels), squeeze=False)
-        for axes, panel in zip(row[0], panels, strict=True):
+        for axes, panel in zip(grid[0], panels, strict=True):
             _draw_panel(axes, panel, looks, sizes)
-        _legend(figure, row[0, -1], looks, sizes)
-        figure.suptitle(cut(printable(title), 200), parse_math=False)
-        # Names are placed where nothing is, when all else has its place.
-        renderer = fit(figure, row, Size(5.4 * len(panels), 3.5))
-        for axes, panel in zip(row[0], panels, strict=True):
-            _label(renderer, axes, panel)
-        save(figure, path)
+        _legend(figure, grid[0, -1], looks, sizes)
 
 
 def _mark(place: int) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _draw_panel(
     axes.set_ylabel(panel.measure)
     axes.grid()
     if panel.title:
-        axes.set_title(cut(printable(panel.title), 100), parse_math=False)
+        axes.set_title(cut(printable(panel.title), 100))
 
 
 def set_quality_limits(axes: Axes, values: Sequence[float]) -> None:
@@ -161,9 +162,7 @@ def _legend(
         handles += axes.plot(*empty, **own, marker="o", label=name)
     dashed: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "linestyle": "--"}
     handles += axes.plot(*empty, **dashed, marker="", label="Pareto front")
-    legend = figure.legend(handles=handles, loc="outside right upper")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    figure.legend(handles=handles, loc="outside right upper")
 
 
 def _label(renderer: RendererAgg, axes: Axes, panel: Panel) -> None:
@@ -187,7 +186,6 @@ def _label(renderer: RendererAgg, axes: Axes, panel: Panel) -> None:
                 ha=ha,
                 va=va,
                 fontsize=8,
-                parse_math=False,
             )
             text.set_in_layout(False)
             box = text.get_window_extent(renderer)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2sjax import spec
-from s2sjax.benchmark.result import Row
+from s2sjax.benchmark.result import Result
 from s2sjax.benchmark.search_errors import goal
 from s2sjax.reporting.benchmark.beam_sizes import Widths, draw_beam_sizes
 from s2sjax.reporting.benchmark.pareto import Panel, Point, draw_quality_speed
@@ -12,7 +12,7 @@ from s2sjax.reporting.formats import number, percent
 from s2sjax.reporting.screen import Screen
 from s2sjax.reporting.table import Table, show
 
-Column = Callable[[Row], str]
+Column = Callable[[Result], str]
 
 _QUALITY: dict[str, Column] = {
     "exact": lambda row: percent(row.exact),
@@ -51,7 +51,7 @@ _PEERS: dict[str, Column] = {
 
 
 def show_benchmark(
-    rows: Sequence[Row], notes: Sequence[str], screen: Screen, split: str
+    rows: Sequence[Result], notes: Sequence[str], screen: Screen, split: str
 ) -> None:
     """Shows the rows: quality once for each strategy, speed for each batch size.
 
@@ -84,7 +84,7 @@ def show_benchmark(
 
 
 def _table(
-    title: str, rows: Sequence[Row], columns: dict[str, Column], note: str
+    title: str, rows: Sequence[Result], columns: dict[str, Column], note: str
 ) -> Table:
     """A table of the columns in which any row says something."""
     named: dict[str, Column] = {"strategy": lambda row: row.strategy, **columns}
@@ -98,7 +98,7 @@ def _table(
 
 
 def draw_benchmark(
-    rows: Sequence[Row],
+    rows: Sequence[Result],
     comparable: Sequence[Sequence[str]],
     folder: Path,
     title: str,
@@ -145,25 +145,25 @@ def draw_benchmark(
     return drawn
 
 
-def _measure(rows: Sequence[Row]) -> tuple[Callable[[Row], float], str]:
+def _measure(rows: Sequence[Result]) -> tuple[Callable[[Result], float], str]:
     """What quality is: BLEU where all rows have it, else exact match."""
     if all(row.bleu is not None for row in rows):
         return lambda row: float(row.bleu or 0), "BLEU"
     return lambda row: 100 * row.exact, "exact match, %"
 
 
-def _named(row: Row, text: str, several: bool) -> str:
+def _named(row: Result, text: str, several: bool) -> str:
     return f"{row.run}: {text}" if several else text
 
 
-def _widths(rows: Sequence[Row], several: bool) -> list[Widths]:
+def _widths(rows: Sequence[Result], several: bool) -> list[Widths]:
     """The kinds of beam that come in two sizes or more.
 
     Greedy decoding is a beam of size 1, where the normaliser favours no long outputs.
     """
     value, _ = _measure(rows)
     once = {(row.run, row.strategy): row for row in rows}.values()
-    kinds: dict[tuple[str, str], dict[int, Row]] = {}
+    kinds: dict[tuple[str, str], dict[int, Result]] = {}
     for row in once:
         parsed = spec.parse(row.strategy)
         if parsed.name == "beam":

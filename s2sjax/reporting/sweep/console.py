@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.live import Live
 from rich.table import Table
@@ -132,17 +131,10 @@ class SweepConsole(Watcher):
                 auto_refresh=False,  # no thread beside the launcher
                 transient=True,
             )
-            self._live.start()
-            # A process that is killed cannot give a hidden cursor back.
-            self._screen.console.show_cursor(True)
+            self._screen.begin(self._live)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -13,9 +13,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.figure import GREY, Size, caption, look, panels_of, picture
 from s2sjax.reporting.formats import cut, distinct, printable
-from s2sjax.reporting.layout import Size, fit
 from s2sjax.reporting.measure import Measure, percents
 from s2sjax.reporting.sweep.factor import Factor
 from s2sjax.reporting.sweep.groups import Estimate, groups
@@ -24,7 +23,7 @@ from s2sjax.reporting.sweep.table import SweepTable
 PREFERRED = ("task.length", "task.cardinality")  # across, down
 
 
-class Arrangement(NamedTuple):
+class Layout(NamedTuple):
     """Axes and panels; an axis without a factor has one level."""
 
     across: Factor | None
@@ -46,7 +45,7 @@ class Panel(NamedTuple):
     cells: dict[tuple[int, int], Cell]
 
 
-def arrange(factors: Sequence[Factor]) -> Arrangement:
+def arrange(factors: Sequence[Factor]) -> Layout:
     """Length across and cardinality down, or the two with the most levels.
 
     >>> lengths = Factor("task.length", ("5", "10"), (0, 1), True)
@@ -65,12 +64,12 @@ def arrange(factors: Sequence[Factor]) -> Arrangement:
     ordered = sorted(factors, key=rank)
     axes = [*ordered[:2], None, None]
     rest = tuple(factor for factor in factors if factor not in ordered[:2])
-    return Arrangement(axes[0], axes[1], rest)
+    return Layout(axes[0], axes[1], rest)
 
 
-def panels(table: SweepTable, arrangement: Arrangement, metric: str) -> list[Panel]:
+def panels(table: SweepTable, layout: Layout, metric: str) -> list[Panel]:
     """The heat maps, one per combination of the remaining factors' levels."""
-    across, down, rest = arrangement
+    across, down, rest = layout
     axes = [axis for axis in (down, across) if axis is not None]
     found: dict[tuple[int, ...], dict[tuple[int, int], Cell]] = {}
     for group in groups(table, [*rest, *axes], metric):
@@ -123,16 +122,17 @@ def draw_levels(
     Raises:
       RunError: the file cannot be written.
     """
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(squeeze=False)
+    width = (0.42 if len(estimates) <= 12 else 0.26) * len(estimates)
+    size = Size(max(_NARROWEST, width), _HEIGHT)
+    with picture(path, size, title=title) as (figure, grid):
         axes = grid[0, 0]
         color = look(0)["color"]
         for level, (estimate, its) in enumerate(zip(estimates, values, strict=True)):
             if not estimate.n:
                 continue
             beside = [level + 0.18] * len(its)
-            axes.plot(beside, its, "o", color=GREY, markersize=3, fillstyle="none")
+            own: dict[str, Any] = {"markersize": 3, "fillstyle": "none"}
+            axes.plot(beside, its, "o", color=GREY, clip_on=False, **own)
             if math.isfinite(estimate.low):
                 ends = (estimate.low, estimate.high)
                 axes.vlines(level, *ends, color=color, linewidth=1.6)
@@ -140,27 +140,20 @@ def draw_levels(
                 level, estimate.mean, "o", color=color, markersize=6, clip_on=False
             )
         axes.set_xlim(-0.6, len(estimates) - 0.4)
-        axes.set_xticks(
-            range(len(estimates)), distinct(factor.labels, 24), parse_math=False
-        )
+        axes.set_xticks(range(len(estimates)), distinct(factor.labels, 24))
         low, high = axes.get_ylim()
         if measure.most is not None:
             axes.set_ylim(max(low, 0.0), min(high, measure.most))
         if measure.share:
             axes.yaxis.set_major_formatter(percents)
         axes.grid(axis="y")
-        axes.set_xlabel(printable(factor.name), parse_math=False)
+        axes.set_xlabel(printable(factor.name))
         axes.set_ylabel(measure.unit)
-        figure.suptitle(cut(printable(title), 100), parse_math=False)
         n = sorted({estimate.n for estimate in estimates if estimate.n})
         of = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
         told = any(math.isfinite(estimate.low) for estimate in estimates)
         interval = f"line: {measure.interval}; " if told else ""
-        caption = f"dot: mean of n = {of}; {interval}circles: the trials"
-        figure.supxlabel(caption, fontsize=8, color=GREY)
-        width = (0.42 if len(estimates) <= 12 else 0.26) * len(estimates)
-        fit(figure, grid, Size(max(_NARROWEST, width), _HEIGHT))
-        save(figure, path)
+        caption(figure, f"dot: mean of n = {of}; {interval}circles: the trials")
 
 
 PANELS = 12  # of one picture; what is more goes to the next
@@ -191,7 +184,7 @@ class Numbers(NamedTuple):
 
 def draw_heat_maps(
     panels: Sequence[Panel],
-    arrangement: Arrangement,
+    layout: Layout,
     measure: Measure,
     path: str | os.PathLike[str],
     scale: tuple[float, float],
@@ -209,7 +202,7 @@ def draw_heat_maps(
     Raises:
       RunError: the file cannot be written.
     """
-    across, down, _ = arrangement
+    across, down, _ = layout
     width = max(_CELL.width * _count(across), _PANEL.width)
     height = max(_CELL.height * _count(down), _PANEL.height)
     columns = max(1, min(len(panels), 4, int(11 / (width + 0.6))))
@@ -217,28 +210,19 @@ def draw_heat_maps(
     cells = [cell for panel in panels for cell in panel.cells.values()]
     counts = {cell.estimate.n for cell in cells}
     fine = measure.share and scale[1] - scale[0] < 0.1
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False)
+    size = Size(columns * width, rows * height)
+    with picture(path, size, rows, columns, title=title) as (figure, grid):
         write = Numbers(measure, decimals=int(fine), n=len(counts) > 1)
         colour = Colours(Normalize(*scale), colormaps[rcParams["image.cmap"]])
-        for index, axes in enumerate(grid.ravel()):
-            if index >= len(panels):
-                axes.set_axis_off()
-                continue
-            _draw(axes, panels[index], arrangement, write, colour)
+        for index, axes in enumerate(panels_of(grid, len(panels))):
+            _draw(axes, panels[index], layout, write, colour)
             if index % columns == 0 and down is not None:
-                axes.set_ylabel(printable(down.name), parse_math=False)
+                axes.set_ylabel(printable(down.name))
             if index + columns >= len(panels) and across is not None:
-                axes.set_xlabel(printable(across.name), parse_math=False)
+                axes.set_xlabel(printable(across.name))
         _legend(figure, grid, colour, measure)
-        if title:
-            figure.suptitle(cut(printable(title), 100), parse_math=False)
         told = any(math.isfinite(cell.estimate.low) for cell in cells)
-        caption = _caption(counts, measure.interval if told else "")
-        figure.supxlabel(caption, fontsize=8, color=GREY)
-        fit(figure, grid, Size(columns * width, rows * height))
-        save(figure, path)
+        caption(figure, _caption(counts, measure.interval if told else ""))
 
 
 def _caption(counts: set[int], interval: str) -> str:
@@ -272,11 +256,11 @@ def _count(axis: Factor | None) -> int:
 def _draw(
     axes: Axes,
     panel: Panel,
-    arrangement: Arrangement,
+    layout: Layout,
     write: Numbers,
     colour: Colours,
 ) -> None:
-    across, down, _ = arrangement
+    across, down, _ = layout
     means = np.full((_count(down), _count(across)), math.nan)
     for place, cell in panel.cells.items():
         means[place] = cell.estimate.mean
@@ -299,13 +283,13 @@ def _draw(
     axes.grid(which="minor", color="white", linewidth=1.0)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(joined(panel.title), parse_math=False)
+    axes.set_title(joined(panel.title))
 
 
 def _ticks(axes: Axes, across: Factor | None, down: Factor | None) -> None:
     for axis, factor in ((axes.xaxis, across), (axes.yaxis, down)):
         labels = [""] if factor is None else distinct(factor.labels, 24)
-        axis.set_ticks(range(len(labels)), labels, parse_math=False)
+        axis.set_ticks(range(len(labels)), labels)
 
 
 def _write(

@@ -73,7 +73,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     """What the page knows; positions and levels are by index."""
     table = found.table
     shown = [*found.by, *factors(table, found.averaged)]
-    arrangement = arrange(found.by)
+    layout = arrange(found.by)
     logged = dict.fromkeys(name for one in files for name in one.metrics())
     validated = [f"{LOGGED}{name}" for name in logged]
     names = list(dict.fromkeys([*table.metrics(), *validated, found.measure.name]))
@@ -87,6 +87,7 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
                 "name": one.name,
                 "label": one.label,
                 "unit": one.unit,
+                "interval": one.interval,
                 "share": one.share,
                 "lower": one.lower,
                 "limited": one.most is not None,
@@ -106,8 +107,8 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
             }
             for one in shown
         ],
-        "across": _place(arrangement.across, shown),
-        "down": _place(arrangement.down, shown),
+        "across": _place(layout.across, shown),
+        "down": _place(layout.down, shown),
         "trials": [
             _trial(found, place, shown, files[place], curves[place])
             for place in range(len(table.trials))

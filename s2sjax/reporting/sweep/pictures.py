@@ -8,14 +8,18 @@ from typing import TypeVar
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.figure import Figure
 
-from s2sjax.reporting.figure import FORMATS, save, style
+from s2sjax.reporting.figure import FORMATS, Size, picture
 from s2sjax.reporting.formats import cut, distinct, printable
-from s2sjax.reporting.layout import Size, fit
 from s2sjax.reporting.measure import Measure, measure
-from s2sjax.reporting.sweep import bands, heatmap, trial_files
-from s2sjax.reporting.sweep.bands import Axis, Band, Curve, CurvePanel, draw_bands
+from s2sjax.reporting.sweep import curves_by_group, heatmap, trial_files
+from s2sjax.reporting.sweep.curves_by_group import (
+    Axis,
+    Band,
+    Curve,
+    CurvePanel,
+    draw_bands,
+)
 from s2sjax.reporting.sweep.findings import Effect, Findings
 from s2sjax.reporting.sweep.groups import groups, values
 from s2sjax.reporting.sweep.heatmap import (
@@ -46,9 +50,7 @@ def draw_effects(
         effect.share if math.isfinite(effect.share) else 0.0 for effect in effects
     ]
     rows = range(len(effects))
-    with style():
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(squeeze=False)
+    with picture(path, Size(3.4, 0.38 * len(effects)), title=title) as (_, grid):
         axes = grid[0, 0]
         axes.barh(rows, shares, height=0.62)
         for row, effect in enumerate(effects):
@@ -64,11 +66,11 @@ def draw_effects(
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
         names = [cut(printable(effect.field), 40) for effect in effects]
-        axes.set_yticks(rows, names, parse_math=False)
+        axes.set_yticks(rows, names)
         # What is said of a bar stands beside the panel, however long the bar is.
         beside = axes.secondary_yaxis("right")
         remarks = [_remark(effect, measure) for effect in effects]
-        beside.set_yticks(rows, remarks, fontsize=8, parse_math=False)
+        beside.set_yticks(rows, remarks, fontsize=8)
         beside.spines[:].set_visible(False)
         for one in (axes, beside):
             one.tick_params(axis="y", length=0)
@@ -77,10 +79,6 @@ def draw_effects(
             f"( | : by chance), over n = {max(e.n for e in effects)} trials"
         )
         axes.grid(axis="x")
-        if title:
-            figure.suptitle(cut(printable(title), 80), parse_math=False)
-        fit(figure, grid, Size(3.4, 0.38 * len(effects)))
-        save(figure, path)
 
 
 def _remark(effect: Effect, measure: Measure) -> str:
@@ -122,10 +120,10 @@ def draw_pictures(
         for old in folder.glob(f"{kind}*.*"):
             if old.suffix.removeprefix(".") in FORMATS:
                 old.unlink(missing_ok=True)
-    arrangement = arrange(found.by)
+    layout = arrange(found.by)
     title = f"{found.table.directory.name}: {found.measure.label}"
     written = []
-    maps = panels(found.table, arrangement, found.measure.name)
+    maps = panels(found.table, layout, found.measure.name)
     if len(found.by) == 1 and any(group.estimate.n for group in found.groups):
         _draw_levels(found, folder / f"levels.{format}", title)
         written.append(folder / f"levels.{format}")
@@ -136,14 +134,16 @@ def draw_pictures(
         for path, some in _pages(
             maps, heatmap.PANELS, folder, ("heatmap", format), say
         ):
-            draw_heat_maps(some, arrangement, found.measure, path, scale, title)
+            draw_heat_maps(some, layout, found.measure, path, scale, title)
             written.append(path)
     curves = curve_panels(found, files)
     logged = measure(found.measure.quantity)
     title_ = f"{found.table.directory.name}: {logged.label}"
     if any(panel.bands for panel in curves):
-        for path, page in _pages(curves, bands.PANELS, folder, ("curves", format), say):
-            draw_bands(page, arrangement.across, logged, path, title_)
+        for path, page in _pages(
+            curves, curves_by_group.PANELS, folder, ("curves", format), say
+        ):
+            draw_bands(page, layout.across, logged, path, title_)
             written.append(path)
     tests = [each.by_length for each in files]
     if trial_files.tell(tests):
@@ -153,9 +153,9 @@ def draw_pictures(
         title_ = f"{found.table.directory.name}: exact match by length"
         lengths = length_panels(found, files)
         for path, page in _pages(
-            lengths, bands.PANELS, folder, ("by_length", format), say
+            lengths, curves_by_group.PANELS, folder, ("by_length", format), say
         ):
-            draw_bands(page, arrangement.across, measure("exact"), path, title_, axis)
+            draw_bands(page, layout.across, measure("exact"), path, title_, axis)
             written.append(path)
     if any(math.isfinite(effect.span) for effect in found.effects):
         written.append(folder / f"sensitivity.{format}")
@@ -183,7 +183,9 @@ def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePane
         over = found.table.trials[place].status == "done"
         return Curve(*files[place].curve(found.measure.quantity), over)
 
-    return _panels(found, lambda places: bands.band([curve(p) for p in places]))
+    return _panels(
+        found, lambda places: curves_by_group.band([curve(p) for p in places])
+    )
 
 
 def length_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:

@@ -19,7 +19,6 @@ STATUSES = ("done", "running", "pending", "failed", "pruned")
 SEED = "seed"  # a replicate: averaged over unless it is asked for
 # Numbers of an evaluation that are not a result.
 _NO_METRICS = ("step", "examples", "seed")
-_EARLIER = "metrics"  # of the test alone, in rows of an earlier version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +126,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     which launches with different configs made them differ.
 
     Args:
-      say: takes a line for every row that is left out, for every trial whose config
-        is not what it was launched with, and where an earlier version wrote rows.
+      say: takes a line for every row that is left out, and for every trial whose
+        config is not what it was launched with.
 
     Raises:
       UsageError: it is not a sweep, or has no readable trial.
@@ -144,23 +143,15 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     rows: dict[str, Trial] = {}
-    earlier = 0
     for number, line in enumerate(lines, start=1):
         try:
-            row = json_objects.opened(json.loads(line))
-            trial = _trial(row)
+            trial = _trial(json_objects.opened(json.loads(line)))
         except (ValueError, RecursionError, OverflowError) as error:
             say(f"{path}:{number} is left out: {_reason(error)}")
             continue
         if trial.name in rows:
             say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
         rows[trial.name] = trial
-        earlier += bool(row.get(_EARLIER))
-    if earlier:
-        say(
-            f"{path}: {earlier} rows of an earlier version have no validation metrics; "
-            f"continuing the sweep adds them"
-        )
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")
     trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
@@ -181,9 +172,6 @@ def _trial(row: Any) -> Trial:
     if row.get("status") not in STATUSES:
         raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
     index = row.get("index")
-    if row.get(_EARLIER):
-        # Of one that was given up they were of the last validation.
-        row = {**row, "test" if row["status"] == "done" else "valid": row[_EARLIER]}
     splits = {split: _measured(row, split) for split in SPLITS}
     seconds: Any = row.get("seconds")
     return Trial(

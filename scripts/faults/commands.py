@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 60.0  # seconds that a command may take
-GRACE = 30.0  # that it may take to end once it is asked to
+ROOT = HERE.parents[1]  # of the repository
+PATIENCE = 300.0  # seconds that a command may take, on a machine that is busy
+GRACE = 120.0  # that it may take to end once it is asked to
 # XLA reads its flags once: the worker's are the same whichever command comes first.
 WORKER_FLAGS = "--xla_cpu_multi_thread_eigen=false "
 WORKER_FLAGS += "--xla_force_host_platform_device_count=1"
@@ -52,7 +53,7 @@ class Commands:
         self.module = module
         self._hook = work / "hook"
         self._hook.mkdir(parents=True, exist_ok=True)
-        text = (HERE / "faults_hook.py").read_text(encoding="utf-8")
+        text = (HERE / "hook.py").read_text(encoding="utf-8")
         (self._hook / "sitecustomize.py").write_text(text, encoding="utf-8")
         self._cache = work / "compiled"
         self._cache.mkdir(mode=0o700, exist_ok=True)
@@ -71,7 +72,7 @@ class Commands:
             for name, value in os.environ.items()
             if name not in ("S2SJAX_FAILPOINT", "PYTHONIOENCODING", "FAULTS")
         }
-        path = [str(self._hook), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+        path = [str(self._hook), str(ROOT), os.environ.get("PYTHONPATH", "")]
         return inherited | {
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -100,7 +101,7 @@ class Commands:
         Args:
           argv: what follows `s2sjax`.
           cwd: its current folder.
-          hook: what `faults_hook` is to do.
+          hook: what `hook` is to do.
           failpoint: a value of S2SJAX_FAILPOINT.
           keeps: whether it may add compiled programs.
           environ: more of its environment.
@@ -164,7 +165,7 @@ class Commands:
             self._worker = None
 
     def _begin(self) -> "subprocess.Popen[str]":
-        words = [sys.executable, str(HERE / "faults_worker.py"), self.module]
+        words = [sys.executable, "-P", str(HERE / "worker.py"), self.module]
         flags = f"{os.environ.get('XLA_FLAGS', '')} {WORKER_FLAGS}"
         limits = json.dumps({"limits": {"AS": 6 << 30}})
         self._worker = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Runs commands inside one process, so that a case costs no start and no compiling.
 
-    python scripts/faults_worker.py MODULE FOLDER
+    python scripts/worker.py MODULE FOLDER
 
 Reads a JSON object a line from standard input, {"argv": [..], "cwd": ".."}, runs
 `MODULE.__main__.main(argv)` with standard output and error going to FOLDER/out and

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faults_examples as examples
-from faults_case import Case, Fault, Workshop, changed, state
-from faults_commands import Done
-from faults_damage import WRONG, places_of, put, shown
-from faults_reading import Reading
+from faults import examples
+from faults.case import Case, Fault, Workshop, changed, state
+from faults.commands import Done
+from faults.damage import WRONG, places_of, put, shown
+from faults.reading import Reading
 
 RUNS = ("a trained run", "a run of a user's pattern", "a run on text")
 ALL = (*RUNS, "a run that was killed", "a sweep", "a search")
@@ -43,13 +43,13 @@ Change = Callable[[Path, Path], None]
 
 
 class Received:
-    """The kind; see `faults_case.Kind`."""
+    """The kind; see `case.Kind`."""
 
     def __init__(self, shop: Workshop):
         self.shop, self.reading = shop, Reading(shop)
 
     def case(self, draw: random.Random, number: int) -> Case:
-        """See `faults_case.Kind`."""
+        """See `case.Kind`."""
         name = list(SORTS)[number % len(SORTS)]
         sort = SORTS[name]
         chosen = draw.choice(sort.bases)

@@ -8,18 +8,18 @@ import numpy as np
 from s2sjax.benchmark.outputs import References
 from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.plan import Plan, check, long_examples
-from s2sjax.benchmark.quality import Watch, judge
-from s2sjax.benchmark.result import Row
+from s2sjax.benchmark.quality import Watch, evaluate
+from s2sjax.benchmark.result import Result
 from s2sjax.benchmark.rounds import time_all
 from s2sjax.benchmark.timing import Say
 from s2sjax.inference.batches import unwatched
 from s2sjax.inference.load import Trained
 
 
-class Result(NamedTuple):
+class Benchmark(NamedTuple):
     """What came out."""
 
-    rows: list[Row]
+    rows: list[Result]
     notes: list[str]  # what a reader must know
     references: dict[str, References]  # of each run
 
@@ -50,21 +50,21 @@ def _same(one: References, other: References) -> bool:
     )
 
 
-def measure(
+def run(
     runs: Mapping[str, Trained],
     plan: Plan,
     say: Say,
     watch: Watch = lambda what: unwatched,
-) -> Result:
+) -> Benchmark:
     """Everything in the plan, for every run.
 
-    Outputs are judged once, from the largest batch size; every batch size is timed.
+    Outputs are evaluated once, from the largest batch size; every batch size is timed.
 
     Raises:
       UsageError: before anything is compiled, a strategy that some run cannot take.
     """
     check(runs, plan)
-    judged, right = [], {}
+    evaluated, right = [], {}
     notes: list[str] = []
     for name, trained in runs.items():
         left_out = long_examples(trained, plan)
@@ -74,15 +74,15 @@ def measure(
                 f"{max(plan.batch_sizes)} are too many for a batch"
             )
             say(notes[-1])
-        found, right[name] = judge(name, trained, plan, say, watch)
-        judged += found
+        found, right[name] = evaluate(name, trained, plan, say, watch)
+        evaluated += found
     # Now, because PyTorch's own number of threads is forgotten once another is set.
     ways = table.ways() if plan.peers else ()
     rows = []
     for batch_size in sorted(plan.batch_sizes):
-        more, said = time_all(runs, judged, batch_size, plan, ways, say)
+        more, said = time_all(runs, evaluated, batch_size, plan, ways, say)
         rows += more
         notes += said
-    order = {(each.run, each.strategy): place for place, each in enumerate(judged)}
+    order = {(each.run, each.strategy): place for place, each in enumerate(evaluated)}
     rows.sort(key=lambda row: (order[row.run, row.strategy], row.batch_size))
-    return Result(rows, list(dict.fromkeys(notes)), right)
+    return Benchmark(rows, list(dict.fromkeys(notes)), right)

@@ -12,185 +12,33 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faults_examples as examples
-from faults_case import Case, Fault, Workshop, check, check_json, check_untouched, state
+from faults import examples
+from faults.case import Case, Fault, Workshop, check, check_json, check_untouched, state
+from faults.commands import HERE, PATIENCE
 
-NUMBERS = (
-    *("0", "-1", "1", "2", "0.5", "-0.5", "1e-320", "1e308", "1e400", "nan", "inf"),
-    *("-inf", "2147483647", "2147483648", "4294967295", "4294967296", "-2147483649"),
-    *("9223372036854775807", "9223372036854775808", "18446744073709551616", "1e30"),
-    *("9" * 5000, "-" + "9" * 5000, "0." + "3" * 5000, "1_000", "0x10", "٣", "１２"),
-    *("1e5", "1e2147483648", "+5", " 5", "5 ", "05", "--5", "", "None", "true"),
-)
-TEXTS = (
-    *("", " ", "\t", "\n", "a\nb", "\x1b[31mred\x1b[0m", "\x07", "\x00", "\x7f\x9b"),
-    *(
-        "\u2028",
-        "\u0085",
-        "\u202eabc",
-        "e\u0301",
-        "é",
-        "हिन्दी",
-        "ไทย",
-        "👩‍👩‍👧",
-        "\ud800",
-    ),
-    *("x" * 5000, "x " * 3000, "'", '"', "\\", "$(touch made)", "`touch made`", "%s"),
-    *("{}", "{0}", "../../..", "/etc/passwd", "/dev/zero", "~root", "<script>", "[b]"),
-    *("-", "--", "--help", "=", ":", ",", "(", ")", "a:b:c", "=a", "0", "-0", "1 2 3"),
-    *("\ufeff", "\u200b", "nul", "con:", "a" * 300, "İ", "ß", "ǆ", "\U0010ffff"),
-)
+# By what they are; a config of `configs` is what a file does where it should return
+# one (CONFIG is a good one), and one of `functions` what a user's task does.
+HOSTILE = json.loads((HERE / "hostile.json").read_text(encoding="utf-8"))
+NINES = "9" * 5000
+NUMBERS = (*HOSTILE["numbers"], NINES, "-" + NINES, "0." + NINES)
+TEXTS = (*HOSTILE["texts"], "x" * 5000, "x " * 3000, "a" * 300)
 BYTES = (
-    *(b"", b"\n", b"\r", b"\n\n\n", b"\t", b"\t\t\n", b"a\n", b"a\tb", b"a\tb\n" * 3),
-    *(b"\xff\xfe\x00", b"\xef\xbb\xbfa\tb\n", b"\x00\t\x00\n", b"a\tb\tc\td\n" * 9),
-    *(b"\x1f\x8b\x08\x00junk", b"PK\x03\x04", b"\x89PNG\r\n", b'{"a": 1}\n', b"[]\n"),
-    *(b"a\tb\r\n" * 20, b"a\tb\r" * 20, b'"a\tb"\n' * 20, b"\xed\xa0\x80\tb\n" * 9),
+    *(text.encode("latin-1") for text in HOSTILE["bytes"]),
     *(b"a" * 100_000 + b"\tb\n", b"a " * 50_000 + b"\tb\n", b"\t".join([b"a"] * 9999)),
-    *(b"\x1b[2J\tb\n" * 20, b"a\xe2\x80\xa8b\tc\n" * 20, b"a\xc2\x85b\tc\n" * 20),
-    *(b"a\tb\n" * 20 + b"\n", b"a\tb\n" * 20 + b"half", b"a \t b \n" * 20, b"#\n"),
-    *(b"<a>\t&amp;\n" * 20, "é\te\u0301\n".encode() * 20, "ก\tข\n".encode() * 20),
 )
-JSONS = (
-    *("{}", "[]", "null", "1", '"a"', "[[1, 2]]", "[1]", '[{"input": "1"}]', "[[]]"),
-    *('{"input": 1}', '{"input": "1", "prefix": 3}', '{"input": "1", "banned": "1"}'),
-    *('{"input": "1", "required": [[]]}', '{"input": "1", "required": [["1", "2"]]}'),
-    *('{"input": [1], "output": [1]}', '{"input": "1", "output": ""}', "[NaN]"),
-    *('{"input": "1", "input": "2"}', '{"input": null}', '{"input": [true]}'),
-    *('{"input": [1e400]}', '{"input": [99999999999999999999]}', '{"input": ["1"]}'),
-    *('{"input": "\\ud800"}', '{"input": "\\u0000"}', '{"input": "a\u2028b"}'),
-    *('{"input": "1", "banned": [1, 2, 3]}', '{"input": "1", "prefix": "1 1 1 1 1 1"}'),
-    *('{"input": "1"}\n[1]', '{"input": "1"}\n\n{"input": "2"}', "[" * 100_000),
-    *('{"input": "1", "\\u001b[31m": 1}', '{"input": "' + "1 " * 3000 + '"}'),
-    *("1 2\n\n3", "1 x", "\ufeff1 2\n", "1\r\n2\r\n", "-1", "1,2", "1\x002", "٣"),
-)
-# What a config file does where it should return a config; CONFIG is a good one.
-CONFIGS = (
-    *(
-        "raise RuntimeError('no \\x1b[31m')",
-        "raise SystemExit(3)",
-        "raise KeyboardInterrupt",
-    ),
-    *(
-        "raise GeneratorExit",
-        "1 / 0",
-        "def f(): return f()\nf()",
-        "import nothing_there",
-    ),
-    *(
-        "get_config = dict",
-        "get_config = None",
-        "get_config = 3",
-        "",
-        "(",
-        "\t x",
-        "x" * 9999,
-    ),
-    *("def get_config(): return None", "def get_config(a, b): pass", "\x00", "\ufeff"),
-    *("def get_config(arg=None): raise StopIteration", "class get_config: pass"),
-    *("def get_config(arg=None): yield 1", "async def get_config(arg=None): pass"),
-    *("print('spoken')\nCONFIG", "import sys\nsys.stdout.write('x' * 999)\nCONFIG"),
-    *(
-        "def get_config(arg=None): return {'train': 1}",
-        "def get_config(arg=None): return []",
-    ),
-    *("def get_config(arg=None): return {'train': {'steps': float('nan')}}",),
-    *("def get_config(arg=None): return {'a': {'b': object()}}",),
-    *(
-        "import warnings\nwarnings.warn('heard')\nCONFIG",
-        "import os\nos.chdir('/')\nCONFIG",
-    ),
-    *("class E(Exception):\n    def __str__(self): raise ValueError('bad')\nraise E",),
-    *("class E(Exception):\n    def __str__(self): return 3\nraise E",),
-    *(
-        "class E(BaseException): pass\nraise E('x\\ny' * 3000)",
-        "raise OSError(28, 'full')",
-    ),
-    *(
-        "raise BrokenPipeError",
-        "raise MemoryError",
-        "raise UnicodeDecodeError('a', b'', 0, 1, 'b')",
-    ),
-)
-# What a user's function of numbers does.
-FUNCTIONS = (
-    *("return None", "return 3", "return 'abc'", "return [None]", "return [0.5]"),
-    *("return [2**31]", "return [2**63]", "return [-1]", "return [True]", "return []"),
-    *("return [[1]]", "return {1: 2}", "yield 1", "return numbers * 5000", "1 / 0"),
-    *(
-        "raise GeneratorExit",
-        "raise SystemExit(3)",
-        "raise KeyboardInterrupt",
-        "return f(numbers)",
-    ),
-    *("print('spoken')\n    return numbers", "numbers.clear()\n    return [1]"),
-    *("raise StopIteration", "raise RuntimeError('\\x1b[31m')", "return iter(numbers)"),
-    *("class R:\n        def __repr__(self): raise ValueError\n    return R()",),
-    *("class R(int):\n        def item(self): raise ValueError\n    return [R(1)]",),
-    *(
-        "import numpy\n    return numpy.array(numbers)",
-        "import numpy\n    return numpy.float32(1)",
-    ),
-    *(
-        "import random\n    return [random.randint(0, 3)]",
-        "return numbers if numbers[0] else 1 / 0",
-    ),
-    *("raise MemoryError", "raise OSError(28, 'full')", "raise RecursionError", "pass"),
-)
-SWEEPS = (
-    *(
-        "return None",
-        "return 3",
-        "return []",
-        "return [{}]",
-        "return [{}, {}]",
-        "return [3]",
-    ),
-    *("return [{'seed': x} for x in (1, 1)]", "return [{'seed': float('nan')}]"),
-    *(
-        "return [{'nothing': 1}]",
-        "return [{'train': {'steps': 1}}]",
-        "return {'seed': 1}",
-    ),
-    *(
-        "raise RuntimeError('\\x1b[31m')",
-        "raise GeneratorExit",
-        "return (1 / 0 for _ in '1')",
-    ),
-    *(
-        "return grid({})",
-        "return grid({'seed': []})",
-        "return grid({'seed': 3})",
-        "1 / 0",
-    ),
-    *("return grid({'seed': range(10**9)})", "return seeds(0)", "return seeds(-1)"),
-    *(
-        "return seeds(10**12)",
-        "return seeds(1.5)",
-        "return product()",
-        "return product([])",
-    ),
-    *("return [{'task.name': '../../x'}]", "return [{'task.name': 'a\\x00b'}]"),
-    *(
-        "return [{'model.cell': 'x' * 5000}]",
-        "return [{'train.learning_rate': 10**400}]",
-    ),
-    *(
-        "return [{'model.units': 2**31}]",
-        "return [{'model.units': True}]",
-        "yield {'seed': 1}",
-    ),
-    *(
-        "return {'seed': choice()}",
-        "return {'seed': choice(1, 'a')}",
-        "print('spoken')",
-    ),
-    *(
-        "config.seed = 3",
-        "return [config]",
-        "return [{1: 2}]",
-        "return [{'seed': [1]}]",
-    ),
-)
+JSONS = (*HOSTILE["jsons"], "[" * 100_000, '{"input": "' + "1 " * 3000 + '"}')
+CONFIGS = (*HOSTILE["configs"], "x" * 9999)
+FUNCTIONS, SWEEPS = HOSTILE["functions"], HOSTILE["sweeps"]
+
+
+# Flags that take specs, and the beginnings of specs, to which a value is added.
+SPECS = {
+    "config.train.optimizer": "adam:b1= adam:b2= adam:eps= sgd:momentum= adamw:b1= ",
+    "config.train.schedule": "cosine:warmup= cosine:final= rsqrt:warmup= ",
+    "search": "tpe:seed= random:seed= gp:seed=",
+    "pruner": "asha: median:",
+    "backend": "ray:cpus= slurm:minutes= processes:",
+}
 
 
 class Asked(NamedTuple):
@@ -203,13 +51,13 @@ class Asked(NamedTuple):
 
 
 class Inputs:
-    """The kind; see `faults_case.Kind`."""
+    """The kind; see `case.Kind`."""
 
     def __init__(self, shop: Workshop):
         self.shop = shop
 
     def case(self, draw: random.Random, number: int) -> Case:
-        """See `faults_case.Kind`."""
+        """See `case.Kind`."""
         sort = list(SORTS)[number % len(SORTS)]
         asked = SORTS[sort](self, draw)
 
@@ -222,7 +70,7 @@ class Inputs:
         for name, data in asked.files.items():
             (folder / name).write_bytes(data)
         before = state(folder)
-        patience = 15.0 if asked.may_last else 60.0
+        patience = 15.0 if asked.may_last else PATIENCE
         done = self.shop.commands.inside(asked.argv, folder, patience=patience)
         # Before it listens to SIGTERM, that kills it.
         is_killed = asked.may_last and done.asked and done.code == -signal.SIGTERM
@@ -257,11 +105,8 @@ class Inputs:
         if draw.random() < 0.4:
             argv = ["config", "show", *start]
             return Asked(f"config show {name}={_short(value)}", argv)
-        steps = (
-            []
-            if name in ("train.steps", "train.epochs")
-            else ["--config.train.steps=2"]
-        )
+        ends = name in ("train.steps", "train.epochs")
+        steps = [] if ends else ["--config.train.steps=2"]
         argv = ["train", *start, *steps, "--workdir=run"]
         return Asked(f"train {which} {name}={_short(value)}", argv, may_last=True)
 
@@ -287,29 +132,8 @@ class Inputs:
     def spec(self, draw: random.Random) -> Asked:
         """An optimiser, a schedule, a sampler, a pruner, a backend."""
         value = draw.choice(NUMBERS if draw.random() < 0.8 else TEXTS)
-        flag, argument = draw.choice(
-            (
-                *(
-                    ("config.train.optimizer", f"adam:{n}=")
-                    for n in ("b1", "b2", "eps")
-                ),
-                *(
-                    ("config.train.optimizer", f"{n}:momentum=")
-                    for n in ("sgd", "adamw")
-                ),
-                *(
-                    ("config.train.schedule", f"cosine:{n}=")
-                    for n in ("warmup", "final")
-                ),
-                *(
-                    ("config.train.schedule", "rsqrt:warmup="),
-                    ("config.train.optimizer", ""),
-                ),
-                *(("search", f"{n}:seed=") for n in ("tpe", "random", "gp")),
-                *(("pruner", "asha:"), ("pruner", "median:"), ("backend", "ray:cpus=")),
-                *(("backend", "slurm:minutes="), ("backend", "processes:")),
-            )
-        )
+        flag = draw.choice(list(SPECS))
+        argument = draw.choice(SPECS[flag].split(" "))
         words = f"--{flag}={argument}{value}"
         start = [f"--config={self.config()}", "--workdir=run"]
         said = f"{flag} {argument}{_short(value)}"
@@ -422,17 +246,15 @@ class Inputs:
         """A path."""
         text = draw.choice(TEXTS)
         run = self.run_of("integers")
+        good = f"--config={self.config()}"
         argv = draw.choice(
             (
-                ["train", f"--config={self.config()}", "--config.train.steps=2"],
-                ["eval", "--examples=2"],
-                ["decode", "1"],
+                *(["train", good, "--config.train.steps=2"], ["eval", "--examples=2"]),
+                *(["decode", "1"], ["report", f"--html={text}"]),
                 ["export", f"--workdir={run}", f"--out={text}"],
                 ["decode", f"--workdir={run}", f"--states={text}.npz", "1"],
                 ["train", f"--config={text}", "--workdir=run"],
-                ["train", f"--config={self.config()}", f"--init_from={text}"],
-                ["report", f"--html={text}"],
-                ["sweep", f"--config={self.config()}", "--dry_run"],
+                *(["train", good, f"--init_from={text}"], ["sweep", good, "--dry_run"]),
             )
         )
         if not any(word.startswith("--workdir") for word in argv):
@@ -443,9 +265,8 @@ class Inputs:
             w if str(run) in w or self.config() in w else i
             for w, i in zip(argv, inside, strict=True)
         ]
-        return Asked(
-            f"{argv[0]} {_short(text)}: {_short(argv[-2])}", kept, may_last=True
-        )
+        said = f"{argv[0]} {_short(text)}: {_short(argv[-2])}"
+        return Asked(said, kept, may_last=True)
 
     def weights(self, draw: random.Random) -> Asked:
         """A file of weights."""
@@ -472,29 +293,18 @@ class Inputs:
     def words(self, draw: random.Random) -> Asked:
         """A command line that is garbled."""
         run = self.run_of("integers")
-        argv = list(
-            draw.choice(
-                (
-                    [
-                        "train",
-                        f"--config={self.config()}",
-                        "--workdir=run",
-                        "--config.train.steps=2",
-                    ],
-                    ["decode", f"--workdir={run}", "--decode=beam:size=2", "1", "2"],
-                    [
-                        "eval",
-                        f"--workdir={run}",
-                        "--examples=2",
-                        "--json",
-                        "--split=test",
-                    ],
-                    ["sweep", f"--config={self.config()}", "--dry_run", "--json"],
-                    ["config", "diff", self.config(), self.config("words")],
-                    ["tasks"],
-                )
+        good = self.config()
+        text = draw.choice(
+            (
+                f"train --config={good} --workdir=run --config.train.steps=2",
+                f"decode --workdir={run} --decode=beam:size=2 1 2",
+                f"eval --workdir={run} --examples=2 --json --split=test",
+                f"sweep --config={good} --dry_run --json",
+                f"config diff {good} {self.config('words')}",
+                "tasks",
             )
         )
+        argv = text.split()
         for _ in range(draw.choice((1, 1, 2))):
             place = draw.randrange(len(argv))
             how = draw.randrange(5)

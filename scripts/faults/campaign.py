@@ -1,6 +1,6 @@
 """A campaign of faults against s2sjax, that anyone can run and repeat.
 
-    python scripts/faults.py KIND [--seed=0] [--minutes=1] [--work=DIR] [--case=N]
+    python scripts/faults KIND [--seed=0] [--minutes=1] [--work=DIR] [--case=N]
 
 The kinds:
 
@@ -53,19 +53,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import faults_damage
-import faults_inputs
-import faults_kills
-import faults_received
-from faults_case import Case, Fault, Kind, Workshop
-from faults_commands import HERE, Commands
+from faults import damage, inputs, kills, received
+from faults.case import Case, Fault, Kind, Workshop
+from faults.commands import HERE, ROOT, Commands
 
 KINDS: dict[str, Callable[[Workshop], Kind]] = {
-    "train": faults_kills.of_train,
-    "sweep": faults_kills.of_sweep,
-    "damage": faults_damage.Damage,
-    "inputs": faults_inputs.Inputs,
-    "received": faults_received.Received,
+    "train": kills.of_train,
+    "sweep": kills.of_sweep,
+    "damage": damage.Damage,
+    "inputs": inputs.Inputs,
+    "received": received.Received,
 }
 SHOWN = 40  # lines of a fault
 
@@ -143,7 +140,7 @@ class Campaign:
         self._commands.close()
 
     def _note(self, number: int, case: Case, fault: Fault, folder: Path) -> None:
-        words = ["python", "scripts/faults.py", self._name, f"--seed={self._seed}"]
+        words = ["python", "scripts/faults", self._name, f"--seed={self._seed}"]
         done = fault.done
         self.faults.append(
             {
@@ -181,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         opened.enter_context(_alone(work))
     except OSError as error:
         parser.error(f"--work={work}: {error.strerror}")
-    sys.path.insert(0, str(HERE.parent))  # what reads the checkpoints back
+    sys.path.insert(0, str(ROOT))  # what reads the checkpoints back
     os.environ["JAX_PLATFORMS"] = "cpu"
     with opened:
         folder = work.resolve() / _version(given.module)
@@ -225,7 +222,7 @@ def _version(module: str) -> str:
     origin = sources.origin if sources is not None else None
     digest = hashlib.sha256(f"{sys.version} {module}".encode())
     for folder in {HERE, Path(origin).parent if origin else HERE}:
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted([*folder.rglob("*.py"), *folder.glob("*.json")]):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -251,7 +248,3 @@ def _say(line: str) -> None:
     print(
         line.encode("ascii", "backslashreplace").decode(), file=sys.stderr, flush=True
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import faults_examples as examples
-from faults_case import (
+from faults import examples
+from faults.case import (
     Case,
     Fault,
     Workshop,
@@ -28,7 +28,7 @@ from faults_case import (
     state,
     trials_of,
 )
-from faults_commands import HERE, Done, Process, descendants
+from faults.commands import HERE, ROOT, Done, Process, descendants
 
 NOBODY = 65534
 NO_MEMORY = ("failed to map segment", "cannot allocate memory", "start new thread")
@@ -62,7 +62,7 @@ class Kills:
         self._failpoints = failpoints()
 
     def case(self, draw: random.Random, number: int) -> Case:
-        """See `faults_case.Kind`."""
+        """See `case.Kind`."""
         names = list(self._commands)
         name = draw.choices(names, weights=range(len(names), 0, -1))[0]
         sort = list(DISTURBANCES)[number % len(DISTURBANCES)]
@@ -360,7 +360,7 @@ def of_sweep(shop: Workshop) -> Kills:
 def failpoints() -> list[str]:
     """Those that the sources name."""
     found: set[str] = set()
-    for path in sorted((HERE.parent / "s2sjax").rglob("*.py")):
+    for path in sorted((ROOT / "s2sjax").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         found |= set(re.findall(r"failpoints\.reach\(\"([a-z_.]+)\"\)", text))
     return sorted(found)

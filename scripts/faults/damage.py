@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from faults_case import Case, Workshop
-from faults_reading import Reading
+from faults.case import Case, Workshop
+from faults.reading import Reading
 
 
 class Damage:
-    """The kind; see `faults_case.Kind`."""
+    """The kind; see `case.Kind`."""
 
     def __init__(self, shop: Workshop):
         self.reading = Reading(shop)
 
     def case(self, draw: random.Random, number: int) -> Case:
-        """See `faults_case.Kind`."""
+        """See `case.Kind`."""
         bases = list(self.reading.bases)
         chosen = draw.choices(bases, weights=(4, 2, 3, 3, 3, 1, 1))[0]
         base = self.reading.made(chosen)

@@ -12,9 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from s2sjax.reporting.figure import GREY, look, save, style
+from s2sjax.reporting.figure import (
+    GREY,
+    Size,
+    caption,
+    logarithmic,
+    look,
+    panels_of,
+    picture,
+)
 from s2sjax.reporting.formats import cut, distinct, printable
-from s2sjax.reporting.layout import Size, fit
 from s2sjax.reporting.measure import Measure
 from s2sjax.reporting.sweep.factor import Factor
 from s2sjax.reporting.sweep.heatmap import joined
@@ -120,14 +127,11 @@ def draw_bands(
     bands = [band for panel in panels for band in panel.bands.values()]
     last = max((band.steps.max() for band in bands), default=1.0)
     most = max((b.examples.max() for b in bands if b.examples is not None), default=0)
-    with style():
+    size = Size(columns * _PANEL.width, rows * _PANEL.height)
+    shared: dict[str, Any] = {"sharex": True, "sharey": True}
+    with picture(path, size, rows, columns, title=title, **shared) as (figure, grid):
         looks = _looks(colour)
-        figure = Figure(layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for index, axes in enumerate(grid.ravel()):
-            if index >= len(panels):
-                axes.set_axis_off()
-                continue
+        for index, axes in enumerate(panels_of(grid, len(panels))):
             _draw(axes, panels[index], looks, measure, most)
             if axis.mark is not None:
                 axes.axvline(axis.mark, color=GREY, linewidth=0.9, linestyle="--")
@@ -139,14 +143,10 @@ def draw_bands(
         # Once for all panels: limits that are set in one end the scaling of all.
         grid[0, 0].set_xlim(0, 1.02 * max(last, axis.mark or 0, 1))
         if _ranges_widely(panels) and not measure.share:
-            grid[0, 0].set_yscale("log")  # and so for all, which share it
+            logarithmic(grid[0, 0])  # and so all, which share it
         if colour is not None:
             _legend(figure, colour, looks)
-        if title:
-            figure.suptitle(cut(printable(title), 100), parse_math=False)
-        figure.supxlabel(_caption(bands, axis), fontsize=8, color=GREY)
-        fit(figure, grid, Size(columns * _PANEL.width, rows * _PANEL.height))
-        save(figure, path)
+        caption(figure, _caption(bands, axis))
 
 
 def _caption(bands: Sequence[Band], axis: Axis) -> str:
@@ -223,7 +223,7 @@ def _draw(
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.grid(axis="y")
-    axes.set_title(joined(panel.title), parse_math=False)
+    axes.set_title(joined(panel.title))
 
 
 def _legend(figure: Figure, factor: Factor, looks: Sequence[dict[str, Any]]) -> None:
@@ -234,12 +234,10 @@ def _legend(figure: Figure, factor: Factor, looks: Sequence[dict[str, Any]]) -> 
         Line2D([], [], **looks[level], linewidth=1.6, markersize=4) for level in shown
     ]
     labels = distinct([factor.labels[level] for level in shown], 24)
-    legend = figure.legend(
+    figure.legend(
         lines,
         labels,
         title=cut(printable(factor.name), 24),
         loc="outside right upper",
         handlelength=2.6,
     )
-    for text in [*legend.get_texts(), legend.get_title()]:
-        text.set_parse_math(False)

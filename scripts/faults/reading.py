@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import faults_examples as examples
-from faults_case import (
+from faults import examples
+from faults.case import (
     Fault,
     Workshop,
     check,
@@ -18,9 +18,7 @@ from faults_case import (
     new_lines,
     state,
 )
-from faults_commands import Done
-
-PATIENCE = 40.0  # seconds
+from faults.commands import Done
 
 
 class Reading:
@@ -137,7 +135,7 @@ class Reading:
     def _command(self, words: Sequence[str], place: Path, alone: bool) -> Done:
         if alone:
             return self.shop.commands.alone(words, place, keeps=True)
-        return self.shop.commands.inside(words, place, patience=PATIENCE)
+        return self.shop.commands.inside(words, place)
 
 
 def answer_of(words: Sequence[str], place: Path, done: Done | None = None) -> Any:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from faults_case import Fault, Workshop, check
-from faults_commands import Commands, Done
+from faults.case import Fault, Workshop, check
+from faults.commands import Commands, Done
 
 COMMON = """
 from s2sjax.config import base_config
