@@ -8,7 +8,6 @@ from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
-from s2sjax.runs import run_files
 
 COMMAND = Command(
     "report",
@@ -51,6 +50,8 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
+    from s2sjax.runs import run_files
+
     if (Path(parsed.values.workdir) / run_files.RECORD).is_file():
         return _of_run(parsed.values)
 
@@ -61,9 +62,7 @@ def main(parsed: Parsed) -> int:
 
     values = parsed.values
 
-    def say(line: str) -> None:
-        start.warn([line])
-
+    say = parsed.say
     table = sweep_table.read(values.workdir, say)
     by = None if values.group_by is None else table.check_fields(values.group_by)
     found = find(table, values.metric or table.metric, by)
@@ -99,7 +98,7 @@ def main(parsed: Parsed) -> int:
 def _of_run(values: SimpleNamespace) -> int:
     from s2sjax.metrics import metric
     from s2sjax.reporting.curves import draw_run
-    from s2sjax.runs import directory
+    from s2sjax.runs import directory, run_files
     from s2sjax.runs.checkpoint import CheckpointReader
 
     for name in ("group_by", "metric", "html", "json"):
