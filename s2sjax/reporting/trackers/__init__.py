@@ -41,8 +41,8 @@ DEFAULT, NONE = "tensorboard", "none"
 def names(text: str) -> list[str]:
     """The trackers of a list, each checked; executes nothing.
 
-    >>> names("mlflow,tensorboard,mine.py:Mine"), names("none")
-    (['mlflow', 'tensorboard', 'mine.py:Mine'], [])
+    >>> names("tensorboard,mine.py:Mine"), names("none")
+    (['tensorboard', 'mine.py:Mine'], [])
 
     Raises:
       UsageError: one is unknown or twice there, or its package is not installed.
