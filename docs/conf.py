@@ -1,5 +1,6 @@
 """How the documentation is built: see `scripts/docs.sh`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ pygments_style, pygments_dark_style = "friendly", "monokai"
 # Guides are Markdown that reads well where it lies, too.
 myst_enable_extensions = ["attrs_inline", "dollarmath", "html_image"]
 myst_heading_anchors = 4
-nb_execution_mode = "off"  # the notebook is executed by its test, and has its outputs
+nb_execution_mode = "auto"  # notebooks are kept without what they print
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+os.environ["PYTHONPATH"] = str(HERE.parent)  # where a notebook finds this checkout
 
 # Docstrings are in the style of Google's; a word in `backticks` is code.
 default_role = "code"
@@ -47,13 +51,15 @@ python_maximum_signature_line_length = 80
 CONTENTS = {
     "Guides": [
         "training",
+        "library",
         "models",
+        "extending",
         "decoding",
         "sweeps",
         "trackers",
         "tpu",
     ],
-    "Examples": ["generated/gallery/index"],
+    "Examples": ["examples/notebook", "generated/gallery/index"],
     "Reference": [
         "generated/api/index",
         "generated/commands",
@@ -67,14 +73,6 @@ CONTENTS = {
         "generated/changelog",
     ],
 }
-# Pages that others write; they are in the contents from the day they are there.
-for part, page in (
-    ("Guides", "library"),
-    ("Guides", "extending"),
-    ("Examples", "examples/notebook"),
-):
-    if list(HERE.glob(f"{page}.*")):
-        CONTENTS[part].append(page)
 
 
 def contents(app: Any, name: str, source: list[str]) -> None:

@@ -170,10 +170,19 @@ def _after_docstring(source: str) -> int:
 def reference() -> dict[str, str]:
     """The face, where the package has one, and the protocols behind it."""
     pages = {}
-    names = getattr(s2sjax, "__all__", [])
+    numbers = {
+        name: value
+        for name in s2sjax.__all__
+        if isinstance(value := getattr(s2sjax, name), int)
+    }
+    names = [name for name in s2sjax.__all__ if name not in numbers]
+    # Functions first, then what they take and return.
+    names.sort(key=lambda name: (isinstance(getattr(s2sjax, name), type), name))
     parts = ["# The face\n", s2sjax.__doc__ or "", "\n```{eval-rst}"]
     parts += [_documented("s2sjax", name) for name in names]
-    pages["api/face"] = "\n".join([*parts, "```\n"])
+    parts += ["```\n", "## Token ids\n", "| name | id |", "|---|---|"]
+    parts += [f"| `s2sjax.{name}` | {number} |" for name, number in numbers.items()]
+    pages["api/face"] = "\n".join([*parts, ""])
     for page, (title, modules) in PROTOCOLS.items():
         there = [name for name in modules if _is_there(name)]
         parts = [f"# {title}\n"]

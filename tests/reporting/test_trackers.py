@@ -12,8 +12,9 @@ import warnings
 
 import pytest
 
+import s2sjax as s2s
 from s2sjax.cli import main
-from s2sjax.commands import sweep as launcher
+from s2sjax.commands import sweep as sweeping
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.inference.evaluate import Sample
@@ -128,7 +129,7 @@ def test_a_bad_observer_is_refused_and_nothing_is_written(mine, tmp_path, capsys
     for text, why in {
         f"{mine}:Strange": "no 'Strange' to make a tracker (it has: Mine, Stranger, ",
         f"{mine}:raising": "no 'raising'",
-        f"{mine}:Stranger": "an object of the type Stranger, not an s2sjax",
+        f"{mine}:Stranger": "an object of the type Stranger, not an s2s.Observer",
         f"{mine}:nothing": f"{mine}: nothing(run) raised TypeError",
         f"{bad}:Mine": f"{bad}:1: ZeroDivisionError",
         f"{tmp_path}/absent.py:Mine": "No such file",
@@ -159,6 +160,31 @@ def test_an_observer_that_raises_is_said_once_and_the_run_goes_on(
     assert ["logged", 4] in json.loads((run / "told.json").read_text())
 
 
+def test_a_callback_is_told_and_what_it_raises_is_raised(tmp_path):
+    class Steps(s2s.Observer):
+        def __init__(self):
+            self.told = []
+
+        def logged(self, step, values):
+            self.told.append(step)
+            if step > 3:
+                raise ArithmeticError("of the user's")
+
+        def close(self):
+            self.told.append("closed")
+
+    steps, run = Steps(), tmp_path / "run"
+    config = {
+        "task": {"name": "copy", "length": 3, "num_train": 64, "num_valid": 8},
+        "model": {"units": 4},
+        "train": {"steps": 4, "log_every": 2, "eval_every": 2},
+    }
+    with pytest.raises(ArithmeticError):
+        s2s.train(config, run, callbacks=[steps], tracker="none")
+    assert steps.told == [2, 4, "closed"]
+    assert not (run / "tensorboard").exists()
+
+
 def test_whatever_a_tracker_raises_is_swallowed():
     class Broken(Observer):
         closed = 0
@@ -183,9 +209,9 @@ def test_whatever_a_tracker_raises_is_swallowed():
 
 
 def test_a_trial_in_a_process_of_its_own_is_told_its_trackers(tmp_path):
-    words = launcher._train(tmp_path, "mlflow,mine.py:Mine")
+    words = sweeping._train(tmp_path, "mlflow,mine.py:Mine")
     assert words[-1] == "--tracker=mlflow,mine.py:Mine"
-    assert not [word for word in launcher._train(tmp_path) if "tracker" in word]
+    assert not [word for word in sweeping._train(tmp_path) if "tracker" in word]
 
 
 def test_each_trial_in_one_program_is_shown_once_it_has_ended(
@@ -208,7 +234,7 @@ def test_each_trial_in_one_program_is_shown_once_it_has_ended(
     monkeypatch.setattr(sys, "argv", ["s2sjax", "sweep", *words])  # what is recorded
     assert main(sys.argv[1:]) == 0
     with SweepDirectory(sweep) as opened:  # what it goes on with
-        assert launcher._remembered_tracker(opened) == "tensorboard"
+        assert sweeping._remembered_tracker(opened) == "tensorboard"
     for trial in ("0000", "0001"):
         (path,) = (sweep / "trials").glob(f"*{trial}*")
         told = json.loads((path / "told.json").read_text())

@@ -41,8 +41,8 @@ DEFAULT, NONE = "tensorboard", "none"
 def names(text: str) -> list[str]:
     """The trackers of a list, each checked; executes nothing.
 
-    >>> names("mlflow,tensorboard,mine.py:Mine"), names("none")
-    (['mlflow', 'tensorboard', 'mine.py:Mine'], [])
+    >>> names("tensorboard,mine.py:Mine"), names("none")
+    (['tensorboard', 'mine.py:Mine'], [])
 
     Raises:
       UsageError: one is unknown or twice there, or its package is not installed.
@@ -50,14 +50,14 @@ def names(text: str) -> list[str]:
     listed = [] if text == NONE else [name.strip() for name in text.split(",")]
     for place, name in enumerate(listed):
         if name in listed[:place]:
-            raise UsageError(f"tracker {name} is twice in '{text}'")
+            raise UsageError(f"tracker={text}: {name} is twice there")
         if is_user_code(name):
             continue
         if name not in TRACKERS:
             raise unknown("tracker", name, [*TRACKERS, NONE, "FILE.py:name"])
         if find_spec(PACKAGES[name]) is None:
             raise UsageError(
-                f"tracker {name}: the package {PACKAGES[name]} is not installed; "
+                f"tracker={name}: the package {PACKAGES[name]} is not installed; "
                 f"pip install 's2sjax[{name}]'"
             )
     return listed
@@ -111,7 +111,7 @@ def _of_user(text: str, run: TrackedRun) -> Guarded:
     try:
         content = Path(file).expanduser().read_bytes()
     except OSError as error:
-        raise UsageError(f"tracker {text}: {file}: {error.strerror}") from None
+        raise UsageError(f"tracker={text}: {file}: {error.strerror}") from None
     module = user_code.execute(content, file, "user_tracker")
 
     def make() -> Observer:
@@ -126,7 +126,7 @@ def _of_user(text: str, run: TrackedRun) -> Guarded:
         if not isinstance(observer, Observer):
             raise UsageError(
                 f"{name}(run) made an object of the type {type(observer).__name__}, "
-                f"not an s2sjax.training.observer.Observer"
+                f"not an s2s.Observer"
             )
         return observer
 
