@@ -68,13 +68,14 @@ def main(parsed: Parsed) -> int:
     from s2sjax.inference import summary
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
+    from s2sjax.runs import run_files
     from s2sjax.runs.journal import plain
 
     trained = runs.open_all(values, paths, values.seed)
     if split not in trained.task.buckets:  # a pattern file is executed again
         if values.no_user_code:
             start.refuse_user_code(config, f"--workdir={paths[0]}")
-        trained = runs.with_training(trained)
+        start.tell_user_code(config, trained.path / run_files.DATA, named=False)
     results, sources = _outcomes(trained, split, values.examples)
     if values.predictions is not None:
         rows = summary.predictions(trained.task, results, sources, wrong=values.wrong)
@@ -128,11 +129,16 @@ def _outcomes(
 def _chosen(trained: "Trained", split: str, examples: int | None) -> "Sequence[Bucket]":
     """The examples to evaluate; which they are follows from what they hold."""
     from s2sjax.inference.evaluate import chosen, enough
+    from s2sjax.inference.load import training_buckets
 
-    if split == "train":
-        return chosen(trained.task.buckets[split], examples or TRAIN_EXAMPLES)
-    every = enough(trained.task.buckets[split], split, examples)
-    return chosen(every, examples or 0)
+    if split != "train":
+        every = enough(trained.task.buckets[split], split, examples)
+        return chosen(every, examples or 0)
+    try:
+        every = training_buckets(trained)
+    except UsageError as error:
+        raise UsageError(f"--split=train: {error}") from None
+    return chosen(every, examples or TRAIN_EXAMPLES)
 
 
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:

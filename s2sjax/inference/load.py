@@ -20,7 +20,7 @@ from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.progress import LOWER
 from s2sjax.runs.run_files import DATA
-from s2sjax.tasks import Task
+from s2sjax.tasks import Bucket, Task
 from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
@@ -145,16 +145,20 @@ def open_ensemble(
     return first._replace(config=config, system=System(models, config, params))
 
 
-def with_training(trained: Trained) -> Trained:
-    """The run with its training examples, read again where it keeps none.
+def training_buckets(trained: Trained) -> tuple[Bucket, ...]:
+    """The training examples of a run; where it keeps none, its files are read again.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
     """
     if "train" in trained.task.buckets:
-        return trained
-    train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
-    buckets = {**trained.task.buckets, "train": train}
+        return trained.task.buckets["train"]
+    return tasks.create(trained.config, trained.path / DATA).buckets["train"]
+
+
+def with_training(trained: Trained) -> Trained:
+    """The run with its `training_buckets` in its task."""
+    buckets = {**trained.task.buckets, "train": training_buckets(trained)}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 

@@ -1,5 +1,6 @@
 """Attention as heat maps, with the symbols on both axes."""
 
+import io
 import math
 import os
 import unicodedata
@@ -26,6 +27,7 @@ class Alignment(NamedTuple):
 
     `weights` [T, S] are the attention of each output step on each source position.
     T is the number of output symbols, and one more where the output ended by itself.
+    A notebook shows it as a picture.
     """
 
     weights: np.ndarray
@@ -33,37 +35,29 @@ class Alignment(NamedTuple):
     output: Sequence[int | str]
     title: str = ""
 
+    def __repr__(self) -> str:
+        return f"Alignment(weights {np.shape(self.weights)} of {self.output})"
 
-def draw_alignment(
-    weights: np.ndarray,
-    source: Sequence[int | str],
-    output: Sequence[int | str],
-    path: str | os.PathLike[str],
-    title: str = "",
-) -> None:
-    """Draws one heat map: source symbols from left to right, output from the top down.
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        draw_alignments([self], picture)
+        return picture.getvalue()
 
-    The step that ends the output is marked `■`, as the axis says, a space `␣`. Of a
-    character that no installed font has, a line names the script.
-
-    Args:
-      weights: [T, S], see `Alignment`.
-
-    Raises:
-      ValueError: the weights are not of the symbols' lengths.
-      RunError: the file cannot be written.
-    """
-    draw_alignments([Alignment(weights, source, output, title)], path)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Draws it into a file, .png, .pdf or .svg; see `draw_alignments`."""
+        draw_alignments([self], path)
 
 
 def draw_alignments(
     alignments: Sequence[Alignment],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     panels: int = PANELS,
 ) -> int:
     """Draws the first `panels` heat maps in one figure; returns how many these are.
 
-    A cell has one size in all of them.
+    Source symbols go from left to right, output from the top down. The step that ends
+    an output is marked `■`, as the axis says, a space `␣`. Of a character that no
+    installed font has, a line names the script. A cell has one size in all panels.
 
     Raises:
       ValueError: there are none, or weights are not of their symbols' lengths.

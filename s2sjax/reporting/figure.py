@@ -66,7 +66,7 @@ class Size(NamedTuple):
 
 @contextlib.contextmanager
 def picture(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     size: Size,
     rows: int = 1,
     columns: int = 1,
@@ -78,7 +78,7 @@ def picture(
     """A figure and its panels [rows, columns], to be drawn inside, and then saved.
 
     Args:
-      path: of the file.
+      path: of the file; bytes in memory become a PNG.
       size: of the panels, see `fit`.
       title: above the panels.
       last: what is drawn when all else has its place.
@@ -155,7 +155,16 @@ class _Said(logging.Handler):
         self.lines.append(record.getMessage().strip().splitlines()[0])
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def drawn(figure: Figure, kind: str, name: Path) -> bytes:
+    """A picture as a file of a kind holds it; `name` is what a line calls it."""
+    fonts.say_missing(fonts.choose(figure), name)
+    written = io.BytesIO()
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.savefig(written, format=kind, metadata=dates.get(kind))
+    return written.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike[str] | io.BytesIO) -> None:
     """Writes a picture, whole or not at all: PNG, or PDF or SVG by the path's ending.
 
     Each text is drawn in installed fonts that have its characters. Where none has
@@ -164,16 +173,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     Raises:
       RunError: the file cannot be written; an old one is intact.
     """
+    if isinstance(path, io.BytesIO):
+        path.write(drawn(figure, "png", Path("the picture")))
+        return
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
-    kind = ending if ending in FORMATS else "png"
-    fonts.say_missing(fonts.choose(figure), target)
-    drawn = io.BytesIO()
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(drawn, format=kind, metadata=dates.get(kind))
+    data = drawn(figure, ending if ending in FORMATS else "png", target)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(drawn.getvalue())
+        temporary.write_bytes(data)
         os.replace(temporary, target)
     except OSError as error:
         with contextlib.suppress(OSError):
