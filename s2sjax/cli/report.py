@@ -8,8 +8,6 @@ from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
-from s2sjax.runs import run_files
-from s2sjax.runs.progress import LOWER
 
 COMMAND = Command(
     "report",
@@ -44,6 +42,8 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
+    from s2sjax.runs import run_files
+
     if (Path(parsed.values.workdir) / run_files.RECORD).is_file():
         return _of_run(parsed.values)
 
@@ -91,8 +91,9 @@ def main(parsed: Parsed) -> int:
 
 def _of_run(values: SimpleNamespace) -> int:
     from s2sjax.reporting.curves import draw_run
-    from s2sjax.runs import directory
+    from s2sjax.runs import directory, run_files
     from s2sjax.runs.checkpoint import CheckpointReader
+    from s2sjax.runs.progress import LOWER
 
     for name in ("group_by", "metric", "html", "json"):
         if getattr(values, name):
