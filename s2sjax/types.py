@@ -21,21 +21,6 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SYMBOLS = 4  # the id of the first symbol of every vocabulary
 
 
-def _shown(record: Any) -> str:
-    """A record of arrays in a line: each field with its type and shape."""
-
-    def shape(leaf: Any) -> str:
-        if isinstance(leaf, dict):
-            inside = ", ".join(f"{name}: {shape(each)}" for name, each in leaf.items())
-            return f"{{{inside}}}"
-        has_shape = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-        return f"{leaf.dtype}{list(leaf.shape)}" if has_shape else repr(leaf)
-
-    pairs = zip(record._fields, record, strict=True)
-    fields = ", ".join(f"{name}={shape(leaf)}" for name, leaf in pairs)
-    return f"{type(record).__name__}({fields})"
-
-
 class Batch(NamedTuple):
     """Examples, padded to common widths.
 
@@ -51,7 +36,7 @@ class Batch(NamedTuple):
     weights: Array  # [B] float32, 1 for an example, 0 for filler
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return described_fields(self)
 
 
 Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
@@ -84,7 +69,7 @@ class Hypotheses(NamedTuple):
     aux: dict[str, Array]  # per step, e.g. "attention" [B, N, T, S]
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return described_fields(self)
 
 
 def described(tree: Any) -> str:
@@ -99,3 +84,9 @@ def described(tree: Any) -> str:
             return type(leaf).__name__
 
     return str(jax.tree.map(shown, tree)).replace("'", "")
+
+
+def described_fields(record: Any) -> str:
+    """A named tuple of trees in a line, each field as `described` has it."""
+    fields = (f"{name}={described(leaf)}" for name, leaf in record._asdict().items())
+    return f"{type(record).__name__}({', '.join(fields)})"

@@ -1,11 +1,10 @@
 """Attention as heat maps, with the symbols on both axes."""
 
+import io
 import math
 import os
-import tempfile
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,46 +39,25 @@ class Alignment(NamedTuple):
         return f"Alignment(weights {np.shape(self.weights)} of {self.output})"
 
     def _repr_png_(self) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "attention.png"
-            self.save(path)
-            return path.read_bytes()
+        picture = io.BytesIO()
+        draw_alignments([self], picture)
+        return picture.getvalue()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Draws it into a file, .png, .pdf or .svg; see `draw_alignments`."""
         draw_alignments([self], path)
 
 
-def draw_alignment(
-    weights: np.ndarray,
-    source: Sequence[int | str],
-    output: Sequence[int | str],
-    path: str | os.PathLike[str],
-    title: str = "",
-) -> None:
-    """Draws one heat map: source symbols from left to right, output from the top down.
-
-    The step that ends the output is marked `■`, as the axis says, a space `␣`. Of a
-    character that no installed font has, a line names the script.
-
-    Args:
-      weights: [T, S], see `Alignment`.
-
-    Raises:
-      ValueError: the weights are not of the symbols' lengths.
-      RunError: the file cannot be written.
-    """
-    draw_alignments([Alignment(weights, source, output, title)], path)
-
-
 def draw_alignments(
     alignments: Sequence[Alignment],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     panels: int = PANELS,
 ) -> int:
     """Draws the first `panels` heat maps in one figure; returns how many these are.
 
-    A cell has one size in all of them.
+    Source symbols go from left to right, output from the top down. The step that ends
+    an output is marked `■`, as the axis says, a space `␣`. Of a character that no
+    installed font has, a line names the script. A cell has one size in all panels.
 
     Raises:
       ValueError: there are none, or weights are not of their symbols' lengths.

@@ -66,7 +66,7 @@ class Size(NamedTuple):
 
 @contextlib.contextmanager
 def picture(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     size: Size,
     rows: int = 1,
     columns: int = 1,
@@ -78,7 +78,7 @@ def picture(
     """A figure and its panels [rows, columns], to be drawn inside, and then saved.
 
     Args:
-      path: of the file.
+      path: of the file; bytes in memory become a PNG.
       size: of the panels, see `fit`.
       title: above the panels.
       last: what is drawn when all else has its place.
@@ -164,7 +164,7 @@ def drawn(figure: Figure, kind: str, name: Path) -> bytes:
     return written.getvalue()
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str] | io.BytesIO) -> None:
     """Writes a picture, whole or not at all: PNG, or PDF or SVG by the path's ending.
 
     Each text is drawn in installed fonts that have its characters. Where none has
@@ -173,6 +173,9 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     Raises:
       RunError: the file cannot be written; an old one is intact.
     """
+    if isinstance(path, io.BytesIO):
+        path.write(drawn(figure, "png", Path("the picture")))
+        return
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
     data = drawn(figure, ending if ending in FORMATS else "png", target)

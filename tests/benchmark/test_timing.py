@@ -28,7 +28,7 @@ class Recorder:
         return chunk
 
 
-def test_contenders_take_turns():
+def test_implementations_take_turns():
     calls = []
     entries = [Entry(Recorder(name, calls), [1, 2], [2]) for name in "ab"]
     seconds = rounds(entries, 3)

@@ -142,13 +142,13 @@ def test_directories_that_cannot_be(command, integers, tmp_path):
 def test_a_full_disk_is_said_in_one_line(
     command, integers, benchmark, tmp_path, monkeypatch
 ):
-    from s2sjax.benchmark import measure
+    from s2sjax.benchmark import run
     from s2sjax.benchmark.result import Result
     from s2sjax.runs import atomic
 
     rows = [Result(**row) for row in read(benchmark)["rows"]]
-    found = measure.Benchmark(rows, [], {})
-    monkeypatch.setattr(measure, "measure", lambda *_: found)
+    found = run.Benchmark(rows, [], {})
+    monkeypatch.setattr(run, "run", lambda *_: found)
 
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from s2sjax.errors import RunError
 from s2sjax.reporting import alignment, figure, fonts
-from s2sjax.reporting.alignment import Alignment, draw_alignment, draw_alignments
+from s2sjax.reporting.alignment import Alignment, draw_alignments
 from s2sjax.reporting.curves import draw_curves
 from s2sjax.reporting.figure import look, style
 
@@ -175,7 +175,7 @@ def devanagari(tmp_path, monkeypatch):
 
 def test_a_font_is_asked_for_that_has_the_characters(tmp_path, capsys, devanagari):
     symbols = ["a", "\u0915"]
-    draw_alignment(np.eye(2), symbols, symbols, tmp_path / "map.png")
+    Alignment(np.eye(2), symbols, symbols).save(tmp_path / "map.png")
     assert capsys.readouterr().err == ""
     rows, _ = coloured(tmp_path / "map.png", "#262626")
     assert len(rows) > 2 * 20 * 20  # its letter is a full square, twice
@@ -183,7 +183,7 @@ def test_a_font_is_asked_for_that_has_the_characters(tmp_path, capsys, devanagar
 
 def test_what_no_font_has_is_told_in_one_line(tmp_path, capsys):
     symbols = ["a", "\u0915", "\u0916", "\u1780", "\U0001f9ff"]
-    draw_alignment(np.eye(5), symbols, symbols, tmp_path / "map.png")
+    Alignment(np.eye(5), symbols, symbols).save(tmp_path / "map.png")
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.isascii()
     assert "Devanagari (U+0915), Khmer (U+1780)" in said and "symbols (" in said
@@ -200,7 +200,7 @@ def test_an_alignment_is_dark_where_the_weight_is(tmp_path):
     falling, column = np.eye(size), np.eye(size)[np.full(size, 2)]
     spreads = []
     for weights in (falling, falling[::-1], column):
-        draw_alignment(weights, range(size), range(size), tmp_path / "map.png")
+        Alignment(weights, range(size), range(size)).save(tmp_path / "map.png")
         rows, columns = coloured(
             tmp_path / "map.png", matplotlib.colormaps["Blues"](1.0)
         )
@@ -242,13 +242,13 @@ SYMBOLS = [
 def test_any_symbols_are_drawn(tmp_path, source, output, end):
     shape = (len(output) + end, len(source))
     weights = np.full(shape, 1 / max(len(source), 1))
-    draw_alignment(weights, source, output, tmp_path / "map.png", " ".join(source))
+    Alignment(weights, source, output, " ".join(source)).save(tmp_path / "map.png")
     assert imread(tmp_path / "map.png").std() > 0.01
 
 
 def test_sixty_symbols_are_drawn(tmp_path):
     symbols = ["ab c"[i % 4] for i in range(60)]
-    draw_alignment(np.eye(61, 60), symbols, symbols, tmp_path / "map.png")
+    Alignment(np.eye(61, 60), symbols, symbols).save(tmp_path / "map.png")
     assert max(imread(tmp_path / "map.png").shape) < 4000
 
 
@@ -272,6 +272,11 @@ def test_cells_have_one_size_in_all_panels(tmp_path, monkeypatch):
     assert "■ its end" not in picture.axes[0].get_ylabel()  # as none is drawn
 
 
+def test_a_notebook_shows_an_alignment():
+    found = Alignment(np.eye(2), "ab", "ab")
+    assert found._repr_png_().startswith(b"\x89PNG") and "(2, 2)" in repr(found)
+
+
 def test_several_alignments_share_a_figure(tmp_path):
     one = Alignment(np.eye(4), "abcd", "abc", "one")
     widths = []
@@ -285,7 +290,7 @@ def test_several_alignments_share_a_figure(tmp_path):
 @pytest.mark.parametrize("shape", [(3, 4), (6, 4), (4, 3), (4,)])
 def test_weights_of_another_shape_are_refused(tmp_path, shape):
     with pytest.raises(ValueError, match="do not belong to 4 output and 4 source"):
-        draw_alignment(np.ones(shape), "abcd", "abcd", tmp_path / "map.png")
+        Alignment(np.ones(shape), "abcd", "abcd").save(tmp_path / "map.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import tasks
 from s2sjax.errors import UsageError
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints
 from s2sjax.runs.directory import open_for_training
@@ -88,7 +89,7 @@ def tree(path):
 def refused(said, path, config, **options):
     """Refused with one line, and nothing on the disk changed."""
     with pytest.raises(UsageError, match=said) as caught:
-        open_for_training(path, config, **options)
+        open_for_training(path, config, check_data=tasks.check_sources, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shutil
@@ -7,9 +8,13 @@ import pytest
 from s2sjax import config as configs
 from s2sjax import json_objects, tasks
 from s2sjax.errors import RunError, UsageError
-from s2sjax.runs import provenance, run_files
-from s2sjax.runs.directory import open_for_reading, open_for_training
+from s2sjax.runs import directory, provenance, run_files
+from s2sjax.runs.directory import open_for_reading
 from s2sjax.runs.run_files import read_record
+
+open_for_training = functools.partial(
+    directory.open_for_training, check_data=tasks.check_sources
+)
 
 
 def test_a_run_is_made_and_continued_from_the_directory_alone(runs, tmp_path):

@@ -73,7 +73,7 @@ function drawEffects() {
     if (effect.share != null) {
       const fill = element("i"), chance = element("b");
       fill.style.width = `${100 * effect.share}%`;
-      chance.style.left = `${100 * effect.chance}%`;
+      chance.style.left = `${100 * effect.by_chance}%`;
       bar.append(fill, chance);
     }
     return element("tr", {}, element("th", {scope: "row"}, effect.field),

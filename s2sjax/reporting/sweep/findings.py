@@ -32,6 +32,18 @@ class Effect(NamedTuple):
     levels: int
     n: int  # trials
 
+    def as_json(self) -> dict[str, Any]:
+        """As `report --json` and the page say it."""
+        return {
+            "field": self.field,
+            "range": _number(self.span),
+            "share": _number(self.share),
+            "by_chance": _number(self.chance),
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "n": self.n,
+        }
+
 
 def effects(table: SweepTable, by: Sequence[Factor], metric: str) -> list[Effect]:
     r"""The main effect of each factor, over the trials that are done; largest first.
@@ -226,18 +238,7 @@ def as_json(found: Findings) -> dict[str, Any]:
             }
             for group in found.groups
         ],
-        "sensitivity": [
-            {
-                "field": effect.field,
-                "range": _number(effect.span),
-                "share": _number(effect.share),
-                "by_chance": _number(effect.chance),
-                "lowest": effect.lowest,
-                "highest": effect.highest,
-                "n": effect.n,
-            }
-            for effect in found.effects
-        ],
+        "sensitivity": [effect.as_json() for effect in found.effects],
         "best": best
         and {
             "name": best.name,

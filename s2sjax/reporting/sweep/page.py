@@ -1,5 +1,6 @@
 """One page that holds a whole sweep: opens from disk, needs no network."""
 
+import dataclasses
 import html
 import json
 import re
@@ -72,6 +73,7 @@ def script_json(value: Any) -> str:
 def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     """What the page knows; positions and levels are by index."""
     table = found.table
+    by = factors(table, compared(table))
     shown = [*found.by, *factors(table, found.averaged)]
     layout = arrange(found.by)
     logged = dict.fromkeys(name for one in files for name in one.metrics())
@@ -84,15 +86,10 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
         "metric": found.measure.name,
         "metrics": [
             {
-                "name": one.name,
-                "label": one.label,
+                **dataclasses.asdict(one),
                 "unit": one.unit,
                 "interval": one.interval,
-                "share": one.share,
-                "lower": one.lower,
                 "limited": one.most is not None,
-                "most": one.most,
-                "split": one.split,
                 "quantity": one.quantity,
                 "of": measure(one.quantity).unit,
             }
@@ -114,7 +111,10 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
             for place in range(len(table.trials))
         ],
         "steps": list(steps),
-        "effects": {name: _effects(found, name) for name in table.metrics()},
+        "effects": {
+            name: [effect.as_json() for effect in findings.effects(table, by, name)]
+            for name in table.metrics()
+        },
         "formula": findings.FORMULA,
         "z": stats.norm.ppf(0.5 + CONFIDENCE / 2),
         "t": [round(t_quantile(freedom), 4) for freedom in range(1, 200)],
@@ -187,19 +187,3 @@ def _list(column: np.ndarray) -> list[float | None]:
 
 def _rounded(value: Any) -> float | None:
     return float(f"{value:.4g}") if isinstance(value, int | float) else None
-
-
-def _effects(found: Findings, metric: str) -> list[dict[str, Any]]:
-    by = factors(found.table, compared(found.table))
-    return [
-        {
-            "field": effect.field,
-            "share": effect.share,
-            "chance": effect.chance,
-            "range": effect.span,
-            "lowest": effect.lowest,
-            "highest": effect.highest,
-            "n": effect.n,
-        }
-        for effect in findings.effects(found.table, by, metric)
-    ]
