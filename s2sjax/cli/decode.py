@@ -10,7 +10,6 @@ from s2sjax import spec
 from s2sjax.cli import inputs, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.cli.inputs import Item
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.schema import STRATEGY
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from s2sjax.inference.load import Trained
-    from s2sjax.inference.predict import Hypothesis, Wish
+    from s2sjax.inference.predict import Hypothesis, Query
     from s2sjax.tasks import Symbol, Task
 
 IN_JSON = "-"  # what `--attention` says for weights in the lines of `--json`
@@ -81,7 +80,7 @@ def main(parsed: Parsed) -> int:
             f"--attention={values.attention}: this model has no attention to show"
         )
 
-    from s2sjax.inference.predict import Wish, predict, with_token_logprobs
+    from s2sjax.inference.predict import predict, with_token_logprobs
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.runs import run_files
 
@@ -90,49 +89,43 @@ def main(parsed: Parsed) -> int:
     trained = runs.open_all(values, paths)
     task = trained.task
     start.tell_user_code(config, trained.path / run_files.DATA, named=False)
-    items = (
+    queries = (
         inputs.from_file(values.from_file, task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, task)
     )
-    wishes = [
-        Wish(
-            inputs.encoded_source(item, task),
-            **inputs.check_wishes(item, task),
-        )
-        for item in items
-    ]
-    inputs.check(values, trained, items)
-    if not wishes:
+    queries = [query._replace(output=None) for query in queries]
+    ids = inputs.encoded(values, trained, queries)
+    if not ids:
         return 0
     with ProgressLine("decoding") as passed:
-        found = predict(
+        nbests = predict(
             trained.system,
-            wishes,
+            ids,
             attention=bool(values.attention or values.states),
             states=bool(values.states),
             passed=passed,
         )
     if values.json:
         with ProgressLine("scoring tokens") as passed:
-            found = with_token_logprobs(trained.system, wishes, found, passed)
-    for item, nbest in zip(items, found, strict=True):
+            nbests = with_token_logprobs(trained.system, ids, nbests, passed)
+    for query, nbest in zip(queries, nbests, strict=True):
         if values.json:
             weights = values.attention == IN_JSON
-            printing.line(written(trained, item, nbest, attention=weights))
+            printing.line(written(trained, query, nbest, attention=weights))
         else:
-            _show(task, item, nbest)
-    best = [nbest[0] for nbest in found]
+            _show(task, query, nbest)
+    best = [nbest[0] for nbest in nbests]
     if picture:
-        _draw(Path(picture), task, items, best, values.panels)
+        _draw(Path(picture), task, queries, best, values.panels)
     if values.states:
-        _save_states(Path(values.states), trained, wishes, best)
+        _save_states(Path(values.states), trained, ids, best)
     return 0
 
 
 def written(
     trained: "Trained",
-    item: Item,
+    query: "Query",
     nbest: Sequence["Hypothesis"],
     *,
     attention: bool = False,
@@ -141,18 +134,18 @@ def written(
     from s2sjax.runs.journal import plain
 
     rows = [_row(trained.task, each, attention=attention) for each in nbest]
-    line: dict[str, Any] = {"input": item.input, **rows[0]}
+    line: dict[str, Any] = {"input": query.source, **rows[0]}
     if spec.parse(trained.config.decode.strategy).name != "greedy":
         line["nbest"] = rows
-    expected = _expected(trained.task, item)
+    expected = _expected(trained.task, query)
     if expected is not None:
         line["expected"] = expected
     return json.dumps(plain(line))
 
 
-def _show(task: "Task", item: Item, nbest: Sequence["Hypothesis"]) -> None:
-    target, expected = task.target_vocabulary, _expected(task, item)
-    printing.line(f"input     {task.source_vocabulary.join(item.input)}")
+def _show(task: "Task", query: "Query", nbest: Sequence["Hypothesis"]) -> None:
+    target, expected = task.target_vocabulary, _expected(task, query)
+    printing.line(f"input     {task.source_vocabulary.join(query.source)}")
     for hypothesis in nbest:
         cut = "  (cut at its limit)" if hypothesis.truncated else ""
         printing.line(f"output    {target.join(target.decode(hypothesis.output))}{cut}")
@@ -177,9 +170,9 @@ def _numbers(hypothesis: "Hypothesis") -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
-def _expected(task: "Task", item: Item) -> list["Symbol"] | None:
+def _expected(task: "Task", query: "Query") -> list["Symbol"] | None:
     try:
-        return task.expected(item.input)
+        return task.expected(query.source)
     except UsageError as error:  # a user's pattern that cannot take this input
         start.warn([str(error)])
         return None
@@ -213,17 +206,17 @@ def _in_reading_order(task: "Task", columns: "np.ndarray") -> "np.ndarray":
 def _draw(
     path: Path,
     task: "Task",
-    items: Sequence[Item],
+    queries: Sequence["Query"],
     hypotheses: Sequence["Hypothesis"],
     panels: int,
 ) -> None:
     from s2sjax.reporting.alignment import Alignment, draw_alignments
 
     drawn = []
-    for item, hypothesis in zip(items, hypotheses, strict=True):
+    for query, hypothesis in zip(queries, hypotheses, strict=True):
         weights = _in_reading_order(task, _weights(hypothesis))
         written = task.target_vocabulary.decode(hypothesis.output)
-        drawn.append(Alignment(weights, item.input, written))
+        drawn.append(Alignment(weights, query.source, written))
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
@@ -234,7 +227,7 @@ def _draw(
 def _save_states(
     path: Path,
     trained: "Trained",
-    wishes: Sequence["Wish"],
+    queries: Sequence["Query"],
     hypotheses: Sequence["Hypothesis"],
 ) -> None:
     """What the encoder and the decoder hold; docs/decoding.md names the arrays."""
@@ -245,7 +238,7 @@ def _save_states(
 
     task = trained.task
     names = trained.system.models[0].cell.names
-    encoded = encode_sources(trained.system, [wish.source for wish in wishes])
+    encoded = encode_sources(trained.system, [query.source for query in queries])
     arrays: dict[str, Any] = {}
     for place, (source, hypothesis) in enumerate(zip(encoded, hypotheses, strict=True)):
         arrays[f"memory_{place}"] = _in_reading_order(task, source.memory.T).T

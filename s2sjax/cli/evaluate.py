@@ -3,20 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, cannot_write
-from s2sjax.schema import STRATEGY
+from s2sjax.schema import STRATEGY, TRAIN_EXAMPLES
 
-if TYPE_CHECKING:
-    from s2sjax.inference.load import Trained
-    from s2sjax.metrics import Outcomes
-    from s2sjax.tasks import Bucket
-
-TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 COMMAND = Command(
     "eval",
     "Evaluates a run, free-running and teacher-forced.\n"
@@ -66,7 +60,9 @@ def main(parsed: Parsed) -> int:
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.inference import summary
+    from s2sjax.inference.evaluate import split_outcomes
     from s2sjax.reporting import table
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
     from s2sjax.runs import run_files
     from s2sjax.runs.journal import plain
@@ -76,7 +72,11 @@ def main(parsed: Parsed) -> int:
         if values.no_user_code:
             start.refuse_user_code(config, f"--workdir={paths[0]}")
         start.tell_user_code(config, trained.path / run_files.DATA, named=False)
-    results, sources = _outcomes(trained, split, values.examples)
+    with ProgressLine(f"evaluation on {split}") as passed:
+        results, sources = split_outcomes(
+            trained, split, values.examples, warn=_warn, passed=passed
+        )
+        passed.then(f"counting what {len(sources):,} outputs are worth")
     if values.predictions is not None:
         rows = summary.predictions(trained.task, results, sources, wrong=values.wrong)
         _save_predictions(values.predictions, rows)
@@ -97,48 +97,8 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def evaluate(trained: "Trained", split: str = "test") -> dict[str, Any]:
-    """What `s2sjax eval --json` prints of a split; holds no times and no paths."""
-    from s2sjax.inference.summary import evaluation
-
-    results, sources = _outcomes(trained, split, None)
-    return evaluation(
-        trained.task, trained.config, trained.step, split, results, sources
-    )
-
-
-def _outcomes(
-    trained: "Trained", split: str, examples: int | None
-) -> "tuple[Outcomes, list[list[int]]]":
-    """What becomes of a split's examples, and their sources; says how far it is."""
-    from s2sjax.inference.evaluate import long_ones, outcomes
-    from s2sjax.reporting.progress_line import ProgressLine
-
-    buckets = _chosen(trained, split, examples)
-    long = long_ones(trained.system, buckets)
-    if long:
-        start.warn([f"{split}: {long}"])
-    with ProgressLine(f"evaluation on {split}") as passed:
-        results, sources = outcomes(trained.system, buckets, passed)
-        passed.then(f"counting what {len(sources):,} outputs are worth")
-    if examples is not None and len(sources) < examples:
-        start.warn([f"--examples={examples}: {split} has {len(sources)}"])
-    return results, sources
-
-
-def _chosen(trained: "Trained", split: str, examples: int | None) -> "Sequence[Bucket]":
-    """The examples to evaluate; which they are follows from what they hold."""
-    from s2sjax.inference.evaluate import chosen, enough
-    from s2sjax.inference.load import training_buckets
-
-    if split != "train":
-        every = enough(trained.task.buckets[split], split, examples)
-        return chosen(every, examples or 0)
-    try:
-        every = training_buckets(trained)
-    except UsageError as error:
-        raise UsageError(f"--split=train: {error}") from None
-    return chosen(every, examples or TRAIN_EXAMPLES)
+def _warn(line: str) -> None:
+    start.warn([line])
 
 
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:

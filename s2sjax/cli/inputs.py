@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from s2sjax import places
 from s2sjax.cli import start
@@ -18,6 +18,7 @@ from s2sjax.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from s2sjax.inference.load import Trained
+    from s2sjax.inference.predict import Query
     from s2sjax.tasks import Symbol, Task, Vocabulary
 
 FIELDS = ("input", "output", "prefix", "required", "banned")
@@ -40,26 +41,17 @@ COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
 )
 
 
-class Item(NamedTuple):
-    """One input, with what is asked of its output; all in symbols."""
-
-    where: str  # for messages, e.g. "--from_file=a.jsonl:3"
-    input: list["Symbol"]
-    output: list["Symbol"] | None = None  # what `score` is to score
-    prefix: tuple["Symbol", ...] = ()
-    required: tuple[tuple["Symbol", ...], ...] = ()
-    banned: tuple["Symbol", ...] = ()
-
-
-def from_arguments(arguments: Sequence[str], task: "Task") -> list[Item]:
+def from_arguments(arguments: Sequence[str], task: "Task") -> list["Query"]:
     """The inputs that the command line holds."""
+    from s2sjax.inference.predict import Query
+
     vocabulary = task.source_vocabulary
     whole = vocabulary.kind == "integer"
     texts = [" ".join(arguments)] if whole else arguments
-    return [Item("", vocabulary.split(text)) for text in texts]
+    return [Query(vocabulary.split(text)) for text in texts]
 
 
-def from_file(name: str, task: "Task") -> list[Item]:
+def from_file(name: str, task: "Task") -> list["Query"]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
@@ -73,6 +65,8 @@ def from_file(name: str, task: "Task") -> list[Item]:
     Raises:
       UsageError: the file cannot be read, or an item is none of these, with its place.
     """
+    from s2sjax.inference.predict import Query
+
     text = _content(name)
     begin = text.lstrip(BLANK)[:1]
     kind = task.source_vocabulary.kind
@@ -90,69 +84,37 @@ def from_file(name: str, task: "Task") -> list[Item]:
     for place, item in enumerate(items):
         where = f"--from_file={name}: item {place}"
         if isinstance(item, dict):
-            found.append(_item(where, item, task))
+            found.append(_query(where, item, task))
         else:
-            found.append(
-                Item(where, _sequence(where, item, task.source_vocabulary, "each item"))
-            )
+            source = _sequence(where, item, task.source_vocabulary, "each item")
+            found.append(Query(source, where=where))
     return found
 
 
-def check(values: SimpleNamespace, trained: "Trained", items: Sequence[Item]) -> None:
-    """Says of inputs what a person should know: that there are none, or long ones.
+def encoded(
+    values: SimpleNamespace, trained: "Trained", queries: Sequence["Query"]
+) -> list["Query"]:
+    """The queries in token ids; says what a person should know: unknown symbols, that
+    there are no inputs, or long ones.
 
     Raises:
-      UsageError: an input that is too long to be read.
+      UsageError: a query that cannot be, or an input that is too long to be read.
     """
+    from s2sjax.inference import predict
     from s2sjax.inference.load import check_length
 
-    if not items:
-        start.warn([f"--from_file={values.from_file} holds no input"])
-        return
-    longer = check_length(trained, max(len(item.input) for item in items))
+    ids = [predict.encoded(query, trained.task, _warn) for query in queries]
+    if not queries:
+        _warn(f"--from_file={values.from_file} holds no input")
+        return ids
+    longer = check_length(trained, max(len(query.source) for query in queries))
     if longer:
-        start.warn([longer])
-
-
-def encoded_source(item: Item, task: "Task") -> list[int]:
-    """The ids of an input; unknown symbols are named in a warning.
-
-    Raises:
-      UsageError: a symbol outside an integer vocabulary.
-    """
-    from s2sjax.tasks import encode_source
-
-    try:
-        ids, strange = encode_source(task, item.input)
-    except UsageError as error:
-        if not item.where:
-            raise
-        raise UsageError(f"{item.where}: {error}") from None
-    if strange:
-        listed = ", ".join(repr(symbol) for symbol in strange)
-        hint = task.source_vocabulary.known_form(item.input)
-        start.warn([f"not in the vocabulary, read as unknown: {listed}{hint}"])
+        _warn(longer)
     return ids
 
 
-def check_wishes(item: Item, task: "Task") -> dict[str, Any]:
-    """What is asked of the output, as ids: `prefix`, `banned` and `required`.
-
-    Raises:
-      UsageError: a symbol that cannot be written, or wishes that contradict.
-    """
-    target = task.target_vocabulary
-    try:
-        for symbol in (*item.prefix, *sum(item.required, ())):
-            if symbol in item.banned:
-                raise UsageError(f"{symbol!r} is banned and asked for as well")
-        return {
-            "prefix": target.encode_known(item.prefix),
-            "banned": target.encode_known(item.banned),
-            "required": [target.encode_known(phrase) for phrase in item.required],
-        }
-    except UsageError as error:
-        raise UsageError(f"{item.where}: {error}") from None
+def _warn(line: str) -> None:
+    start.warn([line])
 
 
 def _is_object(text: str) -> bool:
@@ -202,7 +164,7 @@ def _standard_input() -> bytes:
     return content
 
 
-def _objects(name: str, text: str, task: "Task") -> list[Item]:
+def _objects(name: str, text: str, task: "Task") -> list["Query"]:
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip(BLANK):
@@ -214,11 +176,13 @@ def _objects(name: str, text: str, task: "Task") -> list[Item]:
             raise UsageError(f"{where} is not JSON: {error}") from None
         if not isinstance(item, dict):
             raise UsageError(f"{where} is no JSON object, as the first line is")
-        found.append(_item(where, item, task))
+        found.append(_query(where, item, task))
     return found
 
 
-def _item(where: str, item: dict[str, Any], task: "Task") -> Item:
+def _query(where: str, item: dict[str, Any], task: "Task") -> "Query":
+    from s2sjax.inference.predict import Query
+
     for name in item:
         if name not in FIELDS and name not in SAID:
             raise UsageError(f"{where}: {unknown('field', name, FIELDS)}")
@@ -232,10 +196,10 @@ def _item(where: str, item: dict[str, Any], task: "Task") -> Item:
             raise UsageError(f"{where}: '{name}' is {_short(value)}; it is a list")
         return value
 
-    required = tuple(
-        tuple(_sequence(where, _phrase(each), target, "each of 'required'"))
+    required = [
+        _sequence(where, _phrase(each), target, "each of 'required'")
         for each in listed("required")
-    )
+    ]
     if not all(required):
         raise UsageError(f"{where}: 'required' holds an empty phrase")
     banned = []
@@ -250,13 +214,13 @@ def _item(where: str, item: dict[str, Any], task: "Task") -> Item:
     output = None
     if "output" in item:
         output = _sequence(where, item["output"], target, "'output'")
-    return Item(
-        where,
+    return Query(
         _sequence(where, item["input"], task.source_vocabulary, "'input'"),
         output,
-        tuple(_sequence(where, item.get("prefix", []), target, "'prefix'")),
+        _sequence(where, item.get("prefix", []), target, "'prefix'"),
         required,
-        tuple(banned),
+        banned,
+        where,
     )
 
 
@@ -264,7 +228,9 @@ def _phrase(each: Any) -> Any:
     return [each] if isinstance(each, int) and not isinstance(each, bool) else each
 
 
-def _lines(name: str, text: str, task: "Task") -> list[Item]:
+def _lines(name: str, text: str, task: "Task") -> list["Query"]:
+    from s2sjax.inference.predict import Query
+
     found = []
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
@@ -273,7 +239,7 @@ def _lines(name: str, text: str, task: "Task") -> list[Item]:
             symbols = task.source_vocabulary.split(line.removesuffix("\r"))
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
-        found.append(Item(where, symbols))
+        found.append(Query(symbols, where=where))
     return found
 
 

@@ -1,16 +1,12 @@
 """`s2sjax score`: how probable given outputs are to trained models."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s2sjax.cli import inputs, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
-
-if TYPE_CHECKING:
-    from s2sjax.cli.inputs import Item
-    from s2sjax.tasks import Task
 
 COMMAND = Command(
     "score",
@@ -42,47 +38,30 @@ def main(parsed: Parsed) -> int:
 
     trained = runs.open_all(values, paths)
     task = trained.task
-    items = inputs.from_file(values.from_file, task)
-    pairs = [
-        (inputs.encoded_source(item, task), _encoded_output(item, task))
-        for item in items
-    ]
-    inputs.check(values, trained, items)
-    if not pairs:
+    queries = inputs.from_file(values.from_file, task)
+    for query in queries:
+        if query.output is None:
+            raise UsageError(f"{query.where} has no field 'output' to score")
+    ids = inputs.encoded(values, trained, queries)
+    if not ids:
         return 0
     with ProgressLine("scoring") as passed:
-        scored = score(trained.system, pairs, passed)
-    for item, tokens in zip(items, scored, strict=True):
-        assert item.output is not None
+        scored = score(trained.system, ids, passed)
+    for query, tokens in zip(queries, scored, strict=True):
+        output = list(query.output or ())
         line: dict[str, Any] = {
-            "input": item.input,
-            "output": item.output,
+            "input": query.source,
+            "output": output,
             "logprob": float(tokens.sum()),
             "token_logprobs": tokens.tolist(),
         }
         if values.json:
             printing.line(json.dumps(plain(line)))
             continue
-        printing.line(f"input    {task.source_vocabulary.join(item.input)}")
-        printing.line(f"output   {task.target_vocabulary.join(item.output)}")
+        printing.line(f"input    {task.source_vocabulary.join(query.source)}")
+        printing.line(f"output   {task.target_vocabulary.join(output)}")
         printing.line(f"logprob  {line['logprob']:.4f}")
-        named = zip([*item.output, END], line["token_logprobs"], strict=True)
-        told = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
-        printing.lines([f"tokens   {told}", ""])
+        named = zip([*output, END], line["token_logprobs"], strict=True)
+        shown = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
+        printing.lines([f"tokens   {shown}", ""])
     return 0
-
-
-def _encoded_output(item: "Item", task: "Task") -> list[int]:
-    if item.output is None:
-        raise UsageError(f"{item.where} has no field 'output' to score")
-    vocabulary = task.target_vocabulary
-    ids, strange = vocabulary.encode(item.output)
-    if strange and vocabulary.kind == "integer":
-        raise UsageError(
-            f"{item.where}: 'output' holds {', '.join(map(str, strange))}; symbols "
-            f"are {vocabulary.described()}"
-        )
-    if strange:
-        listed = ", ".join(repr(symbol) for symbol in strange)
-        start.warn([f"not in the vocabulary, scored as unknown: {listed}"])
-    return ids

@@ -71,12 +71,12 @@ def check_config(config: Config, *, is_new: bool = True) -> None:
       UsageError: all that was found.
     """
     from s2sjax import tasks
-    from s2sjax.training import loop
+    from s2sjax.training.cadence import total_steps
+    from s2sjax.training.order import Order
 
     check_names(config, is_new=is_new)
     if is_new and not data_path(config) and config.task.name != "text":
-        order = loop.training_order(config, tasks.create(config))
-        loop.total_steps(config, order)
+        total_steps(config, Order.of(config, tasks.create(config)))
 
 
 def check_names(

@@ -113,11 +113,6 @@ def _described(group: "Group", cost: "Cost") -> dict[str, Any]:
     }
 
 
-if TYPE_CHECKING:
-    from s2sjax.sweeps.backends import Choice
-    from s2sjax.sweeps.trials import Trial
-
-
 def prepare(
     parsed: Parsed,
     trials: "Sequence[Trial]",
@@ -218,9 +213,6 @@ def _restore(flags: str | None) -> None:
     else:
         os.environ["XLA_FLAGS"] = flags
 
-
-if TYPE_CHECKING:
-    from s2sjax.sweeps.trials import Trial
 
 COMMAND = Command(
     "sweep",

@@ -20,7 +20,7 @@ from s2sjax.sweeps.batched import run
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.protocols import Listed, Pool, Source
+from s2sjax.sweeps.protocols import Listed, Pool, TrialQueue
 from s2sjax.sweeps.search import Search
 from s2sjax.sweeps.trial_files import ENDINGS
 from s2sjax.sweeps.trials import Trial
@@ -75,7 +75,7 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
     places = _places(config, space)
     with _opened(parsed, choice, asked, places, check) as (sweep, pool):
         ledger = Ledger(sweep, _warn)
-        source = Search(
+        queue = Search(
             sweep,
             ledger,
             config,
@@ -87,13 +87,13 @@ def search(parsed: Parsed, space: Mapping[str, Distribution], choice: Choice) ->
         )
         metric = config.train.metric
         console = SweepConsole(
-            source.trials, ledger, metric=metric, most=asked, quiet=values.json
+            queue.trials, ledger, metric=metric, most=asked, quiet=values.json
         )
         at_once = values.workers or (run.proposals() if pool is None else None)
-        code = _run(parsed, sweep, ledger, source, console, pool, at_once)
-        if source.lacking():
-            there = f"{len(source.trials):,} of {asked:,} trials"
-            _warn(f"{sweep.path}: {there} are there: {source.lacking()}")
+        code = _run(parsed, sweep, ledger, queue, console, pool, at_once)
+        if queue.lacking():
+            there = f"{len(queue.trials):,} of {asked:,} trials"
+            _warn(f"{sweep.path}: {there} are there: {queue.lacking()}")
         return code
 
 
@@ -101,13 +101,13 @@ def _run(
     parsed: Parsed,
     sweep: SweepDirectory,
     ledger: Ledger,
-    source: Source,
+    queue: TrialQueue,
     console: SweepConsole,
     pool: Pool | None,
     at_once: int | None = None,
 ) -> int:
-    """Runs what a source gives, in a pool or in this process; the exit code."""
-    values, to = parsed.values, (sweep, ledger, source)
+    """Runs what a queue gives, in a pool or in this process; the exit code."""
+    values, to = parsed.values, (sweep, ledger, queue)
     budgets = scheduler.Budgets(values.retries, values.preemptions, values.silence)
     with interruption.watch() as signals, console:
         if pool is None:

@@ -178,11 +178,12 @@ def _train(
 ) -> tuple["Task", Any]:
     from s2sjax import tasks
     from s2sjax.runs import directory
-    from s2sjax.training import interruption, loop, memory
+    from s2sjax.training import cadence, interruption, loop, memory
+    from s2sjax.training.order import Order
 
     try:
         task = tasks.create(run.config, run.data)
-        loop.total_steps(run.config, loop.training_order(run.config, task))
+        cadence.total_steps(run.config, Order.of(run.config, task))
         memory.check(run.config, task)
         params = _first_params(run, task, init_from)
         if hosts.leads:
@@ -257,11 +258,12 @@ def _draw(run: "RunDirectory", best_step: int) -> None:
 
 def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
     """The end of a run: its best checkpoint on test data, and what to do next."""
-    from s2sjax.cli.evaluate import evaluate
     from s2sjax.inference import summary
+    from s2sjax.inference.evaluate import evaluate
     from s2sjax.inference.load import open_trained
     from s2sjax.metrics import headlines
     from s2sjax.reporting import table
+    from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
     from s2sjax.runs import run_files
 
@@ -276,7 +278,11 @@ def _summarise(run: "RunDirectory", task: "Task", ended: Any) -> None:
         start.warn([f"{error}; the best checkpoint is evaluated again"])
         result = {}
     if result.get("step") != ended.progress.best_step:
-        result = evaluate(open_trained(run.path, "best"), "test")
+        trained = open_trained(run.path, "best")
+        with ProgressLine("evaluation on test") as passed:
+            result = evaluate(
+                trained, warn=lambda line: start.warn([line]), passed=passed
+            )
         summary.write(run.path, result)
     printing.line()
     table.show_evaluation(

@@ -20,7 +20,7 @@ from s2sjax.cli import decode, inputs, main
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
 from s2sjax.inference import system as predictor
-from s2sjax.inference.predict import Hypothesis
+from s2sjax.inference.predict import Hypothesis, Query
 from s2sjax.inference.system import System
 from s2sjax.models.seq2seq import build_model, initialise
 from s2sjax.reporting import progress_line
@@ -52,7 +52,7 @@ def file(tmp_path_factory):
 
 def read(file, content, its=CHARACTERS):
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return [item.input for item in inputs.from_file(str(file), its)]
+    return [query.source for query in inputs.from_file(str(file), its)]
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_what_is_written_as_json_is_read_again(file, data, characters):
     lines, rows = [], []
     for _ in range(data.draw(st.integers(1, 3))):
         given_, made = data.draw(ids), data.draw(ids)
-        item = inputs.Item("", its.source_vocabulary.decode(given_))
+        query = Query(its.source_vocabulary.decode(given_))
         found = Hypothesis(made, -1.0, -1.0, False, {"kappa": -jnp.inf}, None)
-        lines.append(decode.written(run, item, [found]))
-        rows.append((item.input, its.target_vocabulary.decode(made)))
+        lines.append(decode.written(run, query, [found]))
+        rows.append((query.source, its.target_vocabulary.decode(made)))
     assert all(line.isascii() for line in lines)
     file.write_text("\n".join(lines) + "\n", encoding="ascii")
     again = inputs.from_file(str(file), its)
-    assert [(item.input, item.output) for item in again] == rows
+    assert [(query.source, query.output) for query in again] == rows
 
 
 def test_all_that_a_strategy_says_of_an_output_can_be_read_again():
