@@ -38,9 +38,9 @@ def first_state(config, model):
     return TrainState(jnp.int32(0), params, chosen.init(params))
 
 
-def small_run(feeding):
+def small_run(feeding, **train):
     """`run(rows, sizes, state, **numbers)` to (state, metrics), with this feeding."""
-    config = copying.config(feeding=feeding)
+    config = copying.config(feeding=feeding, **train)
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
 
     def run(rows=ROWS, sizes=(STEPS,), state=None, **values):
@@ -127,6 +127,16 @@ def test_a_run_goes_on_from_what_is_saved(gold, straight):
     moved, _ = gold.run(np.roll(ROWS, -23, axis=0), (37,), saved._replace(step=22))
     different = jax.tree.leaves(moved.params), jax.tree.leaves(resumed.params)
     assert any((a != b).any() for a, b in zip(*different, strict=True))
+
+
+def test_a_schedule_goes_on_from_what_is_saved():
+    """Draws, samples and what the probability has grown to follow from the step."""
+    run = small_run("sample", feeding_schedule="linear:steps=40").run
+    whole, metrics = run()
+    saved = jax.tree.map(np.asarray, run(sizes=(23,))[0])
+    resumed, rest = run(np.roll(ROWS, -23, axis=0), (37,), saved)
+    same_bits(resumed, whole)
+    same_bits(rest.loss, metrics.loss[23:])
 
 
 def test_the_first_loss_and_the_norms_are_those_of_numpy(gold):
