@@ -178,6 +178,7 @@ SIZE = 10**6  # the most of what is an axis of an array, or is unrolled
 COUNT = 2**31 - 1  # the most of what is counted: the int32 of compiled code
 LARGE = 1e38  # the most of what may be any number: its float32
 # What a spec of a strategy may name; `decoding.strategies` has each.
+TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
     "diverse_beam, stochastic_beam, constrained_beam, exact, mbr, rerank)"

@@ -38,7 +38,8 @@ class OurTraining(JaxDevice):
         from s2sjax import tasks
         from s2sjax.models.seq2seq import build_model, parameter_count
         from s2sjax.training import state
-        from s2sjax.training.loop import total_steps, training_order
+        from s2sjax.training.cadence import total_steps
+        from s2sjax.training.order import Order
         from s2sjax.training.recipe import recipe
 
         config = workload.config
@@ -48,11 +49,11 @@ class OurTraining(JaxDevice):
             config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.bucket = task.buckets["train"][0]
-        self.order = training_order(config, task)
+        self.order = Order.of(config, task)
         self.total = total_steps(config, self.order)
         self.numbers = state.numbers(config)
-        chosen = recipe(config.train, self.total)
-        self.state = state.first_state(self.model, chosen, self.numbers)
+        self.recipe = recipe(config.train, self.total)
+        self.state = state.first_state(self.model, self.recipe, self.numbers)
         self.parameters = parameter_count(self.state.params)
         self.step = 0
         self.pace: float | None = None
@@ -86,8 +87,8 @@ class OurTraining(JaxDevice):
         import jax.numpy as jnp
         import numpy as np
 
-        from s2sjax.training.loop import DISPATCH_SECONDS
-        from s2sjax.training.step import run_steps
+        from s2sjax.training.cadence import DISPATCH_SECONDS
+        from s2sjax.training.step import Program, Work, run_steps
 
         train = self.config.train
         start = time.perf_counter()
@@ -97,15 +98,9 @@ class OurTraining(JaxDevice):
         rows = np.full((train.steps_per_dispatch, train.batch_size), -1, np.int32)
         rows[:count] = chunk[:count]
         self.state, reported, _ = run_steps(
-            self.model,
-            self.config,
-            self.total,
-            self.bucket.fetch,
+            Program(self.model, self.recipe, self.bucket.fetch),
             self.state,
-            self.numbers,
-            self.bucket.store,
-            jnp.asarray(rows),
-            jnp.int32(count),
+            Work(self.numbers, self.bucket.store, jnp.asarray(rows), jnp.int32(count)),
         )
         jax.block_until_ready(reported)
         if self.step:

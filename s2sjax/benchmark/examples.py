@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s2sjax.inference import batches
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import Batch
 
@@ -52,10 +53,8 @@ def chunks(
     every = chosen_rows([size for size in sizes if size is not None], examples)
     for bucket, rows in zip(buckets, every, strict=True):
         fetch = jax.jit(bucket.fetch)
-        for start in range(0, len(rows), batch_size):
-            within = np.arange(start, start + batch_size) % len(rows)
-            batch = fetch(bucket.store, jnp.asarray(rows[within].astype(np.int32)))
-            count = min(batch_size, len(rows) - start)
+        for within, count in batches.chunks(range(len(rows)), batch_size, repeat=True):
+            batch = fetch(bucket.store, jnp.asarray(rows[within], jnp.int32))
             found.append(Chunk(batch, before + within, count))
         before += len(rows)
     return found

@@ -85,16 +85,16 @@ def main(parsed: Parsed) -> int:
         start.refuse_user_code(config, f"--workdir={paths[0]}")
     run = runs.open_all(parsed, paths)
     start.tell_user_code(config, run.path / run_files.DATA, named=False)
-    items = (
+    queries = (
         inputs.from_file(values.from_file, run.task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, run.task)
     )
-    if not items:
+    if not queries:
         start.warn([f"--from_file={values.from_file} holds no input"])
         return 0
-    decoded = run.decode_items(
-        items,
+    decoded = run.decode_queries(
+        queries,
         attention=bool(values.attention or (values.states and has_attention)),
         states=bool(values.states),
         token_logprobs=values.json,

@@ -16,8 +16,8 @@ from typing import Any
 
 from s2sjax import places
 from s2sjax.cli import start
-from s2sjax.commands.run import Item
 from s2sjax.errors import UsageError, unknown
+from s2sjax.inference.predict import Query
 from s2sjax.tasks import Symbol, Task, Vocabulary
 
 FIELDS = ("input", "output", "prefix", "required", "banned")
@@ -40,15 +40,15 @@ COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
 )
 
 
-def from_arguments(arguments: Sequence[str], task: Task) -> list[Item]:
+def from_arguments(arguments: Sequence[str], task: Task) -> list[Query]:
     """The inputs that the command line holds."""
     vocabulary = task.source_vocabulary
     whole = vocabulary.kind == "integer"
     texts = [" ".join(arguments)] if whole else arguments
-    return [Item("", vocabulary.split(text)) for text in texts]
+    return [Query(vocabulary.split(text)) for text in texts]
 
 
-def from_file(name: str, task: Task) -> list[Item]:
+def from_file(name: str, task: Task) -> list[Query]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
@@ -79,11 +79,10 @@ def from_file(name: str, task: Task) -> list[Item]:
     for place, item in enumerate(items):
         where = f"--from_file={name}: item {place}"
         if isinstance(item, dict):
-            found.append(_item(where, item, task))
+            found.append(_query(where, item, task))
         else:
-            found.append(
-                Item(where, _sequence(where, item, task.source_vocabulary, "each item"))
-            )
+            source = _sequence(where, item, task.source_vocabulary, "each item")
+            found.append(Query(source, where=where))
     return found
 
 
@@ -134,7 +133,7 @@ def _standard_input() -> bytes:
     return content
 
 
-def _objects(name: str, text: str, task: Task) -> list[Item]:
+def _objects(name: str, text: str, task: Task) -> list[Query]:
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip(BLANK):
@@ -146,11 +145,11 @@ def _objects(name: str, text: str, task: Task) -> list[Item]:
             raise UsageError(f"{where} is not JSON: {error}") from None
         if not isinstance(item, dict):
             raise UsageError(f"{where} is no JSON object, as the first line is")
-        found.append(_item(where, item, task))
+        found.append(_query(where, item, task))
     return found
 
 
-def _item(where: str, item: dict[str, Any], task: Task) -> Item:
+def _query(where: str, item: dict[str, Any], task: Task) -> Query:
     for name in item:
         if name not in FIELDS and name not in SAID:
             raise UsageError(f"{where}: {unknown('field', name, FIELDS)}")
@@ -164,10 +163,10 @@ def _item(where: str, item: dict[str, Any], task: Task) -> Item:
             raise UsageError(f"{where}: '{name}' is {_short(value)}; it is a list")
         return value
 
-    required = tuple(
-        tuple(_sequence(where, _phrase(each), target, "each of 'required'"))
+    required = [
+        _sequence(where, _phrase(each), target, "each of 'required'")
         for each in listed("required")
-    )
+    ]
     if not all(required):
         raise UsageError(f"{where}: 'required' holds an empty phrase")
     banned = []
@@ -182,13 +181,13 @@ def _item(where: str, item: dict[str, Any], task: Task) -> Item:
     output = None
     if "output" in item:
         output = _sequence(where, item["output"], target, "'output'")
-    return Item(
-        where,
+    return Query(
         _sequence(where, item["input"], task.source_vocabulary, "'input'"),
         output,
-        tuple(_sequence(where, item.get("prefix", []), target, "'prefix'")),
+        _sequence(where, item.get("prefix", []), target, "'prefix'"),
         required,
-        tuple(banned),
+        banned,
+        where,
     )
 
 
@@ -196,7 +195,7 @@ def _phrase(each: Any) -> Any:
     return [each] if isinstance(each, int) and not isinstance(each, bool) else each
 
 
-def _lines(name: str, text: str, task: Task) -> list[Item]:
+def _lines(name: str, text: str, task: Task) -> list[Query]:
     found = []
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
@@ -205,7 +204,7 @@ def _lines(name: str, text: str, task: Task) -> list[Item]:
             symbols = task.source_vocabulary.split(line.removesuffix("\r"))
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
-        found.append(Item(where, symbols))
+        found.append(Query(symbols, where=where))
     return found
 
 

@@ -36,10 +36,10 @@ def main(parsed: Parsed) -> int:
 
     run = runs.open_all(parsed, paths)
     task = run.task
-    items = inputs.from_file(values.from_file, task)
-    if not items:
+    queries = inputs.from_file(values.from_file, task)
+    if not queries:
         start.warn([f"--from_file={values.from_file} holds no input"])
-    for scored in run.score_items(items):
+    for scored in run.score_queries(queries):
         line: dict[str, Any] = {
             "input": scored.input,
             "output": scored.output,

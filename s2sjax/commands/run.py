@@ -17,15 +17,15 @@ from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
 from s2sjax.inference.batches import Passed, unwatched
-from s2sjax.inference.evaluate import chosen, enough, long_ones, outcomes
+from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length
+from s2sjax.inference.predict import Query
 from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
 from s2sjax.tasks.task import split_name
 
-TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 END = "<eos>"  # how the end of an output is shown
 
 Watch = Callable[[str], AbstractContextManager[Passed]]
@@ -40,17 +40,6 @@ def notice(line: str) -> None:
 def unseen(what: str) -> AbstractContextManager[Passed]:
     """Nobody waits."""
     return nullcontext(unwatched)
-
-
-class Item(NamedTuple):
-    """One input, with what is asked of its output; all in symbols."""
-
-    where: str  # for messages, e.g. "inputs[3]"
-    input: list[Symbol]
-    output: list[Symbol] | None = None  # what is to be scored
-    prefix: tuple[Symbol, ...] = ()
-    required: tuple[tuple[Symbol, ...], ...] = ()
-    banned: tuple[Symbol, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -247,16 +236,16 @@ class Run:
             tuple(tuple(_sequence("required", each, target)) for each in required),
             tuple(_sequence("banned", banned, target)),
         )
-        items = [
-            Item("inputs" if is_one else f"inputs[{place}]", each, None, *asked)
+        queries = [
+            Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]")
             for place, each in enumerate(sequences)
         ]
-        found = self.decode_items(items, strategy, attention=attention)
+        found = self.decode_queries(queries, strategy, attention=attention)
         return found[0] if is_one else found
 
-    def decode_items(
+    def decode_queries(
         self,
-        items: Sequence[Item],
+        queries: Sequence[Query],
         strategy: str | None = None,
         *,
         attention: bool = False,
@@ -266,7 +255,7 @@ class Run:
         """Decodes inputs, each with what is asked of its own output.
 
         Args:
-          items: the inputs.
+          queries: the inputs.
           strategy: None: the config's.
           attention: whether outputs say what they looked at.
           states: whether they have the decoder's states, `decoder_<layer>_<part>`.
@@ -279,26 +268,22 @@ class Run:
             decoding(strategy)
             config = loading.with_decode(self.config, strategy=strategy)
             system = dataclasses.replace(system, config=config)
-        wishes = [
-            predict.Wish(self._source(item), **_asked(item, self.task))
-            for item in items
-        ]
-        self._say_of_lengths(items)
+        ids = self._encoded([query._replace(output=None) for query in queries])
         with environment.precision(self.config.train.precision):
             with self.watch("decoding") as passed:
                 found = predict.predict(
-                    system, wishes, attention=attention, states=states, passed=passed
+                    system, ids, attention=attention, states=states, passed=passed
                 )
             if token_logprobs:
                 with self.watch("scoring tokens") as passed:
-                    found = predict.with_token_logprobs(system, wishes, found, passed)
+                    found = predict.with_token_logprobs(system, ids, found, passed)
         return [
             Decoded(
-                item.input,
-                tuple(self._output(item, each) for each in nbest),
-                self._expected(item),
+                list(query.source),
+                tuple(self._output(query, each) for each in nbest),
+                self._expected(query),
             )
-            for item, nbest in zip(items, found, strict=True)
+            for query, nbest in zip(queries, found, strict=True)
         ]
 
     def states(self, decoded: Sequence[Decoded]) -> dict[str, Any]:
@@ -341,30 +326,36 @@ class Run:
         given = [outputs] if is_one else list(outputs)
         if len(given) != len(sources):
             raise UsageError(f"inputs has {len(sources)} rows and outputs {len(given)}")
-        items = [
-            Item(
-                "" if is_one else f"inputs[{place}]",
+        queries = [
+            Query(
                 source,
-                _sequence(name, each, target),
+                _sequence("outputs" if is_one else f"outputs[{place}]", each, target),
+                where="" if is_one else f"inputs[{place}]",
             )
             for place, (source, each) in enumerate(zip(sources, given, strict=True))
-            for name in ["outputs" if is_one else f"outputs[{place}]"]
         ]
-        scored = self.score_items(items)
+        scored = self.score_queries(queries)
         return scored[0] if is_one else scored
 
-    def score_items(self, items: Sequence[Item]) -> list[Scored]:
-        """Scores the `output` of each item."""
-        pairs = [(self._source(item), self._given_output(item)) for item in items]
-        self._say_of_lengths(items)
+    def score_queries(self, queries: Sequence[Query]) -> list[Scored]:
+        """Scores the `output` of each query."""
+        for query in queries:
+            if query.output is None:
+                raise UsageError(f"{query.where} has no field 'output' to score")
+        ids = self._encoded(queries)
         with (
             environment.precision(self.config.train.precision),
             self.watch("scoring") as passed,
         ):
-            scored = predict.score(self.trained.system, pairs, passed)
+            scored = predict.score(self.trained.system, ids, passed)
         return [
-            Scored(item.input, item.output or [], float(tokens.sum()), tokens)
-            for item, tokens in zip(items, scored, strict=True)
+            Scored(
+                list(query.source),
+                list(query.output or ()),
+                float(tokens.sum()),
+                tokens,
+            )
+            for query, tokens in zip(queries, scored, strict=True)
         ]
 
     def evaluate(
@@ -398,28 +389,18 @@ class Run:
             decoding(strategy)
             config = loading.with_decode(config, strategy=strategy)
         system = dataclasses.replace(self.trained.system, config=config)
-        if split == "train":
-            task = loading.with_training(self.trained).task
-            buckets = chosen(task.buckets[split], examples or TRAIN_EXAMPLES)
-        else:
-            task = self.task
-            buckets = chosen(
-                enough(task.buckets[split], split, examples), examples or 0
-            )
-        long = long_ones(system, buckets)
-        if long:
-            self.say(f"{split}: {long}")
+        trained = self.trained._replace(config=config, system=system)
         with (
             environment.precision(config.train.precision),
             self.watch(f"evaluation on {split}") as passed,
         ):
-            results, sources = outcomes(system, buckets, passed)
+            results, sources = split_outcomes(
+                trained, split, examples, warn=self.say, passed=passed
+            )
             if hasattr(passed, "then"):
                 passed.then(f"counting what {len(sources):,} outputs are worth")
-        if examples is not None and len(sources) < examples:
-            self.say(f"examples={examples}: {split} has {len(sources)}")
         found = summary.evaluation(
-            task, config, self.step, split, results, sources, confusion=confusion
+            self.task, config, self.step, split, results, sources, confusion=confusion
         )
         if predictions:
             rows = summary.predictions(self.task, results, sources)
@@ -427,59 +408,34 @@ class Run:
         found = plain(found)
         return found
 
-    def _source(self, item: Item) -> list[int]:
-        """The ids of an input; unknown symbols are named in a line."""
-        try:
-            ids, strange = encode_source(self.task, item.input)
-        except UsageError as error:
-            where = f"{item.where}: " if item.where else ""
-            raise UsageError(f"{where}{error}") from None
-        if strange:
-            listed = ", ".join(repr(symbol) for symbol in strange)
-            hint = self.task.source_vocabulary.known_form(item.input)
-            self.say(f"not in the vocabulary, read as unknown: {listed}{hint}")
-        return ids
-
-    def _given_output(self, item: Item) -> list[int]:
-        if item.output is None:
-            raise UsageError(f"{item.where} has no field 'output' to score")
-        vocabulary = self.task.target_vocabulary
-        ids, strange = vocabulary.encode(item.output)
-        if strange and vocabulary.kind == "integer":
-            raise UsageError(
-                f"{item.where}: 'output' holds {', '.join(map(str, strange))}; symbols "
-                f"are {vocabulary.described()}"
-            )
-        if strange:
-            listed = ", ".join(repr(symbol) for symbol in strange)
-            self.say(f"not in the vocabulary, scored as unknown: {listed}")
-        return ids
-
-    def _say_of_lengths(self, items: Sequence[Item]) -> None:
-        """Says of inputs that they are longer than those of training.
+    def _encoded(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries in ids. Unknown symbols are named in a line, and so are inputs
+        that are longer than those of training.
 
         Raises:
-          UsageError: an input that is too long to be read.
+          UsageError: a query that cannot be, or an input that is too long to be read.
         """
-        longest = max((len(item.input) for item in items), default=0)
+        ids = [predict.encoded(query, self.task, self.say) for query in queries]
+        longest = max((len(query.source) for query in queries), default=0)
         longer = check_length(self.trained, longest)
         if longer:
             self.say(longer)
+        return ids
 
-    def _expected(self, item: Item) -> list[Symbol] | None:
+    def _expected(self, query: Query) -> list[Symbol] | None:
         try:
-            return self.task.expected(item.input)
+            return self.task.expected(query.source)
         except UsageError as error:  # a user's pattern that cannot take this input
             self.say(str(error))
             return None
 
-    def _output(self, item: Item, found: predict.Hypothesis) -> Output:
+    def _output(self, query: Query, found: predict.Hypothesis) -> Output:
         target = self.task.target_vocabulary
         symbols = target.decode(found.output)
         attention = None
         if found.attention is not None:
             weights = _in_reading_order(self.task, found.attention)
-            attention = Alignment(weights, item.input, symbols)
+            attention = Alignment(weights, list(query.source), symbols)
         return Output(
             symbols,
             target.join(symbols),
@@ -562,26 +518,6 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
     """An array whose last axis is the source as the user gives it."""
     return columns[..., ::-1] if task.reverse_source else columns
-
-
-def _asked(item: Item, task: Task) -> dict[str, Any]:
-    """What is asked of the output, as ids: `prefix`, `banned` and `required`.
-
-    Raises:
-      UsageError: a symbol that cannot be written, or wishes that contradict.
-    """
-    target = task.target_vocabulary
-    try:
-        for symbol in (*item.prefix, *sum(item.required, ())):
-            if symbol in item.banned:
-                raise UsageError(f"{symbol!r} is banned and asked for as well")
-        return {
-            "prefix": target.encode_known(item.prefix),
-            "banned": target.encode_known(item.banned),
-            "required": [target.encode_known(phrase) for phrase in item.required],
-        }
-    except UsageError as error:
-        raise UsageError(f"{item.where}: {error}") from None
 
 
 def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:

@@ -39,7 +39,7 @@ from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pools.processes import gpus
-from s2sjax.sweeps.protocols import Listed, Pool, Source, Watcher
+from s2sjax.sweeps.protocols import Listed, Pool, SweepObserver, TrialQueue
 from s2sjax.sweeps.search import Search
 from s2sjax.sweeps.trial_files import ENDINGS, Result
 from s2sjax.sweeps.trials import Trial
@@ -421,7 +421,7 @@ def run_search(
     places = _places(config, space)
     with _opened(launch, choice, asked, places, check) as (sweep, pool):
         ledger = Ledger(sweep, launch.say)
-        source = Search(
+        queue = Search(
             sweep,
             ledger,
             config,
@@ -433,13 +433,13 @@ def run_search(
         )
         metric = config.train.metric_name
         console = SweepConsole(
-            source.trials, ledger, metric=metric, most=asked, quiet=launch.quiet
+            queue.trials, ledger, metric=metric, most=asked, quiet=launch.quiet
         )
         at_once = launch.workers or (run.proposals() if pool is None else None)
-        outcome = _run(launch, sweep, ledger, source, console, pool, at_once)
-        if source.lacking():
-            there = f"{len(source.trials):,} of {asked:,} trials"
-            launch.say(f"{sweep.path}: {there} are there: {source.lacking()}")
+        outcome = _run(launch, sweep, ledger, queue, console, pool, at_once)
+        if queue.lacking():
+            there = f"{len(queue.trials):,} of {asked:,} trials"
+            launch.say(f"{sweep.path}: {there} are there: {queue.lacking()}")
         return outcome
 
 
@@ -447,13 +447,13 @@ def _run(
     launch: Launch,
     sweep: SweepDirectory,
     ledger: Ledger,
-    source: Source,
+    queue: TrialQueue,
     console: SweepConsole,
     pool: Pool | None,
     at_once: int | None = None,
 ) -> Outcome:
-    """Runs what a source gives, in a pool or in this process."""
-    to = sweep, ledger, source
+    """Runs what a queue gives, in a pool or in this process."""
+    to = sweep, ledger, queue
     budgets = scheduler.Budgets(launch.retries, launch.preemptions, launch.silence)
     names = launch.tracker or _remembered_tracker(sweep)
     with interruption.watch() as signals, console:
@@ -464,7 +464,7 @@ def _run(
             if names and sweep.trials:
                 first = sweep.trials[0]
                 tracked = trackers.TrackedRun(sweep.of(first), first.config)
-                trackers.prepare(names, tracked, console.said)
+                trackers.prepare(names, tracked, console.message)
             train = functools.partial(_train, tracker=names)
             scheduler.run(*to, pool, train, signals, budgets, console)
     return _ended(launch, sweep, ledger, signals, console)
@@ -567,36 +567,36 @@ def _remembered_tracker(sweep: SweepDirectory) -> str:
     return ""
 
 
-class Replays(Watcher):
+class Replays(SweepObserver):
     """Tells trackers of each trial of a shared program, once that trial has ended.
 
     Args:
-      watcher: is told all of it too.
+      observer: is told all of it too.
       sweep: whose trials they are.
       names: of the trackers.
     """
 
-    def __init__(self, watcher: Watcher, sweep: SweepDirectory, names: str):
-        self._watcher, self._sweep, self._names = watcher, sweep, names
+    def __init__(self, observer: SweepObserver, sweep: SweepDirectory, names: str):
+        self._observer, self._sweep, self._names = observer, sweep, names
 
-    def said(self, line: str) -> None:
-        """See `Watcher`."""
-        self._watcher.said(line)
+    def message(self, line: str) -> None:
+        """See `SweepObserver`."""
+        self._observer.message(line)
 
     def passed(self) -> None:
-        """See `Watcher`."""
-        self._watcher.passed()
+        """See `SweepObserver`."""
+        self._observer.passed()
 
     def ended(self, trial: Trial, result: Result) -> None:
-        """See `Watcher`."""
-        self._watcher.ended(trial, result)
+        """See `SweepObserver`."""
+        self._observer.ended(trial, result)
         tracked = trackers.TrackedRun(self._sweep.of(trial), trial.config)
         try:
             for tracker in trackers.create(self._names, tracked):
-                tracker.say = self.said
+                tracker.say = self.message
                 trackers.replay(tracked, tracker, result.status)
         except (UsageError, RunError) as error:  # of a file of the user's or of a run
-            self.said(f"{trial.name} is shown to no tracker: {error}")
+            self.message(f"{trial.name} is shown to no tracker: {error}")
 
 
 def _is_left(ledger: Ledger, trial: Trial, retry_failed: bool) -> bool:

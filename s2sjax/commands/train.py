@@ -23,10 +23,12 @@ from s2sjax.runs.checkpoint import CheckpointReader
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.tasks import Task
 from s2sjax.training import interruption, loop, memory
+from s2sjax.training.cadence import total_steps
 from s2sjax.training.check import check
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.loop import Ended
 from s2sjax.training.observer import Observer, Observers
+from s2sjax.training.order import Order
 
 CURVES = "curves.png"
 
@@ -187,7 +189,7 @@ def begin(
             if over is None or not hosts.leads:
                 raise
             return tasks.load(run.config, run.data), over
-        loop.total_steps(run.config, loop.training_order(run.config, task))
+        total_steps(run.config, Order.of(run.config, task))
         memory.check(run.config, task)
         params = _first_params(run, task, init_from)
         if hosts.leads:

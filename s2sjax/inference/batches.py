@@ -1,12 +1,14 @@
-"""Several batches at once: a core each, where a batch alone leaves cores idle."""
+"""Batches of examples: cut to one size, filled up, padded; several at the same time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
+import numpy as np
 
 from s2sjax import environment
+from s2sjax.types import PAD
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,6 +18,49 @@ Passed = Callable[[int, int], None]
 
 WAIT_SECONDS = 1.0  # of one batch, until it is said that it is not done yet
 MOST_AT_ONCE = 8  # each holds the memory of a batch
+
+
+class Chunk(NamedTuple):
+    """Which examples the rows of one batch are."""
+
+    rows: np.ndarray  # [B] int32, their numbers; filler stands at the end
+    examples: int  # rows before the filler
+
+
+def chunks(
+    examples: Sequence[int] | np.ndarray, size: int, *, repeat: bool = False
+) -> list[Chunk]:
+    """Examples in batches of `size`, in order; the last one is filled up.
+
+    A filler row is -1, which asks for no example; with `repeat` it is one of the first
+    examples again, so that a batch costs the same however full it is.
+
+    >>> [chunk.rows.tolist() for chunk in chunks(range(3), 2)]
+    [[0, 1], [2, -1]]
+    >>> [chunk.rows.tolist() for chunk in chunks([5, 6, 7], 2, repeat=True)]
+    [[5, 6], [7, 5]]
+    """
+    numbers = np.asarray(examples, np.int32)
+    found = []
+    for start in range(0, len(numbers), size):
+        places = np.arange(start, start + size)
+        rows = numbers[places % len(numbers)]
+        if not repeat:
+            rows = np.where(places < len(numbers), rows, np.int32(-1))
+        found.append(Chunk(rows, min(size, len(numbers) - start)))
+    return found
+
+
+def padded(
+    rows: Sequence[Sequence[int]], size: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids in an array [size, width], and their lengths [size]; int32."""
+    tokens = np.full((size, width), PAD, np.int32)
+    lengths = np.zeros(size, np.int32)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+        lengths[place] = len(row)
+    return tokens, lengths
 
 
 def at_once() -> int:

@@ -1,15 +1,18 @@
-"""Some predictions of an evaluation, in words for a person."""
+"""Evaluation: what becomes of the examples of a split, free-running and forced."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.errors import UsageError
-from s2sjax.inference.batches import Passed, each_batch, unwatched
+from s2sjax.inference import summary
+from s2sjax.inference.batches import Chunk, Passed, chunks, each_batch, unwatched
+from s2sjax.inference.load import Trained, with_training
 from s2sjax.inference.system import (
     System,
     batch_rows,
@@ -19,12 +22,16 @@ from s2sjax.inference.system import (
     symbol_lengths,
 )
 from s2sjax.metrics import Outcomes, concatenate
+from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket, Task, decode_source
-from s2sjax.types import UNK, Batch
+from s2sjax.types import UNK, Batch, Hypotheses
 
 CHUNK = 8192  # examples hashed at a time
+
+Evaluated = tuple[Outcomes, list[list[int]]]
+"""Outcomes, and in the same order the source rows, without padding."""
 
 
 def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
@@ -86,17 +93,21 @@ def outcomes(
     system: System,
     buckets: Sequence[Bucket],
     passed: Passed = unwatched,
-) -> tuple[Outcomes, list[list[int]]]:
+) -> Evaluated:
     """What becomes of the examples of finite buckets.
 
     Args:
       system: the models.
       buckets: of a split.
       passed: is told how far it is.
-
-    Returns:
-      The outcomes and the source rows, without padding, in the same order.
     """
+
+    def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
+        batch = _fetch(bucket, chunk.rows)
+        found = map(np.asarray, columns(system, batch))
+        results = Outcomes.of(*(column[: chunk.examples] for column in found))
+        return results, rows_of(batch.source, batch.source_lengths, chunk.examples)
+
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
     examples = size(buckets)
@@ -107,28 +118,59 @@ def outcomes(
     waiting()
     for bucket in buckets:
         assert bucket.size is not None
-        batch_size = rows_at_once(system, bucket)
-
-        def of_batch(
-            start: int,
-            bucket: Bucket = bucket,
-            size: int = bucket.size,
-            batch_size: int = batch_size,
-        ) -> tuple[Outcomes, list[list[int]]]:
-            rows = np.arange(start, start + batch_size)
-            count = min(size - start, len(rows))
-            batch = _fetch(bucket, np.where(rows < size, rows, -1).astype(np.int32))
-            return _batch_outcomes(system, batch, count), _rows(batch, count)
-
-        for part, its_sources in each_batch(
-            of_batch,
-            range(0, bucket.size, batch_size),
-            waiting,
-        ):
-            parts.append(part)
+        cut = chunks(range(bucket.size), rows_at_once(system, bucket))
+        for results, its_sources in each_batch(partial(of_chunk, bucket), cut, waiting):
+            parts.append(results)
             sources += its_sources
             passed(len(sources), examples)
     return concatenate(parts), sources
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A function of one run; see `columns`."""
+    return function(*arguments)
+
+
+def columns(
+    system: System, batch: Batch, each: Callable[..., Any] = alone
+) -> tuple[jax.Array, ...]:
+    """What becomes of a batch: the columns of `Outcomes`, [B, ...], or [R, B, ...].
+
+    Args:
+      system: the models; of replicas with stacked parameters.
+      batch: the examples; of replicas stacked too.
+      each: `each(function, *arguments)`: the function of a run, or of every replica.
+        Each part is a program of its own for both: compiled into one, the parts would
+        be rounded otherwise.
+    """
+    hypotheses, forced = each(_decode, system, batch), each(force, system, batch)
+    best = (slice(None),) * batch.ids.ndim + (0,)
+    first: Hypotheses = jax.tree.map(lambda leaf: leaf[best], hypotheses)
+    lengths = symbol_lengths(first)
+    target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
+    edited = each(edits, first.tokens, lengths, batch.target, target_lengths)
+    return (
+        first.tokens,
+        lengths,
+        first.truncated,
+        batch.target,
+        target_lengths,
+        edited,
+        first.scores,
+        first.aux["logprob"],
+        -forced.log_probs.sum(axis=-1),
+        forced.correct,
+    )
+
+
+def _decode(system: System, batch: Batch) -> Hypotheses:
+    return decode(system, batch.source, batch.source_lengths, batch.ids)
+
+
+def rows_of(tokens: jax.Array, lengths: jax.Array, count: int) -> list[list[int]]:
+    """The first rows of an array, without their padding."""
+    rows, ends = np.asarray(tokens), np.asarray(lengths)
+    return [rows[row, : ends[row]].tolist() for row in range(count)]
 
 
 def rows_at_once(system: System, bucket: Bucket) -> int:
@@ -163,30 +205,61 @@ def _fetch(bucket: Bucket, rows: np.ndarray) -> Batch:
     return jax.jit(bucket.fetch)(bucket.store, jnp.asarray(rows))
 
 
-def _batch_outcomes(system: System, batch: Batch, count: int) -> Outcomes:
-    hypotheses = decode(system, batch.source, batch.source_lengths, batch.ids)
-    forced = force(system, batch)
-    output, lengths = hypotheses.tokens[:, 0], symbol_lengths(hypotheses)[:, 0]
-    target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
-    edited = edits(output, lengths, batch.target, target_lengths)
-    columns = (
-        output,
-        lengths,
-        hypotheses.truncated[:, 0],
-        batch.target,
-        target_lengths,
-        edited,
-        hypotheses.scores[:, 0],
-        hypotheses.aux["logprob"][:, 0],
-        -forced.log_probs.sum(axis=1),
-        forced.correct,
-    )
-    return Outcomes.of(*(np.asarray(column)[:count] for column in columns))
+def split_outcomes(
+    trained: Trained,
+    split: str = "test",
+    examples: int | None = None,
+    *,
+    warn: Callable[[str], None] = lambda line: None,
+    passed: Passed = unwatched,
+) -> Evaluated:
+    """What becomes of a split's examples, and their sources.
+
+    Args:
+      trained: the run.
+      split: "train", "valid" or "test".
+      examples: how many, the same ones every time; None: all, and of the training set
+        `TRAIN_EXAMPLES`.
+      warn: takes a line for a person, e.g. about very long examples.
+      passed: is told how far it is.
+
+    Raises:
+      UsageError: an endless split and no number, or training files that are gone.
+    """
+    if split == "train":
+        buckets = with_training(trained).task.buckets[split]
+        buckets = chosen(buckets, examples or TRAIN_EXAMPLES)
+    else:
+        every = enough(trained.task.buckets[split], split, examples)
+        buckets = chosen(every, examples or 0)
+    long = long_ones(trained.system, buckets)
+    if long:
+        warn(f"{split}: {long}")
+    results, sources = outcomes(trained.system, buckets, passed)
+    if examples is not None and len(sources) < examples:
+        warn(f"examples={examples}: {split} has {len(sources)}")
+    return results, sources
 
 
-def _rows(batch: Batch, count: int) -> list[list[int]]:
-    source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
-    return [source[row, : lengths[row]].tolist() for row in range(count)]
+def evaluate(
+    trained: Trained,
+    split: str = "test",
+    examples: int | None = None,
+    *,
+    confusion: bool = False,
+    warn: Callable[[str], None] = lambda line: None,
+    passed: Passed = unwatched,
+) -> dict[str, Any]:
+    """The numbers of a run on a split, by name; no times and no paths.
+
+    Args:
+      confusion: whether to count which symbol came for which.
+
+    The others, and the errors, are those of `split_outcomes`.
+    """
+    found = split_outcomes(trained, split, examples, warn=warn, passed=passed)
+    about = trained.task, trained.config, trained.step, split
+    return summary.evaluation(*about, *found, confusion=confusion)
 
 
 def enough(
@@ -212,8 +285,9 @@ def enough(
 
 def some_source(buckets: Sequence[Bucket]) -> list[int]:
     """The token ids of a source of a split, without unknown symbols if there is one."""
-    size = min(buckets[0].size or 100, 100)
-    rows = _rows(_fetch(buckets[0], np.arange(size, dtype=np.int32)), size)
+    count = min(buckets[0].size or 100, 100)
+    batch = _fetch(buckets[0], np.arange(count, dtype=np.int32))
+    rows = rows_of(batch.source, batch.source_lengths, count)
     return next((row for row in rows if row and UNK not in row), rows[0])
 
 

@@ -1,6 +1,7 @@
-"""What a trained model makes of inputs: batches in, n-best lists out, order kept."""
+"""Inference on inputs of one's own: queries in, n-best lists out, in the same order."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -8,9 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.errors import UsageError
-from s2sjax.inference.batches import Passed, each_batch, unwatched
+from s2sjax.inference.batches import (
+    Chunk,
+    Passed,
+    chunks,
+    each_batch,
+    padded,
+    unwatched,
+)
 from s2sjax.inference.system import (
-    Constraints,
     System,
     batch_rows,
     decode,
@@ -19,18 +26,24 @@ from s2sjax.inference.system import (
     output_lengths,
     symbol_lengths,
 )
+from s2sjax.tasks.task import Task, encode_source
 from s2sjax.types import EOS, PAD, Batch
 
 Result = TypeVar("Result")
 
 
-class Wish(NamedTuple):
-    """An input, and what must and must not stand in its output; all token ids."""
+class Query(NamedTuple):
+    """An input, and what is asked of its output.
 
-    source: Sequence[int]
-    prefix: Sequence[int] = ()
-    banned: Sequence[int] = ()
-    required: Sequence[Sequence[int]] = ()
+    All are symbols, as a person gives them, or token ids, as `encoded` returns them.
+    """
+
+    source: Sequence[Any]
+    output: Sequence[Any] | None = None  # the one that is to be scored
+    prefix: Sequence[Any] = ()  # how the output begins
+    required: Sequence[Sequence[Any]] = ()  # phrases that stand in it
+    banned: Sequence[Any] = ()  # symbols that do not
+    where: str = ""  # it comes from, for messages, e.g. "--from_file=a.jsonl:3"
 
 
 class Hypothesis(NamedTuple):
@@ -53,75 +66,117 @@ class EncodedSource(NamedTuple):
     states: list[list[list[np.ndarray]]]  # per layer, direction and part, [D]
 
 
+def encoded(
+    query: Query, task: Task, warn: Callable[[str], None] = lambda line: None
+) -> Query:
+    """A query of symbols in token ids.
+
+    Args:
+      query: what a person gives.
+      task: whose symbols they are.
+      warn: takes a line that names symbols of a text that are not known.
+
+    Raises:
+      UsageError: an unknown symbol where they are integers, or in a constraint;
+        or constraints that contradict each other.
+    """
+    target = task.target_vocabulary
+    try:
+        source, strange = encode_source(task, query.source)
+        if strange:
+            hint = task.source_vocabulary.known_form(list(query.source))
+            warn(f"not in the vocabulary, read as unknown: {_listed(strange)}{hint}")
+        output = None
+        if query.output is not None:
+            output, strange = target.encode(query.output)
+            if strange and target.kind == "integer":
+                raise UsageError(
+                    f"'output' holds {', '.join(map(str, strange))}; symbols are "
+                    f"{target.described()}"
+                )
+            if strange:
+                warn(f"not in the vocabulary, scored as unknown: {_listed(strange)}")
+        for symbol in (*query.prefix, *sum(map(tuple, query.required), ())):
+            if symbol in query.banned:
+                raise UsageError(f"{symbol!r} is banned and asked for as well")
+        return Query(
+            source,
+            output,
+            target.encode_known(query.prefix),
+            [target.encode_known(phrase) for phrase in query.required],
+            target.encode_known(query.banned),
+            query.where,
+        )
+    except UsageError as error:
+        raise UsageError(f"{query.where}: {error}" if query.where else error) from None
+
+
 def predict(
     system: System,
-    wishes: Sequence[Wish],
+    queries: Sequence[Query],
     *,
     attention: bool = False,
     states: bool = False,
     passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
-    """An n-best list for every input, best first; `passed` is told how far it is.
+    """An n-best list for every query, best first; `passed` is told how far it is.
 
-    With `attention` and `states`, hypotheses have theirs.
+    With `attention` and `states`, hypotheses have theirs. Queries are of token ids.
 
     Inputs are decoded in batches, of one compiled program per width. A batch is filled
     up to the configured size (or to the power of two that holds all inputs, or fewer
     where inputs are long), and sources are padded to powers of two.
 
     Raises:
-      UsageError: an input whose wishes cannot be met.
+      UsageError: a query whose constraints cannot be met.
     """
-    _check(system, wishes)
-    vocabulary = system.models[0].target
-    shape = _Shape.of(wishes)
+    _check(system, queries)
+    constraints = _Constraints.of(queries, system.models[0].target)
 
-    def of_batch(batch: Batch, rows: Sequence[Wish]) -> list[list[Hypothesis]]:
-        constraints = shape.constraints(rows, len(batch.ids), vocabulary)
-        found = decode(
+    def of_batch(batch: Batch, rows: Sequence[Query]) -> list[list[Hypothesis]]:
+        hypotheses = decode(
             system,
             batch.source,
             batch.source_lengths,
             batch.ids,
-            constraints,
+            **constraints.arrays(rows, len(batch.ids)),
             per_token=attention or states,
             states=states,
         )
-        written = np.asarray(symbol_lengths(found))
-        found = jax.tree.map(np.asarray, found)
+        lengths = np.asarray(symbol_lengths(hypotheses))
+        hypotheses = jax.tree.map(np.asarray, hypotheses)
         return [
-            _hypotheses(found, written, row, len(wish.source), attention=attention)
-            for row, wish in enumerate(rows)
+            _nbest(hypotheses, lengths, row, len(query.source), attention=attention)
+            for row, query in enumerate(rows)
         ]
 
-    sources = [wish.source for wish in wishes]
-    return _in_batches(system, wishes, sources, of_batch, passed=passed)
+    return _in_batches(system, queries, of_batch, passed)
 
 
 def with_token_logprobs(
     system: System,
-    wishes: Sequence[Wish],
-    found: Sequence[Sequence[Hypothesis]],
+    queries: Sequence[Query],
+    nbests: Sequence[Sequence[Hypothesis]],
     passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
     """What `predict` found, with the log-probability of each token under the model.
 
     They add up to `logprob`, within rounding.
     """
-    pairs = [
-        (wish.source, hypothesis.output)
-        for wish, nbest in zip(wishes, found, strict=True)
+    written = [
+        Query(query.source, hypothesis.output)
+        for query, nbest in zip(queries, nbests, strict=True)
         for hypothesis in nbest
     ]
-    scored = iter(score(system, pairs, passed))
+    scored = iter(score(system, written, passed))
 
-    def told(hypothesis: Hypothesis) -> Hypothesis:
+    def with_its(hypothesis: Hypothesis) -> Hypothesis:
         tokens = next(scored)
         return hypothesis._replace(
             token_logprobs=tokens[:-1] if hypothesis.truncated else tokens
         )
 
-    return [[told(hypothesis) for hypothesis in nbest] for nbest in found]
+    return [[with_its(hypothesis) for hypothesis in nbest] for nbest in nbests]
 
 
 def encode_sources(
@@ -129,161 +184,144 @@ def encode_sources(
 ) -> list[EncodedSource]:
     """What the first model's encoder makes of every input."""
 
-    def of_batch(batch: Batch, rows: Sequence[Any]) -> list[EncodedSource]:
+    def of_batch(batch: Batch, rows: Sequence[Query]) -> list[EncodedSource]:
         encoded = jax.tree.map(
             np.asarray, encode(system, batch.source, batch.source_lengths)
         )
         return [
             EncodedSource(
-                encoded.memory[row, : len(source)],
+                encoded.memory[row, : len(query.source)],
                 [
                     [[part[row] for part in state] for state in directions]
                     for directions in encoded.states
                 ],
             )
-            for row, source in enumerate(rows)
+            for row, query in enumerate(rows)
         ]
 
-    return _in_batches(system, sources, sources, of_batch)
+    return _in_batches(system, [Query(source) for source in sources], of_batch)
 
 
 def score(
-    system: System,
-    pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
-    passed: Passed = unwatched,
+    system: System, queries: Sequence[Query], passed: Passed = unwatched
 ) -> list[np.ndarray]:
-    """The log-probability of each token of given outputs, EOS last, for every pair.
+    """The log-probability of each token of given outputs, EOS last, for every query.
 
     Args:
       system: the models.
-      pairs: token ids of sources and outputs, EOS left out.
+      queries: token ids of sources and outputs, EOS left out.
       passed: is told how far it is.
 
     Returns:
       [output length + 1] float32 for each, in nats.
     """
 
-    def of_batch(batch: Batch, rows: Sequence[Any]) -> list[np.ndarray]:
+    def of_batch(batch: Batch, rows: Sequence[Query]) -> list[np.ndarray]:
         forced = np.asarray(force(system, batch).log_probs)
-        return [forced[row, : len(pair[1]) + 1] for row, pair in enumerate(rows)]
+        return [
+            forced[row, : len(query.output or ()) + 1] for row, query in enumerate(rows)
+        ]
 
-    sources = [source for source, _ in pairs]
-    targets = [[*target, EOS] for _, target in pairs]
-    return _in_batches(system, pairs, sources, of_batch, targets, passed)
+    return _in_batches(system, queries, of_batch, passed)
 
 
 def _in_batches(
     system: System,
-    items: Sequence[Any],
-    sources: Sequence[Sequence[int]],
-    of_batch: Callable[[Batch, Sequence[Any]], list[Result]],
-    targets: Sequence[Sequence[int]] | None = None,
+    queries: Sequence[Query],
+    of_batch: Callable[[Batch, Sequence[Query]], list[Result]],
     passed: Passed = unwatched,
 ) -> list[Result]:
-    """`of_batch` of all items, in batches of one shape each; order kept."""
-    found: dict[int, Result] = {}
+    """`of_batch` of all queries, in batches of one shape each; order is restored."""
+    results: dict[int, Result] = {}
 
     def waiting() -> None:
-        passed(len(found), len(items))
+        passed(len(results), len(queries))
 
     waiting()
-    shapes = [
-        (
-            _power_of_two(max(len(source), 8)),
-            _power_of_two(max(len(targets[place]), 8)) if targets else 1,
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for place, query in enumerate(queries):
+        target = 1 if query.output is None else max(len(query.output) + 1, 8)
+        shape = _power_of_two(max(len(query.source), 8)), _power_of_two(target)
+        by_shape.setdefault(shape, []).append(place)
+
+    def of_chunk(shape: tuple[int, int], chunk: Chunk) -> list[Result]:
+        rows = [queries[place] for place in chunk.rows[: chunk.examples]]
+        size = len(chunk.rows)
+        arrays = (
+            *padded([query.source for query in rows], size, shape[0]),
+            *padded([_target(query) for query in rows], size, shape[1]),
+            np.maximum(chunk.rows, 0),
+            (chunk.rows >= 0).astype(np.float32),
         )
-        for place, source in enumerate(sources)
-    ]
-    for shape in sorted(set(shapes)):
+        return of_batch(Batch(*map(jnp.asarray, arrays)), rows)
+
+    for shape, places in sorted(by_shape.items()):
         # By length, since a batch takes as many steps as its longest output; the
         # longest first, so that the cores end at about the same time.
-        places = sorted(
-            (place for place, its in enumerate(shapes) if its == shape),
-            key=lambda place: -len(sources[place]),
-        )
-
-        size = min(
-            batch_rows(system.config.decode, *shape, len(places)),
-            _power_of_two(len(items)),
-        )
-
-        def of_chunk(
-            chosen: Sequence[int],
-            shape: tuple[int, int] = shape,
-            size: int = size,
-        ) -> list[Result]:
-            source, lengths = _padded([sources[i] for i in chosen], size, shape[0])
-            target, target_lengths = _padded(
-                [targets[i] if targets else () for i in chosen], size, shape[1]
-            )
-            ids = np.zeros(size, np.int32)
-            ids[: len(chosen)] = chosen
-            weights = (np.arange(size) < len(chosen)).astype(np.float32)
-            arrays = (source, lengths, target, target_lengths, ids, weights)
-            batch = Batch(*map(jnp.asarray, arrays))
-            return of_batch(batch, [items[i] for i in chosen])
-
-        chunks = [places[i : i + size] for i in range(0, len(places), size)]
-        computed = each_batch(of_chunk, chunks, waiting)
-        for chosen, results in zip(chunks, computed, strict=True):
-            found |= zip(chosen, results, strict=True)
-            passed(len(found), len(items))
-    return [found[place] for place in range(len(items))]
+        places.sort(key=lambda place: -len(queries[place].source))
+        rows = batch_rows(system.config.decode, *shape, len(places))
+        cut = chunks(places, min(rows, _power_of_two(len(queries))))
+        computed = each_batch(partial(of_chunk, shape), cut, waiting)
+        for chunk, each in zip(cut, computed, strict=True):
+            results |= zip(chunk.rows[: chunk.examples].tolist(), each, strict=True)
+            passed(len(results), len(queries))
+    return [results[place] for place in range(len(queries))]
 
 
-class _Shape(NamedTuple):
-    """How much room the wishes of all inputs need; 0 where nobody has such a wish."""
+def _target(query: Query) -> Sequence[int]:
+    return () if query.output is None else [*query.output, EOS]
 
+
+class _Constraints(NamedTuple):
+    """How much room the constraints of all queries need; 0 where nobody has such."""
+
+    vocabulary: int
     prefix: int
     banned: int
     phrases: int
     phrase: int
 
     @classmethod
-    def of(cls, wishes: Sequence[Wish]) -> "_Shape":
-        phrases = [phrase for wish in wishes for phrase in wish.required]
+    def of(cls, queries: Sequence[Query], vocabulary: int) -> "_Constraints":
+        phrases = [phrase for query in queries for phrase in query.required]
         return cls(
-            max((len(wish.prefix) for wish in wishes), default=0),
-            max((len(wish.banned) for wish in wishes), default=0),
-            max((len(wish.required) for wish in wishes), default=0),
+            vocabulary,
+            max((len(query.prefix) for query in queries), default=0),
+            max((len(query.banned) for query in queries), default=0),
+            max((len(query.required) for query in queries), default=0),
             max((len(phrase) for phrase in phrases), default=0),
         )
 
-    def constraints(
-        self, rows: Sequence[Wish], size: int, vocabulary: int
-    ) -> Constraints:
-        """The wishes of a batch as arrays; None where no input has such a wish."""
-        prefixes = banned = required = None
+    def arrays(self, rows: Sequence[Query], size: int) -> dict[str, jax.Array]:
+        """Those of a batch, as `Request` has them."""
+        found = {}
         if self.prefix:
-            prefixes, _ = _padded([wish.prefix for wish in rows], size, self.prefix)
+            prefixes = [query.prefix for query in rows]
+            found["prefixes"], _ = padded(prefixes, size, self.prefix)
         if self.banned:
-            banned = np.zeros((size, vocabulary), bool)
-            for row, wish in enumerate(rows):
-                banned[row, list(wish.banned)] = True
+            found["banned"] = np.zeros((size, self.vocabulary), bool)
+            for row, query in enumerate(rows):
+                found["banned"][row, list(query.banned)] = True
         if self.phrases:
-            required = np.full((size, self.phrases, self.phrase), PAD, np.int32)
-            for row, wish in enumerate(rows):
-                for place, phrase in enumerate(wish.required):
-                    required[row, place, : len(phrase)] = phrase
-        return Constraints(
-            *(
-                None if wish is None else jnp.asarray(wish)
-                for wish in (prefixes, banned, required)
-            )
-        )
+            shape = size, self.phrases, self.phrase
+            found["required"] = np.full(shape, PAD, np.int32)
+            for row, query in enumerate(rows):
+                for place, phrase in enumerate(query.required):
+                    found["required"][row, place, : len(phrase)] = phrase
+        return {name: jnp.asarray(array) for name, array in found.items()}
 
 
-def _check(system: System, wishes: Sequence[Wish]) -> None:
-    longest = max((len(wish.source) for wish in wishes), default=0)
+def _check(system: System, queries: Sequence[Query]) -> None:
+    longest = max((len(query.source) for query in queries), default=0)
     most = output_lengths(system.config.decode, longest).most
-    for number, wish in enumerate(wishes, start=1):
-        room = most[len(wish.source)]
-        if len(wish.prefix) >= room:
+    for number, query in enumerate(queries, start=1):
+        room = most[len(query.source)]
+        if len(query.prefix) >= room:
             raise UsageError(
-                f"input {number}: a prefix of {len(wish.prefix)} symbols leaves no "
+                f"input {number}: a prefix of {len(query.prefix)} symbols leaves no "
                 f"room: the output has at most {room} tokens, its end counted"
             )
-        for phrase in wish.required:
+        for phrase in query.required:
             if len(phrase) >= room:
                 raise UsageError(
                     f"input {number}: a required phrase of {len(phrase)} symbols does "
@@ -291,46 +329,44 @@ def _check(system: System, wishes: Sequence[Wish]) -> None:
                 )
 
 
-def _hypotheses(
-    found: Any, written: np.ndarray, row: int, source_length: int, *, attention: bool
+def _nbest(
+    found: Any,
+    symbols: np.ndarray,
+    row: int,
+    source_length: int,
+    *,
+    attention: bool,
 ) -> list[Hypothesis]:
-    weights = found.aux.get("attention") if attention else None
-    states = {n: leaf for n, leaf in found.aux.items() if n.startswith("decoder_")}
-    return [
-        Hypothesis(
-            found.tokens[row, place, : written[row, place]].tolist(),
-            float(found.scores[row, place]),
-            float(found.aux["logprob"][row, place]),
-            bool(found.truncated[row, place]),
+    """Those of one row of `Hypotheses`, of numpy; `symbols` [B, N]: without EOS."""
+
+    def one(place: int) -> Hypothesis:
+        at, length = (row, place), found.lengths[row, place]
+        return Hypothesis(
+            found.tokens[at][: symbols[at]].tolist(),
+            float(found.scores[at]),
+            float(found.aux["logprob"][at]),
+            bool(found.truncated[at]),
             {
-                name: float(leaf[row, place])
+                name: float(leaf[at])
                 for name, leaf in found.aux.items()
                 if leaf.ndim == 2 and name != "logprob"
             },
-            None
-            if weights is None
-            else weights[row, place, : found.lengths[row, place], :source_length],
+            found.aux["attention"][at][:length, :source_length]
+            if attention and "attention" in found.aux
+            else None,
             {
-                name: leaf[row, place, : found.lengths[row, place]]
-                for name, leaf in states.items()
+                name: leaf[at][:length]
+                for name, leaf in found.aux.items()
+                if name.startswith("decoder_")
             }
             or None,
         )
-        for place in range(found.valid.shape[1])
-        if found.valid[row, place]
-    ]
+
+    return [one(place) for place in np.flatnonzero(found.valid[row]).tolist()]
 
 
-def _padded(
-    rows: Sequence[Sequence[int]], size: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in an array [size, width], and their lengths."""
-    padded = np.full((size, width), PAD, np.int32)
-    lengths = np.zeros(size, np.int32)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-        lengths[place] = len(row)
-    return padded, lengths
+def _listed(symbols: Sequence[Any]) -> str:
+    return ", ".join(map(repr, symbols))
 
 
 def _power_of_two(number: int) -> int:

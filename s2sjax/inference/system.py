@@ -1,4 +1,7 @@
-"""Trained models read out: decoding and forced scores, compiled once per width."""
+"""Trained models as compiled programs: decoding, forced scores, encoding.
+
+Each is compiled once for a width.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ MOST_POSITIONS = 2**19
 )
 @dataclass(frozen=True)
 class System:
-    """A model with its parameters, or several that are read out together."""
+    """A model with its parameters, or several that decode together."""
 
     models: tuple[Seq2Seq, ...]
     config: Config  # of the first
@@ -53,14 +56,6 @@ class Forced(NamedTuple):
 
     log_probs: Array  # [B, T] float32, of the target's tokens; 0 after EOS
     correct: Array  # [B] int32, tokens that would have been chosen
-
-
-class Constraints(NamedTuple):
-    """What must and must not stand in each output; see `Request`."""
-
-    prefixes: Array | None = None  # [B, P] int32
-    banned: Array | None = None  # [B, V] bool
-    required: Array | None = None  # [B, C, L] int32
 
 
 class Lengths(NamedTuple):
@@ -123,15 +118,18 @@ def decode(
     source: Array,
     lengths: Array,
     ids: Array,
-    constraints: Constraints = Constraints(),  # noqa: B008 (immutable)
     *,
+    prefixes: Array | None = None,
+    banned: Array | None = None,
+    required: Array | None = None,
     per_token: bool = False,
     states: bool = False,
 ) -> Hypotheses:
     """Decodes a batch by the config's strategy.
 
     Shapes: source [B, S], lengths [B], ids [B] (which input each row is, the seed of
-    its own randomness). With `per_token`, what the decoder says of each token comes
+    its own randomness); `prefixes`, `banned` and `required` are those of
+    `decoding.base.Request`. With `per_token`, what the decoder says of each token comes
     along, e.g. attention, and with `states` too the states of the first model that the
     token was written from, `decoder_<layer>_<part>` [B, N, T, D]; what is not asked for
     is neither kept nor computed.
@@ -148,16 +146,18 @@ def decode(
         rng.per_example(rng.stream(rng.root(seed), "decoding"), ids),
         lengths,
         least,
-        *constraints,
+        prefixes,
+        banned,
+        required,
         no_repeat=chosen.rules.no_repeat,
     )
-    found = chosen.strategy(step, carry, request)
-    kept = {
+    hypotheses = chosen.strategy(step, carry, request)
+    aux = {
         name: leaf
-        for name, leaf in found.aux.items()
-        if per_token or leaf.ndim == found.scores.ndim
+        for name, leaf in hypotheses.aux.items()
+        if per_token or leaf.ndim == hypotheses.scores.ndim
     }
-    return found._replace(aux=kept)
+    return hypotheses._replace(aux=aux)
 
 
 @jax.jit
@@ -210,17 +210,17 @@ def _decoder(
     for model, params in zip(system.models, system.params, strict=True):
         step, carry, _ = decoder_steps(model, params, source, lengths)
         if states and not steps:
-            step = _telling_states(step, model.cell.names)
+            step = _with_states(step, model.cell.names)
         steps.append(cut_step(step, system.vocabulary))
         carries.append(carry)
     combine = COMBINATIONS[system.config.decode.ensemble]
     return ensemble(steps, combine), tuple(carries)
 
 
-def _telling_states(step: StepFn, names: Sequence[str]) -> StepFn:
-    """The step, which says in `aux` the states that its logits come from."""
+def _with_states(step: StepFn, names: Sequence[str]) -> StepFn:
+    """The step, with the states that its logits come from in `aux`."""
 
-    def told(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
+    def with_states(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
         carry, output = step(carry, x)
         states = {
             f"decoder_{layer}_{name}": part
@@ -229,4 +229,4 @@ def _telling_states(step: StepFn, names: Sequence[str]) -> StepFn:
         }
         return carry, output._replace(aux=output.aux | states)
 
-    return told
+    return with_states

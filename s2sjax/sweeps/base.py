@@ -54,22 +54,8 @@ def check(
 
 
 def _differences(sweep: SweepDirectory, base: Config) -> list[Difference]:
-    """From each earlier base config to this one: fields, with both values.
-
-    Where none was noted, as in earlier versions, a trial tells what it was of all that
-    it does not override.
-    """
+    """From each earlier base config to this one: fields, with both values."""
     noted = [launch["base"] for launch in sweep.launches if "base" in launch]
-    if not noted:
-        pairs = [(t, configs.difference(t.config, base)) for t in sweep.trials]
-        return [
-            {
-                field: pair
-                for field, pair in found.items()
-                if field not in trial.overrides
-            }
-            for trial, found in pairs
-        ]
     try:
         earlier = [_moved(sweep, configs.resolve(each), base) for each in noted]
     except UsageError as error:

@@ -1,27 +1,29 @@
-"""Groups of trials, split until each fits the memory of the devices."""
+"""Whether trials can be trained and what they cost, before any of them begins."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from s2sjax import tasks
+from s2sjax import rng, tasks
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import build_model, parameter_count
-from s2sjax.sweeps.batched.grouping import Group, group
-from s2sjax.sweeps.batched.programs import padded_size
+from s2sjax.models.seq2seq import (
+    Seq2Seq,
+    build_model,
+    initialise,
+    parameter_count,
+)
 from s2sjax.sweeps.trials import Trial, TrialProblems
 from s2sjax.training import loop
-from s2sjax.training.memory import memory
+from s2sjax.training.cadence import total_steps
 from s2sjax.training.objectives import losses
+from s2sjax.training.order import Order
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
 from s2sjax.training.step import decoded
-from s2sjax.types import Batch
+from s2sjax.types import SYMBOLS, Batch
 
 
 def check(trials: Sequence[Trial]) -> None:
@@ -58,7 +60,7 @@ def _task(config: Config) -> Any:
 
 def _build(config: Config) -> None:
     task = tasks.create(config)
-    loop.total_steps(config, loop.training_order(config, task))
+    total_steps(config, Order.of(config, task))
 
 
 class Cost(NamedTuple):
@@ -84,35 +86,60 @@ def estimate(config: Config) -> Cost:
     """
     loop.check(config)
     task = tasks.create(config)
-    steps = loop.total_steps(config, loop.training_order(config, task))
-    model = build_model(
-        config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+    steps = total_steps(config, Order.of(config, task))
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)
     batch = jax.eval_shape(bucket.fetch, bucket.store, rows)
-    chosen, own = recipe(config.train, steps), numbers(config)
-    state = jax.eval_shape(lambda: first_state(model, chosen, own))
-
-    def loss(params: Any, batch: Batch) -> jax.Array:
-        output = decoded(model, chosen.feeding, params, own, jnp.int32(0), batch)
-        return jnp.sum(losses(chosen.objective, output, batch))
+    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
+    model = build_model(config, *sizes)
+    chosen = recipe(config.train, steps)
+    state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
+    loss = _loss(config, model)
 
     def kept(params: Any, batch: Batch) -> Any:
         return jax.vjp(lambda p: loss(p, batch), params)[1]
 
-    forward = jax.make_jaxpr(loss)(state.params, batch)
     activations = jax.eval_shape(kept, state.params, batch)
     held = _bytes(state)
     data = _bytes([b.store for split in task.buckets.values() for b in split])
     return Cost(
         parameter_count(state.params),
         steps,
-        3 * product_flops(forward.jaxpr),
+        _flops(config, model, batch),
         held + _bytes(state.params) + _bytes(activations) + data,
         held,
         data,
     )
+
+
+def step_flops(config: Config, length: int, symbols: int) -> int:
+    """The FLOPs of a training step that reads and writes so many of so many symbols."""
+    rows = config.train.batch_size
+
+    def batch() -> Batch:
+        source, target = (jnp.zeros((rows, n), jnp.int32) for n in (length, length + 1))
+        lengths = jnp.zeros(rows, jnp.int32)
+        weights = jnp.zeros(rows, jnp.float32)
+        return Batch(source, lengths, target, lengths, lengths, weights)
+
+    model = build_model(config, symbols + SYMBOLS, symbols + SYMBOLS)
+    return _flops(config, model, jax.eval_shape(batch))
+
+
+def _loss(config: Config, model: Seq2Seq) -> Callable[[Any, Batch], jax.Array]:
+    """What is differentiated in a training step."""
+    chosen, own = recipe(config.train, 1), numbers(config)
+
+    def loss(params: Any, batch: Batch) -> jax.Array:
+        output = decoded(model, chosen.feeding, params, own, jnp.int32(0), batch)
+        return jnp.sum(losses(chosen.objective, output, batch))
+
+    return loss
+
+
+def _flops(config: Config, model: Seq2Seq, batch: Any) -> int:
+    params = jax.eval_shape(lambda: initialise(model, rng.root(0)))
+    return 3 * product_flops(jax.make_jaxpr(_loss(config, model))(params, batch).jaxpr)
 
 
 def product_flops(jaxpr: Any) -> int:
@@ -148,56 +175,3 @@ def _within(params: dict[str, Any]) -> Iterator[Any]:
 def _bytes(tree: Any) -> int:
     leaves = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-
-
-SHARE = 0.6  # of the memory that is there; the rest is for what nobody counted
-SAVING = 2  # copies of the state while it is saved
-
-
-def fitting(trials: Sequence[Trial], limit: int | None = None) -> list[Group]:
-    """The programs of a sweep: its groups, in parts that fit.
-
-    Args:
-      trials: all of them.
-      limit: bytes for all replicas; None: what the devices have.
-
-    Raises:
-      UsageError: a trial that does not fit by itself.
-    """
-    devices = jax.devices()
-    limit = int(SHARE * memory(devices)) if limit is None else limit
-    return [part for each in group(trials) for part in _parts(each, devices, limit)]
-
-
-def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
-    kept, working = _needs(whole)
-    at_once = min(len(devices), len(whole.trials))
-    if devices[0].platform == "cpu":
-        # A device of the CPU takes its replicas one after another.
-        most = (limit - at_once * working) // kept
-    else:
-        most = limit // (kept + working)
-    if most < 1:
-        needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
-        raise UsageError(
-            f"trial {whole.trials[0].index}: backend=batched needs {needed} for one "
-            f"trial of this size, and may take {room} here; make it smaller "
-            f"(model.units, task.length, train.batch_size)"
-        )
-    if most >= padded_size(len(whole.trials), len(devices)):
-        return [whole]
-    most = max(most // len(devices) * len(devices), 1)
-    count = -(-len(whole.trials) // most)
-    size = -(-len(whole.trials) // count)  # evenly, so that they compile once
-    return [
-        Group(whole.trials[start : start + size])
-        for start in range(0, len(whole.trials), size)
-    ]
-
-
-def _needs(whole: Group) -> tuple[int, int]:
-    """Bytes that a replica keeps, and what a step of one needs besides."""
-    its = estimate(whole.widest)
-    best = its.parameters * np.dtype(np.float32).itemsize
-    kept = SAVING * (its.state + best) + its.data
-    return kept, its.memory - its.state - its.data

@@ -1,4 +1,4 @@
-"""Who is told how a sweep goes."""
+"""The contracts of a launcher: where commands run, what comes next, who is told."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ class Pool(Protocol):
     queues: bool  # whether a command that was started may have to wait elsewhere
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> Job:
-        """Starts a command in slot 0 <= slot < size; what it says is added to a log.
+        """Starts a command in slot 0 <= slot < size; what it prints is added to a log.
 
         Raises:
           RunError: it cannot be started.
@@ -44,7 +44,7 @@ class Pool(Protocol):
 Command = Callable[[Path], Sequence[str]]  # of a trial's directory
 
 
-class Orphan:
+class AdoptedWorker:
     """The worker of a launcher that was killed, still at its trial: wait for it."""
 
     def __init__(self, directory: Path):
@@ -59,7 +59,7 @@ class Orphan:
     kill = stop
 
 
-class Source(Protocol):
+class TrialQueue(Protocol):
     """Which trial comes next."""
 
     def next(self) -> Trial | None:
@@ -69,7 +69,7 @@ class Source(Protocol):
         """A trial has ended."""
 
     def prunes(self, trial: Trial, directory: Path) -> bool:
-        """Whether a running trial is not worth its end."""
+        """Whether to give up a trial that runs."""
 
 
 class Listed:
@@ -79,21 +79,21 @@ class Listed:
         self._left = list(reversed(trials))
 
     def next(self) -> Trial | None:
-        """See `Source`."""
+        """See `TrialQueue`."""
         return self._left.pop() if self._left else None
 
     def ended(self, trial: Trial, result: Result) -> None:
-        """See `Source`."""
+        """See `TrialQueue`."""
 
     def prunes(self, trial: Trial, directory: Path) -> bool:
-        """See `Source`."""
+        """See `TrialQueue`."""
         return False
 
 
-class Watcher:
+class SweepObserver:
     """Does nothing by itself; the command line has one that draws."""
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """A line for a person."""
 
     def ended(self, trial: Trial, result: Result) -> None:

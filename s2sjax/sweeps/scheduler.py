@@ -15,7 +15,15 @@ from s2sjax.runs.lock import is_held
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.protocols import FREED, Command, Job, Orphan, Pool, Source, Watcher
+from s2sjax.sweeps.protocols import (
+    FREED,
+    AdoptedWorker,
+    Command,
+    Job,
+    Pool,
+    SweepObserver,
+    TrialQueue,
+)
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.trials import Trial
 from s2sjax.training.interruption import Signals
@@ -41,43 +49,36 @@ class _Running:
     trial: Trial
     job: Job
     since: float  # wall clock, comparable with the times of files
-    ending: str = ""  # "pruned", "silent" or "stopped": why we asked it to end
+    ending: str = ""  # "pruned", "silent" or "stopped": why we stopping it to end
 
 
 def run(
     sweep: SweepDirectory,
     ledger: Ledger,
-    source: Source,
+    queue: TrialQueue,
     pool: Pool,
     command: Command,
     signals: Signals,
     budgets: Budgets | None = None,
-    watcher: Watcher | None = None,
+    observer: SweepObserver | None = None,
 ) -> None:
-    """Runs what a source gives until it has no more, or a signal comes.
+    """Runs the trials of a queue until it has no more, or a signal comes.
 
     Args:
       sweep: where the trials are.
       ledger: is told what becomes of each.
-      source: gives them.
+      queue: gives them.
       pool: where they run.
       command: of a trial's directory; it starts or continues its run.
       signals: the first one makes all workers save and end.
       budgets: of new tries.
-      watcher: is told how it goes.
+      observer: is told how it goes.
 
     Raises:
       RunError: the disk is full; workers are stopped.
     """
-    scheduler = _Scheduler(
-        sweep,
-        ledger,
-        source,
-        pool,
-        command,
-        budgets or Budgets(),
-        watcher or Watcher(),
-    )
+    to = sweep, ledger, queue, pool, command
+    scheduler = _Scheduler(*to, budgets or Budgets(), observer or SweepObserver())
     try:
         scheduler.run(signals)
     finally:
@@ -85,20 +86,17 @@ def run(
         ledger.write()
 
 
+@dataclasses.dataclass
 class _Scheduler:
-    def __init__(
-        self,
-        sweep: SweepDirectory,
-        ledger: Ledger,
-        source: Source,
-        pool: Pool,
-        command: Command,
-        budgets: Budgets,
-        watcher: Watcher,
-    ):
-        self.sweep, self.ledger, self.source = sweep, ledger, source
-        self.pool, self.command = pool, command
-        self.budgets, self.watcher = budgets, watcher
+    sweep: SweepDirectory
+    ledger: Ledger
+    queue: TrialQueue
+    pool: Pool
+    command: Command
+    budgets: Budgets
+    observer: SweepObserver
+
+    def __post_init__(self) -> None:
         self.running: dict[int, _Running] = {}  # by slot
         self.again: list[Trial] = []
         self.failed: Counter[str] = Counter()
@@ -107,12 +105,12 @@ class _Scheduler:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, signals: Signals) -> None:
-        asked = False
+        stopping = False
         while True:
-            if signals.received and not asked:
-                asked = True
-                self._ask_all()
-            if not asked:
+            if signals.received and not stopping:
+                stopping = True
+                self._stop_all()
+            if not stopping:
                 self._fill()
             if not self.running:
                 return
@@ -124,22 +122,27 @@ class _Scheduler:
                     self._ended(running, code)
                 elif not running.ending:
                     self._watch(running)
-            self.watcher.passed()
+            self.observer.passed()
             self.ledger.passed()
 
     def stop(self) -> None:
         """Ends what still runs, after an error of our own."""
-        self._ask_all()
+        self._stop_all()
         for running in self.running.values():
-            while not isinstance(running.job, Orphan) and running.job.poll() is None:
+            while (
+                not isinstance(running.job, AdoptedWorker)
+                and running.job.poll() is None
+            ):
                 time.sleep(POLL_SECONDS)
             self.ledger.running.discard(running.trial.name)
 
-    def _ask_all(self) -> None:
+    def _stop_all(self) -> None:
         for running in self.running.values():
             running.ending = running.ending or "stopped"
             running.job.stop()
-        waiting = [s for s, r in self.running.items() if isinstance(r.job, Orphan)]
+        waiting = [
+            s for s, r in self.running.items() if isinstance(r.job, AdoptedWorker)
+        ]
         for slot in waiting:
             self.ledger.pause(self.running.pop(slot).trial)
 
@@ -147,7 +150,7 @@ class _Scheduler:
         for slot in range(self.pool.size):
             if slot in self.running:
                 continue
-            trial = self.source.next() or (self.again.pop(0) if self.again else None)
+            trial = self.queue.next() or (self.again.pop(0) if self.again else None)
             if trial is None:
                 return
             self._start(trial, slot)
@@ -158,8 +161,10 @@ class _Scheduler:
         since = time.time()
         job: Job
         if is_held(directory):
-            self.watcher.said(f"{trial.name} is being trained already; waiting for it")
-            job = Orphan(directory)
+            self.observer.message(
+                f"{trial.name} is being trained already; waiting for it"
+            )
+            job = AdoptedWorker(directory)
         else:
             trial_files.restore_config(directory, trial)
             log = directory / trial_files.LOG
@@ -172,7 +177,7 @@ class _Scheduler:
         if self._silence(running, directory) > self.budgets.silence:
             running.ending = "silent"
             running.job.kill()
-        elif self.source.prunes(running.trial, directory):
+        elif self.queue.prunes(running.trial, directory):
             running.ending = "pruned"
             running.job.stop()
 
@@ -198,15 +203,15 @@ class _Scheduler:
         elif running.ending == "stopped":
             self.ledger.pause(trial)
         elif code == USAGE and data and not os.path.exists(data):
-            self.watcher.said(f"{data} is gone; {name} waits for the next launch")
+            self.observer.message(f"{data} is gone; {name} waits for the next launch")
             self.ledger.pause(trial)
         elif code in PREEMPTED and running.ending != "silent":
             self.preempted[name] += 1
             if self.preempted[name] > self.budgets.preempted:
                 times = f"preempted {self.preempted[name]} times"
-                self._end(trial, Result("failed", error=f"{times}, {_told(code)}"))
+                self._end(trial, Result("failed", error=f"{times}, {_described(code)}"))
             else:
-                self._once_more(trial, f"was preempted ({_told(code)})")
+                self._once_more(trial, f"was preempted ({_described(code)})")
         else:
             self._failed(running, code)
 
@@ -225,7 +230,7 @@ class _Scheduler:
         self.ledger.pause(trial)
         self.again.append(trial)
         if what:
-            self.watcher.said(f"{trial.name} {what}; it is tried again")
+            self.observer.message(f"{trial.name} {what}; it is tried again")
 
     def _end(self, trial: Trial, result: Result) -> None:
         result = dataclasses.replace(
@@ -235,8 +240,8 @@ class _Scheduler:
             attempts=self.attempts[trial.name],
         )
         self.ledger.end(trial, result)
-        self.source.ended(trial, result)
-        self.watcher.ended(trial, result)
+        self.queue.ended(trial, result)
+        self.observer.ended(trial, result)
 
 
 def _modified(path: Path) -> float:
@@ -246,23 +251,25 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _told(code: int) -> str:
+def _described(code: int) -> str:
     """An exit code in words.
 
-    >>> _told(-9), _told(143)
+    >>> _described(-9), _described(143)
     ('signal 9', 'exit code 143')
     """
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _why(log: Path, code: int) -> str:
-    """The last line that a worker said, which is the reason of one that failed."""
+    """The last line that a worker printed, which is the reason of one that failed."""
     try:
         with open(log, "rb") as file:
             file.seek(max(log.stat().st_size - 4096, 0))
             lines = file.read().decode(errors="replace").split("\n")
     except OSError:
         lines = []
-    said = [line.strip() for line in lines if line.strip()]
-    last = said[-1].removeprefix("s2sjax: ")[:500] if said else "it said nothing"
-    return f"{_told(code)}: {last}"
+    printed = [line.strip() for line in lines if line.strip()]
+    last = (
+        printed[-1].removeprefix("s2sjax: ")[:500] if printed else "it printed nothing"
+    )
+    return f"{_described(code)}: {last}"

@@ -59,7 +59,7 @@ def check(
     then = proposed[0].distributions
     now = {name: _distribution(given) for name, given in space.items()}
     parts = [
-        f"{name} is {_told(now.get(name))}, was {_told(then.get(name))}"
+        f"{name} is {_described(now.get(name))}, was {_described(then.get(name))}"
         for name in {**then, **now}
         if then.get(name) != now.get(name)
     ]
@@ -78,7 +78,7 @@ def check(
 
 
 class Search:
-    """Trials that Optuna proposes; a `Source` for the scheduler.
+    """Trials that Optuna proposes; a `TrialQueue` for the scheduler.
 
     A search that was killed goes on: a proposal without an end is taken up again, and
     so is a trial whose result was lost. A proposal that makes no trial, since it is one
@@ -150,7 +150,7 @@ class Search:
                     self._lost.append(trial)
 
     def next(self) -> Trial | None:
-        """See `Source`."""
+        """See `TrialQueue`."""
         while self._lost or self._unended or self._wants_more():
             if self._lost:
                 return self._lost.pop(0)
@@ -229,7 +229,10 @@ class Search:
         if proposals is None:
             return False
         proposal = proposals[0]
-        seen, last = self._reported.get(trial.name) or (0, self._told(proposal))
+        if trial.name not in self._reported:  # an earlier launcher may have
+            reported = self._study.trials[proposal.number].intermediate_values
+            self._reported[trial.name] = 0, max(reported, default=-1)
+        seen, last = self._reported[trial.name]
         if size == seen:
             return False
         # What an earlier launcher reported may have been hopeless already.
@@ -241,11 +244,6 @@ class Search:
                 last = step
         self._reported[trial.name] = size, last
         return hopeless
-
-    def _told(self, proposal: Any) -> int:
-        """The last step at which a value was reported; -1 where none was."""
-        reported = self._study.trials[proposal.number].intermediate_values
-        return max(reported, default=-1)
 
     def _trial(self, overrides: Mapping[str, Any]) -> Trial:
         """The trial of a proposal, in the sweep."""
@@ -315,7 +313,7 @@ def _distribution(given: Distribution) -> Any:
     return kind(given.low, given.high, log=given.log)
 
 
-def _told(given: Any) -> str:
+def _described(given: Any) -> str:
     """One of Optuna's distributions as a config file writes it."""
     if given is None:
         return "not in it"

@@ -3,7 +3,7 @@
     trial.json    index, overrides, command line and config, as they were launched
     config.json   the config, from which `s2sjax train` starts and continues the run
     result.json   how the trial ended, written once it has; see `Result`
-    log           what its workers said
+    log           what its workers printed
     test.json     its evaluation on test data, written by the run
 
 Imports no jax.
@@ -16,7 +16,7 @@ import os
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from s2sjax import config as configs
 from s2sjax import json_objects
@@ -50,13 +50,13 @@ class Result:
     attempts: int = 1  # of all launches that came to an end
 
 
-class _Kept(TypedDict):
+class _Launched(TypedDict):
     """`trial.json`."""
 
     index: int
     overrides: dict[str, Any]
     config: dict[str, Any]
-    command: NotRequired[str]
+    command: str
 
 
 def create(folder: Path, trial: Trial, command: str) -> Path:
@@ -97,13 +97,14 @@ def read(directory: Path) -> tuple[Trial, str]:
     """
     path = directory / TRIAL
     try:
-        kept = json_objects.read(path, _Kept)
-        config = configs.resolve(kept["config"])
-        words = shlex.split(kept.get("command", ""))
+        launched = json_objects.read(path, _Launched)
+        config = configs.resolve(launched["config"])
+        words = shlex.split(launched["command"])
     except (UsageError, ValueError) as error:  # a quotation without an end
-        said = str(error)
-        raise UsageError(said if str(path) in said else f"{path}: {said}") from None
-    trial = Trial(kept["index"], kept["overrides"], config, directory.name)
+        message = str(error)
+        where = "" if str(path) in message else f"{path}: "
+        raise UsageError(f"{where}{message}") from None
+    trial = Trial(launched["index"], launched["overrides"], config, directory.name)
     return trial, shlex.join(run_files.placed(words, directory))
 
 
@@ -135,11 +136,8 @@ def read_result(directory: Path) -> Result | None:
     path = directory / RESULT
     if not path.is_file():
         return None
-    kept = json_objects.read(path, dict)
     try:
-        if "metrics" in kept:
-            kept = _with_both_splits(kept, directory)
-        result = json_objects.built(kept, Result)
+        result = json_objects.built(json_objects.read(path, dict), Result)
         if result.status not in (*ENDINGS, AGAIN):
             raise ValueError(f"status is {result.status!r}")
         if result.status == "done" and not result.test:
@@ -198,26 +196,13 @@ def device(directory: Path) -> str:
 
 
 def _launched(trial: Trial, command: str) -> str:
-    kept = {
+    launched = {
         "index": trial.index,
         "overrides": trial.overrides,
         "command": command,
         "config": json.loads(configs.canonical_json(trial.config)),
     }
-    return json_objects.encode(kept)
-
-
-def _with_both_splits(kept: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """A result of format 1, which had metrics of one split, of the test where there
-    was one; the journal has those of the other.
-    """
-    found = json_objects.checked(kept["metrics"], dict[str, float], "metrics")
-    step = found.get("step")
-    best_step = None if step is None else int(step)
-    valid, test = _at(best_step, validations(directory)), numbers(found)
-    if kept.get("status") != "done":
-        valid, test = test, {}
-    return {**kept, "valid": valid, "test": test, "best_step": best_step}
+    return json_objects.encode(launched)
 
 
 def _at(step: int | None, entries: list[dict[str, Any]]) -> dict[str, float]:

@@ -6,6 +6,8 @@ from s2sjax import tasks
 from s2sjax.config import Config, data_path
 from s2sjax.errors import Problems
 from s2sjax.training import loop
+from s2sjax.training.cadence import total_steps
+from s2sjax.training.order import Order
 
 
 def check(config: Config, *, is_new: bool = True) -> None:
@@ -23,8 +25,7 @@ def check(config: Config, *, is_new: bool = True) -> None:
     """
     check_names(config, is_new=is_new)
     if is_new and not data_path(config) and config.task.name != "text":
-        order = loop.training_order(config, tasks.create(config))
-        loop.total_steps(config, order)
+        total_steps(config, Order.of(config, tasks.create(config)))
 
 
 def check_names(

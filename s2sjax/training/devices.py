@@ -19,11 +19,9 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from s2sjax.config import Config
-from s2sjax.models.seq2seq import Seq2Seq
-from s2sjax.tasks.task import Fetch
 from s2sjax.training import step
 from s2sjax.training.state import StepMetrics, TrainState
+from s2sjax.training.step import Program, Work
 
 AXIS = "batch"
 FILLER = -1  # a row that asks for no example, and has no weight
@@ -70,44 +68,38 @@ class Placement:
         return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
     def run_steps(
-        self, model: Seq2Seq, config: Config, steps: int, fetch: Fetch, *traced: Any
+        self, program: Program, state: TrainState, work: Work
     ) -> tuple[TrainState, StepMetrics, Array]:
         """`step.run_steps` on these devices; examples are made where their rows are.
 
         Args:
-          traced: state, numbers, store, rows and count, as `rows` returns the rows and
-            `whole` the others.
+          program: static.
+          state: as `whole` returns it.
+          work: its rows as `rows` returns them, the others as `whole` does.
         """
         if self.size == 1:
-            return step.run_steps(model, config, steps, fetch, *traced)
-        return _run_steps(self.mesh, model, config, steps, fetch, *traced)
+            return step.run_steps(program, state, work)
+        return _run_steps(self.mesh, program, state, work)
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=5)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _run_steps(
-    mesh: Mesh,
-    model: Seq2Seq,
-    config: Config,
-    steps: int,
-    fetch: Fetch,
-    *traced: Any,
+    mesh: Mesh, program: Program, state: TrainState, work: Work
 ) -> tuple[TrainState, StepMetrics, Array]:
-    def local(*traced: Any) -> Any:
-        return step.run_steps(model, config, steps, fetch, *traced, AXIS)
-
     whole, divided = PartitionSpec(), PartitionSpec(None, AXIS)
+    of_work = Work._make((whole, whole, divided, whole))
     # The sums are explicit, so that there is nothing to infer across devices.
     everywhere = jax.shard_map(
-        local,
+        lambda state, work: step.run_steps(program, state, work, AXIS),
         mesh=mesh,
-        in_specs=(whole, whole, whole, divided, whole),
+        in_specs=(whole, of_work),
         out_specs=whole,
         check_vma=False,
     )
-    return everywhere(*traced)
+    return everywhere(state, work)
 
 
 def _placed(sharding: NamedSharding, array: Any) -> Array:

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from s2sjax import rng
+from s2sjax.config import Config
+from s2sjax.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Order:
     batch_size: int
     run: int
     seed: int
+
+    @classmethod
+    def of(cls, config: Config, task: Task) -> "Order":
+        """The order of a config's run through a task's training examples."""
+        sizes = tuple(bucket.size for bucket in task.buckets["train"])
+        train = config.train
+        return cls(sizes, train.batch_size, train.bucket_run, config.seed)
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -1,7 +1,7 @@
 """The training step, pure; and many of them in one compiled call."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,6 @@ import optax
 from jax import Array, lax
 
 from s2sjax import rng
-from s2sjax.config import Config
 from s2sjax.decoding.forced import decoder_inputs
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.padding import cut
@@ -17,7 +16,7 @@ from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.tasks.task import Fetch
 from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
-from s2sjax.training.recipe import Recipe, recipe
+from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
 from s2sjax.types import BOS, Batch, StepOutput
 
@@ -114,49 +113,54 @@ def _dropout(numbers: Numbers, keys: Array) -> Dropout:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 9), donate_argnums=(4,))
+class Program(NamedTuple):
+    """What a compiled run of steps is compiled for: static, and hashable."""
+
+    model: Seq2Seq
+    recipe: Recipe
+    fetch: Fetch  # where examples come from; see `tasks.Bucket`
+
+
+class Work(NamedTuple):
+    """What it works on besides the state: traced."""
+
+    numbers: Numbers
+    store: Any  # of the examples that `fetch` reads
+    rows: Array  # [N, B] int32, the examples of each step, -1 for filler
+    limit: Array  # [] int32, how many of the N steps to take
+
+
+@partial(jax.jit, static_argnums=(0, 3), donate_argnums=1)
 def run_steps(
-    model: Seq2Seq,
-    config: Config,
-    steps: int,
-    fetch: Fetch,
-    state: TrainState,
-    numbers: Numbers,
-    store: Any,
-    rows: Array,
-    count: Array,
-    axis: str | None = None,
+    program: Program, state: TrainState, work: Work, axis: str | None = None
 ) -> tuple[TrainState, StepMetrics, Array]:
-    """`count` steps in one compiled call, so that dispatch does not bound small models.
+    """`work.limit` steps in one call, so that dispatch does not bound small models.
+
+    The limit is traced: the split of a run into calls never changes its result, and
+    never compiles anew.
 
     Args:
-      model, config, steps: of the run.
-      fetch, store: where examples come from; see `tasks.Bucket`.
+      program: static.
       state: donated.
-      numbers: of the run.
-      rows: which examples each step takes, [N, B] int32, -1 for filler.
-      count: how many of the N rows to take, traced: the split of a run into calls
-        never changes its result, and never compiles anew.
-      axis: see `train_step`; `rows` are then those of one device.
+      work: traced.
+      axis: see `train_step`; the rows are then those of one device.
 
     Returns:
-      The state, the metrics of each step, [N] (those beyond `count` are 0), and the
+      The state, the metrics of each step, [N] (those beyond the limit are 0), and the
       norm of the parameters at the end.
     """
-    chosen = recipe(config.train, steps)
-    empty = jax.tree.map(
-        lambda leaf: jnp.zeros(rows.shape[0], leaf.dtype),
-        StepMetrics(*[jnp.float32(0)] * len(StepMetrics._fields)),
-    )
+    model, recipe, fetch = program
+    size = work.rows.shape[0]
+    empty = StepMetrics(*[jnp.zeros(size, jnp.float32)] * len(StepMetrics._fields))
 
     def body(index: Array, carry: Any) -> Any:
         state, metrics = carry
-        batch = fetch(store, rows[index])
-        state, now = train_step(model, chosen, state, numbers, batch, axis)
+        batch = fetch(work.store, work.rows[index])
+        state, now = train_step(model, recipe, state, work.numbers, batch, axis)
         metrics = jax.tree.map(
             lambda all_, one: all_.at[index].set(one.astype(all_.dtype)), metrics, now
         )
         return state, metrics
 
-    state, metrics = lax.fori_loop(0, count, body, (state, empty))
+    state, metrics = lax.fori_loop(0, work.limit, body, (state, empty))
     return state, metrics, _norm(state.params)

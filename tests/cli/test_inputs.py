@@ -52,7 +52,7 @@ def file(tmp_path_factory):
 
 def read(file, content, its=CHARACTERS):
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return [item.input for item in inputs.from_file(str(file), its)]
+    return [query.source for query in inputs.from_file(str(file), its)]
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ def test_what_is_written_as_json_is_read_again(file, data, characters):
     lines, rows = [], []
     for _ in range(data.draw(st.integers(1, 3))):
         given_, made = data.draw(ids), data.draw(ids)
-        item = inputs.Item("", its.source_vocabulary.decode(given_))
+        source = its.source_vocabulary.decode(given_)
         written = its.target_vocabulary.decode(made)
         output = Output(written, "", -1.0, -1.0, False, {"kappa": -jnp.inf})
-        lines.append(decode.written(run, Decoded(item.input, (output,), None)))
-        rows.append((item.input, its.target_vocabulary.decode(made)))
+        lines.append(decode.written(run, Decoded(source, (output,), None)))
+        rows.append((source, its.target_vocabulary.decode(made)))
     assert all(line.isascii() for line in lines)
     file.write_text("\n".join(lines) + "\n", encoding="ascii")
     again = inputs.from_file(str(file), its)
-    assert [(item.input, item.output) for item in again] == rows
+    assert [(query.source, query.output) for query in again] == rows
 
 
 def test_all_that_a_strategy_says_of_an_output_can_be_read_again():

@@ -15,8 +15,8 @@ from s2sjax import config as configs
 from s2sjax.commands import sweep as launcher
 from s2sjax.runs import provenance
 from s2sjax.runs.lock import is_held
-from s2sjax.sweeps import preflight
 from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.batched import fitting
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.trial_files import Result
@@ -209,37 +209,10 @@ def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
     assert done.code == 2 and "--add needs --config" in done.err
 
 
-def test_a_sweep_of_an_earlier_version_gets_its_validation_metrics(command, tmp_path):
-    workdir = tmp_path / "sweep"
-    base = configs.resolve({"train": {"steps": 5}, "task": {"num_test": 8}})
-    with SweepDirectory(workdir) as sweep:
-        code = provenance.SourceCode("0", "", "")
-        sweep.record_launch(["sweep"], code, [], trials=1)
-        (trial,), _ = sweep.add(definition.resolve(base, [{}]), lambda *its: "")
-        path = sweep.of(trial)
-        Ledger(sweep).write()
-    metrics = {"exact": 0.75, "step": 5}
-    kept = {"status": "done", "metrics": metrics}
-    (path / "result.json").write_text(json.dumps(kept))
-    line = json.dumps({"step": 5, "kind": "valid", "exact": 0.5})
-    (path / "metrics.jsonl").write_text(f"{line}\n")
-    (row,) = lines(workdir / "trials.jsonl")
-    old = {k: row[k] for k in ("index", "name", "overrides", "config_hash")} | kept
-    (workdir / "trials.jsonl").write_text(json.dumps(old) + "\n")
-    done = command("report", f"--workdir={workdir}")
-    assert done.code == 0 and "`s2sjax sweep --workdir=" in done.err
-    assert "No trial is the best: none has validation exact match." in done.out
-    done = command("sweep", f"--workdir={workdir}")
-    assert done.code == 0 and "best by validation: exact validation 50.00 %" in done.out
-    done = command("report", f"--workdir={workdir}")
-    assert (done.code, done.err) == (0, "")
-    assert "(exact match: validation 50.00 %, test 75.00 %; " in done.out
-
-
 def test_what_is_too_large_together_is_taken_apart(
     command, file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(preflight, "memory", lambda devices: 1000)
+    monkeypatch.setattr(fitting, "memory", lambda devices: 1000)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     plan = ("sweep", f"--config={file}", "--dry_run", "--json")
     done = command(*plan)

@@ -12,7 +12,7 @@ from s2sjax.inference import predict as prediction
 from s2sjax.inference import system as predictor
 from s2sjax.inference.load import with_decode
 from s2sjax.inference.predict import (
-    Wish,
+    Query,
     encode_sources,
     predict,
     score,
@@ -71,23 +71,23 @@ def same(one, other):
 @pytest.mark.parametrize("spec", [SPECS[0], "exact"])
 def test_what_is_said_of_each_token(trained, spec):
     run = system(trained, spec)
-    wishes = [Wish(source, banned=[SYMBOLS]) for source in trained.sources[:4]]
-    found = predict(run, wishes, attention=True, states=True)
-    found = with_token_logprobs(run, wishes, found)
+    queries = [Query(source, banned=[SYMBOLS]) for source in trained.sources[:4]]
+    found = predict(run, queries, attention=True, states=True)
+    found = with_token_logprobs(run, queries, found)
     oracle = oracles.Model(trained.config.model, trained.params)
-    for wish, nbest in zip(wishes, found, strict=True):
-        memory, encoded = oracle.encode(wish.source)
+    for query, nbest in zip(queries, found, strict=True):
+        memory, encoded = oracle.encode(query.source)
         for hypothesis in nbest:
             tokens = [*hypothesis.output, *[EOS][: not hypothesis.truncated]]
             assert len(hypothesis.token_logprobs) == len(tokens)
             total = hypothesis.token_logprobs.sum()
             np.testing.assert_allclose(total, hypothesis.logprob, rtol=1e-4, atol=1e-5)
-            states, read = oracle.start(encoded), BOS
+            carry, read = oracle.start(encoded, memory), BOS
             assert list(hypothesis.states) == ["decoder_0_h"]
             for row, token in enumerate(tokens):
-                states, logits, _ = oracle.step(states, read, memory)
+                carry, logits, _ = oracle.step(carry, read, memory)
                 np.testing.assert_allclose(
-                    hypothesis.states["decoder_0_h"][row], states[0][0], atol=1e-4
+                    hypothesis.states["decoder_0_h"][row], carry[0][0][0], atol=1e-4
                 )
                 np.testing.assert_allclose(
                     hypothesis.token_logprobs[row],
@@ -96,24 +96,24 @@ def test_what_is_said_of_each_token(trained, spec):
                     atol=1e-4,
                 )
                 read = token
-    assert predict(run, wishes[:1])[0][0].states is None
+    assert predict(run, queries[:1])[0][0].states is None
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_neither_batch_nor_padding_changes_a_hypothesis(trained, spec):
-    wishes = [Wish(source) for source in trained.sources]
-    small = predict(system(trained, spec), wishes, attention=True)
+    queries = [Query(source) for source in trained.sources]
+    small = predict(system(trained, spec), queries, attention=True)
     # One batch, and with it other rows beside each input.
-    same(small, predict(system(trained, spec, size=16), wishes, attention=True))
+    same(small, predict(system(trained, spec, size=16), queries, attention=True))
     # As one width: every source padded to 32.
     run = system(trained, spec)
-    width = np.zeros((len(wishes), 32), np.int32)
+    width = np.zeros((len(queries), 32), np.int32)
     for row, source in enumerate(trained.sources):
         width[row, : len(source)] = source
         width[row, len(source) :] = SYMBOLS  # what stands there means nothing
     lengths = np.array([len(source) for source in trained.sources], np.int32)
     padded = jax.tree.map(
-        np.asarray, decode(run, width, lengths, np.arange(len(wishes), dtype=np.int32))
+        np.asarray, decode(run, width, lengths, np.arange(len(queries), dtype=np.int32))
     )
     for row, nbest in enumerate(small):
         for place, hypothesis in enumerate(nbest):
@@ -126,22 +126,22 @@ def test_neither_batch_nor_padding_changes_a_hypothesis(trained, spec):
 
 def test_one_bucket_is_one_program(trained):
     run = system(trained, "beam:size=2")
-    wishes = [Wish(source) for source in trained.sources if len(source) <= 8] * 3
+    queries = [Query(source) for source in trained.sources if len(source) <= 8] * 3
     before = decode._cache_size()
-    predict(run, wishes)
-    predict(run, wishes[:5])
+    predict(run, queries)
+    predict(run, queries[:5])
     assert decode._cache_size() == before + 1
     others = dataclasses.replace(run, params=jax.tree.map(lambda p: p + 1, run.params))
-    predict(others, wishes)
+    predict(others, queries)
     assert decode._cache_size() == before + 1
 
 
-def test_wishes_of_one_input_do_not_touch_the_others(trained):
+def test_constraints_of_one_input_do_not_touch_the_others(trained):
     run = system(trained, "beam:size=3,n=3")
-    wishes = [Wish(source) for source in trained.sources]
-    free = predict(run, wishes, attention=True)
-    asked = list(wishes)
-    asked[3] = Wish(trained.sources[3], prefix=[SYMBOLS + 1], banned=[SYMBOLS])
+    queries = [Query(source) for source in trained.sources]
+    free = predict(run, queries, attention=True)
+    asked = list(queries)
+    asked[3] = Query(trained.sources[3], prefix=[SYMBOLS + 1], banned=[SYMBOLS])
     held = predict(run, asked, attention=True)
     assert all(h.output[:1] == [SYMBOLS + 1] for h in held[3])
     assert all(SYMBOLS not in h.output for h in held[3])
@@ -150,13 +150,13 @@ def test_wishes_of_one_input_do_not_touch_the_others(trained):
 
 def test_scores_of_given_outputs_are_those_of_numpy(trained):
     random = np.random.default_rng(5)
-    pairs = [
-        (source, random.integers(SYMBOLS, copying.VOCABULARY, length).tolist())
+    queries = [
+        Query(source, random.integers(SYMBOLS, copying.VOCABULARY, length).tolist())
         for source, length in zip(trained.sources, range(10), strict=True)
     ]
     oracle = oracles.Model(trained.config.model, trained.params)
-    for (source, output), found in zip(
-        pairs, score(system(trained, "greedy"), pairs), strict=True
+    for (source, output, *_), found in zip(
+        queries, score(system(trained, "greedy"), queries), strict=True
     ):
         logits, _ = oracle.forced(source, [oracles.BOS, *output])
         log_probs = oracles.log_softmax(logits)
@@ -178,10 +178,10 @@ def test_an_encoded_source_is_that_of_numpy(trained):
 
 
 def test_long_inputs_are_decoded_in_small_batches(trained, monkeypatch):
-    wishes = [Wish(source) for source in trained.sources]
+    queries = [Query(source) for source in trained.sources]
     told, shapes = [], []
     run = system(trained, "greedy")
-    usual = predict(run, wishes, attention=True, passed=lambda *at: told.append(at))
+    usual = predict(run, queries, attention=True, passed=lambda *at: told.append(at))
     assert told == [(0, 10), (4, 10), (7, 10), (10, 10)]
     assert run.config.decode.batch_size == 4
 
@@ -192,5 +192,5 @@ def test_long_inputs_are_decoded_in_small_batches(trained, monkeypatch):
     monkeypatch.setattr(prediction, "decode", recorded)
     # Four rows of 8 symbols with outputs of 14 tokens, and two of 16 with 26.
     monkeypatch.setattr(predictor, "MOST_POSITIONS", 4 * (8 + 14))
-    same(usual, predict(run, wishes, attention=True))
+    same(usual, predict(run, queries, attention=True))
     assert sorted(shapes) == [(2, 16)] * 2 + [(4, 8)] * 2

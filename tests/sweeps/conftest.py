@@ -12,7 +12,7 @@ from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
 from s2sjax.sweeps.pools.processes import Processes
-from s2sjax.sweeps.protocols import Listed, Watcher
+from s2sjax.sweeps.protocols import Listed, SweepObserver
 from s2sjax.training import interruption
 
 CODE = SourceCode("0", "", "")
@@ -45,9 +45,9 @@ def launch(tmp_path, trials):
 
     def run(script, count=4, *, workers=2, meanwhile=None, retry=False, **budgets):
         said = []
-        watcher = Watcher()
-        watcher.said = said.append
-        watcher.passed = meanwhile or (lambda: None)
+        observer = SweepObserver()
+        observer.message = said.append
+        observer.passed = meanwhile or (lambda: None)
         with SweepDirectory(tmp_path / "sweep") as sweep:
             defined, _ = sweep.add(trials(count), lambda trial, path: "command")
             sweep.launches or sweep.record_launch(["test"], CODE, [])
@@ -63,7 +63,7 @@ def launch(tmp_path, trials):
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),
-                    watcher,
+                    observer,
                 )
         status = {t.config.seed: ledger.status(t) for t in defined}
         return SimpleNamespace(

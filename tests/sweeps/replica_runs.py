@@ -12,9 +12,11 @@ from s2sjax import tasks
 from s2sjax.models.seq2seq import build_model
 from s2sjax.sweeps.batched import programs
 from s2sjax.sweeps.batched.programs import Layout
-from s2sjax.training import loop, step
+from s2sjax.training import step
+from s2sjax.training.order import Order
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
+from s2sjax.training.step import Program, Work
 
 
 def config(length=5, cardinality=6, *, seed=0, model=None, **train):
@@ -34,18 +36,12 @@ def alone(run, steps, dtype=np.float32):
     task = tasks.create(run)
     model = build_model(run, len(task.source_vocabulary), len(task.target_vocabulary))
     (bucket,) = task.buckets["train"]
-    rows = loop.training_order(run, task).chunk(0, steps).rows
-    own = numbers(run)
+    rows = Order.of(run, task).chunk(0, steps).rows
+    chosen, own = recipe(run.train, 1000), numbers(run)
     state, reported, _ = step.run_steps(
-        model,
-        run,
-        1000,
-        bucket.fetch,
-        _floats(first_state(model, recipe(run.train, 1000), own), dtype),
-        own,
-        bucket.store,
-        jnp.asarray(rows),
-        jnp.int32(steps),
+        Program(model, chosen, bucket.fetch),
+        _floats(first_state(model, chosen, own), dtype),
+        Work(own, bucket.store, jnp.asarray(rows), jnp.int32(steps)),
     )
     return state, np.asarray(reported.loss)
 
@@ -63,21 +59,21 @@ def together(runs, counts, *, batched=False, dtype=np.float32):
     stacked = programs.stack([numbers(r, v if padded else None) for r, v in pairs])
     chosen = recipe(widest.train, 1000)
     most = max(counts)
-    rows = [
-        loop.training_order(r, t).chunk(0, most).rows
-        for r, t in zip(runs, made, strict=True)
-    ]
+    rows = [Order.of(r, t).chunk(0, most).rows for r, t in zip(runs, made, strict=True)]
     state, reported, _ = programs.run_steps(
         layout,
-        model,
-        dataclasses.replace(widest, seed=0),
-        1000,
-        max(buckets, key=lambda bucket: bucket.source_width).fetch,
+        Program(
+            model,
+            chosen,
+            max(buckets, key=lambda bucket: bucket.source_width).fetch,
+        ),
         _floats(programs.first_states(layout, model, chosen, stacked), dtype),
-        stacked,
-        programs.stack([bucket.store for bucket in buckets]),
-        jnp.asarray(np.stack(rows)),
-        jnp.asarray(counts, jnp.int32),
+        Work(
+            stacked,
+            programs.stack([bucket.store for bucket in buckets]),
+            jnp.asarray(np.stack(rows)),
+            jnp.asarray(counts, jnp.int32),
+        ),
     )
     return state, np.asarray(reported.loss)
 

@@ -21,18 +21,18 @@ from s2sjax.runs import journal, run_files
 from s2sjax.runs.directory import agreed_config, open_for_training
 from s2sjax.runs.journal import plain
 from s2sjax.runs.provenance import SourceCode
-from s2sjax.sweeps import backends, grid, preflight, product, seeds
+from s2sjax.sweeps import backends, grid, product, seeds
 from s2sjax.sweeps import trials as definition
-from s2sjax.sweeps.batched import grouping, stored_group
+from s2sjax.sweeps.batched import fitting, grouping, stored_group
 from s2sjax.sweeps.batched import programs as replicas
 from s2sjax.sweeps.batched import run as batched
 from s2sjax.sweeps.batched.grouping import group
-from s2sjax.sweeps.batched.loop import Together
+from s2sjax.sweeps.batched.loop import ReplicaLoop
 from s2sjax.sweeps.batched.programs import Layout
 from s2sjax.sweeps.batched.programs import outcomes as replica_outcomes
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
-from s2sjax.sweeps.protocols import Listed, Watcher
+from s2sjax.sweeps.protocols import Listed, SweepObserver
 from s2sjax.training import loop
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
@@ -54,7 +54,7 @@ def base(**train):
     return configs.resolve({**BASE, "train": {**BASE["train"], **train}})
 
 
-def launch(path, config, overrides, retry=False, watcher=None):
+def launch(path, config, overrides, retry=False, observer=None):
     """Runs a sweep in this process; statuses, results and directories by number."""
     with SweepDirectory(path) as sweep:
         defined, _ = sweep.add(
@@ -64,7 +64,7 @@ def launch(path, config, overrides, retry=False, watcher=None):
         ledger = Ledger(sweep)
         wanted = ("pending", "failed") if retry else ("pending",)
         left = [trial for trial in defined if ledger.status(trial) in wanted]
-        batched.run(sweep, ledger, Listed(left), Signals(), watcher or Watcher())
+        batched.run(sweep, ledger, Listed(left), Signals(), observer or SweepObserver())
         return [
             (ledger.status(trial), ledger.results[trial.name], sweep.of(trial))
             for trial in defined
@@ -193,12 +193,12 @@ def test_on_a_gpu_all_are_evaluated_at_once():
 
 def test_out_of_memory_is_a_failure_of_its_trials_alone(tmp_path, monkeypatch):
     def out_of_memory(self):
-        if self.members[0].trial.config.model.units == 5:
+        if self.replicas[0].trial.config.model.units == 5:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
-        for member in self.members:
-            self.hooks.tested(member)
+        for replica in self.replicas:
+            self.callbacks.tested(replica)
 
-    monkeypatch.setattr(Together, "run", out_of_memory)
+    monkeypatch.setattr(ReplicaLoop, "run", out_of_memory)
     found = launch(tmp_path, base(), [{"model.units": 5}, {"model.units": 6}])
     assert [status for status, *_ in found] == ["failed", "done"]
     assert found[0][1].error == "RESOURCE_EXHAUSTED: out of memory"
@@ -208,17 +208,17 @@ def test_a_group_that_does_not_fit_is_taken_in_parts(tmp_path, monkeypatch):
     said, together = [], []
 
     def two_fit(self):
-        seeds_ = [member.trial.config.seed for member in self.members]
+        seeds_ = [replica.trial.config.seed for replica in self.replicas]
         together.append(seeds_)
         if len(seeds_) > 2 or 4 in seeds_:
             raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
-        for member in self.members:
-            self.hooks.tested(member)
+        for replica in self.replicas:
+            self.callbacks.tested(replica)
 
-    monkeypatch.setattr(Together, "run", two_fit)
-    watcher = Watcher()
-    watcher.said = said.append
-    found = launch(tmp_path, base(), seeds(5), watcher=watcher)
+    monkeypatch.setattr(ReplicaLoop, "run", two_fit)
+    observer = SweepObserver()
+    observer.message = said.append
+    found = launch(tmp_path, base(), seeds(5), observer=observer)
     assert together == [[*range(5)], [0, 1, 2], [0, 1], [2], [3, 4], [3], [4]]
     assert [status for status, *_ in found] == ["done"] * 4 + ["failed"]
     assert found[4][1].error == "RESOURCE_EXHAUSTED: out of memory"
@@ -239,7 +239,7 @@ def test_a_group_that_has_saved_is_not_taken_apart(tmp_path, monkeypatch):
             (self.checkpoints.directory / str(number)).mkdir()
         raise JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
-    monkeypatch.setattr(Together, "run", too_large)
+    monkeypatch.setattr(ReplicaLoop, "run", too_large)
     found = launch(tmp_path, base(), seeds(3))
     assert [status for status, *_ in found] == ["failed"] * 3
     assert len(list((tmp_path / "groups").iterdir())) == 1
@@ -250,23 +250,23 @@ def test_trials_run_while_they_compile(tmp_path, monkeypatch):
 
     def run(self):
         rows.extend(map(json.loads, (tmp_path / NAME).read_text().splitlines()))
-        for member in self.members:
-            self.hooks.tested(member)
+        for replica in self.replicas:
+            self.callbacks.tested(replica)
 
-    monkeypatch.setattr(Together, "run", run)
+    monkeypatch.setattr(ReplicaLoop, "run", run)
     launch(tmp_path, base(), seeds(3))
     assert [row["status"] for row in rows] == ["running"] * 3
 
 
 def test_a_group_is_split_until_it_fits_or_refused():
     trials = definition.resolve(base(), [{"seed": seed} for seed in range(6)])
-    (whole,) = preflight.fitting(trials, 2**30)
-    kept, working = preflight._needs(whole)
+    (whole,) = fitting.fit(trials, 2**30)
+    kept, working = fitting._needs(whole)
     # Room for four, so that two programs of three compile once.
-    parts = preflight.fitting(trials, 4 * kept + working)
+    parts = fitting.fit(trials, 4 * kept + working)
     assert [[t.index for t in part.trials] for part in parts] == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(UsageError, match=r"trial 0: .*GiB for one trial.*GiB here"):
-        preflight.fitting(trials, working)
+        fitting.fit(trials, working)
 
 
 @pytest.mark.parametrize("steps", [10, 300, 1000, 10**7])
@@ -275,15 +275,12 @@ def test_sizes_are_split_at_the_least_cost(steps):
     lengths = (3, 5, 10, 20, 40)
     sizes = product(grid({"task.length": lengths}), seeds(2))
     trials = definition.resolve(config, sizes)
+    flops = grouping.step_flops(config, [(length, 10) for length in lengths])
 
     def cost(parts):
         return sum(
             grouping.COMPILE_SECONDS
-            + 2
-            * len(part)
-            * steps
-            * grouping.step_flops(config, max(part), 10)
-            / grouping.FLOPS_PER_SECOND
+            + 2 * len(part) * steps * flops((max(part), 10)) / grouping.FLOPS_PER_SECOND
             for part in parts
         )
 

@@ -18,7 +18,7 @@ from s2sjax.sweeps.batched import run as batched
 from s2sjax.sweeps.batched import stored_group
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.protocols import Listed, Watcher
+from s2sjax.sweeps.protocols import Listed, SweepObserver
 from s2sjax.training.interruption import SIGNALS, Signals
 
 SPACE = {"train.learning_rate": log_uniform(1e-4, 1e-1)}
@@ -67,7 +67,7 @@ def launch(path, base, hopeless=(), at_once=None):
     with opened(path) as (sweep, ledger):
         trials, _ = sweep.add(definition.resolve(base, RATES), lambda trial, path: "")
         source = Choosy([t for t in trials if t.name not in ledger.results], hopeless)
-        batched.run(sweep, ledger, source, Signals(), Watcher(), at_once)
+        batched.run(sweep, ledger, source, Signals(), SweepObserver(), at_once)
         return SimpleNamespace(
             status=[ledger.status(trial) for trial in trials],
             results=[ledger.results[trial.name] for trial in trials],
@@ -116,7 +116,7 @@ def test_a_group_is_not_asked_for_before_the_one_before_it_ended(base, tmp_path)
         trials, _ = sweep.add(definition.resolve(base, RATES[:2]), lambda *_: "")
         source, signals = Choosy(trials), Signals()
         source.ended = lambda trial, result: setattr(signals, "received", SIGNALS[0])
-        batched.run(sweep, ledger, source, signals, Watcher(), 1)
+        batched.run(sweep, ledger, source, signals, SweepObserver(), 1)
         assert source.given == trials[:1] and ledger.status(trials[1]) == "pending"
 
 
@@ -223,7 +223,7 @@ def test_optuna_proposes_groups_and_goes_on_where_it_was_stopped(base, tmp_path)
                 return prunes(trial, directory)
 
             source.prunes = counted
-            batched.run(sweep, ledger, source, signals, Watcher(), 3)
+            batched.run(sweep, ledger, source, signals, SweepObserver(), 3)
             # With one value before them the worse of a group are given up.
             return [ledger.status(trial) for trial in source.trials], source._study
 

@@ -8,7 +8,7 @@ import pytest
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, directory
-from s2sjax.sweeps.pools.remote import Control, Remote
+from s2sjax.sweeps.pools.remote import Control, RemoteCommand
 
 
 def finish(job, seconds=60):
@@ -57,7 +57,7 @@ class Immediate:
 
         control = Control(log)
         codes = []
-        remote = Remote(list(command), str(log), os.getcwd())
+        remote = RemoteCommand(list(command), str(log), os.getcwd())
         threading.Thread(target=lambda: codes.append(remote()), daemon=True).start()
         return SimpleNamespace(
             poll=lambda: codes[0] if codes else None,
@@ -98,7 +98,7 @@ def test_a_ray_task(tmp_path, monkeypatch):
     [
         ("rya", "did you mean 'ray'?"),
         ("slurm:partitoin=gpu", "did you mean 'partition'?"),
-        ("processes:workers=3", "unknown argument of backend 'processes'"),
+        ("processes:workers=3", "backend 'processes' takes no argument 'workers'"),
     ],
 )
 def test_specs_that_cannot_be(tmp_path, text, said):

@@ -14,7 +14,7 @@ from s2sjax.sweeps import trials as definition
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
 from s2sjax.sweeps.pools.processes import Processes
-from s2sjax.sweeps.protocols import Listed, Watcher
+from s2sjax.sweeps.protocols import Listed, SweepObserver
 from s2sjax.training import interruption
 
 FILE = """
@@ -103,8 +103,8 @@ def test_trials_wait_for_data_that_are_gone_and_go_on_with_them_elsewhere(
 def test_data_that_vanish_meanwhile_fail_no_trial(here, tmp_path):
     trials, _, _ = launched(here)
     (here / "pairs.tsv").unlink()
-    watcher, said = Watcher(), []
-    watcher.said = said.append
+    observer, said = SweepObserver(), []
+    observer.message = said.append
     pool = Processes(2)
     with (
         SweepDirectory(here.parent / "sweep") as sweep,
@@ -112,7 +112,7 @@ def test_data_that_vanish_meanwhile_fail_no_trial(here, tmp_path):
     ):
         ledger, source = Ledger(sweep), Listed(trials)
         to = (sweep, ledger, source, pool, lambda path: ["sh", "-c", "exit 2"], signals)
-        scheduler.run(*to, watcher=watcher)
+        scheduler.run(*to, observer=observer)
         assert [ledger.status(trial) for trial in trials] == ["pending"] * 2
     assert len(said) == 2 and "pairs.tsv is gone; 0000-seed=0" in min(said)
 

@@ -20,8 +20,6 @@ RESULT = {"status": "done", "valid": {}, "test": {"exact": 0.5}, "seconds": 1.5}
         {"test": {"exact": True}},
         {"test": []},
         {"test": {}},  # of one that is done
-        {"metrics": {"exact": "high"}},  # as an earlier version wrote them
-        {"metrics": []},
         {"best_step": 0.5},
         {"status": "perfect"},
         {"status": 1},
@@ -74,16 +72,6 @@ def test_a_result_has_both_splits_at_the_best_step_and_the_seed(tmp_path, trials
         assert (told["valid"], told["test"]) == (at_best, tested)
         assert (told["best_step"], told["seed"]) == (10, 1)
     assert rows(tmp_path)[0]["seed"] == 0  # of one that waits too
-
-    # What format 1 kept, of one split, reads the same.
-    earlier = {"status": "done", "metrics": {**tested, "step": 10}, "seconds": 1.0}
-    (path / trial_files.RESULT).write_text(json.dumps(earlier))
-    result = trial_files.read_result(path)
-    assert (result.valid, result.test, result.best_step) == (at_best, tested, 10)
-    earlier = {"status": "pruned", "metrics": {**at_best, "step": 10}}
-    (path / trial_files.RESULT).write_text(json.dumps(earlier))
-    result = trial_files.read_result(path)
-    assert (result.valid, result.test, result.best_step) == (at_best, {}, 10)
 
 
 def test_what_was_too_soon_to_be_written_is_written_later(

@@ -1,5 +1,6 @@
 """Costs against formulas by hand, and the shipped sweeps."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -12,6 +13,7 @@ from s2sjax import experiment
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import preflight
 from s2sjax.sweeps import trials as definition
+from s2sjax.sweeps.batched import grouping
 from s2sjax.sweeps.batched.grouping import group
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -49,6 +51,26 @@ def test_attention_pays_for_keys_queries_and_contexts():
     keys, query, read = B * S * U * U, B * T * U * U, 2 * B * T * S * U
     assert attending.step_flops - plain.step_flops > 3 * 2 * (keys + query + read)
     assert attending.memory > plain.memory
+
+
+@pytest.mark.parametrize(
+    "model", [{"cell": "gru"}, {"attention": "bahdanau", "layers": 2}]
+)
+def test_costs_of_a_sweep_are_those_of_its_tasks(model, monkeypatch):
+    """Counted at six sizes, and between them on the polynomial through those."""
+    counted = []
+    count = preflight.step_flops
+    monkeypatch.setattr(
+        preflight, "step_flops", lambda *a: counted.append(a) or count(*a)
+    )
+    sizes = [(length, C * k) for length in range(3, 12) for k in (2, 3, 4)]
+    flops = grouping.step_flops(config(**model), sizes)
+    for length, cardinality in ((3, 2 * C), (6, 3 * C), (11, 4 * C)):
+        its = config(**model)
+        task = dataclasses.replace(its.task, length=length, cardinality=cardinality)
+        found = preflight.estimate(dataclasses.replace(its, task=task)).step_flops
+        assert flops((length, cardinality)) == pytest.approx(found)
+    assert len(counted) == 6
 
 
 def test_products_are_counted_wherever_they_are():

@@ -13,6 +13,7 @@ from s2sjax.models.seq2seq import build_model
 from s2sjax.training.devices import Placement
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
+from s2sjax.training.step import Program, Work
 from tests import copying
 
 
@@ -30,15 +31,14 @@ def losses(place, feeding, steps, dtype):
     rows = copying.rows_of(steps, batch=13)
     chosen, own = recipe(config.train, steps), numbers(config)
     state, reported, norm = place.run_steps(
-        model,
-        config,
-        steps,
-        copying.fetch,
+        Program(model, chosen, copying.fetch),
         place.whole(wide(first_state(model, chosen, own))),
-        place.whole(wide(own)),
-        place.whole(copying.store()),
-        place.rows(rows),
-        place.whole(jnp.int32(steps)),
+        Work(
+            place.whole(wide(own)),
+            place.whole(copying.store()),
+            place.rows(rows),
+            place.whole(jnp.int32(steps)),
+        ),
     )
     state, reported, norm = place.local((state, reported, norm))
     assert all(leaf.sharding.num_devices == 1 for leaf in jax.tree.leaves(state))

@@ -18,7 +18,7 @@ from s2sjax.training.objectives import OBJECTIVES, losses
 from s2sjax.training.optimizer import optimizer
 from s2sjax.training.recipe import Recipe, recipe
 from s2sjax.training.state import TrainState, numbers
-from s2sjax.training.step import decoded, run_steps, train_step
+from s2sjax.training.step import Program, Work, decoded, run_steps, train_step
 from s2sjax.types import BOS, Batch, StepOutput
 from tests import copying, oracles
 
@@ -53,15 +53,14 @@ def small_run(feeding, **train):
         for size in sizes:
             state = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
             state, metrics, norm = run_steps(
-                model,
-                config,
-                STEPS,
-                copying.fetch,
+                Program(model, recipe(config.train, STEPS), copying.fetch),
                 state,
-                own,
-                STORE,
-                jnp.asarray(np.roll(rows, -start, axis=0)),
-                jnp.int32(size),
+                Work(
+                    own,
+                    STORE,
+                    jnp.asarray(np.roll(rows, -start, axis=0)),
+                    jnp.int32(size),
+                ),
             )
             assert all((column[size:] == 0).all() for column in metrics)
             squares = sum(

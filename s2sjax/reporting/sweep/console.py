@@ -15,7 +15,7 @@ from s2sjax.runs import run_files
 from s2sjax.runs.progress import ranked
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.protocols import Watcher
+from s2sjax.sweeps.protocols import SweepObserver
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.trials import Trial
 
@@ -23,7 +23,7 @@ REFRESH_SECONDS = 0.5
 FAILURES = 5  # shown at the end
 
 
-class SweepConsole(Watcher):
+class SweepConsole(SweepObserver):
     """On a terminal one table that is redrawn; elsewhere a line for each trial.
 
     Args:
@@ -60,7 +60,7 @@ class SweepConsole(Watcher):
         self._begun = self._drawn = time.monotonic()
         self._live: Live | None = None
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """The line, as it is."""
         if not self._quiet:
             self._screen.line(Text(printable(line)))
@@ -78,7 +78,7 @@ class SweepConsole(Watcher):
             f"took {duration(result.seconds)}",
             self._left(),
         ]
-        self.said("  ".join(filter(None, parts)))
+        self.message("  ".join(filter(None, parts)))
 
     def passed(self) -> None:
         """Draws the table again, a few times a second."""
@@ -95,31 +95,33 @@ class SweepConsole(Watcher):
         if self._quiet:
             return
         counts = self._counts()
-        self.said(f"{sweep.path}: {', '.join(f'{n:,} {s}' for s, n in counts.items())}")
+        self.message(
+            f"{sweep.path}: {', '.join(f'{n:,} {s}' for s, n in counts.items())}"
+        )
         failed = [t for t in self.trials if self._ledger.status(t) == "failed"]
         for trial in failed[:FAILURES]:
             error = cut(self._ledger.results[trial.name].error, 300)
-            self.said(f"  failed: {trial.name}: {error}")
+            self.message(f"  failed: {trial.name}: {error}")
         if len(failed) > FAILURES:
-            self.said(f"  and {len(failed) - FAILURES} more")
+            self.message(f"  and {len(failed) - FAILURES} more")
         best = self._best()
         if best is not None:
             value = self._value(self._ledger.results[best.name])
-            self.said(f"best by validation: {value}")
+            self.message(f"best by validation: {value}")
             words = shlex.split(sweep.commands[best.name])
             place = run_files.again(sweep.path, best.name)
-            self.said(f"  {shlex.join(run_files.placed(words, place))}")
-        self.said("stopped; to go on:" if stopped else "next:")
+            self.message(f"  {shlex.join(run_files.placed(words, place))}")
+        self.message("stopped; to go on:" if stopped else "next:")
         if stopped:
-            self.said(f"  {again}")
+            self.message(f"  {again}")
             return
-        self.said(f"  s2sjax report --workdir={sweep.path}")
+        self.message(f"  s2sjax report --workdir={sweep.path}")
         if failed:
-            self.said(f"  s2sjax sweep  --workdir={sweep.path} --retry_failed")
+            self.message(f"  s2sjax sweep  --workdir={sweep.path} --retry_failed")
 
     def __enter__(self) -> "SweepConsole":
         over = self._before
-        self.said(
+        self.message(
             f"{self.most:,} trials"
             + f", {over:,} of them ended before" * bool(over)
             + f"; {self._waiting:,} to go"

@@ -1,20 +1,20 @@
 """Which trials one compiled program can train: those that differ in numbers alone."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from s2sjax import config as configs
-from s2sjax.config import Config
+from s2sjax.config import Config, TaskConfig
 from s2sjax.sweeps.trials import Trial
 
 # Measured on two cores: what a program costs before its first step with all of its
 # evaluations, and how fast a core multiplies small matrices. Their ratio matters.
 COMPILE_SECONDS = 15.0
 FLOPS_PER_SECOND = 3e10
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 def split(trials: Sequence[Trial]) -> list[list[Trial]]:
@@ -36,18 +36,20 @@ def split(trials: Sequence[Trial]) -> list[list[Trial]]:
     >>> lengths(steps=10), lengths(steps=100_000)
     ([6], [3, 3])
     """
-    by_size: dict[tuple[int, int], list[Trial]] = {}
+    by_size: dict[Sizes, list[Trial]] = {}
     for trial in trials:
         task = trial.config.task
         by_size.setdefault((task.length, task.cardinality), []).append(trial)
+    if len(by_size) == 1:
+        return [list(trials)]
     config = trials[0].config
-    sizes = sorted(by_size, key=lambda size: step_flops(config, *size))
-    steps = _steps(config)
+    flops_at, steps = step_flops(config, by_size), _steps(config)
+    sizes = sorted(by_size, key=flops_at)
 
-    def cost(part: Sequence[tuple[int, int]]) -> float:
+    def cost(part: Sequence[Sizes]) -> float:
         count = sum(len(by_size[size]) for size in part)
-        largest = map(max, zip(*part, strict=True))
-        flops = count * steps * step_flops(config, *largest)
+        length, cardinality = map(max, zip(*part, strict=True))
+        flops = count * steps * flops_at((length, cardinality))
         return COMPILE_SECONDS + flops / FLOPS_PER_SECOND
 
     # best[n]: the least cost of the first n sizes, and where its last part begins.
@@ -61,32 +63,56 @@ def split(trials: Sequence[Trial]) -> list[list[Trial]]:
     parts, end = [], len(sizes)
     while end:
         begin = best[end][1]
-        chosen = set(sizes[begin:end])
-        parts.append(
-            [
-                trial
-                for trial in trials
-                if (trial.config.task.length, trial.config.task.cardinality) in chosen
-            ]
-        )
+        names = {trial.name for size in sizes[begin:end] for trial in by_size[size]}
+        parts.append([trial for trial in trials if trial.name in names])
         end = begin
     return parts[::-1]
 
 
-def step_flops(config: Config, length: int, cardinality: int) -> float:
-    """FLOPs of a training step at these sizes, of the matrix products about."""
-    model = config.model
-    units, gates = model.units, GATES.get(model.cell.partition(":")[0], 4)
-    memory = units * (2 if model.bidirectional else 1)
-    layer = gates * units * (model.embedding + units) * model.layers
-    reader = layer * memory // units
-    writer = layer + units * cardinality
-    if model.attention != "none":
-        attention = units
-        writer += gates * units * memory + attention * units + (units + memory) * units
-        writer += length * (attention + memory)
-        reader += attention * memory
-    return 6.0 * config.train.batch_size * length * (reader + writer)
+Sizes = tuple[int, int]  # length and cardinality
+
+
+def step_flops(config: Config, sizes: Collection[Sizes]) -> Callable[[Sizes], float]:
+    """The FLOPs of a training step at sizes between those that a sweep asks for.
+
+    They are of the second degree in the length, since attention looks at each source
+    position from each target position, and of the first in the cardinality. So they
+    are counted at three lengths and two cardinalities, and interpolated between.
+    """
+    lengths, cardinalities = (sorted(set(axis)) for axis in zip(*sizes, strict=True))
+    lengths = sorted({lengths[0], lengths[len(lengths) // 2], lengths[-1]})
+    cardinalities = sorted({cardinalities[0], cardinalities[-1]})
+    program = dataclasses.replace(config, seed=0, task=TaskConfig())
+    counts = [[_counted(program, n, v) for v in cardinalities] for n in lengths]
+
+    def at(size: Sizes) -> float:
+        along = _lagrange(lengths, size[0]), _lagrange(cardinalities, size[1])
+        return sum(
+            weight * other * count
+            for weight, row in zip(along[0], counts, strict=True)
+            for other, count in zip(along[1], row, strict=True)
+        )
+
+    return at
+
+
+@functools.lru_cache(maxsize=10_000)
+def _counted(config: Config, length: int, cardinality: int) -> int:
+    from s2sjax.sweeps import preflight  # jax, whose flags follow from the backend
+
+    return preflight.step_flops(config, length, cardinality)
+
+
+def _lagrange(nodes: Sequence[int], x: int) -> list[float]:
+    """What the values at the nodes weigh in that of their polynomial at x.
+
+    >>> _lagrange((0, 1), 3)
+    [-2.0, 3.0]
+    """
+    return [
+        math.prod((x - other) / (node - other) for other in nodes if other != node)
+        for node in nodes
+    ]
 
 
 def _steps(config: Config) -> int:
@@ -150,9 +176,7 @@ def group(trials: Sequence[Trial]) -> list[Group]:
     groups: dict[Any, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(_key(trial.config), []).append(trial)
-    return [
-        Group(tuple(part)) for members in groups.values() for part in split(members)
-    ]
+    return [Group(tuple(part)) for alike in groups.values() for part in split(alike)]
 
 
 def _key(config: Config) -> Any:

@@ -1,4 +1,4 @@
-"""Evaluation of all replicas of one program, free-running and teacher-forced."""
+"""What is compiled for all replicas of a group: first states, steps, evaluation."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,16 +12,16 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from s2sjax.config import Config
-from s2sjax.inference import system as predictor
-from s2sjax.inference.evaluate import rows_at_once
-from s2sjax.inference.system import Forced, System, symbol_lengths
+from s2sjax.inference.batches import chunks
+from s2sjax.inference.evaluate import Evaluated, columns, rows_at_once, rows_of
+from s2sjax.inference.system import System
 from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.models.seq2seq import Seq2Seq
-from s2sjax.tasks.task import Bucket, Fetch
+from s2sjax.tasks.task import Bucket
 from s2sjax.training import step
 from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState, first_state
+from s2sjax.training.step import Program, Work
 from s2sjax.types import Batch
 
 AXIS = "replica"
@@ -95,18 +95,12 @@ def first_states(
     return layout.each(partial(first_state, model, recipe), numbers, batched=False)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def run_steps(
-    layout: Layout,
-    model: Seq2Seq,
-    config: Config,
-    steps: int,
-    fetch: Fetch,
-    *traced: Any,
+    layout: Layout, program: Program, state: TrainState, work: Work
 ) -> tuple[TrainState, StepMetrics, Array]:
-    """`step.run_steps` of every replica, `traced` stacked; `count` [R] may be 0."""
-    one = partial(step.run_steps, model, config, steps, fetch)
-    return layout.each(one, *traced)
+    """`step.run_steps` of every replica; state and work are stacked."""
+    return layout.each(partial(step.run_steps, program), state, work)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -120,31 +114,9 @@ def choose(layout: Layout, which: Array, new: Any, old: Any) -> Any:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def fetch(layout: Layout, fetch_one: Fetch, store: Any, rows: Array) -> Batch:
-    """Examples `rows` [B] of every replica."""
-    return layout.each(lambda store: fetch_one(store, rows), store)
-
-
-@partial(jax.jit, static_argnums=0)
-def decode(layout: Layout, system: System, batch: Batch) -> Any:
-    """What `predictor.decode` makes of every replica's batch."""
-
-    def one(system: System, batch: Batch) -> Any:
-        return predictor.decode(system, batch.source, batch.source_lengths, batch.ids)
-
-    return layout.each(one, system, batch)
-
-
-@partial(jax.jit, static_argnums=0)
-def force(layout: Layout, system: System, batch: Batch) -> Forced:
-    """`predictor.force` of every replica."""
-    return layout.each(predictor.force, system, batch)
-
-
-@partial(jax.jit, static_argnums=0)
-def edits(layout: Layout, *columns: Array) -> Array:
-    """`predictor.edits` of every replica."""
-    return layout.each(predictor.edits, *columns)
+def each(layout: Layout, function: Callable[..., Any], *stacked: Any) -> Any:
+    """A function of every replica, compiled."""
+    return layout.each(function, *stacked)
 
 
 def stack(trees: Sequence[Any]) -> Any:
@@ -173,75 +145,34 @@ def _stacked(leaves: Sequence[Any]) -> Array:
     )
 
 
-Sources = list[list[int]]
-
-
 def outcomes(
     layout: Layout,
     system: System,
     bucket: Bucket,
     stop: Callable[[], bool] = lambda: False,
-) -> list[tuple[Outcomes, Sources]] | None:
-    """For each replica what `evaluate.outcomes` says of one run.
+) -> list[Evaluated] | None:
+    """For each replica what `evaluate.outcomes` returns for one run.
 
     Args:
       layout: of the replicas.
       system: stacked parameters and numbers.
       bucket: the examples, as many for each; its store is stacked.
-      stop: is asked between batches whether to give up.
-
-    Returns:
-      Outcomes and source rows of each replica, or None if it was given up.
+      stop: is asked between batches whether to give up; then there is no result.
     """
-    parts: list[list[Outcomes]] = []
-    sources: list[Sources] = []
     assert bucket.size is not None
-    batch_size = rows_at_once(system, bucket)
-    for start in range(0, bucket.size, batch_size):
+    size = jax.tree.leaves(system.params)[0].shape[0]
+    parts: list[list[Outcomes]] = [[] for _ in range(size)]
+    sources: list[list[list[int]]] = [[] for _ in range(size)]
+    of_each = partial(each, layout)
+    for chunk in chunks(range(bucket.size), rows_at_once(system, bucket)):
         if stop():
             return None
-        rows = np.arange(start, start + batch_size)
-        count = min(bucket.size - start, batch_size)
-        rows = np.where(rows < bucket.size, rows, -1).astype(np.int32)
-        columns, source, lengths = _batch(layout, system, bucket, rows)
-        parts = parts or [[] for _ in lengths]
-        sources = sources or [[] for _ in lengths]
-        for replica, part in enumerate(parts):
-            part.append(Outcomes.of(*(column[replica, :count] for column in columns)))
-            pairs = zip(source[replica], lengths[replica], strict=True)
-            sources[replica] += [row[:n].tolist() for row, n in list(pairs)[:count]]
+        rows = np.tile(chunk.rows, (size, 1))
+        batch: Batch = of_each(bucket.fetch, bucket.store, rows)
+        found = [np.asarray(column) for column in columns(system, batch, of_each)]
+        source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
+        for place in range(size):
+            its = (column[place, : chunk.examples] for column in found)
+            parts[place].append(Outcomes.of(*its))
+            sources[place] += rows_of(source[place], lengths[place], chunk.examples)
     return list(zip(map(concatenate, parts), sources, strict=True))
-
-
-def _batch(
-    layout: Layout, system: System, bucket: Bucket, rows: np.ndarray
-) -> tuple[Sequence[np.ndarray], np.ndarray, np.ndarray]:
-    """The columns of `Outcomes`, [R, B, ...]; sources [R, B, S] and lengths [R, B].
-
-    Each part is a program of its own, as it is for a single run: compiled into one,
-    the parts would be rounded otherwise.
-    """
-    batch = fetch(layout, bucket.fetch, bucket.store, jnp.asarray(rows))
-    hypotheses = decode(layout, system, batch)
-    forced = force(layout, system, batch)
-    first = jax.tree.map(lambda leaf: leaf[:, :, 0], hypotheses)
-    lengths = symbol_lengths(hypotheses)[:, :, 0]
-    target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
-    edited = edits(layout, first.tokens, lengths, batch.target, target_lengths)
-    columns: tuple[Any, ...] = (
-        first.tokens,
-        lengths,
-        first.truncated,
-        batch.target,
-        target_lengths,
-        edited,
-        first.scores,
-        first.aux["logprob"],
-        -forced.log_probs.sum(axis=-1),
-        forced.correct,
-    )
-    return (
-        [np.asarray(column) for column in columns],
-        np.asarray(batch.source),
-        np.asarray(batch.source_lengths),
-    )

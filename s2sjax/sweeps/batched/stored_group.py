@@ -1,4 +1,4 @@
-"""Which trials are trained together: written when they begin, and kept.
+"""Which trials share a program: written when they begin, and the same ever after.
 
     groups/0000/group.json      the trials, in the order of their replicas
     groups/0000/checkpoints/    the stacked checkpoint; see `runs.slices`
@@ -21,7 +21,7 @@ GROUPS, GROUP = "groups", "group.json"
 
 
 @dataclass(frozen=True)
-class Membership:
+class StoredGroup:
     """A group on the disk."""
 
     path: Path
@@ -40,14 +40,14 @@ class Membership:
         return any(path.name.isdecimal() and int(path.name) > 0 for path in saved)
 
 
-class _Kept(TypedDict):
+class _File(TypedDict):
     """`group.json`."""
 
     trials: list[str]
     size: int
 
 
-def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
+def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
     """The groups of a sweep, in the order in which they were begun.
 
     Raises:
@@ -57,19 +57,19 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[Membership]:
     found = []
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
-            kept = json_objects.read(path, _Kept)
-            members = tuple(by_name[name] for name in kept["trials"])
+            stored = json_objects.read(path, _File)
+            its = tuple(by_name[name] for name in stored["trials"])
         except KeyError as error:
             raise UsageError(f"{path} is damaged: there is no trial {error}") from None
         # As `programs.padded_size` pads.
-        padded = len(members) <= kept["size"] < 2 * len(members)
-        if not padded or len(set(members)) < len(members):
+        padded = len(its) <= stored["size"] < 2 * len(its)
+        if not padded or len(set(its)) < len(its):
             raise UsageError(f"{path} is damaged: not a group of trials")
-        found.append(Membership(path.parent, members, kept["size"]))
+        found.append(StoredGroup(path.parent, its, stored["size"]))
     return found
 
 
-def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
+def write(sweep: Path, trials: Sequence[Trial], size: int) -> StoredGroup:
     """Begins a group.
 
     Raises:
@@ -78,17 +78,17 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> Membership:
     folder = sweep / GROUPS
     there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     path = folder / f"{1 + max(there, default=-1):04d}"
-    kept = {"trials": [trial.name for trial in trials], "size": size}
+    stored = {"trials": [trial.name for trial in trials], "size": size}
     try:
         path.mkdir(parents=True)
-        atomic.write_text(path / GROUP, json_objects.encode(kept))
+        atomic.write_text(path / GROUP, json_objects.encode(stored))
         atomic.sync_directory(folder)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror}") from None
-    return Membership(path, tuple(trials), size)
+    return StoredGroup(path, tuple(trials), size)
 
 
-def forget(group: Membership) -> None:
+def forget(group: StoredGroup) -> None:
     """Takes a group away whose trials are in others now.
 
     Raises:

@@ -60,13 +60,13 @@ class Processes:
         environ |= device_environ(self._gpus, self.size, slot)
         environ |= self._compiled
         try:
-            with open(log, "ab") as said:
+            with open(log, "ab") as output:
                 # A session of its own: Ctrl-C reaches the launcher alone, which
                 # hands it on once. A second signal would end a worker unsaved.
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=said,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
                     env=environ,
                     start_new_session=True,

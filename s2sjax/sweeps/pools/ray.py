@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from s2sjax.errors import UsageError
-from s2sjax.sweeps.pools.remote import Control, Remote
+from s2sjax.sweeps.pools.remote import Control, RemoteCommand
 
 
 class RayCluster:
@@ -55,7 +55,7 @@ class RayCluster:
     def start(self, command: Sequence[str], log: Path, slot: int) -> "RayJob":
         """Starts a command; see `Pool`."""
         job = Control(log)
-        remote = Remote(list(command), str(log.absolute()), str(Path.cwd()))
+        remote = RemoteCommand(list(command), str(log.absolute()), str(Path.cwd()))
         return RayJob(self._ray, self._task.remote(remote), job)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _run(remote: Remote) -> int:
+def _run(remote: RemoteCommand) -> int:
     return remote()
 
 

@@ -1,7 +1,7 @@
 """A trial's command on another machine, which shares the file system with this one.
 
-A cluster runs `Remote(...)()`, which runs the same command as everywhere else. A file
-in the trial's directory says when it shall end, whatever the cluster's own means are.
+A cluster calls a `RemoteCommand`, which runs the same command as everywhere else. A
+file in the trial's directory says when it shall end, whatever the cluster's means are.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ SECONDS = 0.2  # between two looks at it
 
 
 @dataclass
-class Remote:
+class RemoteCommand:
     """A command as plain data, which a cluster pickles and calls."""
 
     command: Sequence[str]
@@ -31,21 +31,21 @@ class Remote:
     def __call__(self) -> int:
         """Runs the command to its end; its exit code, minus a signal that killed it."""
         control = Path(self.log).with_name(CONTROL)
-        with open(self.log, "ab") as said:
+        with open(self.log, "ab") as log:
             process = self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
             )
-        told = ""
+        sent = ""
         while process.poll() is None:
             time.sleep(SECONDS)
             wanted = _read(control)
-            if wanted != told:
-                told = wanted
+            if wanted != sent:
+                sent = wanted
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
         return process.returncode
@@ -57,7 +57,7 @@ class Remote:
         self._process.terminate()
         self._process.wait()
         return submitit.helpers.DelayedSubmission(
-            Remote(self.command, self.log, self.folder)
+            RemoteCommand(self.command, self.log, self.folder)
         )
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from s2sjax.errors import RunError, UsageError
-from s2sjax.sweeps.pools.remote import Control, Remote
+from s2sjax.sweeps.pools.remote import Control, RemoteCommand
 
 # What the cluster did, and not the trial.
 _TAKEN = ("PREEMPTED", "NODE_FAIL", "TIMEOUT", "CANCELLED", "REQUEUED")
@@ -63,7 +63,7 @@ class Slurm:
     def start(self, command: Sequence[str], log: Path, slot: int) -> "SlurmJob":
         """Queues a command; see `Pool`."""
         control = Control(log)
-        remote = Remote(list(command), str(log.absolute()), str(Path.cwd()))
+        remote = RemoteCommand(list(command), str(log.absolute()), str(Path.cwd()))
         try:
             return SlurmJob(self._executor.submit(remote), control)
         except Exception as error:  # submitit's own, and those of sbatch
