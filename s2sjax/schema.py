@@ -181,7 +181,8 @@ LARGE = 1e38  # the most of what may be any number: its float32
 TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
-    "diverse_beam, stochastic_beam, constrained_beam, exact, mbr, rerank)"
+    "diverse_beam, stochastic_beam, constrained_beam, exact, mbr, rerank, or "
+    "FILE.py:name)"
 )
 
 
@@ -282,7 +283,8 @@ class ModelConfig:
     """Encoder, attention and decoder."""
 
     cell: str = option(
-        "lstm", "lstm, gru (or gru:reset=before), rnn, layernorm_lstm or mingru"
+        "lstm",
+        "lstm, gru (or gru:reset=before), rnn, layernorm_lstm, mingru or FILE.py:name",
     )
     units: int = option(128, "state size of each layer", least=1, most=SIZE)
     layers: int = option(1, "recurrent layers on each side", least=1, most=1000)
@@ -293,7 +295,7 @@ class ModelConfig:
     attention: str = option(
         "none",
         "what the decoder looks back with: none, bahdanau:units=64, dot, general, "
-        "scaled_dot, location_sensitive or multi_head:heads=4",
+        "scaled_dot, location_sensitive, multi_head:heads=4 or FILE.py:name",
     )
     context: str = option(
         "cell", "where the context of attention goes: cell, readout or input_feeding"
@@ -344,11 +346,11 @@ class TrainConfig:
     clip_norm: float = option(
         0.0, "largest gradient norm; 0: unlimited", least=0.0, most=LARGE
     )
-    objective: str = option("nll", "nll, or label_smoothing:epsilon=0.1")
+    objective: str = option("nll", "nll, label_smoothing:epsilon=0.1 or FILE.py:name")
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
-        "sample or straight_through, e.g. sample:temperature=0.5",
+        "sample:temperature=0.5, straight_through or FILE.py:name",
     )
     feeding_probability: float = option(
         1.0,
@@ -383,7 +385,7 @@ class TrainConfig:
         "exact",
         "what the best checkpoint is chosen by, on the validation examples: exact, "
         "token_accuracy, edit_distance, nll, forced_token_accuracy, wer, truncated, or "
-        "of texts bleu or chrf",
+        "of texts bleu or chrf; or FILE.py:name",
     )
     patience: int = option(
         0,
@@ -426,7 +428,7 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DecodeConfig:
-    """How a trained model is read out."""
+    """How a trained model decodes."""
 
     strategy: str = option("greedy", STRATEGY)
     batch_size: int = option(256, "sequences decoded together", least=1, most=SIZE)
@@ -439,7 +441,7 @@ class DecodeConfig:
     length_extra: int = option(10, "see length_ratio", least=1, most=SIZE)
     ensemble: str = option(
         "probability",
-        "the mean of what several runs read out together say",
+        "how several runs decode together: by their mean probability, or logprob",
         choices=("probability", "logprob"),
     )
 

@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 import s2sjax
+from s2sjax.cli import COMMANDS
+from s2sjax.decoding.strategies import decoding
+from s2sjax.schema import fields
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -70,6 +73,35 @@ def test_experiments_that_are_named_are_there():
     for page in PAGES:
         named |= set(re.findall(r"experiments/(\w+\.py)", page.read_text("utf-8")))
     assert named - names == set() and named & names
+
+
+def commands(text):
+    """The commands of a page, each with the words after it, folded lines joined."""
+    names = "|".join(sorted((c.name for c in COMMANDS), key=len, reverse=True))
+    joined = text.replace("\\\n", " ")
+    return re.findall(rf"s2sjax +({names})\b([^`\n|]*)", joined)
+
+
+def test_flags_fields_and_specs_that_are_named_are_there():
+    flags = {
+        command.name: {flag.name for flag in command.flags} for command in COMMANDS
+    }
+    wrong, count = [], 0
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, words in commands(text):
+            named = set(re.findall(r"--([a-z]\w*)(?![\w.])", words)) - {"config"}
+            wrong += [f"{name} --{each}" for each in named - flags[name]]
+            count += len(named)
+        groups = {path.partition(".")[0] for path in fields() if "." in path}
+        named = re.findall(rf"(?:`|--config\.)((?:{'|'.join(groups)})\.\w+)", text)
+        wrong += [f"{page.name}: {each}" for each in named if each not in fields()]
+        count += len(named)
+        for spec in re.findall(r"--(?:decode|strategy)=([\w:=.,]+\w)", text):
+            if ".py" not in spec:
+                decoding(spec)
+            count += 1
+    assert not wrong and count > 150
 
 
 def test_tests_that_are_named_are_there():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COMBINE = schema.fields()["decode.ensemble"].metadata["choices"]
 FLAGS = (
     Flag("workdir", "the run", value="DIR", argument="path"),
-    Flag("ensemble", "runs read out together (with the run)", value="DIR,DIR2"),
+    Flag("ensemble", "runs that decode together (with the run)", value="DIR,DIR2"),
     Flag("combine", "mean of an ensemble", value="|".join(COMBINE), argument="combine"),
     start.NO_USER_CODE,
 )

@@ -56,7 +56,7 @@ def show(
     title = f"{len(trials):,} trials"
     table.show(table.Table(title, ("trial", "config", "command"), rows), screen)
     table.show(_groups(groups, costs), screen)
-    screen.line(choice.line or f"backend: {choice.backend}")
+    screen.line(COMMAND.in_flags(choice.line) or f"backend: {choice.backend}")
 
 
 def _cost(group: "Group") -> "Cost":

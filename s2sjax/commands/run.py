@@ -142,7 +142,7 @@ class Scored(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Run:
-    """A trained run, or several read out together; `load` and `train` give one.
+    """A trained run, or several that decode together; `load` and `train` give one.
 
     Symbols go in and come out as people write them: integers of an integer task, of
     a text its text or its characters or words. Decoding, scoring and evaluation are
@@ -464,7 +464,7 @@ def load(
     but its copies of the files of one's own that it was trained with.
 
     Args:
-      path: its directory; or several, to be read out together (their task, config and
+      path: its directory; or several, to decode together (their task, config and
         strategy are the first's).
       checkpoint: "best", "last" or a step.
       strategy: another decoding strategy than the config's.

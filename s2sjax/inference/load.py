@@ -126,7 +126,7 @@ def open_ensemble(
     no_user_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
-    """Opens runs that are read out together; task and config are those of the first.
+    """Opens runs that decode together; task and config are those of the first.
 
     Args:
       workdirs: their directories; a single one is that run.
@@ -189,7 +189,7 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
             raise UsageError(
                 f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
-                f"runs that are read out together write the same symbols"
+                f"runs that decode together write the same symbols"
             )
     if first.task.reverse_source != other.task.reverse_source:
         raise UsageError(

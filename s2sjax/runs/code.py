@@ -82,13 +82,13 @@ def announce(
     for copy in copies(directory, config):
         if refused:
             raise UsageError(
-                f"no_user_code: {directory} would execute a Python file, of "
+                f"no_user_code=True: {directory} would execute a Python file, of "
                 f"{copy.field}={copy.path}"
             )
         if not copy.is_here:
             say(
                 f"{copy.path} (SHA-256 {copy.sha256[:16]}) is executed, {copy.field} "
-                f"of this run; --no_user_code refuses that"
+                f"of this run; no_user_code=True refuses that"
             )
 
 
@@ -98,7 +98,7 @@ def copies(directory: Path, config: Config) -> list[Copy]:
     Raises:
       UsageError: a copy is missing or damaged.
     """
-    found = []
+    executed = []
     for field, file in configs.code_files(config).items():
         folder = directory / FOLDER / field
         content = bundle.read(folder, (Path(file).name,))[0][Path(file).name]
@@ -107,5 +107,5 @@ def copies(directory: Path, config: Config) -> list[Copy]:
         except OSError:
             is_here = False
         sha256 = hashlib.sha256(content).hexdigest()
-        found.append(Copy(field, folder / Path(file).name, sha256, is_here))
-    return found
+        executed.append(Copy(field, folder / Path(file).name, sha256, is_here))
+    return executed

@@ -137,6 +137,7 @@ def test_none_is_executed_where_that_is_refused(made, command, tmp_path):
         done = command(words[0], f"--workdir={run}", "--no_user_code", *words[1:])
         assert done.code == 2 and done.err.count("\n") == 1
         assert "would execute a Python file, of model.cell=" in done.err
+        assert "--no_user_code: " in done.err
 
 
 def test_a_run_goes_on_to_the_bit_without_the_file(made, command, tmp_path):
