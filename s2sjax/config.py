@@ -433,25 +433,25 @@ def _variant_value(name: str, text: str, default: Any) -> Any:
 def _check_together(config: Config, wrong: Collection[str]) -> None:
     """Raises what does not fit together, but for what names a field that is `wrong`."""
     task, train = config.task, config.train
-    told = []
+    problems = []
     if task.min_length is not None and task.min_length > task.length:
-        told.append(
+        problems.append(
             f"task.min_length={task.min_length} is above task.length={task.length}"
         )
     if (train.steps is None) == (train.epochs is None):
         came = "neither" if train.steps is None else "both"
-        told.append(f"set train.steps or train.epochs; {came} came")
+        problems.append(f"set train.steps or train.epochs; {came} came")
     flat = flatten(config)
-    told += [
+    problems += [
         f"{path}={flat[path]} means nothing with {by}={value}; use e.g. {by}={other}"
         for by, value, path, other in _SILENCES
         if flat[by] == value and flat[path] != fields()[path].default
     ]
     if task.valid_share + task.test_share >= 1:
-        told.append(
+        problems.append(
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
-    told = [line for line in told if not any(field in line for field in wrong)]
-    if told:
-        raise UsageError(*told)
+    problems = [line for line in problems if not any(field in line for field in wrong)]
+    if problems:
+        raise UsageError(*problems)

@@ -334,8 +334,8 @@ def _try(own: Metric) -> None:
     numbers = np.zeros(2)
     some = Outcomes(rows, numbers > 0, rows, *[numbers] * 5)
     assert own.counts is not None
-    found = own.counts(some)
-    came = [np.shape(column) for column in found]
+    columns = own.counts(some)
+    came = [np.shape(column) for column in columns]
     if came != [(2,), (2,)]:
         raise UsageError(
             f"{own.label} returned {came} of 2 examples; wanted (sums, counts), a "
@@ -371,8 +371,10 @@ def summary(outcomes: Outcomes) -> dict[str, Any]:
     both over reference symbols without EOS. `nll` (nats) and `forced_token_accuracy`
     are teacher-forced, over reference tokens with EOS.
     """
-    found = {name: each.mean(outcomes) for name, each in METRICS.items() if each.counts}
-    return {"examples": len(outcomes.edits), **found}
+    values = {
+        name: each.mean(outcomes) for name, each in METRICS.items() if each.counts
+    }
+    return {"examples": len(outcomes.edits), **values}
 
 
 def by_length(outcomes: Outcomes) -> dict[str, dict[str, float]]:

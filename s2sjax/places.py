@@ -46,9 +46,9 @@ def is_sweep(directory: Path) -> bool:
 def run_inside(directory: Path) -> Path | None:
     """The first run that is in a directory, or a trial where it is a sweep's."""
     for pattern in (f"*/{CONFIG}", f"{TRIALS}/*/{CONFIG}"):
-        found = sorted(directory.glob(pattern))
-        if found:
-            return found[0].parent
+        directories = sorted(directory.glob(pattern))
+        if directories:
+            return directories[0].parent
     return None
 
 

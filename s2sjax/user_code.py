@@ -114,10 +114,10 @@ def call(path: str, function: Callable[[], Result], what: str = "") -> Result:
     except BaseException as error:
         if type(error) is KeyboardInterrupt:
             raise
-        raise UsageError(_told(path, error, what)) from None
+        raise UsageError(_message(path, error, what)) from None
 
 
-def _told(path: str, error: BaseException, what: str) -> str:
+def _message(path: str, error: BaseException, what: str) -> str:
     lines = [
         line
         for frame, line in traceback.walk_tb(error.__traceback__)

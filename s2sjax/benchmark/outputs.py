@@ -47,10 +47,10 @@ def outputs(
     implementation: Implementation, chunks: Sequence[Chunk], passed: Passed = unwatched
 ) -> Outputs:
     """Decodes all examples, once; `passed` is told how many batches are done."""
-    found: list[Hypotheses] = together(implementation, chunks, passed)
+    hypotheses: list[Hypotheses] = together(implementation, chunks, passed)
 
     def column(pick: Any) -> np.ndarray:
-        return _in_order([pick(each) for each in found], chunks)
+        return _in_order([pick(each) for each in hypotheses], chunks)
 
     return Outputs(
         column(lambda each: each.tokens),
@@ -58,7 +58,9 @@ def outputs(
         column(lambda each: each.valid),
         column(lambda each: each.truncated),
         column(lambda each: each.aux["logprob"]),
-        column(lambda each: each.aux["proved"]) if "proved" in found[0].aux else None,
+        column(lambda each: each.aux["proved"])
+        if "proved" in hypotheses[0].aux
+        else None,
     )
 
 

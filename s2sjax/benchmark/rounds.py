@@ -101,12 +101,12 @@ def time_all(
             row = _compared(
                 row, one, name, implementations[place], float(speeds[place])
             )
-            told = [
+            times = [
                 f"{peer.way.threads} x {peer.way.at_once} {its:,.0f}"
                 for peer, its in zip(implementations, speeds, strict=True)
             ]
             what = f"{one.evaluated.run}, {one.evaluated.strategy}, batch {batch_size}"
-            notes.append(f"{what}: {name} a second: {', '.join(told)}")
+            notes.append(f"{what}: {name} a second: {', '.join(times)}")
         rows.append(row)
     return rows, notes
 
@@ -117,7 +117,7 @@ def _prepare(
     """Decodes once what will be timed."""
     peak = Peak()
     with peak.watched():
-        found = together(ours, chunks)
+        outputs = together(ours, chunks)
     theirs = (
         table.implementations(evaluated.system, evaluated.strategy, chunks, ways)
         if ways
@@ -128,9 +128,11 @@ def _prepare(
         ours,
         chunks,
         theirs,
-        sum(int(each.lengths[:, 0].sum()) for each in found),
+        sum(int(each.lengths[:, 0].sum()) for each in outputs),
         _share_same(
-            evaluated.outputs, chunks, [np.asarray(each.tokens[:, 0]) for each in found]
+            evaluated.outputs,
+            chunks,
+            [np.asarray(each.tokens[:, 0]) for each in outputs],
         ),
         peak.resident_mib,
     )

@@ -80,9 +80,9 @@ def run(
     ways = table.ways() if plan.peers else ()
     rows = []
     for batch_size in sorted(plan.batch_sizes):
-        more, said = time_all(runs, evaluated, batch_size, plan, ways, say)
+        more, remarks = time_all(runs, evaluated, batch_size, plan, ways, say)
         rows += more
-        notes += said
+        notes += remarks
     order = {(each.run, each.strategy): place for place, each in enumerate(evaluated)}
     rows.sort(key=lambda row: (order[row.run, row.strategy], row.batch_size))
     return Benchmark(rows, list(dict.fromkeys(notes)), right)

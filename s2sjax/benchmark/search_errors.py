@@ -75,31 +75,33 @@ def best_known(goal: Goal, pool: Sequence[tuple[Goal | None, Outputs]]) -> Best:
     Only a search for the very same goal can prove that there is nothing better.
     """
     scores, proved = None, None
-    for its, found in pool:
-        if its is None or its.rules != goal.rules:
+    for aim, outputs in pool:
+        if aim is None or aim.rules != goal.rules:
             continue
         every = np.where(
-            found.valid & ~found.truncated, scored(found, goal.normaliser), -np.inf
+            outputs.valid & ~outputs.truncated,
+            scored(outputs, goal.normaliser),
+            -np.inf,
         ).max(axis=1)
         scores = every if scores is None else np.maximum(scores, every)
-        if its == goal and found.proved is not None:
-            certain = found.proved[:, 0]
+        if aim == goal and outputs.proved is not None:
+            certain = outputs.proved[:, 0]
             proved = certain if proved is None else proved | certain
     assert scores is not None, "a strategy's own outputs are in the pool"
     return Best(scores, proved)
 
 
-def scored(found: Outputs, normaliser: Normaliser) -> np.ndarray:
+def scored(outputs: Outputs, normaliser: Normaliser) -> np.ndarray:
     """The normalised log-probabilities of all hypotheses, [E, N]."""
-    divisors = normaliser.divisors(int(found.lengths.max(initial=0)))
-    return found.log_probs / divisors[found.lengths]
+    divisors = normaliser.divisors(int(outputs.lengths.max(initial=0)))
+    return outputs.log_probs / divisors[outputs.lengths]
 
 
-def search_errors(goal: Goal, found: Outputs, best: Best) -> np.ndarray:
+def search_errors(goal: Goal, outputs: Outputs, best: Best) -> np.ndarray:
     """Whose returned hypothesis scores less than the best known, [E] bool.
 
     One that was cut at its limit is an error wherever a complete one is known.
     """
-    own = scored(found, goal.normaliser)[:, 0]
+    own = scored(outputs, goal.normaliser)[:, 0]
     known = best.scores != -np.inf
-    return known & (found.truncated[:, 0] | (own < best.scores - TOLERANCE))
+    return known & (outputs.truncated[:, 0] | (own < best.scores - TOLERANCE))

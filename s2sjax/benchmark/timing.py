@@ -113,20 +113,20 @@ def together(
     same time.
     `passed` is told how many batches are done.
     """
-    found: dict[int, Any] = {}
+    outputs: dict[int, Any] = {}
     passed(0, len(chunks))
     if implementation.at_once == 1:
         for place, chunk in enumerate(chunks):
-            found[place] = implementation.decode(chunk)
-            passed(len(found), len(chunks))
-        return list(found.values())
+            outputs[place] = implementation.decode(chunk)
+            passed(len(outputs), len(chunks))
+        return list(outputs.values())
     order = sorted(range(len(chunks)), key=lambda at: -chunks[at].batch.source.shape[1])
     with ThreadPoolExecutor(implementation.at_once) as pool:
         decoded = pool.map(implementation.decode, [chunks[place] for place in order])
         for place, each in zip(order, decoded, strict=True):
-            found[place] = each
-            passed(len(found), len(chunks))
-    return [found[place] for place in range(len(chunks))]
+            outputs[place] = each
+            passed(len(outputs), len(chunks))
+    return [outputs[place] for place in range(len(chunks))]
 
 
 class Ours:
@@ -154,11 +154,11 @@ class Ours:
                     self.programs[shape] = lowered.compile()
         self.compilations = compilations.count
         self.compile_seconds = time.perf_counter() - begin
-        told = [program.memory_analysis() for program in self.programs.values()]
+        analyses = [program.memory_analysis() for program in self.programs.values()]
         self.temporary_mib = (
             None
-            if None in told
-            else max(each.temp_size_in_bytes for each in told) / 2**20
+            if None in analyses
+            else max(each.temp_size_in_bytes for each in analyses) / 2**20
         )
 
     def decode(self, chunk: Chunk) -> Hypotheses:

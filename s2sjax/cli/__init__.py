@@ -127,16 +127,16 @@ def _run(parsed: Parsed) -> int:
             is_memory = "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
         elif not is_memory:
             raise
-        told = (text.splitlines() or [type(error).__name__])[0]
+        message = (text.splitlines() or [type(error).__name__])[0]
         lower = parsed.command.memory
         if is_memory and lower:
-            told = f"out of memory; lower {lower} ({told})"
-        raise RunError(told) from None
+            message = f"out of memory; lower {lower} ({message})"
+        raise RunError(message) from None
 
 
 def _failed(error: Exception, code: int, parsed: Parsed | str | None = None) -> int:
-    told = error.args if isinstance(error, UsageError) else [error]
-    lines = map(str, told)
+    messages = error.args if isinstance(error, UsageError) else [error]
+    lines = map(str, messages)
     if isinstance(parsed, Parsed):
         lines = map(parsed.in_flags, lines)
     printing.warn([f"s2sjax: {each}" for each in lines])

@@ -139,7 +139,7 @@ def of_command(command: Command) -> str:
     """The help of `s2sjax COMMAND --help`."""
     lines = [*command.doc.splitlines(), "", f"usage: {command.usage()}"]
     rows = list(_CONFIG) if command.config != "none" else []
-    rows += [(flag.written(), _told(flag)) for flag in command.flags]
+    rows += [(flag.written(), _comment(flag)) for flag in command.flags]
     if rows:
         lines += ["", *_table(rows)]
     if command.examples:
@@ -147,7 +147,7 @@ def of_command(command: Command) -> str:
     return "\n".join(lines)
 
 
-def _told(flag: Flag) -> str:
+def _comment(flag: Flag) -> str:
     if flag.required:
         return f"{flag.doc} (needed)"
     if flag.many:

@@ -38,7 +38,7 @@ def main(parsed: Parsed) -> int:
     if parsed.values.json:
         printing.lines(json.dumps(report, indent=1).splitlines())
     else:
-        printing.lines(told(report))
+        printing.lines(listed(report))
     return 0 if right else 1
 
 
@@ -86,7 +86,7 @@ def examine(
     }
 
 
-def told(report: Mapping[str, Any]) -> list[str]:
+def listed(report: Mapping[str, Any]) -> list[str]:
     """The report in lines for a person."""
     lines = [f"{name:<18} {version}" for name, version in report["versions"].items()]
     memory = report["free_memory_gib"]

@@ -149,8 +149,8 @@ def parse(command: Command, argv: Sequence[str]) -> Parsed:
         except UsageError as error:
             if isinstance(error, ConfigError):
                 config, wrong = error.rest, error.wrong
-            told = [command.in_flags(line, overrides) for line in error.args]
-            raise UsageError(*told) from None
+            messages = [command.in_flags(line, overrides) for line in error.args]
+            raise UsageError(*messages) from None
     if problems.found and config is not None and command.check is not None:
         with problems:  # what would be told as soon as these are mended
             command.check(config, wrong)

@@ -134,7 +134,7 @@ def _standard_input() -> bytes:
 
 
 def _objects(name: str, text: str, task: Task) -> list[Query]:
-    found = []
+    items = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip(BLANK):
             continue
@@ -145,8 +145,8 @@ def _objects(name: str, text: str, task: Task) -> list[Query]:
             raise UsageError(f"{where} is not JSON: {error}") from None
         if not isinstance(item, dict):
             raise UsageError(f"{where} is no JSON object, as the first line is")
-        found.append(_query(where, item, task))
-    return found
+        items.append(_query(where, item, task))
+    return items
 
 
 def _query(where: str, item: dict[str, Any], task: Task) -> Query:
@@ -196,7 +196,7 @@ def _phrase(each: Any) -> Any:
 
 
 def _lines(name: str, text: str, task: Task) -> list[Query]:
-    found = []
+    items = []
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, start=1):
         where = f"--from_file={name}:{number}"
@@ -204,8 +204,8 @@ def _lines(name: str, text: str, task: Task) -> list[Query]:
             symbols = task.source_vocabulary.split(line.removesuffix("\r"))
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
-        found.append(Query(symbols, where=where))
-    return found
+        items.append(Query(symbols, where=where))
+    return items
 
 
 def _sequence(where: str, item: Any, vocabulary: Vocabulary, what: str) -> list[Symbol]:

@@ -65,13 +65,13 @@ def main(parsed: Parsed) -> int:
     say = parsed.say
     table = sweep_table.read(values.workdir, say)
     by = None if values.group_by is None else table.check_fields(values.group_by)
-    found = find(table, values.metric or table.metric, by)
+    findings = find(table, values.metric or table.metric, by)
     format = start.check_format(values.format)
     page = None if values.html is None else _page_path(values.html)
     if values.json:
-        printing.line(json.dumps(as_json(found)))
+        printing.line(json.dumps(as_json(findings)))
     else:
-        show_findings(found, Screen())
+        show_findings(findings, Screen())
     folder = table.directory / "report"
     try:
         folder.mkdir(exist_ok=True)
@@ -85,11 +85,11 @@ def main(parsed: Parsed) -> int:
     from s2sjax.reporting.sweep.trial_files import read_all
 
     files = read_all(table, say)
-    write_csv(found, folder, files)
+    write_csv(findings, folder, files)
     pages = [folder / "index.html", *([page] if page else [])]
     for path in pages:
-        write_page(found, files, path)
-    draw_pictures(found, files, folder, say, format)
+        write_page(findings, files, path)
+    draw_pictures(findings, files, folder, say, format)
     if not values.json:
         printing.lines(["", f"pictures and CSV files: {folder}", f"page: {pages[-1]}"])
     return 0

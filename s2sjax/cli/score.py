@@ -53,6 +53,6 @@ def main(parsed: Parsed) -> int:
         printing.line(f"output   {task.target_vocabulary.join(scored.output)}")
         printing.line(f"logprob  {scored.logprob:.4f}")
         named = zip([*scored.output, END], line["token_logprobs"], strict=True)
-        told = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
-        printing.lines([f"tokens   {told}", ""])
+        listed = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
+        printing.lines([f"tokens   {listed}", ""])
     return 0

@@ -140,7 +140,7 @@ def main(parsed: Parsed) -> int:
                 code.announce(there, recorded, parsed.say, refused=False)
             check_config(config, is_new=not record)
             tracker = parsed.values.tracker
-            told = train.tracking(path, config, tracker) if hosts.leads else []
+            observers = train.tracking(path, config, tracker) if hosts.leads else []
             if hosts.leads:
                 data = run_files.checked_path(path) / run_files.DATA
                 file = parsed.config_file
@@ -153,16 +153,16 @@ def main(parsed: Parsed) -> int:
             run = stack.enter_context(
                 train.opened(path, parsed.config, about, hosts, parsed.say)
             )
-            for each in told:
+            for each in observers:
                 stack.enter_context(contextlib.closing(each))
-            with train.observing(run, told, verbose=hosts.leads) as observer:
+            with train.observing(run, observers, verbose=hosts.leads) as observer:
                 task, ended = train.begin(
                     run, init_from, observer, hosts, parsed.say, is_new=not record
                 )
             if hosts.signal and hosts.leads:
                 printing.line(f"  s2sjax train --workdir={run.path}")
         if hosts.leads and not hosts.signal:
-            result = train.conclude(run, ended, told, parsed.say, ProgressLine)
+            result = train.conclude(run, ended, observers, parsed.say, ProgressLine)
             _summarise(run, task, ended, result)
         return hosts.exit_code
 

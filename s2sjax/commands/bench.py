@@ -205,16 +205,16 @@ def _about(name: str, trained: Trained) -> dict[str, Any]:
 
 def _write(
     folder: Path,
-    told: dict[str, Any],
+    report: dict[str, Any],
     result: Benchmark,
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:
     try:
-        atomic.write_text(folder / "bench.json", json.dumps(told, indent=1) + "\n")
+        atomic.write_text(folder / "bench.json", json.dumps(report, indent=1) + "\n")
         atomic.write_text(folder / "bench.csv", as_csv(result.rows))
     except OSError as error:
         raise cannot_write(f"out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
-    title = f"{names}: {result.rows[0].examples:,} {told['plan']['split']} examples"
+    title = f"{names}: {result.rows[0].examples:,} {report['plan']['split']} examples"
     draw_benchmark(result.rows, groups, folder, title, format_)

@@ -240,8 +240,8 @@ class Run:
             Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]")
             for place, each in enumerate(sequences)
         ]
-        found = self.decode_queries(queries, strategy, attention=attention)
-        return found[0] if is_one else found
+        outputs = self.decode_queries(queries, strategy, attention=attention)
+        return outputs[0] if is_one else outputs
 
     def decode_queries(
         self,
@@ -271,19 +271,21 @@ class Run:
         ids = self._encoded([query._replace(output=None) for query in queries])
         with environment.precision(self.config.train.precision):
             with self.watch("decoding") as passed:
-                found = predict.predict(
+                hypotheses = predict.predict(
                     system, ids, attention=attention, states=states, passed=passed
                 )
             if token_logprobs:
                 with self.watch("scoring tokens") as passed:
-                    found = predict.with_token_logprobs(system, ids, found, passed)
+                    hypotheses = predict.with_token_logprobs(
+                        system, ids, hypotheses, passed
+                    )
         return [
             Decoded(
                 list(query.source),
                 tuple(self._output(query, each) for each in nbest),
                 self._expected(query),
             )
-            for query, nbest in zip(queries, found, strict=True)
+            for query, nbest in zip(queries, hypotheses, strict=True)
         ]
 
     def states(self, decoded: Sequence[Decoded]) -> dict[str, Any]:
@@ -429,23 +431,23 @@ class Run:
             self.say(str(error))
             return None
 
-    def _output(self, query: Query, found: predict.Hypothesis) -> Output:
+    def _output(self, query: Query, hypothesis: predict.Hypothesis) -> Output:
         target = self.task.target_vocabulary
-        symbols = target.decode(found.output)
+        symbols = target.decode(hypothesis.output)
         attention = None
-        if found.attention is not None:
-            weights = _in_reading_order(self.task, found.attention)
+        if hypothesis.attention is not None:
+            weights = _in_reading_order(self.task, hypothesis.attention)
             attention = Alignment(weights, list(query.source), symbols)
         return Output(
             symbols,
             target.join(symbols),
-            found.score,
-            found.logprob,
-            found.truncated,
-            found.more,
+            hypothesis.score,
+            hypothesis.logprob,
+            hypothesis.truncated,
+            hypothesis.more,
             attention,
-            found.token_logprobs,
-            found.states,
+            hypothesis.token_logprobs,
+            hypothesis.states,
         )
 
 

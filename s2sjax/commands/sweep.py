@@ -390,7 +390,7 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
             )
         else:
             trials, added = sweep.add(defined, launch.command_of)
-            launch.tell(_told(sweep, trials, added))
+            launch.tell(_changes(sweep, trials, added))
         ledger = Ledger(sweep, launch.say)
         left = [t for t in trials if _is_left(ledger, t, launch.retry_failed)]
         metric = trials[0].config.train.metric_name
@@ -544,10 +544,10 @@ def _record(
     folder = Path(launch.config_file).parent if launch.config_file else Path.cwd()
     code = provenance.source_code(folder)
     config = launch.words
-    told = sweep.record_launch(
+    warning = sweep.record_launch(
         list(launch.command), code, config, backend, asked, hashes, launch.config
     )
-    launch.tell(told)
+    launch.tell(warning)
 
 
 def _train(directory: Path, tracker: str = "") -> list[str]:
@@ -628,7 +628,7 @@ def _lacking(sweep: SweepDirectory) -> str:
     return f"{lacks}; with its config=FILE the others are added"
 
 
-def _told(
+def _changes(
     sweep: SweepDirectory, trials: Sequence[Trial], added: Sequence[Trial]
 ) -> str:
     """What a changed definition adds to a sweep, and what it has no more."""

@@ -86,16 +86,16 @@ def train(
     hosts = Hosts()
     with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
         check(agreed, is_new=not record)
-        told = [*callbacks, *tracking(path, agreed, tracker)]
+        observers = [*callbacks, *tracking(path, agreed, tracker)]
         about = described(["s2s.train", str(path)], given)
         run = stack.enter_context(opened(path, asked, about, hosts, notice))
-        for each in told:
+        for each in observers:
             stack.enter_context(contextlib.closing(each))
-        with observing(run, told, verbose=verbose) as observer:
+        with observing(run, observers, verbose=verbose) as observer:
             ended = begin(run, given, observer, hosts, notice, is_new=not record)[1]
         if hosts.signal:
             raise KeyboardInterrupt
-        conclude(run, ended, told, notice)
+        conclude(run, ended, observers, notice)
     return load(run.path)
 
 
@@ -153,20 +153,20 @@ def tracking(
 
 @contextlib.contextmanager
 def observing(
-    run: RunDirectory, told: Sequence[Observer], *, verbose: bool
+    run: RunDirectory, observers: Sequence[Observer], *, verbose: bool
 ) -> Iterator[Observer]:
     """All that are told how a run goes; trackers say on the screen where they fail."""
-    guarded = [each for each in told if isinstance(each, Guarded)]
+    guarded = [each for each in observers if isinstance(each, Guarded)]
     with contextlib.ExitStack() as stack:
         shown: list[Observer] = []
-        said = notice
+        message = notice
         if verbose:
             console = Console(metric=run.config.train.metric_name)
             shown = [stack.enter_context(console)]
-            said = console.said
+            message = console.message
         for each in guarded:
-            each.say = said
-        yield Observers([*shown, *told])
+            each.say = message
+        yield Observers([*shown, *observers])
     for each in guarded:
         each.say = notice
 
@@ -208,13 +208,13 @@ def begin(
 def conclude(
     run: RunDirectory,
     ended: Ended,
-    told: Sequence[Observer],
+    observers: Sequence[Observer],
     say: Say,
     watch: Watch = unseen,
 ) -> dict[str, Any]:
     """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
     curves = run.path / CURVES
-    for each in told:
+    for each in observers:
         if isinstance(each, Guarded):
             each.say = say
     if ended.trained or not curves.is_file():
@@ -224,7 +224,7 @@ def conclude(
         except RunError as error:  # the run itself is done and saved
             say(str(error))
         if curves.is_file():
-            Observers(told).drawn(curves)
+            Observers(observers).drawn(curves)
     try:
         result = run_files.read_test(run.path)
     except UsageError as error:
@@ -233,7 +233,7 @@ def conclude(
     if result.get("step") != ended.progress.best_step:
         result = load(run.path, say=say, watch=watch).evaluate("test")
         summary.write(run.path, result)
-    Observers(told).tested(result)
+    Observers(observers).tested(result)
     return result
 
 

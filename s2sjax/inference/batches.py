@@ -41,14 +41,14 @@ def chunks(
     [[5, 6], [7, 5]]
     """
     numbers = np.asarray(examples, np.int32)
-    found = []
+    results = []
     for start in range(0, len(numbers), size):
         places = np.arange(start, start + size)
         rows = numbers[places % len(numbers)]
         if not repeat:
             rows = np.where(places < len(numbers), rows, np.int32(-1))
-        found.append(Chunk(rows, min(size, len(numbers) - start)))
-    return found
+        results.append(Chunk(rows, min(size, len(numbers) - start)))
+    return results
 
 
 def padded(

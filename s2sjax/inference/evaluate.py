@@ -54,10 +54,10 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
     hashes = [_hashes(bucket) for bucket in buckets]
     # The number breaks ties of equal examples, which one is taken does not matter.
     order = np.argsort(np.concatenate(hashes), kind="stable")[:most]
-    ends = np.cumsum([len(its) for its in hashes])
+    ends = np.cumsum([len(own) for own in hashes])
     found = []
-    for bucket, its, end in zip(buckets, hashes, ends, strict=True):
-        start = end - len(its)
+    for bucket, own, end in zip(buckets, hashes, ends, strict=True):
+        start = end - len(own)
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
             store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)

@@ -113,13 +113,13 @@ def measured(task: Task, results: Outcomes, metric: str) -> dict[str, Any]:
     Those of `metrics.summary`, of `of_tokens`, and `metric` where that is a user's own.
     An integer is a word, so that there `wer` is `edit_distance`.
     """
-    found = metrics.summary(results)
-    found["wer"] = found["edit_distance"]
+    values = metrics.summary(results)
+    values["wer"] = values["edit_distance"]
     own = metrics.own(metric)
     if own is not None:
         parsed = spec.parse(metric)
-        found[parsed.name] = user_code.call(parsed.file, lambda: own.mean(results))
-    return found | of_tokens(
+        values[parsed.name] = user_code.call(parsed.file, lambda: own.mean(results))
+    return values | of_tokens(
         task.target_vocabulary, results.output.tolist(), results.target.tolist()
     )
 
@@ -228,7 +228,7 @@ def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     atomic.write_text(path, "".join(lines))
 
 
-def write(run: Path, found: dict[str, Any]) -> None:
+def write(run: Path, results: dict[str, Any]) -> None:
     """Keeps the evaluation of a run that has ended, on test data.
 
     Raises:
@@ -236,6 +236,6 @@ def write(run: Path, found: dict[str, Any]) -> None:
     """
     path = run / run_files.TEST
     try:
-        atomic.write_text(path, json_objects.encode(plain(found)))
+        atomic.write_text(path, json_objects.encode(plain(results)))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None

@@ -61,22 +61,22 @@ def read_params(source: str, wanted: Any) -> Any:
     if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
         raise UsageError(f"init_from={source} {places.not_a_run(Path(source))}")
     if Path(source).is_dir():
-        found = flatten(open_trained(source, "best").params)
+        params = flatten(open_trained(source, "best").params)
     else:
-        found = _read_file(source)
-    for name in sorted(needed.keys() ^ found.keys()):
+        params = _read_file(source)
+    for name in sorted(needed.keys() ^ params.keys()):
         which = "lacks" if name in needed else "has"
         raise UsageError(
             f"init_from={source} {which} {name}, which this model "
             f"{'needs' if name in needed else 'has not'}"
         )
-    for name, array in found.items():
+    for name, array in params.items():
         if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
             raise UsageError(
                 f"init_from={source}: {name} is {array.dtype}{list(array.shape)}; "
                 f"this model takes {needed[name].dtype}{list(needed[name].shape)}"
             )
-    return unflatten(found)
+    return unflatten(params)
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:

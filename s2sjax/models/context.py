@@ -301,8 +301,8 @@ class Loop:
         state, flow = self.bottom.put(own, layer), self.bottom.finish(flow, noise)
         for stage in self.above:
             state, flow = run_stage(stage, dot, state, flow, noise, operands)
-        said = attentional(dot, flow.h, flow.context)
-        return state._replace(attentional=said), Flow(said, None, flow.aux)
+        vector = attentional(dot, flow.h, flow.context)
+        return state._replace(attentional=vector), Flow(vector, None, flow.aux)
 
     def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
         return flow

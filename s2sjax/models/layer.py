@@ -40,8 +40,8 @@ def _affine_forward(x: Array, kernel: Array, bias: Array) -> Any:
     return affine(x, kernel, bias), (x, kernel)
 
 
-def _affine_backward(kept: Any, d: Array) -> tuple[Array, Array, Array]:
-    x, kernel = kept
+def _affine_backward(residuals: Any, d: Array) -> tuple[Array, Array, Array]:
+    x, kernel = residuals
     d_rows, rows = d.reshape(-1, d.shape[-1]), x.reshape(-1, x.shape[-1])
     d_x = (d_rows @ kernel.T).reshape(x.shape)
     return d_x, rows.T @ d_rows, jnp.ones(d_rows.shape[0], d.dtype) @ d_rows

@@ -179,8 +179,8 @@ def _saved_forward(lhs: Any, weights: Any, saved: Array, tap: Array) -> Any:
     return saved, (lhs, weights)
 
 
-def _saved_backward(kept: Any, d: Array) -> Any:
-    lhs, weights = kept
+def _saved_backward(residuals: Any, d: Array) -> Any:
+    lhs, weights = residuals
     back = [_back(d, x, weight) for x, weight in zip(lhs, weights, strict=False)]
     return tuple(back), None, None, d
 

@@ -95,7 +95,7 @@ class Console(Closing, Observer):
             if step
             else f"for {steps:,} steps"
         )
-        self.said(f"training {span}: {about}")
+        self.message(f"training {span}: {about}")
         self._steps = steps
         self._begun = time.monotonic()
         self._last = (step, self._clock())
@@ -127,7 +127,7 @@ class Console(Closing, Observer):
         """A plain line, or in the bar; the clock of what is left stands still."""
         self._compiling = time.monotonic()
         if self._progress is None:
-            self.said(f"compiling {what}")
+            self.message(f"compiling {what}")
             return
         self._progress.update(self._progress.task_ids[0], loss=f"compiling {what}")
         self._progress.refresh()
@@ -218,7 +218,7 @@ class Console(Closing, Observer):
             lines += [Text.assemble("    ", text) for text in below]
         self._screen.line(Text("\n").join(lines))
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """The line, as it is."""
         self._screen.line(Text(printable(line)))
 
@@ -227,8 +227,8 @@ class Console(Closing, Observer):
         self.close()
         ending = _ENDINGS.get(reason, "ended at step {step}: {reason}")
         took = duration(time.monotonic() - self._begun)
-        said = ending.format(step=f"{step:,}", reason=reason)
-        self.said(f"{said} (after {took})")
+        line = ending.format(step=f"{step:,}", reason=reason)
+        self.message(f"{line} (after {took})")
 
     def close(self) -> None:
         """Takes the bar away; again does nothing."""

@@ -126,10 +126,10 @@ def look(place: int) -> dict[str, Any]:
 def _settings(path: Path) -> matplotlib.RcParams:
     if not path.is_file():
         raise RunError(f"{STYLE}={path}: there is no such file")
-    said = _Said()
+    handler = _FirstLines()
     logger = logging.getLogger("matplotlib")
     propagated, logger.propagate = logger.propagate, False
-    logger.addHandler(said)
+    logger.addHandler(handler)
     try:
         found = matplotlib.rc_params_from_file(
             path, fail_on_error=True, use_default_template=False
@@ -137,14 +137,14 @@ def _settings(path: Path) -> matplotlib.RcParams:
     except (ValueError, OSError) as error:
         raise RunError(f"{STYLE}={path}: {error}") from None
     finally:
-        logger.removeHandler(said)
+        logger.removeHandler(handler)
         logger.propagate = propagated
-    if said.lines:
-        raise RunError(f"{STYLE}={path}: {said.lines[0]}")
+    if handler.lines:
+        raise RunError(f"{STYLE}={path}: {handler.lines[0]}")
     return found
 
 
-class _Said(logging.Handler):
+class _FirstLines(logging.Handler):
     """Keeps the first line of what matplotlib says of a file."""
 
     def __init__(self) -> None:

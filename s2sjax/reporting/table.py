@@ -144,9 +144,9 @@ def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
     rows = []
     for first in range(1, last + 1, width):
         span = range(first, min(first + width, last + 1))
-        found = [positions[str(p)] for p in span if str(p) in positions]
-        count = sum(each["count"] for each in found)
-        right = sum(each["count"] * each["accuracy"] for each in found)
+        known = [positions[str(p)] for p in span if str(p) in positions]
+        count = sum(each["count"] for each in known)
+        right = sum(each["count"] * each["accuracy"] for each in known)
         name = str(first) if len(span) == 1 else f"{first} to {span[-1]}"
         rows.append((name, number(count), percent(right / max(count, 1))))
     header = ("position", "symbols", "accuracy")

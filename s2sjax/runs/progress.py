@@ -76,14 +76,14 @@ class Progress:
         return dataclasses.replace(self, lines=mark.lines, crc32=mark.crc32)
 
     @classmethod
-    def from_json(cls, kept: Any) -> "Progress":
+    def from_json(cls, record: Any) -> "Progress":
         """The progress that a checkpoint kept; what else is there is left out.
 
         Raises:
           UsageError: it is none.
         """
         try:
-            return json_objects.built(kept, cls)
+            return json_objects.built(record, cls)
         except ValueError as error:
             raise UsageError(f"the progress in a checkpoint: {error}") from None
 

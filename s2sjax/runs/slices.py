@@ -62,9 +62,9 @@ class SliceReader(CheckpointReader):
     """
 
     def __init__(self, run: Path, say: Callable[[str], None] = lambda line: None):
-        kept = run_files.read_replica(run)
-        self._run, self._replica = run, kept["replica"]
-        directory = run / kept["checkpoints"]
+        replica = run_files.read_replica(run)
+        self._run, self._replica = run, replica["replica"]
+        directory = run / replica["checkpoints"]
         # Each replica has a best step of its own: the store is asked for the last.
         super().__init__(directory, metric_better="max", say=say)
         run_files.check_files(self.directory)
@@ -106,11 +106,11 @@ class SliceReader(CheckpointReader):
         params = jax.tree.unflatten(jax.tree.structure(shapes), values)
         return Restored(step, params, progress)
 
-    def _progress(self, kept: Any) -> dict[str, Any]:
+    def _progress(self, record: Any) -> dict[str, Any]:
         """What the checkpoint says of the run; of no other."""
         path = self._run / NAME
         try:
-            replicas = json_objects.checked(kept, _Kept)["replicas"]
+            replicas = json_objects.checked(record, _Kept)["replicas"]
         except ValueError as error:
             raise RunError(f"{self.directory} is damaged: {error}") from None
         if not 0 <= self._replica < len(replicas):

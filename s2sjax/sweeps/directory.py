@@ -82,13 +82,13 @@ class SweepDirectory:
             self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
                 shutil.rmtree(half, ignore_errors=True)
-            found = [trial_files.read(each) for each in trial_folders(self.path)]
+            trials = [trial_files.read(each) for each in trial_folders(self.path)]
         except BaseException:
             self.close()
             raise
-        found.sort(key=lambda pair: pair[0].index)
-        self.trials = [trial for trial, _ in found]
-        self.commands = {trial.name: command for trial, command in found}
+        trials.sort(key=lambda pair: pair[0].index)
+        self.trials = [trial for trial, _ in trials]
+        self.commands = {trial.name: command for trial, command in trials}
 
     @property
     def trials_folder(self) -> Path:

@@ -164,14 +164,14 @@ def measured(directory: Path, metric: str) -> Measured:
       directory: of the trial.
       metric: what its best checkpoint is chosen by.
     """
-    test, found = run_files.read_object(directory / run_files.TEST), Progress()
+    test, progress = run_files.read_object(directory / run_files.TEST), Progress()
     step = test.get("step")
     entries = validations(directory)
     if not test:
         for entry in entries:
             values = {name: _or_nan(entry.get(name)) for name in (metric, "nll")}
-            found = found.after_evaluation(entry["step"], metric, values)
-        step = found.best_step if found.best_step >= 0 else None
+            progress = progress.after_evaluation(entry["step"], metric, values)
+        step = progress.best_step if progress.best_step >= 0 else None
     return Measured(valid=_at(step, entries), test=numbers(test), best_step=step)
 
 

@@ -40,13 +40,13 @@ class Pairs(NamedTuple):
         which would all be padded to their length: they have buckets of their own, one
         for each power of two that their longer side does not exceed.
         """
-        found: dict[str, tuple[Bucket, ...]] = {}
+        buckets: dict[str, tuple[Bucket, ...]] = {}
         for number, split in enumerate(SPLITS):
             for part in self._by_size(number, ordinary):
                 count = min(MOST_BUCKETS, -(-len(part) // ROWS_A_BUCKET))
                 if number == TRAIN:
                     count = train.buckets or _well_mixed(len(part), train.batch_size)
-                found[split] = found.get(split, ()) + stored.buckets(
+                buckets[split] = buckets.get(split, ()) + stored.buckets(
                     self.source,
                     self.target,
                     self.ids,
@@ -54,7 +54,7 @@ class Pairs(NamedTuple):
                     count=count,
                     reverse_source=reverse_source,
                 )
-        return found
+        return buckets
 
     def _by_size(self, number: int, ordinary: int | None) -> list[np.ndarray]:
         """Positions of a split's examples: the ordinary ones, then the long ones."""
@@ -70,15 +70,15 @@ class Pairs(NamedTuple):
     def training_hashes(self, reverse_source: bool) -> np.ndarray:
         """The hashes of the training sources as they stand in batches: [n] uint64."""
         chosen = np.flatnonzero(self.splits == TRAIN)
-        found = [np.zeros(0, np.uint64)]
+        hashes = [np.zeros(0, np.uint64)]
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
             lengths = self.source.lengths[part]
             rows = self.source.padded(
                 part, int(lengths.max()), backwards=reverse_source
             )
-            found.append(unseen.fingerprints(rows, lengths))
-        return np.unique(np.concatenate(found))
+            hashes.append(unseen.fingerprints(rows, lengths))
+        return np.unique(np.concatenate(hashes))
 
     def held_out(self) -> dict[str, np.ndarray]:
         """The arrays of the validation and test pairs, to be kept."""

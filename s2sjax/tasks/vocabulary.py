@@ -176,10 +176,10 @@ class Vocabulary:
         if self.kind == "char":
             return list(text)
         if self.kind == "word":
-            found: list[Symbol] = []
+            symbols: list[Symbol] = []
             for part in text.split():
-                found.extend(_words(part) if self.punctuation else (part,))
-            return found
+                symbols.extend(_words(part) if self.punctuation else (part,))
+            return symbols
         try:
             return [int(part) for part in re.split(r"[\s,]+", text) if part]
         except ValueError:
@@ -216,10 +216,14 @@ class Vocabulary:
         symbols = list(self.symbols)
         if self.kind == "integer":
             symbols = [*symbols[:1], len(symbols)]
-        kept = {"kind": self.kind, "symbols": symbols, "punctuation": self.punctuation}
+        record = {
+            "kind": self.kind,
+            "symbols": symbols,
+            "punctuation": self.punctuation,
+        }
         if self.normal_form is not None:
-            kept["normal_form"] = self.normal_form
-        return json.dumps(kept)
+            record["normal_form"] = self.normal_form
+        return json.dumps(record)
 
     @staticmethod
     def from_json(text: str | bytes) -> "Vocabulary":
@@ -233,8 +237,8 @@ class Vocabulary:
         True
         """
         try:
-            kept = json_objects.checked(json_objects.loads(text), _Kept)
-            symbols, is_integer = kept["symbols"], kept["kind"] == "integer"
+            record = json_objects.checked(json_objects.loads(text), _Kept)
+            symbols, is_integer = record["symbols"], record["kind"] == "integer"
             if is_integer and not (len(symbols) == 2 and 0 < symbols[1] <= LARGEST):
                 raise ValueError("symbols is not a first integer and a count")
             json_objects.checked(symbols, list[int] if is_integer else list[str])
@@ -243,10 +247,10 @@ class Vocabulary:
         if is_integer:
             return Vocabulary.integers(*symbols)
         return Vocabulary(
-            kept["kind"],
+            record["kind"],
             tuple(symbols),
-            kept["punctuation"],
-            kept.get("normal_form"),
+            record["punctuation"],
+            record.get("normal_form"),
         )
 
 

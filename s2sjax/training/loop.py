@@ -157,7 +157,7 @@ class _Loop:
         self.checkpoints: CheckpointReader = kind(
             run.checkpoints,
             metric_better=metrics.metric(self.config.train.metric_name).better,
-            say=observer.said,
+            say=observer.message,
         )
 
     def run(self, state: TrainState, signals: Signals) -> Ended:
@@ -186,7 +186,7 @@ class _Loop:
 
     def restore(self, params: Any) -> TrainState:
         """The state of the last checkpoint or of the start; opens the book there."""
-        restored, report = self._restored(), self.observer.said
+        restored, report = self._restored(), self.observer.message
         if restored is not None:
             progress = Progress.from_json(restored.progress)
             self.book.begin(restored.step, progress, report)
@@ -230,14 +230,14 @@ class _Loop:
     def _report_what_is_evaluated(self, state: TrainState) -> None:
         count, of = size(self.valid), size(self.task.buckets["valid"])
         if count < of:
-            self.observer.said(
+            self.observer.message(
                 f"evaluations while training are on {count:,} of {of:,} validation "
                 f"examples, the same ones every time (train.valid_examples)"
             )
         system = System.of(self.model, self.config, state.params)
         long = long_ones(system, self.valid)
         if long:
-            self.observer.said(f"validation: {long}")
+            self.observer.message(f"validation: {long}")
 
     def _train(self, state: TrainState) -> TrainState:
         """Some steps, as many as go into one call, taken in by the book."""

@@ -39,7 +39,7 @@ class Observer:
         """A free-running evaluation on the validation examples; `best` where the
         metric, or at an equal one the nll, is better than ever before."""
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """A line for a person."""
 
     def ended(self, step: int, reason: str) -> None:
@@ -80,8 +80,8 @@ class Relay(Observer):
     def evaluated(self, *args: Any, **named: Any) -> None:
         self.tell("evaluated", *args, **named)
 
-    def said(self, *args: Any, **named: Any) -> None:
-        self.tell("said", *args, **named)
+    def message(self, *args: Any, **named: Any) -> None:
+        self.tell("message", *args, **named)
 
     def ended(self, *args: Any, **named: Any) -> None:
         self.tell("ended", *args, **named)

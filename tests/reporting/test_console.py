@@ -31,7 +31,7 @@ def run(console, *, failing=False):
             console.advanced(step, 1 / step)
             console.logged(step, {"loss": 1 / step})
         console.evaluated(300, VALUES, SAMPLES, best=True)
-        console.said(HOSTILE)
+        console.message(HOSTILE)
         if failing:
             raise RuntimeError
         console.ended(300, "done")

@@ -119,10 +119,10 @@ def check(attention: Any, state: int, values: int) -> None:
 
 def _same(what: str, came: Any, wanted: Any) -> None:
     """Raises a UsageError where two trees of arrays differ in form."""
-    told = [jax.tree.map(_told, tree) for tree in (came, wanted)]
-    if told[0] != told[1]:
-        raise UsageError(f"{what} is {told[0]} for a batch of 2, and not {told[1]}")
+    forms = [jax.tree.map(_form, tree) for tree in (came, wanted)]
+    if forms[0] != forms[1]:
+        raise UsageError(f"{what} is {forms[0]} for a batch of 2, and not {forms[1]}")
 
 
-def _told(leaf: Any) -> str:
+def _form(leaf: Any) -> str:
     return f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"

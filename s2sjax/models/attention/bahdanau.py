@@ -120,8 +120,8 @@ def _energies_forward(
     return plain_energies(query, keys, score), (query, keys, score)
 
 
-def _energies_backward(kept: Any, cotangent: Array) -> tuple[Any, ...]:
-    query, keys, score = kept
+def _energies_backward(residuals: Any, cotangent: Array) -> tuple[Any, ...]:
+    query, keys, score = residuals
     tanh = jnp.tanh(keys + query[:, None])
     inner = (1 - tanh**2) * (cotangent[:, :, None] * score[None, None])
     score_cotangent = jnp.einsum("bs,bsa->a", cotangent, tanh)

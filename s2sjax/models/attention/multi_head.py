@@ -98,7 +98,7 @@ class MultiHeadAttention(nn.Module):
         """See `Attention.look`."""
         energies = dot("keys", self._by_head(dot("query", query)))  # -> [B, H, S]
         weights = masked_softmax(energies, memory.mask[:, None])
-        found = dot("values", weights)  # -> [B, H, A]
-        context = dot("output", found.reshape(len(found), -1))
+        by_head = dot("values", weights)  # -> [B, H, A]
+        context = dot("output", by_head.reshape(len(by_head), -1))
         mean = jnp.mean(weights, axis=1)
         return context, state, {"attention": mean, "heads": weights}

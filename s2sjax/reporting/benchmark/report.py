@@ -174,12 +174,12 @@ def _widths(rows: Sequence[Result], several: bool) -> list[Widths]:
         for (run, kind), sizes in kinds.items():
             if row.strategy == "greedy" and row.run == run and _like_greedy(kind):
                 sizes.setdefault(1, row)
-    found = []
+    lines = []
     for (_, kind), sizes in kinds.items():
         if len(sizes) < 2:
             continue
         chosen = [sizes[size] for size in sorted(sizes)]
-        found.append(
+        lines.append(
             Widths(
                 _named(chosen[0], kind, several),
                 sorted(sizes),
@@ -189,12 +189,12 @@ def _widths(rows: Sequence[Result], several: bool) -> list[Widths]:
                 chosen[0].target_logprob,
             )
         )
-    return found
+    return lines
 
 
 def _like_greedy(kind: str) -> bool:
-    its = goal(kind)
-    return its is not None and its == goal("greedy")
+    aim = goal(kind)
+    return aim is not None and aim == goal("greedy")
 
 
 def _one_decimal(value: float | None) -> str:

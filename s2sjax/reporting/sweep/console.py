@@ -164,12 +164,12 @@ class SweepConsole(SweepObserver):
     def _value(self, result: Result) -> str:
         """The metric, of each split that it was measured on."""
         text = percent if metric(self._metric).share else number
-        told = [
+        listed = [
             f"{name} {text(values[self._metric])}"
             for name, values in (("validation", result.valid), ("test", result.test))
             if self._metric in values
         ]
-        return f"{self._metric} {', '.join(told)}" if told else ""
+        return f"{self._metric} {', '.join(listed)}" if listed else ""
 
     def _best(self) -> Trial | None:
         """The first that is best on validation examples: test data choose nothing."""

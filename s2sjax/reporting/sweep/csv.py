@@ -18,7 +18,7 @@ from s2sjax.runs import atomic
 
 
 def write_csv(
-    found: Findings, folder: Path, trial_files: Sequence[TrialFiles] = ()
+    findings: Findings, folder: Path, trial_files: Sequence[TrialFiles] = ()
 ) -> list[Path]:
     """Writes `trials.csv`, a row per trial, and `groups.csv`, a row per group.
 
@@ -28,12 +28,12 @@ def write_csv(
       RunError: a file cannot be written.
     """
     files = {
-        "trials.csv": _trial_rows(found.table),
-        "groups.csv": _group_rows(found),
+        "trials.csv": _trial_rows(findings.table),
+        "groups.csv": _group_rows(findings),
     }
     tests = [each.by_length for each in trial_files]
     if by_length.tell(tests):
-        files["by_length.csv"] = _length_rows(found, tests)
+        files["by_length.csv"] = _length_rows(findings, tests)
     else:
         (folder / "by_length.csv").unlink(missing_ok=True)  # of an earlier report
     for name, rows in files.items():
@@ -69,47 +69,47 @@ def _trial_rows(table: SweepTable) -> list[list[Any]]:
     return rows
 
 
-def _group_rows(found: Findings) -> list[list[Any]]:
+def _group_rows(findings: Findings) -> list[list[Any]]:
     """A table with a row for each group; its columns say of which split they are."""
-    fields = [factor.field for factor in found.by]
+    fields = [factor.field for factor in findings.by]
     statistics = [
         f"{one.name}{what}"
-        for one in found.measures
+        for one in findings.measures
         for what in ("", "_low", "_high", "_n")
     ]
     rows: list[list[Any]] = [[*fields, "trials", *statistics, "interval"]]
-    columns = [found.groups, *([found.groups_beside] if found.beside else [])]
+    columns = [findings.groups, *([findings.groups_beside] if findings.beside else [])]
     for groups in zip(*columns, strict=True):
-        told = [
+        cells = [
             number if math.isfinite(number) else None
             for group in groups
             for number in group.estimate
         ]
-        of, size = levels(found, groups[0]).values(), len(groups[0].trials)
-        rows.append([*of, size, *told, found.measure.interval])
+        of, size = levels(findings, groups[0]).values(), len(groups[0].trials)
+        rows.append([*of, size, *cells, findings.measure.interval])
     return rows
 
 
-def _length_rows(found: Findings, tests: Sequence[ByLength]) -> list[list[Any]]:
+def _length_rows(findings: Findings, tests: Sequence[ByLength]) -> list[list[Any]]:
     """A table with a row for each group and length, over the trials that are done.
 
     Its columns are the levels of the group, the length, how many trials and test
     examples, and of the share of outputs all right the mean, its interval, the least
     and the largest.
     """
-    fields = [factor.field for factor in found.by]
+    fields = [factor.field for factor in findings.by]
     exact = measure("test_exact")
     share = [f"{exact.name}{what}" for what in ("", "_low", "_high")]
     last = (*share, "least", "largest", "interval")
     table: list[list[Any]] = [[*fields, "length", "n", "test_examples", *last]]
-    for group in found.groups:
-        done = [p for p in group.trials if found.table.trials[p].status == "done"]
+    for group in findings.groups:
+        done = [p for p in group.trials if findings.table.trials[p].status == "done"]
         for row in by_length.joined([tests[place] for place in done]):
             mean, low, high, count = row.estimate
             ends = [number if math.isfinite(number) else None for number in (low, high)]
-            told = [count, row.examples, mean, *ends, row.least, row.largest]
-            of = levels(found, group).values()
-            table.append([*of, row.length, *told, exact.interval])
+            cells = [count, row.examples, mean, *ends, row.least, row.largest]
+            of = levels(findings, group).values()
+            table.append([*of, row.length, *cells, exact.interval])
     return table
 
 

@@ -152,13 +152,13 @@ def draw_bands(
 def _caption(bands: Sequence[Band], axis: Axis) -> str:
     """What line and band are, e.g. "line: mean of n = 3 trials; band: ..."."""
     n = _from_to([band.trials for band in bands])
-    told = f"line: mean of n = {n}"
+    legend = f"line: mean of n = {n}"
     if any((band.low < band.high).any() for band in bands):
-        told += f"; band: {axis.band}"
+        legend += f"; band: {axis.band}"
     known = [band.examples for band in bands if band.examples is not None]
     if known:
-        told += f"; marker: {_from_to(np.concatenate(known).astype(int))} examples"
-    return told
+        legend += f"; marker: {_from_to(np.concatenate(known).astype(int))} examples"
+    return legend
 
 
 def _from_to(numbers: Sequence[int] | np.ndarray) -> str:

@@ -61,9 +61,9 @@ def effects(table: SweepTable, by: Sequence[Factor], metric: str) -> list[Effect
     rest is interaction and chance; elsewhere they may overlap. `chance` is what a
     factor without effect has on average.
     """
-    found = [trial.value(metric) for trial in table.trials]
-    done = np.array([value is not None for value in found], bool)
-    y = np.array([value for value in found if value is not None], float)
+    values = [trial.value(metric) for trial in table.trials]
+    done = np.array([value is not None for value in values], bool)
+    y = np.array([value for value in values if value is not None], float)
     result = [_effect(factor, y, np.array(factor.codes)[done]) for factor in by]
     return sorted(result, key=lambda one: -np.nan_to_num(one.share, nan=-1.0))
 
@@ -214,35 +214,35 @@ def compared(table: SweepTable) -> list[str]:
     return [*varying, *([SEED] if shared else [])]
 
 
-def as_json(found: Findings) -> dict[str, Any]:
+def as_json(findings: Findings) -> dict[str, Any]:
     """What `report --json` prints; numbers that there are none of are null."""
-    table, metric = found.table, found.measure.name
-    best = found.best
-    beside = map(_estimate, found.groups_beside)
+    table, metric = findings.table, findings.measure.name
+    best = findings.best
+    beside = map(_estimate, findings.groups_beside)
     return {
         "trials": len(table.trials),
         "asked": len(table.trials) + table.lacking,
         "status": table.counts(),
         "metric": metric,
-        "beside": found.beside and found.beside.name,
-        "ranked_by": found.ranking.name,
-        "group_by": [factor.field for factor in found.by],
-        "averaged_over": list(found.averaged),
-        "interval": found.measure.interval,
+        "beside": findings.beside and findings.beside.name,
+        "ranked_by": findings.ranking.name,
+        "group_by": [factor.field for factor in findings.by],
+        "averaged_over": list(findings.averaged),
+        "interval": findings.measure.interval,
         "groups": [
             {
-                "levels": levels(found, group),
+                "levels": levels(findings, group),
                 **_estimate(group),
                 "trials": len(group.trials),
                 "beside": next(beside, None),
             }
-            for group in found.groups
+            for group in findings.groups
         ],
-        "sensitivity": [effect.as_json() for effect in found.effects],
+        "sensitivity": [effect.as_json() for effect in findings.effects],
         "best": best
         and {
             "name": best.name,
-            "value": best.metrics[found.ranking.name],
+            "value": best.metrics[findings.ranking.name],
             "metrics": dict(best.metrics),
             "best_step": best.best_step,
             "seed": best.seed,
@@ -252,9 +252,9 @@ def as_json(found: Findings) -> dict[str, Any]:
     }
 
 
-def levels(found: Findings, group: Group) -> dict[str, str]:
+def levels(findings: Findings, group: Group) -> dict[str, str]:
     """The level of a group by field."""
-    pairs = zip(found.by, group.levels, strict=True)
+    pairs = zip(findings.by, group.levels, strict=True)
     return {factor.field: factor.labels[level] for factor, level in pairs}
 
 

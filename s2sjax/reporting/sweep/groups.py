@@ -116,8 +116,8 @@ def _estimate(table: SweepTable, places: Sequence[int], metric: str) -> Estimate
     done = [place for place in places if table.trials[place].value(metric) is not None]
     examples = [table.trials[place].examples.get(measured.split, 0) for place in done]
     known = measured.share and all(examples)
-    found = values(table, done, metric)
-    return estimate(found, measured.most, sum(examples) if known else 0)
+    numbers = values(table, done, metric)
+    return estimate(numbers, measured.most, sum(examples) if known else 0)
 
 
 def values(table: SweepTable, places: Sequence[int], metric: str) -> list[float]:

@@ -127,12 +127,14 @@ def draw_levels(
     with picture(path, size, title=title) as (figure, grid):
         axes = grid[0, 0]
         color = look(0)["color"]
-        for level, (estimate, its) in enumerate(zip(estimates, values, strict=True)):
+        for level, (estimate, numbers) in enumerate(
+            zip(estimates, values, strict=True)
+        ):
             if not estimate.n:
                 continue
-            beside = [level + 0.18] * len(its)
+            beside = [level + 0.18] * len(numbers)
             own: dict[str, Any] = {"markersize": 3, "fillstyle": "none"}
-            axes.plot(beside, its, "o", color=GREY, clip_on=False, **own)
+            axes.plot(beside, numbers, "o", color=GREY, clip_on=False, **own)
             if math.isfinite(estimate.low):
                 ends = (estimate.low, estimate.high)
                 axes.vlines(level, *ends, color=color, linewidth=1.6)
@@ -151,8 +153,8 @@ def draw_levels(
         axes.set_ylabel(measure.unit)
         n = sorted({estimate.n for estimate in estimates if estimate.n})
         of = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
-        told = any(math.isfinite(estimate.low) for estimate in estimates)
-        interval = f"line: {measure.interval}; " if told else ""
+        has_interval = any(math.isfinite(estimate.low) for estimate in estimates)
+        interval = f"line: {measure.interval}; " if has_interval else ""
         caption(figure, f"dot: mean of n = {of}; {interval}circles: the trials")
 
 
@@ -221,14 +223,14 @@ def draw_heat_maps(
             if index + columns >= len(panels) and across is not None:
                 axes.set_xlabel(printable(across.name))
         _legend(figure, grid, colour, measure)
-        told = any(math.isfinite(cell.estimate.low) for cell in cells)
-        caption(figure, _caption(counts, measure.interval if told else ""))
+        has_interval = any(math.isfinite(cell.estimate.low) for cell in cells)
+        caption(figure, _caption(counts, measure.interval if has_interval else ""))
 
 
 def _caption(counts: set[int], interval: str) -> str:
     n = f"n = {next(iter(counts))}" if len(counts) == 1 else "n"
-    told = f"mean of {n} {'trial' if counts == {1} else 'trials'}"
-    return f"{told}; below: {interval}" if interval else told
+    text = f"mean of {n} {'trial' if counts == {1} else 'trials'}"
+    return f"{text}; below: {interval}" if interval else text
 
 
 def scale_of(measure: Measure, panels: Sequence[Panel]) -> tuple[float, float]:

@@ -15,9 +15,8 @@ from scipy import stats
 from s2sjax.errors import cannot_write
 from s2sjax.reporting.formats import cut
 from s2sjax.reporting.measure import measure
-from s2sjax.reporting.sweep import findings
 from s2sjax.reporting.sweep.factor import Factor, factors, level_label
-from s2sjax.reporting.sweep.findings import Findings, compared
+from s2sjax.reporting.sweep.findings import FORMULA, Findings, compared, effects
 from s2sjax.reporting.sweep.groups import CONFIDENCE, t_quantile
 from s2sjax.reporting.sweep.heatmap import arrange
 from s2sjax.reporting.sweep.trial_files import TrialFiles, command_line
@@ -31,7 +30,7 @@ _FEWEST, _MOST = 20, 200
 _SAMPLES, _SAMPLE_WIDTH = 6, 300
 
 
-def write_page(found: Findings, files: Sequence[TrialFiles], path: Path) -> None:
+def write_page(findings: Findings, files: Sequence[TrialFiles], path: Path) -> None:
     """Writes the page; data that looks like markup stays data.
 
     Args:
@@ -42,9 +41,9 @@ def write_page(found: Findings, files: Sequence[TrialFiles], path: Path) -> None
     """
     folder = resources.files("s2sjax.reporting") / "assets"
     parts = {
-        "title": html.escape(f"{found.table.directory.name}: a sweep"),
+        "title": html.escape(f"{findings.table.directory.name}: a sweep"),
         "style": (folder / "page.css").read_text(encoding="utf-8"),
-        "data": script_json(page_data(found, files)),
+        "data": script_json(page_data(findings, files)),
         "script": "\n".join(
             (folder / name).read_text(encoding="utf-8") for name in SCRIPTS
         ),
@@ -70,20 +69,20 @@ def script_json(value: Any) -> str:
     return text
 
 
-def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
+def page_data(findings: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
     """What the page knows; positions and levels are by index."""
-    table = found.table
+    table = findings.table
     by = factors(table, compared(table))
-    shown = [*found.by, *factors(table, found.averaged)]
-    layout = arrange(found.by)
+    shown = [*findings.by, *factors(table, findings.averaged)]
+    layout = arrange(findings.by)
     logged = dict.fromkeys(name for one in files for name in one.metrics())
     validated = [f"{LOGGED}{name}" for name in logged]
-    names = list(dict.fromkeys([*table.metrics(), *validated, found.measure.name]))
+    names = list(dict.fromkeys([*table.metrics(), *validated, findings.measure.name]))
     steps: dict[tuple[int, ...], int] = {}
     curves = [_curve(one, names, len(files), steps) for one in files]
     return {
         "asked": table.asked,
-        "metric": found.measure.name,
+        "metric": findings.measure.name,
         "metrics": [
             {
                 **dataclasses.asdict(one),
@@ -100,22 +99,22 @@ def page_data(found: Findings, files: Sequence[TrialFiles]) -> dict[str, Any]:
                 "field": one.field,
                 "name": one.name,
                 "levels": one.labels,
-                "averaged": one.field in found.averaged,
+                "averaged": one.field in findings.averaged,
             }
             for one in shown
         ],
         "across": _place(layout.across, shown),
         "down": _place(layout.down, shown),
         "trials": [
-            _trial(found, place, shown, files[place], curves[place])
+            _trial(findings, place, shown, files[place], curves[place])
             for place in range(len(table.trials))
         ],
         "steps": list(steps),
         "effects": {
-            name: [effect.as_json() for effect in findings.effects(table, by, name)]
+            name: [effect.as_json() for effect in effects(table, by, name)]
             for name in table.metrics()
         },
-        "formula": findings.FORMULA,
+        "formula": FORMULA,
         "z": stats.norm.ppf(0.5 + CONFIDENCE / 2),
         "t": [round(t_quantile(freedom), 4) for freedom in range(1, 200)],
     }
@@ -126,13 +125,13 @@ def _place(axis: Factor | None, shown: Sequence[Factor]) -> int:
 
 
 def _trial(
-    found: Findings,
+    findings: Findings,
     place: int,
     shown: Sequence[Factor],
     files: TrialFiles,
     curve: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    trial = found.table.trials[place]
+    trial = findings.table.trials[place]
     return {
         "index": trial.index,
         "name": trial.name,
@@ -146,7 +145,7 @@ def _trial(
         "seconds": trial.seconds,
         "device": trial.device,
         "error": trial.error,
-        "command": command_line(found.table, trial),
+        "command": command_line(findings.table, trial),
         "curve": curve,
         "lengths": list(zip(*map(_list, files.by_length[:3]), strict=True)),
         "samples": [

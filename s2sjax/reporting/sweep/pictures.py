@@ -96,7 +96,7 @@ T = TypeVar("T")
 
 
 def draw_pictures(
-    found: Findings,
+    findings: Findings,
     files: Sequence[TrialFiles],
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
@@ -120,25 +120,25 @@ def draw_pictures(
         for old in folder.glob(f"{kind}*.*"):
             if old.suffix.removeprefix(".") in FORMATS:
                 old.unlink(missing_ok=True)
-    layout = arrange(found.by)
-    title = f"{found.table.directory.name}: {found.measure.label}"
+    layout = arrange(findings.by)
+    title = f"{findings.table.directory.name}: {findings.measure.label}"
     written = []
-    maps = panels(found.table, layout, found.measure.name)
-    if len(found.by) == 1 and any(group.estimate.n for group in found.groups):
-        _draw_levels(found, folder / f"levels.{format}", title)
+    maps = panels(findings.table, layout, findings.measure.name)
+    if len(findings.by) == 1 and any(group.estimate.n for group in findings.groups):
+        _draw_levels(findings, folder / f"levels.{format}", title)
         written.append(folder / f"levels.{format}")
-    elif found.by and any(
+    elif findings.by and any(
         math.isfinite(c.estimate.mean) for p in maps for c in p.cells.values()
     ):
-        scale = scale_of(found.measure, maps)
+        scale = scale_of(findings.measure, maps)
         for path, some in _pages(
             maps, heatmap.PANELS, folder, ("heatmap", format), say
         ):
-            draw_heat_maps(some, layout, found.measure, path, scale, title)
+            draw_heat_maps(some, layout, findings.measure, path, scale, title)
             written.append(path)
-    curves = curve_panels(found, files)
-    logged = measure(found.measure.quantity)
-    title_ = f"{found.table.directory.name}: {logged.label}"
+    curves = curve_panels(findings, files)
+    logged = measure(findings.measure.quantity)
+    title_ = f"{findings.table.directory.name}: {logged.label}"
     if any(panel.bands for panel in curves):
         for path, page in _pages(
             curves, curves_by_group.PANELS, folder, ("curves", format), say
@@ -150,45 +150,45 @@ def draw_pictures(
         mark = trial_files.trained(tests)
         beside = "" if mark is None else f" (to {mark} in training)"
         axis = Axis(f"symbols{beside}", "test", "score interval at 95 %", mark)
-        title_ = f"{found.table.directory.name}: exact match by length"
-        lengths = length_panels(found, files)
+        title_ = f"{findings.table.directory.name}: exact match by length"
+        lengths = length_panels(findings, files)
         for path, page in _pages(
             lengths, curves_by_group.PANELS, folder, ("by_length", format), say
         ):
             draw_bands(page, layout.across, measure("exact"), path, title_, axis)
             written.append(path)
-    if any(math.isfinite(effect.span) for effect in found.effects):
+    if any(math.isfinite(effect.span) for effect in findings.effects):
         written.append(folder / f"sensitivity.{format}")
-        draw_effects(found.effects, found.measure, written[-1], title)
+        draw_effects(findings.effects, findings.measure, written[-1], title)
     return written
 
 
-def _draw_levels(found: Findings, path: Path, title: str) -> None:
-    (factor,) = found.by
-    metric = found.measure.name
+def _draw_levels(findings: Findings, path: Path, title: str) -> None:
+    (factor,) = findings.by
+    metric = findings.measure.name
     draw_levels(
         factor,
-        [group.estimate for group in found.groups],
-        [values(found.table, group.trials, metric) for group in found.groups],
-        found.measure,
+        [group.estimate for group in findings.groups],
+        [values(findings.table, group.trials, metric) for group in findings.groups],
+        findings.measure,
         path,
         title,
     )
 
 
-def curve_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
+def curve_panels(findings: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
     """Bands over the steps, on validation examples; see `_panels`."""
 
     def curve(place: int) -> Curve:
-        over = found.table.trials[place].status == "done"
-        return Curve(*files[place].curve(found.measure.quantity), over)
+        over = findings.table.trials[place].status == "done"
+        return Curve(*files[place].curve(findings.measure.quantity), over)
 
     return _panels(
-        found, lambda places: curves_by_group.band([curve(p) for p in places])
+        findings, lambda places: curves_by_group.band([curve(p) for p in places])
     )
 
 
-def length_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
+def length_panels(findings: Findings, files: Sequence[TrialFiles]) -> list[CurvePanel]:
     """Means over the lengths of the test, with their intervals; see `_panels`."""
 
     def band(places: Sequence[int]) -> Band:
@@ -202,19 +202,21 @@ def length_panels(found: Findings, files: Sequence[TrialFiles]) -> list[CurvePan
         tested = sum(len(test.lengths) > 0 for test in tests)
         return Band(lengths, mean, low, high, tested, known)
 
-    return _panels(found, band)
+    return _panels(findings, band)
 
 
-def _panels(found: Findings, band: Callable[[Sequence[int]], Band]) -> list[CurvePanel]:
+def _panels(
+    findings: Findings, band: Callable[[Sequence[int]], Band]
+) -> list[CurvePanel]:
     """Bands by level of the factor across, a panel per combination of the others.
 
     `band` is that of some trials, by their places in the table.
     """
-    across, down, rest = arrange(found.by)
+    across, down, rest = arrange(findings.by)
     others = [*rest, *([down] if down is not None else [])]
     by = [*others, *([across] if across is not None else [])]
     joined: dict[tuple[int, ...], CurvePanel] = {}
-    for group in groups(found.table, by, found.measure.name):
+    for group in groups(findings.table, by, findings.measure.name):
         key = group.levels[: len(others)]
         panel = joined.setdefault(key, CurvePanel(panel_title(others, key), {}))
         joint = band(group.trials)

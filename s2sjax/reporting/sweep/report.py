@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from s2sjax.reporting.formats import cut, duration, number
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.reporting.screen import Screen
-from s2sjax.reporting.sweep import findings
-from s2sjax.reporting.sweep.findings import Findings, levels
+from s2sjax.reporting.sweep.findings import FORMULA, Findings, levels
 from s2sjax.reporting.sweep.groups import Group
 from s2sjax.reporting.sweep.trial_files import command_line
 from s2sjax.reporting.table import Table, show
@@ -16,71 +15,71 @@ ROWS = 30  # of the table of groups; with more, the best ones are shown
 FAILURES = 5
 
 
-def show_findings(found: Findings, screen: Screen) -> None:
+def show_findings(findings: Findings, screen: Screen) -> None:
     """Writes the tables: groups, sensitivity, what failed, and the best trial."""
-    table = found.table
+    table = findings.table
     counts = ", ".join(f"{n} {status}" for status, n in table.counts().items())
     total = _counted(len(table.trials), "trial")
     if table.lacking:
         total += f" of {table.asked:,} that were asked for"
     screen.line(f"{table.directory}: {total} ({counts})\n")
-    show(_groups(found), screen)
-    if found.effects:
-        show(_sensitivity(found), screen)
+    show(_groups(findings), screen)
+    if findings.effects:
+        show(_sensitivity(findings), screen)
     failed = [trial for trial in table.trials if trial.status == "failed"]
     if failed:
         rows = [(t.name, cut(t.error or "no reason recorded", 160)) for t in failed]
         left = len(failed) - FAILURES
         note = f"{left} more failed; trials.csv has them all" if left > 0 else ""
         show(Table("Failed", ("trial", "reason"), rows[:FAILURES], note=note), screen)
-    _show_best(found, screen)
+    _show_best(findings, screen)
 
 
-def _groups(found: Findings) -> Table:
+def _groups(findings: Findings) -> Table:
     """What is asked for and beside it the other split; validation says what is best."""
-    columns = [found.groups, *([found.groups_beside] if found.beside else [])]
+    columns = [findings.groups, *([findings.groups_beside] if findings.beside else [])]
     shown: Sequence[tuple[Group, ...]] = list(zip(*columns, strict=True))
-    note = found.interval()
-    splits = [one.split for one in found.measures]
+    note = findings.interval()
+    splits = [one.split for one in findings.measures]
     ranking = splits.index("valid") if "valid" in splits else 0
     if len(shown) > ROWS:
         # A mean that is not there comes last.
         def worst_last(row: tuple[Group, ...]) -> float:
-            bad = found.badness(row[ranking].estimate.mean)
+            bad = findings.badness(row[ranking].estimate.mean)
             return bad if math.isfinite(bad) else math.inf
 
         shown = sorted(shown, key=worst_last)[:ROWS]
-        left = len(found.groups) - ROWS
+        left = len(findings.groups) - ROWS
         note += f"; the best {ROWS} groups, {left} more are in groups.csv"
-    best = found.best_group()
+    best = findings.best_group()
     if best is not None:
-        note += f"; best: by {found.ranking.label}"
-    numbers = [name for one in found.measures for name in (one.unit, "95 %")]
-    header = [*(factor.field for factor in found.by), *numbers, "n", ""]
+        note += f"; best: by {findings.ranking.label}"
+    numbers = [name for one in findings.measures for name in (one.unit, "95 %")]
+    header = [*(factor.field for factor in findings.by), *numbers, "n", ""]
     rows = [
         (
-            *levels(found, row[0]).values(),
-            *(text for group in row for text in _ends(found, group)),
-            *_told(found, row[0], best=any(group is best for group in row)),
+            *levels(findings, row[0]).values(),
+            *(text for group in row for text in _ends(findings, group)),
+            *_count_status(findings, row[0], best=any(group is best for group in row)),
         )
         for row in shown
     ]
-    title = f"{found.measure.label}: {_counted(len(found.groups), 'group')}"
+    title = f"{findings.measure.label}: {_counted(len(findings.groups), 'group')}"
     return Table(title, header, rows, (*numbers, "n"), note)
 
 
-def _ends(found: Findings, group: Group) -> tuple[str, str]:
+def _ends(findings: Findings, group: Group) -> tuple[str, str]:
     """A mean and its interval."""
     mean, low, high, _ = group.estimate
-    ends = f"{_value(found, low)} to {_value(found, high)}"
-    return _value(found, mean), ends if math.isfinite(low) else "n/a"
+    ends = f"{_value(findings, low)} to {_value(findings, high)}"
+    return _value(findings, mean), ends if math.isfinite(low) else "n/a"
 
 
-def _told(found: Findings, group: Group, *, best: bool) -> tuple[str, str]:
+def _count_status(findings: Findings, group: Group, *, best: bool) -> tuple[str, str]:
     """How many trials, and what there is to say of them."""
     count, of = group.estimate.n, len(group.trials)
     n = str(count) if count == of else f"{count} of {of}"
-    statuses = [found.table.trials[place].status for place in group.trials]
+    statuses = [findings.table.trials[place].status for place in group.trials]
     others = sorted({status for status in statuses if status != "done"})
     return n, " ".join(["best"] * best + others)
 
@@ -89,53 +88,53 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _value(found: Findings, value: float) -> str:
+def _value(findings: Findings, value: float) -> str:
     if not math.isfinite(value):
         return "n/a"
-    return f"{100 * value:.2f}" if found.measure.share else number(value)
+    return f"{100 * value:.2f}" if findings.measure.share else number(value)
 
 
-def _sensitivity(found: Findings) -> Table:
+def _sensitivity(findings: Findings) -> Table:
     header = ("field", "levels", "range", "share", "by chance", "n")
     rows = [
         (
             effect.field,
             number(effect.levels),
-            _value(found, effect.span),
+            _value(findings, effect.span),
             _percent(effect.share),
             _percent(effect.chance),
             number(effect.n),
             effect.lowest,
             effect.highest,
         )
-        for effect in found.effects
+        for effect in findings.effects
     ]
-    title = f"Sensitivity of {found.measure.unit}: main effect, variance explained"
+    title = f"Sensitivity of {findings.measure.unit}: main effect, variance explained"
     columns = (*header, "lowest", "highest")
-    return Table(title, columns, rows, header[1:], findings.FORMULA)
+    return Table(title, columns, rows, header[1:], FORMULA)
 
 
 def _percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %") if math.isfinite(share) else "n/a"
 
 
-def _show_best(found: Findings, screen: Screen) -> None:
-    best, ranking = found.best, found.ranking
-    if best is None and any(group.estimate.n for group in found.groups):
+def _show_best(findings: Findings, screen: Screen) -> None:
+    best, ranking = findings.best, findings.ranking
+    if best is None and any(group.estimate.n for group in findings.groups):
         screen.line(f"No trial is the best: none has {ranking.label}.")
         return
     if best is None:
         screen.line(f"No trial with {ranking.label} is done yet.")
         return
-    equal = found.equal
+    equal = findings.equal
     ties = f", the first of {equal:,} equal ones" if equal > 1 else ""
     unit = " %" if ranking.share else ""
-    told = [
-        f"{SPLITS[split]} {_value(found, best.metrics[name])}{unit}"
+    listed = [
+        f"{SPLITS[split]} {_value(findings, best.metrics[name])}{unit}"
         for split in SPLITS
         if (name := f"{split}_{ranking.quantity}") in best.metrics
     ]
-    value = f"{measure(ranking.quantity).label}: {', '.join(told)}"
+    value = f"{measure(ranking.quantity).label}: {', '.join(listed)}"
     took = "" if best.seconds is None else f"; {duration(best.seconds)}"
     screen.line(f"Best trial by validation: {best.name} ({value}{took}{ties})")
-    screen.line(f"  {command_line(found.table, best)}")
+    screen.line(f"  {command_line(findings.table, best)}")

@@ -99,8 +99,8 @@ def joined(tests: Sequence[ByLength]) -> list[AtLength]:
         for length, exact, count in zip(*test[:3], strict=True):
             found.setdefault(int(length), []).append((float(exact), int(count)))
     rows = []
-    for length, told in sorted(found.items()):
-        values, counts = [exact for exact, _ in told], [count for _, count in told]
+    for length, shares in sorted(found.items()):
+        values, counts = [exact for exact, _ in shares], [count for _, count in shares]
         examples = sum(counts) if all(counts) else 0
         interval = estimate(values, 1.0, examples)
         rows.append(AtLength(length, interval, examples, min(values), max(values)))

@@ -146,9 +146,9 @@ class Tracker(Observer):
     def started(self, step: int, steps: int, about: str) -> None:
         """Opens the record."""
         path = self.run.record_of(self.run.path, self.NAME)
-        kept = json_objects.read(path, _Record) if path.is_file() else None
-        identity = self.open(kept["id"] if kept else None)
-        self._record = kept or {"id": identity, "train": -1, "valid": -1}
+        record = json_objects.read(path, _Record) if path.is_file() else None
+        identity = self.open(record["id"] if record else None)
+        self._record = record or {"id": identity, "train": -1, "valid": -1}
         self._keep()
 
     def logged(self, step: int, values: dict[str, Any]) -> None:
@@ -241,8 +241,8 @@ def replay(run: TrackedRun, observer: Observer, reason: str) -> None:
                 before = progress
                 known = {k: math.nan if v is None else v for k, v in values.items()}
                 progress = progress.after_evaluation(step, metric, known)
-                its = samples.get(step, [])
-                observer.evaluated(step, values, its, progress.improves_on(before))
+                shown = samples.get(step, [])
+                observer.evaluated(step, values, shown, progress.improves_on(before))
         observer.ended(step, reason)
         tested = run_files.read_test(run.path)
         if tested:

@@ -60,7 +60,7 @@ def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
 
 def _needs(whole: Group) -> tuple[int, int]:
     """Bytes that a replica keeps, and what a step of one needs besides."""
-    its = preflight.estimate(whole.widest)
-    best = its.parameters * np.dtype(np.float32).itemsize
-    kept = SAVING * (its.state + best) + its.data
-    return kept, its.memory - its.state - its.data
+    cost = preflight.estimate(whole.widest)
+    best = cost.parameters * np.dtype(np.float32).itemsize
+    kept = SAVING * (cost.state + best) + cost.data
+    return kept, cost.memory - cost.state - cost.data

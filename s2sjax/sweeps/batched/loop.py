@@ -172,14 +172,14 @@ class ReplicaLoop:
         saved = restored.progress["replicas"]
         pairs = list(zip(self.replicas, saved, strict=False))
         if len(saved) != len(self.replicas) or not all(
-            each.is_in(its) for each, its in pairs
+            each.is_in(results) for each, results in pairs
         ):
             raise UsageError(
                 f"{self.group.path / stored_group.GROUP} is damaged: its trials are "
                 f"not those of its checkpoint"
             )
-        for replica, its in pairs:
-            replica.restore(its, report)
+        for replica, results in pairs:
+            replica.restore(results, report)
         return restored.state["state"], restored.state["best"]
 
     def _save(self, state: TrainState, best: Any) -> None:
@@ -221,9 +221,9 @@ class ReplicaLoop:
         reported, norms = jax.tree.map(np.asarray, (reported, norms))
         for place, replica in enumerate(self.replicas):
             if not replica.ended:
-                its = jax.tree.map(lambda leaf, r=place: leaf[r, :count], reported)
+                metrics = jax.tree.map(lambda leaf, r=place: leaf[r, :count], reported)
                 each = seconds / len(running)
-                error = replica.advance(Dispatch(its, float(norms[place]), each))
+                error = replica.advance(Dispatch(metrics, float(norms[place]), each))
                 if error:
                     self.callbacks.failed(replica, error)
         self.callbacks.passed()

@@ -136,8 +136,8 @@ def _stacked(leaves: Sequence[Any]) -> Array:
         shape = map(max, zip(*(array.shape for array in arrays), strict=True))
         result = np.zeros((len(arrays), *shape), np.result_type(*arrays))
         for place, array in enumerate(arrays):
-            its: tuple[Any, ...] = (place, *map(slice, array.shape))
-            result[its] = array
+            index: tuple[Any, ...] = (place, *map(slice, array.shape))
+            result[index] = array
         return jnp.asarray(result)
     bits = np.stack([np.asarray(jax.random.key_data(leaf)) for leaf in leaves])
     return jax.random.wrap_key_data(
@@ -169,10 +169,10 @@ def outcomes(
             return None
         rows = np.tile(chunk.rows, (size, 1))
         batch: Batch = of_each(bucket.fetch, bucket.store, rows)
-        found = [np.asarray(column) for column in columns(system, batch, of_each)]
+        arrays = [np.asarray(column) for column in columns(system, batch, of_each)]
         source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
         for place in range(size):
-            its = (column[place, : chunk.examples] for column in found)
-            parts[place].append(Outcomes.of(*its))
+            sliced = (column[place, : chunk.examples] for column in arrays)
+            parts[place].append(Outcomes.of(*sliced))
             sources[place] += rows_of(source[place], lengths[place], chunk.examples)
     return list(zip(map(concatenate, parts), sources, strict=True))

@@ -54,7 +54,7 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
       UsageError: one is damaged.
     """
     by_name = {trial.name: trial for trial in trials}
-    found = []
+    groups = []
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
             stored = json_objects.read(path, _File)
@@ -65,8 +65,8 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
         padded = len(its) <= stored["size"] < 2 * len(its)
         if not padded or len(set(its)) < len(its):
             raise UsageError(f"{path} is damaged: not a group of trials")
-        found.append(StoredGroup(path.parent, its, stored["size"]))
-    return found
+        groups.append(StoredGroup(path.parent, its, stored["size"]))
+    return groups
 
 
 def write(sweep: Path, trials: Sequence[Trial], size: int) -> StoredGroup:

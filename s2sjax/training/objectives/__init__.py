@@ -58,12 +58,16 @@ def losses(objective: Objective, output: StepOutput, batch: Batch) -> Array:
     """
     real, shape = real_tokens(batch.target, batch.target_lengths), batch.target.shape
     # PAD has no probability, and its gradient is not finite though it does not count.
-    found = objective(output, batch._replace(target=jnp.where(real, batch.target, EOS)))
-    is_float = isinstance(found, Array) and jnp.issubdtype(found.dtype, jnp.floating)
-    if not is_float or found.shape != shape:
+    per_token = objective(
+        output, batch._replace(target=jnp.where(real, batch.target, EOS))
+    )
+    is_float = isinstance(per_token, Array) and jnp.issubdtype(
+        per_token.dtype, jnp.floating
+    )
+    if not is_float or per_token.shape != shape:
         name = getattr(objective, "__name__", objective)
         raise UsageError(
-            f"train.objective: {name} returned {described(found)}; wanted "
+            f"train.objective: {name} returned {described(per_token)}; wanted "
             f"a loss for each target token, float{list(shape)}"
         )
-    return jnp.where(real, found, 0.0)
+    return jnp.where(real, per_token, 0.0)
