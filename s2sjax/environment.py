@@ -1,4 +1,4 @@
-"""What must stand in the environment before jax is imported.
+"""Environment variables that must be set before jax is imported.
 
 XLA reads `XLA_FLAGS` once, when jax starts its backends, so that threads, devices,
 determinism and the guard against wrong numbers are chosen here and not in a config

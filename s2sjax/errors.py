@@ -1,4 +1,4 @@
-"""The two ways a command fails for a reason that a person can act on."""
+"""The errors that a person can act on: wrong usage, and a run that failed."""
 
 import difflib
 import errno

@@ -1,4 +1,4 @@
-"""What came from outside, as a person may safely read it.
+"""Text from outside made safe to print: control characters as codes, long words cut.
 
 Names, commands, corpora, messages and the values of a user's file may hold anything:
 control characters that steer a terminal, words of thousands of letters, objects whose

@@ -1,4 +1,4 @@
-"""The one way into code of a user's: a config file, or a kind of what can be chosen.
+"""The only place that executes a user's file: a config, a task or another kind.
 
 What that code prints goes to standard error, so that standard output holds results
 alone. Whatever it raises becomes a `UsageError` of one line with its file and line; an

@@ -34,7 +34,24 @@ PROTOCOLS = {
     "contracts": ("The contracts", ["s2sjax.types", "s2sjax.decoding.base"]),
     "models": (
         "Models",
-        ["s2sjax.models.base", "s2sjax.models.seq2seq", "s2sjax.models.scan"],
+        [
+            "s2sjax.models.base",
+            "s2sjax.models.seq2seq",
+            "s2sjax.models.cells.stepped",
+            "s2sjax.models.context",
+            "s2sjax.models.scan",
+        ],
+    ),
+    "training": (
+        "Training",
+        [
+            "s2sjax.training.objectives",
+            "s2sjax.training.feeding",
+            "s2sjax.training.recipe",
+            "s2sjax.training.state",
+            "s2sjax.training.step",
+            "s2sjax.metrics",
+        ],
     ),
     "decoding": (
         "Decoding strategies",

@@ -1,4 +1,4 @@
-"""What every strategy of a run writes, and what that is worth."""
+"""The outputs of every strategy on a run's examples, and how good they are."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Search errors: where a strategy returns less than the best hypothesis known."""
+"""Search errors: where a strategy's output scores less than the best one known."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

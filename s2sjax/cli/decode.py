@@ -1,4 +1,4 @@
-"""`s2sjax decode`: what trained models make of a person's own inputs."""
+"""`s2sjax decode`: decodes a person's own inputs with trained models."""
 
 import io
 import json

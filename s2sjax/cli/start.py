@@ -1,4 +1,4 @@
-"""What stands between the parsed command and jax: flags, precision, and saying so."""
+"""What a command does before it imports jax: flags of XLA, precision, notices."""
 
 import os
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""`s2sjax tasks`: what there is to learn."""
+"""`s2sjax tasks`: lists the tasks, with an example of each."""
 
 import json
 from collections.abc import Sequence

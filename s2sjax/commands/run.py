@@ -1,4 +1,4 @@
-"""A trained run, opened: what it makes of inputs, symbols in and symbols out."""
+"""A trained run, opened: it decodes, scores and evaluates, symbols in and out."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""A sweep launched: its directory opened, what is left run, and what came of it."""
+"""Launches a sweep: opens its directory and runs the trials that are left."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""A run trained: started, or continued, and its best checkpoint tested."""
+"""Trains a run: starts or continues it, and tests its best checkpoint."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Exact search: the best hypotheses there are, or how far off they may be."""
+"""Exact search: the best hypotheses there are, or a bound on those that were missed."""
 
 from typing import NamedTuple
 

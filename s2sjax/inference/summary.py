@@ -1,4 +1,4 @@
-"""What an evaluation says: the numbers of `s2sjax eval --json`, and its predictions."""
+"""Results of an evaluation: the numbers of `eval --json`, and its predictions."""
 
 import json
 from collections.abc import Iterable, Sequence

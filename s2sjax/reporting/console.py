@@ -1,4 +1,4 @@
-"""How a run goes, for the person who waits for it."""
+"""Prints how far a run is, and its metrics and samples."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What a metric of a sweep is called, and which end of it is better."""
+"""The metrics of a sweep: their labels and units, and which end is better."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""How far an evaluation is, for the person who waits for it."""
+"""A line that says how far an evaluation is, where it takes longer than seconds."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Where lines for a person go: a terminal in colour, or a file or pipe without."""
+"""Lines for a person, in colour on a terminal and without in a file or pipe."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What a run keeps of its data: a folder of plain files, whole or not there at all."""
+"""Folders of plain files with their hashes: a run's data, and its copies of code."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Metrics as JSON lines: append-only, one line per log, never a word twice.
+"""Metrics as JSON lines, append-only; a run that goes on writes no line twice.
 
 Checkpoints keep a `Mark` of the journal, by which a reader tells that lines were
 lost or changed since.

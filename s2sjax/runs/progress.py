@@ -1,4 +1,4 @@
-"""What the loop must remember beyond the state, saved with every checkpoint."""
+"""What a training loop remembers beside its state, saved with every checkpoint."""
 
 import dataclasses
 import math

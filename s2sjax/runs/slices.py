@@ -1,4 +1,4 @@
-"""Runs that are trained together keep one stacked checkpoint; each reads its slice.
+"""Replicas share one stacked checkpoint, of which each run reads its slice.
 
     replica.json    in the run: where the checkpoint is, and which replica the run is
 

@@ -1,4 +1,4 @@
-"""The contracts of a launcher: where commands run, what comes next, who is told."""
+"""The contracts of a launcher: pools of workers, queues of trials, observers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who is told how a run goes: consoles, trackers, callbacks of the user's own."""
+"""Observers of a run: consoles, trackers, callbacks of the user's own."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a training step does, apart from its numbers: chosen once, at the edge."""
+"""A recipe: the objective, optimiser, schedule and feeding of a training step."""
 
 import functools
 from collections.abc import Callable

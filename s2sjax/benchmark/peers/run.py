@@ -1,4 +1,4 @@
-"""A search of PyTorch's on the benchmark's batches."""
+"""Runs a search in PyTorch on the benchmark's batches."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple

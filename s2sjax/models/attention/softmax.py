@@ -1,4 +1,4 @@
-"""A softmax over what is real."""
+"""A softmax over the symbols that are not padding."""
 
 import jax.numpy as jnp
 from jax import Array

@@ -1,4 +1,4 @@
-"""The minGRU, which all of time can be computed of at once."""
+"""The minGRU, whose states can be computed for all of time at once."""
 
 from typing import Any, ClassVar
 

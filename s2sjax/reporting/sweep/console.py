@@ -1,4 +1,4 @@
-"""How a sweep goes, for the person who waits for it."""
+"""Prints how far a sweep is, and what becomes of its trials."""
 
 import shlex
 import time

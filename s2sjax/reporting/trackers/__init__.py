@@ -1,4 +1,4 @@
-"""Who a run is shown to beside its own journal, by name: a file each, and a table.
+"""Trackers by name: they show a run elsewhere, beside its own journal.
 
 `--tracker=mlflow,wandb` names some of them, `none` none; `FILE.py:name` is one of the
 user's own. None of them can stop a run.

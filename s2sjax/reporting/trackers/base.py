@@ -1,4 +1,4 @@
-"""What trackers are told of a run, what they keep in it, and that none can stop it."""
+"""What trackers share: the run, their record of it, errors that stop no run."""
 
 import contextlib
 import dataclasses

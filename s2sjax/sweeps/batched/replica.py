@@ -1,4 +1,4 @@
-"""One trial among those that are trained together, as the host sees it."""
+"""A replica: one of the trials that share a program, as the host sees it."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What training makes small: a loss for each target token.
+"""Objectives: a loss for each target token, whose mean training minimises.
 
 An objective is a function of what the decoder said and of the examples, `nll` the usual
 one; a new one is a file here and a line in `OBJECTIVES`.
