@@ -40,6 +40,7 @@ os.environ["PYTHONPATH"] = str(HERE.parent)  # where a notebook finds this check
 # Docstrings are in the style of Google's; a word in `backticks` is code.
 default_role = "code"
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
+napoleon_use_ivar = True  # attributes of a dataclass are described once
 toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -103,6 +103,8 @@ def test_a_sweep_takes_all_of_them(mine, overrides, tmp_path):
     rows = s2s.trials(tmp_path / "sweep")
     assert [row["status"] for row in rows] == ["done"] * 2
     assert all(0 <= row["valid_nearly"] <= 1 for row in rows)
+    copies = (tmp_path / "sweep" / "trials").glob("*/code/model.cell/mine.py")
+    assert len(list(copies)) == 2
 
 
 def test_the_cell_is_its_equation_in_an_encoder_and_in_a_decoder(names):
