@@ -207,7 +207,7 @@ class Silent(DotAttention):
 
 FOREIGN = {
     Narrow: "the context is float32[2, 2] for a batch of 2, and not float32[2, 8]",
-    Changing: "the new state is ('float32[2, 3]',) for a batch of 2, and not ()",
+    Changing: "the new state is (float32[2, 3],) for a batch of 2, and not ()",
     Silent: "aux['attention'] is None for a batch of 2",
 }
 

@@ -26,6 +26,7 @@ from s2sjax.models.attention.location_sensitive import LocationSensitiveAttentio
 from s2sjax.models.attention.multi_head import MultiHeadAttention
 from s2sjax.models.base import Attention, Encoded
 from s2sjax.models.scan import product
+from s2sjax.types import described
 
 __all__ = [
     "ATTENTIONS",
@@ -119,10 +120,7 @@ def check(attention: Any, state: int, values: int) -> None:
 
 def _same(what: str, came: Any, wanted: Any) -> None:
     """Raises a UsageError where two trees of arrays differ in form."""
-    forms = [jax.tree.map(_form, tree) for tree in (came, wanted)]
-    if forms[0] != forms[1]:
-        raise UsageError(f"{what} is {forms[0]} for a batch of 2, and not {forms[1]}")
-
-
-def _form(leaf: Any) -> str:
-    return f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"
+    if described(came) != described(wanted):
+        raise UsageError(
+            f"{what} is {described(came)} for a batch of 2, and not {described(wanted)}"
+        )

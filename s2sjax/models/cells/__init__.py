@@ -50,7 +50,6 @@ def initial_state(cell: Cell, batch: int, dtype: Any = jnp.float32) -> State:
     return tuple(jnp.zeros((batch, cell.units), dtype) for _ in cell.names)
 
 
-@functools.lru_cache
 @functools.cache
 def check(cell: Cell) -> None:
     """Tries one step of a cell on shapes alone, with a context and without.
