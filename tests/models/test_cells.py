@@ -175,8 +175,8 @@ class Losing(Additive):
 
 WRONG = {
     "lstm": "cell='lstm' has no names; see s2sjax.models.base.Cell",
-    Widening(3): "step gave (float32[2,6],) of a state (float32[2,3],)",
-    Losing(3): "step gave (float32[2,3],) of a state (float32[2,3], float32[2,3])",
+    Widening(3): "step gave (float32[2, 6],) of a state (float32[2, 3],)",
+    Losing(3): "step gave (float32[2, 3],) of a state (float32[2, 3], float32[2, 3])",
 }
 
 
