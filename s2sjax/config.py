@@ -35,7 +35,6 @@ from s2sjax.schema import (
 )
 
 __all__ = [
-    "FORMAT_VERSION",
     "MAY_DIFFER",
     "Config",
     "ConfigError",
@@ -58,13 +57,13 @@ __all__ = [
     "is_user_code",
     "parse_arg",
     "read",
+    "relocated",
     "resolve",
     "unknown_field",
+    "user_files",
     "with_data_path",
     "written",
 ]
-
-FORMAT_VERSION = 1
 
 # Fields in which a continued run may differ from the run in its directory.
 MAY_DIFFER = (
@@ -85,17 +84,6 @@ PLACES = ("task.name", "task.path")
 CODE = (
     *("model.cell", "model.attention", "train.objective", "train.feeding"),
     *("train.metric", "decode.strategy"),
-)
-
-# Fields that came after the first runs. With their default they change no hash, so that
-# a run with the same values is the same run, whichever version began it.
-ADDED = (
-    "task.test_length",
-    "task.normalise",
-    "train.valid_examples",
-    "train.objective",
-    "train.feeding_schedule",
-    "train.feeding_unit",
 )
 
 # A field, the value of it that leaves another one nothing to say, that other one, which
@@ -258,16 +246,8 @@ def read(path: str | pathlib.Path) -> Config:
 
 
 def canonical_json(config: Config) -> str:
-    """The config as JSON with sorted keys: what a run keeps and what is hashed.
-
-    Fields that are `ADDED` are left out where they have their default.
-    """
-    values = _nested(config)
-    for path in ADDED:
-        group, _, name = path.rpartition(".")
-        if values[group][name] == fields()[path].default:
-            del values[group][name]
-    return json.dumps(values, sort_keys=True, indent=1)
+    """The config as JSON with sorted keys: what a run keeps and what is hashed."""
+    return json.dumps(_nested(config), sort_keys=True, indent=1)
 
 
 def config_hash(config: Config) -> str:
@@ -326,6 +306,30 @@ def with_code(config: Config, files: Mapping[str, str]) -> Config:
             config, **{name: dataclasses.replace(group, **moved)}
         )
     return config
+
+
+def user_files(config: Config) -> dict[str, str]:
+    """All files and folders of the user's that a config reads, by field.
+
+    >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
+    {'task.path': 'pairs.tsv'}
+    """
+    path = data_path(config)
+    field = "task.path" if path == config.task.path else "task.name"
+    return ({field: path} if path else {}) | code_files(config)
+
+
+def relocated(config: Config, old: str, new: str) -> Config:
+    """The config that reads `new` where it read the file or folder `old`.
+
+    Code keeps the name of its file, by which a run finds its copy.
+    """
+    if data_path(config) == old:
+        config = with_data_path(config, new)
+    if os.path.basename(old) != os.path.basename(new):
+        return config
+    files = code_files(config)
+    return with_code(config, {field: new for field in files if files[field] == old})
 
 
 def file_of(text: str) -> str:

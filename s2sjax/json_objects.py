@@ -1,8 +1,8 @@
 """JSON objects on the disk: written with a checksum, read with the fields they need.
 
 What a run or a sweep keeps about itself may come from elsewhere or be damaged. What
-is read here has the types that its reader counts on, or is refused in one line.
-Imports no jax.
+is read here has the types that its reader counts on, or is refused in one line; so is
+what another format of s2sjax wrote. Imports no jax.
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 from s2sjax.errors import UsageError
 
+FORMAT_VERSION = 3  # of all that a run, a sweep or exported parameters keep
+VERSION = "format_version"  # the field that has it
 CHECKSUM = "crc32"  # the field of an object that covers all others
 DEEPEST = 50  # objects and lists in one another
 _DIGITS = 18  # of a whole number; more are read as a float
@@ -50,9 +52,7 @@ def encode(fields: Mapping[str, Any], *, indent: int | None = 1) -> str:
 
 
 def decode(text: str | bytes, kind: type[T]) -> T:
-    """The object of a text, with the fields of `kind` and without its checksum.
-
-    An object that has no checksum is taken as it is: earlier versions wrote none.
+    """The object that `encode` wrote, with the fields of `kind`.
 
     Raises:
       ValueError: it is not JSON, was changed, or `checked` refuses it.
@@ -60,36 +60,50 @@ def decode(text: str | bytes, kind: type[T]) -> T:
     >>> decode('{"a": 1, "crc32": 1444654255}', dict)
     {'a': 1}
     """
-    return checked(opened(loads(text)), kind)
+    return _opened(loads(text), kind)
 
 
-def opened(value: Any) -> Any:
-    """A value that was read, without its checksum, which must be right.
+def read(path: str | os.PathLike[str], kind: type[T], *, plain: bool = False) -> T:
+    """The object of a file.
 
-    Raises:
-      ValueError: it is not.
-    """
-    if not isinstance(value, dict) or CHECKSUM not in value:
-        return value
-    fields = {name: inner for name, inner in value.items() if name != CHECKSUM}
-    if value[CHECKSUM] != _checksum(fields):
-        raise ValueError("its checksum is wrong")
-    return fields
-
-
-def read(path: str | os.PathLike[str], kind: type[T]) -> T:
-    """The object of a file, as `decode` takes it.
+    Args:
+      path: of the file.
+      kind: the fields that it has at least.
+      plain: whether it has no checksum.
 
     Raises:
+      OtherFormat: another format of s2sjax wrote it.
       UsageError: it cannot be read, or is not such an object.
     """
     try:
         with open(path, "rb") as file:
-            return decode(file.read(), kind)
+            value = loads(file.read())
+        if isinstance(value, dict):
+            check_version(str(path), value.get(VERSION))
+        return checked(value, kind) if plain else _opened(value, kind)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {error}") from None
+
+
+class OtherFormat(UsageError):
+    """A file is of another format than this s2sjax reads."""
+
+
+def check_version(what: str, found: Any) -> None:
+    """Refuses another version than this one; what is no number is none.
+
+    Raises:
+      OtherFormat: it is older or newer.
+    """
+    if not isinstance(found, int) or isinstance(found, bool) or found == FORMAT_VERSION:
+        return
+    remedy = "train it again, or use the s2sjax that wrote it"
+    raise OtherFormat(
+        f"{what} has {VERSION} {found}; this s2sjax reads {FORMAT_VERSION}: "
+        f"{remedy if found < FORMAT_VERSION else 'install a newer one'}"
+    )
 
 
 def loads(text: str | bytes) -> Any:
@@ -143,6 +157,18 @@ def built(value: Any, kind: type[T]) -> T:
     _check(value, kind, "it")
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: value[name] for name in names if name in value})
+
+
+def _opened(value: Any, kind: type[T]) -> T:
+    """A value that was read, without its checksum, which must be right."""
+    if not isinstance(value, dict):
+        return checked(value, kind)
+    fields = {name: inner for name, inner in value.items() if name != CHECKSUM}
+    if CHECKSUM not in value:
+        raise ValueError("its checksum is missing")
+    if value[CHECKSUM] != _checksum(fields):
+        raise ValueError("its checksum is wrong")
+    return checked(fields, kind)
 
 
 def _check(value: Any, kind: Any, name: str) -> None:

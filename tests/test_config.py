@@ -205,17 +205,3 @@ def test_read_refuses_in_one_line(tmp_path, text):
     assert str(path) in str(told.value) and "\n" not in str(told.value)
     with pytest.raises(UsageError, match="missing"):
         config.read(tmp_path / "missing.json")
-
-
-def test_a_field_that_came_later_changes_no_hash_while_it_has_its_default():
-    values = {"train": {"steps": 5}}
-    plain = config.resolve(values)
-    kept = json.loads(config.canonical_json(plain))
-    assert "test_length" not in kept["task"]
-    assert config.resolve(kept) == plain
-    longer = config.resolve({**values, "task": {"test_length": 40}})
-    assert json.loads(config.canonical_json(longer))["task"]["test_length"] == 40
-    assert config.config_hash(longer) != config.config_hash(plain)
-    for path in config.ADDED:
-        group, _, name = path.rpartition(".")
-        assert name not in kept[group]

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +246,7 @@ def main(parsed: Parsed) -> int:
                 start.refuse_user_code(trial.config, f"trial {trial.name}")
         choice = sweep.prepared(launch, trials)
         if parsed.config is None:
-            _tell_user_code(values.workdir, trials)
+            _tell_user_code(values.workdir, trials, parsed.say)
         if values.dry_run:
             folder = Path(values.workdir or "DIR") / "trials"
             lines = [launch.command_of(each, folder / each.name) for each in trials]
@@ -258,10 +258,23 @@ def main(parsed: Parsed) -> int:
     return outcome.exit_code
 
 
-def _tell_user_code(workdir: str, trials: "Sequence[Trial]") -> None:
-    from s2sjax.runs import run_files
+def _tell_user_code(
+    workdir: str, trials: "Sequence[Trial]", say: Callable[[str], None]
+) -> None:
+    """Says which files of the user's are executed, once for each."""
+    from s2sjax.config import user_files
+    from s2sjax.runs import code, run_files
 
-    by_task = {trial.config.task.name: trial for trial in trials}
-    for trial in by_task.values():
+    readers = {tuple(user_files(t.config).items()): t for t in trials}
+    for files, trial in readers.items():
         folder = run_files.checked_path(workdir) / "trials" / trial.name
         start.tell_user_code(trial.config, folder / run_files.DATA, named=False)
+        if (folder / run_files.RECORD).is_file():
+            code.announce(folder, trial.config, say, refused=False)
+            continue
+        for field, file in files:
+            if not field.startswith("task."):
+                say(
+                    f"{file} is executed, {field} of {trial.name}; --no_user_code "
+                    f"refuses that"
+                )

@@ -15,8 +15,7 @@ import safetensors
 from safetensors.numpy import save
 
 from s2sjax import config as configs
-from s2sjax import places
-from s2sjax.config import FORMAT_VERSION
+from s2sjax import json_objects, places
 from s2sjax.errors import UsageError, cannot_write
 from s2sjax.inference.load import Trained, open_trained
 from s2sjax.runs import atomic
@@ -33,7 +32,7 @@ def export(trained: Trained, path: Path) -> int:
     arrays = flatten(trained.params)
     metadata = {
         "format": "s2sjax",
-        "format_version": str(FORMAT_VERSION),
+        json_objects.VERSION: str(json_objects.FORMAT_VERSION),
         "step": str(trained.step),
         "config": json.dumps(json.loads(configs.canonical_json(trained.config))),
         "source_vocabulary": trained.task.source_vocabulary.to_json(),
@@ -55,7 +54,7 @@ def read_params(source: str, wanted: Any) -> Any:
         shapes must be the same.
 
     Raises:
-      UsageError: there is no such thing, or it does not fit.
+      UsageError: there is no such thing, it does not fit, or is of another format.
     """
     needed = flatten(wanted)
     if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
@@ -120,6 +119,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
         )
     try:
         with safetensors.safe_open(source, "np") as file:
+            _check_version(source, file.metadata() or {})
             names = list(file.keys())  # a file is no dict
             types = {name: file.get_slice(name).get_dtype() for name in names}
             strange = [name for name in types if types[name] not in _TYPES]
@@ -134,3 +134,10 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             f"are {' or '.join(_TYPES)}"
         )
     return found
+
+
+def _check_version(source: str, metadata: Mapping[str, str]) -> None:
+    """Refuses what another format of s2sjax exported; others' files have none."""
+    version = metadata.get(json_objects.VERSION, "")
+    if metadata.get("format") == "s2sjax" and version.isdecimal():
+        json_objects.check_version(f"init_from={source}", int(version))

@@ -13,7 +13,6 @@ import numpy as np
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 
-FORMAT_VERSION = 1
 ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
 
 
@@ -43,7 +42,11 @@ def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) ->
     hashes = {
         name: hashlib.sha256(content).hexdigest() for name, content in files.items()
     }
-    whole = {"format_version": FORMAT_VERSION, "files": hashes, **about}
+    whole = {
+        json_objects.VERSION: json_objects.FORMAT_VERSION,
+        "files": hashes,
+        **about,
+    }
     temporary = directory.with_name(f".{directory.name}.unfinished")
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
@@ -70,23 +73,13 @@ def read(
     `names` are the files that must be there.
 
     Raises:
-      UsageError: the folder is missing, incomplete, damaged or from a newer version.
+      UsageError: the folder is missing, incomplete, damaged or of another format.
     """
     if directory is None or not exists(directory):
         raise UsageError(f"{directory} does not hold the data of a run")
-    about: dict[str, Any] = json_objects.read(directory / ABOUT, dict)
-    version = about.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise UsageError(
-            f"{directory} has format_version {version}; this s2sjax reads "
-            f"{FORMAT_VERSION}"
-        )
-    try:
-        hashes = json_objects.checked(about, _About)["files"]
-    except ValueError as error:
-        raise UsageError(f"{directory / ABOUT} is damaged: {error}") from None
+    about = json_objects.read(directory / ABOUT, _About)
     files = {}
-    for name, expected in hashes.items():
+    for name, expected in about["files"].items():
         path = directory / name
         try:
             content = b"" if path.parent != directory else path.read_bytes()
@@ -98,7 +91,7 @@ def read(
     if not set(names) <= files.keys():
         missing = ", ".join(sorted(set(names) - files.keys()))
         raise UsageError(f"{directory} is the data of another task: no {missing}")
-    return files, about
+    return files, dict(about)
 
 
 def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:

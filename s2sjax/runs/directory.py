@@ -103,8 +103,8 @@ def open_for_training(
       say: takes one line for a person.
 
     Raises:
-      UsageError: the directory cannot be one, is not a run, is another run, is of a
-        newer format, or is in use.
+      UsageError: the directory cannot be one, is not a run, is another run, is of
+        another format, or is in use.
       RunError: it could not be written.
     """
     directory = run_files.checked_path(path)
@@ -176,7 +176,7 @@ def open_for_reading(path: str | os.PathLike[str]) -> RunDirectory:
     """Opens a run to evaluate or decode, also while it is being trained.
 
     Raises:
-      UsageError: it is not a run, is damaged, or is of a newer format.
+      UsageError: it is not a run, is damaged, or is of another format.
     """
     directory = run_files.checked_path(path)
     if not (directory / CONFIG).is_file():
@@ -220,7 +220,6 @@ def _written(
         there = run_files.read_config(directory)
         if configs.data_path(there) != configs.data_path(asked):
             check_data(asked, directory / DATA)
-        record = _renewed(directory, record)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)
     else:
@@ -229,7 +228,7 @@ def _written(
         text = configs.canonical_json(asked) + "\n"
         record = {
             **environment,
-            "format_version": configs.FORMAT_VERSION,
+            json_objects.VERSION: json_objects.FORMAT_VERSION,
             "identity": run_files.identity(json.loads(text)),
         }
         atomic.write_text(directory / CONFIG, text)
@@ -322,20 +321,6 @@ def _has_parameters(directory: Path) -> bool:
     return (directory / REPLICA).is_file() or (
         checkpoints.is_dir() and any(checkpoints.iterdir())
     )
-
-
-def _renewed(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The record with the identity that this version writes: an earlier one's holds
-    more fields, in which the run may now change.
-    """
-    raw = json_objects.read(directory / CONFIG, dict)
-    identity = run_files.identity(raw)
-    if record.get("identity") == identity:
-        return record
-    record = {**record, "identity": identity}
-    text = json_objects.encode(dict(sorted(record.items())))
-    atomic.write_text(directory / RECORD, text)
-    return record
 
 
 def _say_changes(

@@ -136,7 +136,7 @@ def _holder(path: Path) -> str:
 def _read(path: Path) -> _Owner | None:
     """What a lock says of its owner; None where it says nothing."""
     try:
-        owner = json_objects.decode(path.read_bytes(), _Owner)
+        owner = json_objects.checked(json_objects.loads(path.read_bytes()), _Owner)
     except (OSError, ValueError):
         return None
     return owner if 0 < owner["pid"] < 2**31 else None

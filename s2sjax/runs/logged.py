@@ -31,7 +31,7 @@ def entries(run: Path, say: Say = lambda line: None) -> list[dict[str, Any]]:
     return journal.read(run / run_files.METRICS, known, say)
 
 
-def cut_back(path: Path, step: int, progress: Progress, say: Say) -> Progress:
+def cut_back(path: Path, step: int, progress: Progress, say: Say) -> None:
     """Takes the lines after a checkpoint from a journal; they are written again.
 
     Args:
@@ -39,19 +39,14 @@ def cut_back(path: Path, step: int, progress: Progress, say: Say) -> Progress:
       step: of the checkpoint, -1 before the first.
       progress: that the checkpoint kept.
       say: takes one line for a person, where lines are damaged or missing.
-
-    Returns:
-      The progress, with the mark of the lines up to there as they were written.
     """
-    known = [] if progress.lines is None else [progress.mark]
-    journal.read(path, known, say)
+    journal.read(path, [progress.mark], say)
     # An evaluation that was written but not saved is done, and written, again.
-    found = journal.truncate_after(
+    journal.truncate_after(
         path,
         step,
         lambda line: line["kind"] == "train" or line["step"] <= progress.evaluated,
     )
-    return progress if known else progress.marked(found)
 
 
 def _marks(run: Path) -> list[Mark]:
@@ -69,11 +64,9 @@ def _marks(run: Path) -> list[Mark]:
     marks = []
     for kept in found:
         try:
-            progress = Progress.from_json(kept)
+            marks.append(Progress.from_json(kept).mark)
         except UsageError:
             continue
-        if progress.lines is not None:
-            marks.append(progress.mark)
     return marks
 
 

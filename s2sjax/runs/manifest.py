@@ -4,7 +4,7 @@ import dataclasses
 import json
 import zlib
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class _Body(TypedDict):
     progress: dict[str, Any]
     leaves: list[_Leaf]
     files: dict[str, list[int]]
-    nll: NotRequired[float | None]
+    nll: float | None
 
 
 def describe(path: tuple[str, ...], array: np.ndarray) -> Leaf:
@@ -153,7 +153,7 @@ def read(directory: Path) -> Manifest:
                 for x in body["leaves"]
             ),
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
-            body.get("nll"),
+            body["nll"],
         )
     except ValueError as error:
         raise Damaged(f"{NAME} cannot be read: {error}") from None

@@ -17,12 +17,12 @@ class Progress:
     evaluated: int = -1  # the last step that was evaluated
     best: float | None = None  # the best finite metric so far
     best_step: int = -1
-    best_nll: float | None = None  # at that step; None: not finite, or not kept
+    best_nll: float | None = None  # at that step; None: not finite
     waited: int = 0  # evaluations since `best` became better
     loss: float = 0.0  # sums over the steps since the last line of metrics
     tokens: float = 0.0
     seconds: float = 0.0  # of training, evaluation and checkpoints left out
-    lines: int | None = None  # of the journal; None: not counted
+    lines: int = 0  # of the journal
     crc32: int = 0  # of those lines
 
     def after_evaluation(
@@ -69,7 +69,7 @@ class Progress:
     @property
     def mark(self) -> Mark:
         """Of the journal."""
-        return Mark(self.lines or 0, self.crc32)
+        return Mark(self.lines, self.crc32)
 
     def marked(self, mark: Mark) -> "Progress":
         """The progress once lines have been written."""

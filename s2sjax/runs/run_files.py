@@ -7,9 +7,9 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Required, TypedDict
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
@@ -24,9 +24,6 @@ DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
 TEST = "test.json"  # its evaluation on test data, once it has ended
-# Fields in which a run may change now, and which earlier versions' identities hold: a
-# run that goes on gets the identity of this one.
-EARLIER = ((), ("train.epochs",), ("train.epochs", *configs.PLACES))
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -59,9 +56,8 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
 class Record(TypedDict, total=False):
     """`run.json`."""
 
-    format_version: int
-    identity: str  # of the config
-    config_hash: str  # what earlier versions called it
+    format_version: Required[int]
+    identity: Required[str]  # of the config
     command: list[str]
     init_from: str  # whose parameters it began with
     versions: dict[str, str]
@@ -85,26 +81,12 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     jax is imported.
 
     Raises:
-      UsageError: it is damaged, or of a newer format.
+      UsageError: it is damaged, or of another format.
     """
-    directory = checked_path(path)
-    file = directory / RECORD
+    file = checked_path(path) / RECORD
     if not os.path.lexists(file):
         return {}
-    record: dict[str, Any] = json_objects.read(file, dict)
-    version = record.get("format_version", configs.FORMAT_VERSION)
-    if isinstance(version, int) and version > configs.FORMAT_VERSION:
-        raise UsageError(
-            f"path={directory} has format_version {version}; this s2sjax reads "
-            f"up to {configs.FORMAT_VERSION}: install a newer one"
-        )
-    try:
-        json_objects.checked(record, Record)
-        if not {"identity", "config_hash"} & record.keys():
-            raise ValueError("identity is missing")
-    except ValueError as error:
-        raise UsageError(f"{file} is damaged: {error}") from None
-    return record
+    return dict(json_objects.read(file, Record))
 
 
 def read_replica(directory: Path) -> Replica:
@@ -151,18 +133,16 @@ def read_config(directory: Path) -> Config:
 
     Raises:
       UsageError: it is damaged, is not a config, was changed since the run started,
-        or is of a newer format.
+        or is of another format.
     """
     record = read_record(directory)
     path = directory / CONFIG
-    raw: dict[str, Any] = json_objects.read(path, dict)
+    raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
     try:
         config = configs.resolve(raw)
     except UsageError as error:
         raise UsageError(f"{path} is not a config of s2sjax: {error}") from None
-    # The record called it `config_hash` once, which is the hash of every field.
-    known = record.get("identity", record.get("config_hash"))
-    if record and known not in [identity(raw, fixed) for fixed in EARLIER]:
+    if record and record["identity"] != identity(raw):
         raise UsageError(
             f"{path} was changed after the run started; put it back, or start "
             f"another run with it in a new directory"
@@ -194,26 +174,24 @@ def check_files(directory: Path) -> None:
 def write_changes(path: Path, config: Config) -> None:
     """Puts the fields that may differ into the file and leaves the others as read.
 
-    Where data lie may differ too; that they are the same has been checked.
+    Where the user's files lie may differ too; that they are the same has been checked.
     """
-    raw: dict[str, Any] = json_objects.read(path, dict)
-    values = configs.flatten(config)
-    fields = may_differ(config.train.schedule)
-    if configs.data_path(configs.resolve(raw)) != configs.data_path(config):
-        fields = [*fields, *configs.PLACES]
-    before = json.dumps(raw)
+    raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
+    changes = configs.difference(configs.resolve(raw), config)
+    may = (*may_differ(config.train.schedule), *configs.PLACES, *configs.CODE)
+    fields = [field for field in changes if field in may]
     for field in fields:
         group, _, name = field.rpartition(".")
-        raw.setdefault(group, {})[name] = values[field]
-    if json.dumps(raw) != before:  # however its text is laid out
+        raw.setdefault(group, {})[name] = changes[field][1]
+    if fields:
         text = json.dumps(raw, sort_keys=True, indent=1)
         atomic.write_text(path, f"{text}\n")
 
 
-def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
+def identity(config: dict[str, Any]) -> str:
     """A hash of a config as nested dict, without the fields in which a run may change.
 
-    Nor does it hang on where the data lie. `fixed` are fields that count all the same.
+    Nor does it hang on where the data lie.
 
     >>> one = {"seed": 0, "train": {"log_every": 1}}
     >>> identity(one) == identity({"seed": 0, "train": {"log_every": 2}})
@@ -225,10 +203,10 @@ def identity(config: dict[str, Any], fixed: Collection[str] = ()) -> str:
     train = kept.get("train")
     for field in may_differ(train.get("schedule") if isinstance(train, dict) else ""):
         group, _, name = field.rpartition(".")
-        if field not in fixed and isinstance(kept.get(group), dict):
+        if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
     task = kept.get("task")
-    if isinstance(task, dict) and not set(configs.PLACES) & {*fixed}:
+    if isinstance(task, dict):
         for field, value in task.items():
             file, colon, function = str(value).rpartition(":")
             if field == "path":
@@ -275,9 +253,15 @@ def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; empty where it is missing or damaged."""
+def read_object(path: Path, *, plain: bool = False) -> dict[str, Any]:
+    """The JSON object of a file; empty where it is missing or damaged.
+
+    Raises:
+      OtherFormat: another format of s2sjax wrote it.
+    """
     try:
-        return json_objects.read(path, dict)
+        return json_objects.read(path, dict, plain=plain)
+    except json_objects.OtherFormat:
+        raise
     except UsageError:
         return {}

@@ -34,7 +34,7 @@ def write(run: Path, checkpoints: Path, replica: int) -> None:
 
 def identity(run: Path) -> str:
     """Which config a replica is of; empty where the run has none yet."""
-    config = run_files.read_object(run / run_files.CONFIG)
+    config = run_files.read_object(run / run_files.CONFIG, plain=True)
     return run_files.identity(config) if config else ""
 
 
@@ -42,6 +42,7 @@ class _Replica(TypedDict):
     step: int
     best_step: int
     ended: str
+    config: str  # its identity
 
 
 class _Kept(TypedDict):
@@ -120,7 +121,7 @@ class SliceReader(CheckpointReader):
             )
         progress = dict(replicas[self._replica])
         mine = identity(self._run)
-        if (progress.get("config") or mine) != mine:
+        if mine and progress["config"] != mine:
             raise UsageError(
                 f"{path} is damaged: replica {self._replica} of {self.directory} is "
                 f"another run than {self._run}"

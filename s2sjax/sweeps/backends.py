@@ -129,7 +129,7 @@ def begun(sweep: Path) -> str:
     """
     if not directory.check(sweep):
         return ""
-    launched = str(directory.read_launches(sweep)[-1].get("backend", ""))
+    launched = directory.read_launches(sweep)[-1]["backend"]
     together = any(sweep.glob(f"{stored_group.GROUPS}/*/{stored_group.GROUP}"))
     alone = any(map(trial_files.has_begun, directory.trial_folders(sweep)))
     if together and not alone:

@@ -64,7 +64,14 @@ def _differences(sweep: SweepDirectory, base: Config) -> list[Difference]:
 
 
 def _moved(sweep: SweepDirectory, then: Config, base: Config) -> Config:
-    """An earlier base, with its data where they are now if all trials have moved."""
-    used = {configs.data_path(trial.config) for trial in sweep.trials}
-    old, new = configs.data_path(then), configs.data_path(base)
-    return configs.with_data_path(then, new) if new and old not in used else then
+    """An earlier base, with its files where they are now if all trials have moved."""
+    used = {
+        path
+        for trial in sweep.trials
+        for path in configs.user_files(trial.config).values()
+    }
+    now = configs.user_files(base)
+    for field, old in configs.user_files(then).items():
+        if field in now and old not in used:
+            then = configs.relocated(then, old, now[field])
+    return then

@@ -32,26 +32,24 @@ from s2sjax.sweeps.trials import Trial, renumbered
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
 EMPTY = (TRIALS, "slurm")  # what a launcher makes first
-FORMAT_VERSION = 2  # 1: results had the metrics of one split
 
 
 class _Launch(TypedDict):
     command: list[str]
     code: dict[str, str]
-    config: NotRequired[list[str]]
+    config: list[str]
     base: NotRequired[dict[str, Any]]
-    backend: NotRequired[str]
-    trials: NotRequired[int]
-    since: NotRequired[str]
+    backend: str
+    trials: int
+    data: dict[str, list[str]]
+    since: str
 
 
-class _Versioned(TypedDict):
-    format_version: int
-
-
-class _Record(_Versioned):
+class _Record(TypedDict):
     """`sweep.json`."""
 
+    format_version: int
+    asked: int
     launches: list[_Launch]
 
 
@@ -59,8 +57,8 @@ class SweepDirectory:
     """An open sweep, locked for one launcher; use it in a `with` statement.
 
     Raises:
-      UsageError: the directory cannot be one, is something else, is in use, is of a
-        newer format, or is damaged.
+      UsageError: the directory cannot be one, is something else, is in use, is of
+        another format, or is damaged.
       RunError: it could not be written.
     """
 
@@ -128,28 +126,28 @@ class SweepDirectory:
         there |= {trial.config: trial for trial in added}
         return [there[trial.config] for trial in defined], added
 
-    def move_data(
+    def move_files(
         self, old: str, new: str, command: Callable[[Trial, Path], str]
     ) -> None:
-        """Has the trials whose data lay at one path read them at another.
+        """Has the trials that read one path of the user's read another.
 
         Raises:
           RunError: they could not be written.
         """
         there = {trial.config for trial in self.trials}
         for place, trial in enumerate(self.trials):
-            config = configs.with_data_path(trial.config, new)
-            if configs.data_path(trial.config) != old or config in there:
+            config = configs.relocated(trial.config, old, new)
+            if config in there:
                 continue
-            values = configs.flatten(config)
+            changes = configs.difference(trial.config, config)
             overrides = {
-                field: values[field] if field in configs.PLACES else value
+                field: changes[field][1] if field in changes else value
                 for field, value in trial.overrides.items()
             }
             moved = dataclasses.replace(trial, overrides=overrides, config=config)
             line = command(moved, self.of(moved))
             try:
-                trial_files.move_data(self.of(moved), moved, line)
+                trial_files.move_files(self.of(moved), moved, line)
             except OSError as error:
                 what = f"cannot write to {self.of(moved)}"
                 raise RunError(f"{what}: {error.strerror}") from None
@@ -191,7 +189,7 @@ class SweepDirectory:
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
         record = {
-            "format_version": FORMAT_VERSION,
+            json_objects.VERSION: json_objects.FORMAT_VERSION,
             "asked": asked(self.launches),
             "launches": self.launches,
         }
@@ -229,10 +227,11 @@ def check(path: Path) -> bool:
     """Whether a sweep is there; writes nothing.
 
     Raises:
-      UsageError: something else is.
+      UsageError: something else is, or one of another format.
     """
     if (path / SWEEP).is_file():
         run_files.check_files(path)
+        read_launches(path)
         return True
     if not path.exists() and not path.is_symlink():
         return False
@@ -272,23 +271,14 @@ def read_launches(path: Path) -> list[dict[str, Any]]:
     """The launches of a sweep; none where it is new.
 
     Raises:
-      UsageError: the record is damaged, or of a newer format.
+      UsageError: the record is damaged, or of another format.
     """
     file = path / SWEEP
     if not os.path.lexists(file):
         return []
-    record = json_objects.read(file, _Versioned)
-    if record["format_version"] > FORMAT_VERSION:
-        raise UsageError(
-            f"path={path} has format_version {record['format_version']}; this "
-            f"s2sjax reads up to {FORMAT_VERSION}: install a newer one"
-        )
-    try:
-        launches = json_objects.checked(record, _Record)["launches"]
-        if not launches:
-            raise ValueError("launches is empty")
-    except ValueError as error:
-        raise UsageError(f"{file} is damaged: {error}") from None
+    launches = json_objects.read(file, _Record)["launches"]
+    if not launches:
+        raise UsageError(f"{file} is damaged: launches is empty")
     return [dict(launch) for launch in launches]
 
 
@@ -302,7 +292,7 @@ def asked(launches: Sequence[Mapping[str, Any]]) -> int:
     most = {False: 0, True: 0}
     for launch in launches:
         kind = is_search(launch)
-        most[kind] = max(most[kind], launch.get("trials", 0))
+        most[kind] = max(most[kind], launch["trials"])
     return sum(most.values())
 
 

@@ -189,7 +189,9 @@ class _Scheduler:
 
     def _ended(self, running: _Running, code: int) -> None:
         trial, name = running.trial, running.trial.name
-        directory, data = self.sweep.of(trial), configs.data_path(trial.config)
+        directory = self.sweep.of(trial)
+        files = configs.user_files(trial.config).values()
+        gone = [file for file in files if not os.path.exists(file)]
         self.seconds[name] += time.time() - running.since
         measured = trial_files.measured(directory, trial.config.train.metric_name)
         # A launcher that was killed had started a worker, which took the lock before
@@ -202,8 +204,9 @@ class _Scheduler:
             self._end(trial, Result("pruned", **measured))
         elif running.ending == "stopped":
             self.ledger.pause(trial)
-        elif code == USAGE and data and not os.path.exists(data):
-            self.observer.message(f"{data} is gone; {name} waits for the next launch")
+        elif code == USAGE and gone:
+            said = f"{gone[0]} is gone; {name} waits for the next launch"
+            self.observer.message(said)
             self.ledger.pause(trial)
         elif code in PREEMPTED and running.ending != "silent":
             self.preempted[name] += 1

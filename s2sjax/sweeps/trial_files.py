@@ -75,8 +75,8 @@ def create(folder: Path, trial: Trial, command: str) -> Path:
     return made
 
 
-def move_data(directory: Path, trial: Trial, command: str) -> None:
-    """Keeps that the data of a trial lie where its config has them now.
+def move_files(directory: Path, trial: Trial, command: str) -> None:
+    """Keeps that the user's files of a trial lie where its config has them now.
 
     Raises:
       OSError: it could not be written.
@@ -85,6 +85,7 @@ def move_data(directory: Path, trial: Trial, command: str) -> None:
     if (directory / run_files.CONFIG).is_file():
         run = run_files.read_config(directory)
         moved = configs.with_data_path(run, configs.data_path(trial.config))
+        moved = configs.with_code(moved, configs.code_files(trial.config))
         run_files.write_changes(directory / run_files.CONFIG, moved)
     atomic.write_text(directory / TRIAL, _launched(trial, command))
 

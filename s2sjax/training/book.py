@@ -112,7 +112,7 @@ class Book:
         """
         self.step, self.progress = max(step, 0), progress
         if self.hosts.leads:
-            self.progress = logged.cut_back(self.journal, step, progress, report)
+            logged.cut_back(self.journal, step, progress, report)
 
     def advance(self, dispatch: Dispatch) -> str:
         """Takes in some steps; why training cannot go on, if it cannot.

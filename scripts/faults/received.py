@@ -109,13 +109,15 @@ def _check_outside(
 
 def flags(base: Path, draw: random.Random) -> tuple[str, Change]:
     """Flags of the compiler in `run.json`."""
+    from s2sjax import json_objects
+
     text = draw.choice(FLAGS)
 
     def change(place: Path, outside: Path) -> None:
         for path in place.rglob("run.json"):
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json_objects.read(path, dict)
             record["flags"]["XLA_FLAGS"] = text.replace("OUTSIDE", str(outside))
-            path.write_text(json.dumps(record), encoding="utf-8")
+            path.write_text(json_objects.encode(record), encoding="utf-8")
 
     return f"XLA_FLAGS={text!a}", change
 
@@ -263,13 +265,15 @@ def _with_config(run: Path, group: str, name: str, value: Any) -> None:
 
 def _agree(run: Path) -> None:
     """Makes the record say what the config's identity is."""
+    from s2sjax import json_objects
     from s2sjax.runs import run_files
 
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record = json_objects.read(run / "run.json", dict)
     if isinstance(config, dict):
         record["identity"] = run_files.identity(config)
-    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    text = json_objects.encode(record)
+    (run / "run.json").write_text(text, encoding="utf-8")
 
 
 def _is_text(value: Any, at: tuple[Any, ...]) -> bool:

@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
@@ -89,6 +89,17 @@ def test_attention_of_several_inputs_for_a_paper(command, integers, tmp_path):
         )
         assert result.code == 0 and drawn.read_bytes().startswith(b"%PDF")
         assert ("the last has no panel; --panels=N draws N" in result.err) == left
+
+
+def test_parameters_of_another_format_are_refused(command, tmp_path):
+    file, config = tmp_path / "old.safetensors", EXPERIMENTS / "reversed.py"
+    metadata = {"format": "s2sjax", "format_version": "1"}
+    save_file({"encoder.kernel": np.zeros(3, np.float32)}, file, metadata)
+    workdir = f"--workdir={tmp_path / 'run'}"
+    done = command("train", f"--config={config}:smoke", workdir, f"--init_from={file}")
+    said = f"--init_from={file} has format_version 1; this s2sjax reads 3: train it"
+    assert done.code == 2 and said in done.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_export_and_begin_with_it(command, integers, tmp_path):

@@ -18,15 +18,16 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax import json_objects, tasks
-from s2sjax.cli import main, start, train
+from s2sjax.cli import main, start
+from s2sjax.commands import train
 from s2sjax.commands.sweep import _lacking
 from s2sjax.errors import RunError, UsageError
 from s2sjax.metrics import headlines
 from s2sjax.reporting.sweep import table as sweep_table
 from s2sjax.reporting.sweep import trial_files
-from s2sjax.runs import bundle, logged, manifest, run_files, slices
+from s2sjax.runs import bundle, code, logged, manifest, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints
-from s2sjax.runs.directory import agreed_config, open_for_reading
+from s2sjax.runs.directory import agreed_config, open_for_reading, open_for_training
 from s2sjax.runs.journal import Journal
 from s2sjax.runs.progress import Progress
 from s2sjax.runs.provenance import SourceCode
@@ -125,7 +126,7 @@ def of_config(run):
     def answer(say):
         opened = open_for_reading(run)
         config, record = agreed_config(run, None)
-        train._same_beginning(run, None, record)
+        train.beginning(run, None, record)
         assert main(["config", "show", f"--workdir={run}", "--json"]) in (0, 2)
         same = run_files.identity(json.loads(configs.canonical_json(config)))
         return opened.config == config, same, start.recorded_flags(record)
@@ -202,6 +203,25 @@ def test_the_data_of_a_run(run):
             compare(run / "data" / name, of_data(run), again)
         finally:
             about.write_text(before)
+
+
+def test_the_copies_of_the_user_s_code(tmp_path):
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text("class Mine:\n    pass\n")
+    named = {"model": {"cell": f"{file}:Mine"}, "train": {"steps": 4}}
+    open_for_training(run, configs.resolve(named)).close()
+    folder = run / code.FOLDER / "model.cell"
+
+    def answer(say):
+        config = open_for_reading(run).config
+        return config.model.cell, code.copies(run, run_files.read_config(run))
+
+    for again in (None, sealed):
+        assert compare(folder / bundle.ABOUT, answer, again)[0] > 50
+    for each in junk((folder / "mine.py").read_bytes()):
+        (folder / "mine.py").write_bytes(each)
+        with pytest.raises(UsageError, match=r"mine\.py is damaged"):
+            answer(None)
 
 
 def test_arrays_of_a_run_that_came_from_elsewhere(run):
@@ -299,7 +319,8 @@ def sweep(tmp_path_factory):
                 for step in (2, 4):
                     journal.write(step, {"kind": "valid", "exact": 0.5})
             marked = progress.marked(journal.mark).to_json()
-            replicas.append({"step": 4, "ended": "done", **marked})
+            its = slices.identity(sweep.of(trial))
+            replicas.append({"step": 4, "ended": "done", "config": its, **marked})
         state = {"state": {"params": stacked}, "best": {"w": stacked["w"] + 1}}
         saving = Checkpoints(group.checkpoints, metric_better="max")
         saving.save(1, state, {"replicas": replicas})

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from s2sjax import json_objects
 from tests.reporting import fake_sweep
 from tests.reporting.fake_sweep import grid
 
@@ -74,7 +75,7 @@ def test_without_a_metric_it_is_that_of_the_trials(command, tmp_path):
 
 
 def test_a_sweep_that_lacks_trials_does_not_look_finished(command, sweep):
-    (sweep / "sweep.json").write_text(json.dumps({"asked": 20}))
+    (sweep / "sweep.json").write_text(json_objects.encode({"asked": 20}))
     done = command("report", f"--workdir={sweep}")
     assert "18 trials of 20 that were asked for (17 done, 1 failed)" in done.out
     assert '"asked": 20' in (sweep / "report" / "index.html").read_text()

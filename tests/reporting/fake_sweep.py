@@ -4,6 +4,7 @@ import itertools
 import json
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 
 HOSTILE = "</script><script>window.hostile = 1</script><img src=x onerror=alert(1)>"
 
@@ -25,22 +26,26 @@ def row(index, overrides, status="done", best_step=100, test=None, **metrics):
         "name": f"{index:04d}-trial",
         "overrides": overrides,
         "status": status,
-        "valid": metrics or None,
-        "test": measured if status == "done" else None,
+        "valid": metrics,
+        "test": measured if status == "done" else {},
         "best_step": best_step if metrics else None,
         "seed": overrides.get("seed", 0),
         "seconds": 1.5,
         "device": "cpu",
-        "error": "diverged " + HOSTILE if status == "failed" else None,
-        "config_hash": "abc",
+        "error": "diverged " + HOSTILE if status == "failed" else "",
         "command": f"s2sjax train --workdir={index}",
     }
 
 
+def line(row):
+    """A row as it is written."""
+    return json_objects.encode(row, indent=None).rstrip()
+
+
 def write(directory, rows, journals=None):
-    """Writes the rows; `journals` maps an index to the lines of its journal."""
+    """Writes the rows, texts as they are; `journals` has their journals by index."""
     directory.mkdir(parents=True, exist_ok=True)
-    lines = [one if isinstance(one, str) else json.dumps(one) for one in rows]
+    lines = [one if isinstance(one, str) else line(one) for one in rows]
     (directory / "trials.jsonl").write_text("".join(f"{line}\n" for line in lines))
     for one in rows:
         entries = (journals or {}).get(one["index"]) if isinstance(one, dict) else None
@@ -55,12 +60,11 @@ def write(directory, rows, journals=None):
 def launched(directory, one, config):
     """Gives a row the config that its trial was launched with; the trial's folder."""
     resolved = configs.resolve({"train": {"steps": 9}, **config})
-    one["config_hash"] = configs.config_hash(resolved)
     config = json.loads(configs.canonical_json(resolved))
     folder = directory / "trials" / one["name"]
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"config": config, "overrides": one["overrides"]}
-    (folder / "trial.json").write_text(json.dumps(kept))
+    (folder / "trial.json").write_text(json_objects.encode(kept))
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

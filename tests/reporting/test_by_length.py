@@ -1,12 +1,12 @@
 """Exact match by length: read from trials, joined in groups, drawn and written."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from s2sjax import json_objects
 from s2sjax.reporting import figure
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep import curves_by_group, trial_files
@@ -34,9 +34,9 @@ def tried(path, exact_of, overrides=OVERRIDES, statuses=(), **task):
             for length, exact in exact_of(one).items()
         }
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "test.json").write_text(json.dumps({"by_length": rows}))
+        (folder / "test.json").write_text(json_objects.encode({"by_length": rows}))
         kept = {"config": {"task": task}}
-        (folder / "trial.json").write_text(json.dumps(kept))
+        (folder / "trial.json").write_text(json_objects.encode(kept))
     table = sweep_table.read(str(path))
     (path / "report").mkdir(exist_ok=True)
     return find(table, "exact"), read_all(table)

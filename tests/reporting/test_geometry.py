@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from s2sjax import json_objects
 from s2sjax.reporting.alignment import Alignment, draw_alignments
 from s2sjax.reporting.benchmark.report import draw_benchmark
 from s2sjax.reporting.curves import draw_curves
@@ -226,7 +227,7 @@ def sweep(path, overrides, metric="exact"):
             str(length): {"count": max(3, 123 - 6 * length), "exact": 2 / length}
             for length in range(2, longest + 1, 2)
         }
-        (folder / "test.json").write_text(json.dumps({"by_length": by_length}))
+        (folder / "test.json").write_text(json_objects.encode({"by_length": by_length}))
     table = sweep_table.read(str(path))
     (path / "report").mkdir(exist_ok=True)
     return draw_pictures(find(table, metric), read_all(table), path / "report")

@@ -8,7 +8,7 @@ from s2sjax.errors import UsageError
 from s2sjax.reporting.sweep import table as sweep_table
 from s2sjax.reporting.sweep.factor import BINS, factor
 from tests.reporting import fake_sweep
-from tests.reporting.fake_sweep import grid, row, write
+from tests.reporting.fake_sweep import grid, line, row, write
 
 
 def test_trials_come_in_order_with_their_numbers(tmp_path):
@@ -31,15 +31,16 @@ def test_only_trials_that_are_done_have_a_value(tmp_path):
 BAD = {
     "{": "not a line of JSON",
     '{"index": 1, "na': "not a line of JSON",
-    "[" * 100_000: "not a line of JSON",
-    "[]": "not a JSON object",
-    json.dumps({**row(1, {}), "name": "../x"}): "name '../x' is not that of a trial",
-    json.dumps({**row(1, {}), "name": "a/b"}): "is not that of a trial",
-    json.dumps({**row(1, {}), "name": None}): "is not that of a trial",
-    json.dumps({**row(1, {}), "overrides": 1}): "no overrides",
-    json.dumps({**row(1, {}), "status": "dona"}): "status 'dona'",
-    json.dumps({**row(1, {}), "test": "high"}): "test 'high' is not a JSON object",
-    json.dumps(row(1, {}, exact="high")): "the valid metric exact, 'high', is not",
+    "[" * 100_000: "nested too deeply",
+    "[]": "it is [], not an object",
+    json.dumps(row(1, {})): "its checksum is missing",
+    line({**row(1, {}), "name": "../x"}): "name '../x' is not that of a trial",
+    line({**row(1, {}), "name": "a/b"}): "is not that of a trial",
+    line({**row(1, {}), "name": None}): "name is null, not a text",
+    line({**row(1, {}), "overrides": 1}): "overrides is 1, not an object",
+    line({**row(1, {}), "status": "dona"}): 'status is "dona", not one of done',
+    line({**row(1, {}), "test": "high"}): 'test is "high", not an object',
+    line(row(1, {}, exact="high")): 'valid.exact is "high", not a number',
 }
 
 
@@ -59,7 +60,7 @@ def test_bytes_that_are_no_text_are_left_out(tmp_path):
         file.write(b'{"index": "\xff"}\n')
     said = []
     assert len(sweep_table.read(str(tmp_path), said.append).trials) == 1
-    assert "not a line of JSON" in said[0]
+    assert "not text in UTF-8" in said[0]
 
 
 def test_what_tells_launches_apart_is_a_field_too(tmp_path):
@@ -105,8 +106,8 @@ def test_a_trial_that_is_there_twice_counts_once(tmp_path):
     assert "twice" in said[0]
 
 
-def test_what_is_not_finite_is_no_metric(tmp_path):
-    numbers = {"exact": 0.5, "nll": None, "bleu": float("nan"), "best": True, "step": 5}
+def test_what_says_what_was_evaluated_is_no_metric(tmp_path):
+    numbers = {"exact": 0.5, "examples": 8, "seed": 3, "step": 5}
     table = sweep_table.read(str(write(tmp_path, [row(0, {}, **numbers)])))
     assert table.metrics() == ["valid_exact", "test_exact"]
 
@@ -181,8 +182,8 @@ def test_levels_are_in_the_order_of_their_values(tmp_path):
     labels, each, _ = levels(tmp_path, [20, 5, 10, 5.0, 100])
     assert labels == ("5", "10", "20", "100")
     assert each == ["20", "5", "10", "5", "100"]
-    labels, _, found = levels(tmp_path, ["lstm", None, 3, True, [1], float("nan")])
-    assert labels == ("none", "3", "lstm", "nan", "[1]", "true") and not found.numeric
+    labels, _, found = levels(tmp_path, ["lstm", None, 3, True, [1]])
+    assert labels == ("none", "3", "lstm", "[1]", "true") and not found.numeric
 
 
 def test_a_scale_of_its_own_is_not_put_into_bins(tmp_path):

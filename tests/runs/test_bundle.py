@@ -68,7 +68,7 @@ def test_another_task_s_folder_and_a_newer_one(tmp_path: Path) -> None:
     about = tmp_path / "data" / bundle.ABOUT
     newer = json_objects.read(about, dict) | {"format_version": 9}
     about.write_text(json_objects.encode(newer))
-    with pytest.raises(UsageError, match="has format_version 9; this s2sjax reads 1"):
+    with pytest.raises(UsageError, match="has format_version 9; this s2sjax reads 3"):
         bundle.read(tmp_path / "data")
     about.write_text("[]")
     with pytest.raises(UsageError, match="is damaged"):

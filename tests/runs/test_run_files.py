@@ -7,9 +7,12 @@ import pytest
 
 from s2sjax import config as configs
 from s2sjax.errors import UsageError
+from s2sjax.json_objects import FORMAT_VERSION, encode
 from s2sjax.runs import run_files
 from s2sjax.runs.directory import open_for_reading, open_for_training
 from s2sjax.runs.run_files import identity
+
+RECORD = {"format_version": FORMAT_VERSION, "identity": "0"}
 
 
 @pytest.mark.parametrize(
@@ -23,10 +26,18 @@ from s2sjax.runs.run_files import identity
         ("config.json", '{"model": 3}', "config.json"),
         ("config.json", '{"train": {"steps": 10}, "seed": 5}', "was changed after"),
         ("run.json", "{", "run.json is damaged"),
-        ("run.json", "{}", "run.json is damaged: identity is missing"),
-        ("run.json", '{"identity": "0", "flags": {"XLA_FLAGS": 3}}', "flags.XLA_FLAGS"),
-        ("run.json", '{"format_version": 2}', "format_version 2; .* up to 1"),
-        ("run.json", '{"format_version": "x"}', 'format_version is "x", not a whole'),
+        ("run.json", "{}", "run.json is damaged: its checksum is missing"),
+        ("run.json", encode({"format_version": 3}), "damaged: identity is missing"),
+        ("run.json", encode(RECORD | {"flags": {"X": 3}}), "flags.X"),
+        ("run.json", encode({"format_version": "x"}), "damaged: .*is missing"),
+        # Another version may have had no checksum, or another one.
+        (
+            "run.json",
+            '{"format_version": 2}',
+            "run.json has format_version 2; this s2sjax reads 3: train it again, or "
+            "use the s2sjax that wrote it",
+        ),
+        ("run.json", '{"format_version": 4}', "reads 3: install a newer one"),
     ],
 )
 def test_a_damaged_or_edited_run_is_one_line(runs, tmp_path, name, text, said):
@@ -48,16 +59,14 @@ def test_steps_under_a_decaying_rate_cannot_be_edited_either():
     assert identity(one) == identity(other)
 
 
-def test_a_run_of_an_older_version_lacks_new_fields_and_goes_on(
-    runs, tmp_path, monkeypatch
+def test_a_run_that_lacks_fields_of_later_has_their_defaults_and_goes_on(
+    runs, tmp_path
 ):
-    old = configs.fields().keys() - {"decode.length_extra"}
     raw = json.loads(configs.canonical_json(runs.resolved()))
-    del raw["decode"]["length_extra"]
-    assert len(old) + 1 == len(configs.fields())
-    record = {"format_version": 1, "config_hash": identity(raw)}
+    del raw["decode"]["length_extra"], raw["model"]["cell"]
+    record = {"format_version": FORMAT_VERSION, "identity": identity(raw)}
     (tmp_path / "config.json").write_text(json.dumps(raw))
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run.json").write_text(encode(record))
     for changes in ({}, {"train__steps": 20}):
         open_for_training(tmp_path, runs.resolved(**changes)).close()
         open_for_training(tmp_path, None).close()
@@ -73,6 +82,6 @@ def test_the_record_is_read_before_jax_is_imported(runs, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", lines, str(tmp_path)], capture_output=True, text=True
     )
-    assert done.stdout == "1 False\n", done.stderr
+    assert done.stdout == "3 False\n", done.stderr
     assert run_files.read_record(tmp_path / "missing") == {}
     shutil.rmtree(tmp_path)

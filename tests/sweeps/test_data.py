@@ -154,3 +154,49 @@ def test_data_that_differ_stay_other_trials(here):
     )
     last, added, statuses = launched(here, ["path"])
     assert last == [three[1]] and not added and len(statuses) == 3
+
+
+def test_code_that_changed_is_refused_and_moves_like_data(here):
+    (here / "mine.py").write_text("def mine():\n    pass\n")
+    trials, _, _ = launched(here, **{"train.objective": "mine.py:mine"})
+    (here / "sub").mkdir()
+    (here / "mine.py").rename(here / "sub" / "mine.py")
+    moved = {"train.objective": "sub/mine.py:mine"}
+    with pytest.raises(UsageError, match=r"does not exist; .* with the same file"):
+        launched(here, **{"train.objective": "mine.py:mine"})
+    again, added, statuses = launched(here, **moved)
+    assert [t.name for t in again] == [t.name for t in trials] and not added
+    assert statuses == ["pending"] * 2
+    run = configs.read(here.parent / "sweep" / "trials" / again[0].name / "config.json")
+    assert run == again[0].config != trials[0].config
+    (here / "sub" / "mine.py").write_text("def mine():\n    return 1\n")
+    with pytest.raises(UsageError, match=r"mine\.py is not what this sweep was begun"):
+        launched(here, **moved)
+
+
+MINE = """
+import sys
+from s2sjax.training.objectives.likelihood import nll
+
+print("executed:", __file__, file=sys.stderr)
+
+def mine():
+    return nll
+"""
+
+
+def test_trials_of_one_program_execute_their_copies(here, capsys):
+    (here / "mine.py").write_text(MINE)
+    workdir = here.parent / "sweep"
+    words = [f"--config={here / 'file.py'}", f"--workdir={workdir}"]
+    words += ["--config.train.objective=mine.py:mine", "--backend=batched"]
+    assert main(["sweep", *words]) == 0
+    executed = capsys.readouterr().err
+    (first, *_) = sorted((workdir / "trials").iterdir())
+    copy = first / "code" / "train.objective" / "mine.py"
+    assert copy.read_text() == MINE and f"executed: {copy}" in executed
+    # What was begun is not trained anew where a copy is damaged.
+    (first / "result.json").unlink()
+    copy.write_text("")
+    assert main(["sweep", f"--workdir={workdir}"]) == 2
+    assert f"{copy} is damaged" in capsys.readouterr().err

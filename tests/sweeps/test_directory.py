@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from s2sjax import config as configs
+from s2sjax import json_objects
 from s2sjax.errors import UsageError
+from s2sjax.json_objects import encode
 from s2sjax.runs import directory as runs
 from s2sjax.runs import provenance
 from s2sjax.runs.provenance import SourceCode
@@ -126,8 +128,11 @@ def test_what_has_no_end_is_refused(tmp_path):
     [
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        ('{"format_version": 1, "launches": [3]}', "is damaged"),
+        ('{"format_version": 3, "launches": [3]}', "its checksum is missing"),
+        (encode({"format_version": 3, "asked": 1, "launches": [3]}), "launches.0. is"),
+        (encode({"format_version": 3, "asked": 1, "launches": []}), "is empty"),
         ('{"format_version": 9, "launches": []}', "format_version 9"),
+        ('{"format_version": 2}', "sweep.json has .* 2; this s2sjax reads 3: train it"),
     ],
 )
 def test_a_damaged_sweep_is_one_line(tmp_path, text, said):
@@ -143,8 +148,8 @@ def test_a_damaged_trial_is_one_line(tmp_path, trials):
         sweep.record_launch(["one"], CODE, [])
         (trial,), _ = sweep.add(trials(1), command)
         kept = sweep.of(trial) / trial_files.TRIAL
-    whole = json.loads(kept.read_text())
-    for text in ("", "[]", json.dumps(whole | {"config": {"modle": 1}})):
+    whole = json_objects.read(kept, dict)
+    for text in ("", "[]", encode(whole | {"config": {"modle": 1}})):
         kept.write_text(text)
         with pytest.raises(UsageError, match=r"trial\.json"):
             SweepDirectory(tmp_path)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from s2sjax import json_objects
 from s2sjax.sweeps import ledger as ledgers
 from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.directory import SweepDirectory
@@ -36,7 +37,7 @@ def test_a_damaged_result_is_one_line(tmp_path, trials, change):
         path = sweep.of(trial) / trial_files.RESULT
         said = []
         for kept, status in ((RESULT, "done"), (RESULT | change, "pending")):
-            path.write_text(json.dumps(kept))
+            path.write_text(json_objects.encode(kept))
             assert Ledger(sweep, said.append).status(trial) == status
     (line,) = said
     assert line.startswith(f"{path} is damaged: {next(iter(change))}")
@@ -61,7 +62,7 @@ def test_a_result_has_both_splits_at_the_best_step_and_the_seed(tmp_path, trials
         pruned = trial_files.measured(path, "exact")
         at_best = {"exact": 0.5, "nll": 1.0, "examples": 8}
         assert pruned == {"valid": at_best, "test": {}, "best_step": 10}
-        (path / "test.json").write_text(json.dumps(test))
+        (path / "test.json").write_text(json_objects.encode(test))
         found = trial_files.measured(path, "exact")
         Ledger(sweep).end(trial, trial_files.Result("done", **found))
         kept = json.loads((path / trial_files.RESULT).read_text())

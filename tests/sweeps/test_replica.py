@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from s2sjax import tasks
 from s2sjax.sweeps.batched.replica import Replica, Rows
 from s2sjax.training.book import Dispatch
 from s2sjax.training.order import Order
@@ -9,7 +10,8 @@ from s2sjax.training.state import StepMetrics
 
 
 def test_what_diverges_has_failed(tmp_path, trials):
-    replica = Replica.of(trials(1)[0], tmp_path)
+    (trial,) = trials(1)
+    replica = Replica.of(trial, tmp_path, tasks.create(trial.config))
     ones = np.ones(3, np.float32)
     steps = StepMetrics(np.float32([1, np.nan, np.nan]), ones, ones, ones)
     error = replica.advance(Dispatch(steps, 2.0, 0.5))

@@ -10,10 +10,12 @@ import time
 import pytest
 
 from s2sjax.errors import RunError
+from s2sjax.json_objects import encode
 from s2sjax.runs.lock import Lock
 from s2sjax.sweeps import trial_files
 
-DONE = """echo '{"exact": 0.5, "step": 4, "seed": 9}' > $1/test.json"""
+TEST = encode({"exact": 0.5, "step": 4, "seed": 9}, indent=None).rstrip()
+DONE = f"echo '{TEST}' > $1/test.json"
 
 
 def of_one(script):

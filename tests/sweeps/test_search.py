@@ -33,6 +33,7 @@ SPACE = {
 # one value at step 10 and, unless it is pruned, one at step 20.
 TRAIN = """
 import json, pathlib, sys, time
+from s2sjax import json_objects
 folder = pathlib.Path(sys.argv[1])
 rate = json.loads((folder / "config.json").read_text())["train"]["learning_rate"]
 with open(folder / "metrics.jsonl", "a") as journal:
@@ -40,7 +41,8 @@ with open(folder / "metrics.jsonl", "a") as journal:
         line = {"step": step, "kind": "valid", "exact": rate}
         print(json.dumps(line), file=journal, flush=True)
         time.sleep(float(sys.argv[2]))
-(folder / "test.json").write_text(json.dumps({"exact": rate, "step": 20}))
+text = json_objects.encode({"exact": rate, "step": 20})
+(folder / "test.json").write_text(text)
 """
 
 

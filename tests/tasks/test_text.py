@@ -3,7 +3,6 @@
 import bz2
 import dataclasses
 import gzip
-import json
 import lzma
 import unicodedata
 import zipfile
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from s2sjax import tasks
+from s2sjax import json_objects, tasks
 from s2sjax.config import Config, TaskConfig, TrainConfig
 from s2sjax.errors import UsageError
 from s2sjax.tasks import corpus
@@ -325,9 +324,9 @@ def test_a_name_that_leads_out_of_the_folder_reads_nothing(
 ) -> None:
     folder = tmp_path / "data"
     tasks.create(config(path), folder)
-    about = json.loads((folder / "about.json").read_text())
+    about = json_objects.read(folder / "about.json", dict)
     about["files"]["../pairs.tsv"] = about["sources"]["pairs.tsv"]
-    (folder / "about.json").write_text(json.dumps(about))
+    (folder / "about.json").write_text(json_objects.encode(about))
     with pytest.raises(UsageError, match="is damaged"):
         tasks.load(config(path), folder)
 

@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, get_args
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
@@ -16,7 +15,8 @@ from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.runs import run_files
 
 TRIALS, SWEEP = "trials.jsonl", "sweep.json"
-STATUSES = ("done", "running", "pending", "failed", "pruned")
+Status = Literal["done", "running", "pending", "failed", "pruned"]
+STATUSES = get_args(Status)
 SEED = "seed"  # a replicate: averaged over unless it is asked for
 # Numbers of an evaluation that are not a result.
 _NO_METRICS = ("step", "examples", "seed")
@@ -43,7 +43,6 @@ class Trial:
     device: str = ""
     error: str = ""
     command: str = ""
-    config_hash: str = ""
     examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     best_step: int | None = None
     seed: int | None = None
@@ -131,7 +130,7 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
         config is not what it was launched with.
 
     Raises:
-      UsageError: it is not a sweep, or has no readable trial.
+      UsageError: it is not a sweep, is of another format, or has no readable trial.
     """
     directory = run_files.checked_path(workdir)
     path = directory / TRIALS
@@ -139,6 +138,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
         what = places.not_a_sweep(directory)
         raise UsageError(f"path={workdir} {what}; `s2sjax sweep` makes a sweep")
     run_files.check_files(directory)
+    asked = run_files.read_object(directory / SWEEP).get("asked")
+    asked = asked if isinstance(asked, int) else 0
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -146,9 +147,11 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     rows: dict[str, Trial] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            trial = _trial(json_objects.opened(json.loads(line)))
-        except (ValueError, RecursionError, OverflowError) as error:
-            say(f"{path}:{number} is left out: {_reason(error)}")
+            trial = _trial(json_objects.decode(line, _Row))
+        except (ValueError, OverflowError) as error:
+            is_json = not isinstance(error, json.JSONDecodeError)
+            said = str(error) if is_json else "not a line of JSON"
+            say(f"{path}:{number} is left out: {said}")
             continue
         if trial.name in rows:
             say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
@@ -156,29 +159,35 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
     if not rows:
         raise UsageError(f"{path} has no trial that can be read")
     trials = sorted(rows.values(), key=lambda trial: (trial.index, trial.name))
-    asked = run_files.read_object(directory / SWEEP).get("asked")
-    asked = asked if isinstance(asked, int) else 0
     return _filled(SweepTable(directory, tuple(trials), asked), say)
 
 
-def _trial(row: Any) -> Trial:
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    name, overrides = row.get("name"), row.get("overrides")
+class _Row(TypedDict):
+    """What `ledger.Ledger` writes of a trial."""
+
+    index: int
+    name: str
+    overrides: dict[str, Any]
+    status: Status
+    valid: dict[str, float]
+    test: dict[str, float]
+    best_step: int | None
+    seed: int | None
+    seconds: float
+    device: str
+    error: str
+    command: str
+
+
+def _trial(row: _Row) -> Trial:
+    name, splits = row["name"], {"valid": row["valid"], "test": row["test"]}
     # It becomes a path, which must stay below the sweep.
-    if not isinstance(name, str) or not name or name.startswith(".") or "/" in name:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
         raise ValueError(f"name {name!r} is not that of a trial")
-    if "\0" in name or not isinstance(overrides, dict):
-        raise ValueError("it has no name, or no overrides")
-    if row.get("status") not in STATUSES:
-        raise ValueError(f"status {row.get('status')!r} is not in {STATUSES}")
-    index = row.get("index")
-    splits = {split: _measured(row, split) for split in SPLITS}
-    seconds: Any = row.get("seconds")
     return Trial(
-        index=index if isinstance(index, int) else 0,
+        index=row["index"],
         name=name,
-        overrides=overrides,
+        overrides=row["overrides"],
         status=row["status"],
         metrics={
             f"{split}_{key}": float(value)
@@ -186,48 +195,18 @@ def _trial(row: Any) -> Trial:
             for key, value in found.items()
             if key not in _NO_METRICS
         },
-        seconds=float(seconds) if _finite(seconds) else None,
-        device=str(row.get("device") or ""),
-        error=str(row.get("error") or ""),
-        command=str(row.get("command") or ""),
-        config_hash=str(row.get("config_hash") or ""),
+        seconds=row["seconds"],
+        device=row["device"],
+        error=row["error"],
+        command=row["command"],
         examples={
             split: int(found["examples"])
             for split, found in splits.items()
             if found.get("examples", 0) > 0
         },
-        best_step=_whole(row.get("best_step")),
-        seed=_whole(row.get("seed")),
+        best_step=row["best_step"],
+        seed=row["seed"],
     )
-
-
-def _measured(row: dict[str, Any], split: str) -> dict[str, float]:
-    """The numbers of a split that are finite."""
-    found = row.get(split) or {}
-    if not isinstance(found, dict):
-        raise ValueError(f"{split} {found!r} is not a JSON object")
-    for key, value in found.items():
-        if isinstance(value, str | list | dict):
-            raise ValueError(f"the {split} metric {key}, {value!r}, is not a number")
-    return {str(key): value for key, value in found.items() if _finite(value)}
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _finite(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-
-
-def _reason(error: Exception) -> str:
-    is_json = isinstance(error, json.JSONDecodeError | RecursionError)
-    is_text = isinstance(error, UnicodeDecodeError)
-    return "not a line of JSON" if is_json or is_text else str(error)
 
 
 def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
@@ -258,6 +237,12 @@ def _filled(table: SweepTable, say: Callable[[str], None]) -> SweepTable:
     return dataclasses.replace(table, trials=trials, metric=metric)
 
 
+class _Launched(TypedDict):
+    """What is read of `trial.json`."""
+
+    config: dict[str, Any]
+
+
 def _launched(
     table: SweepTable, trial: Trial, say: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -268,18 +253,14 @@ def _launched(
     path = folder / run_files.TRIAL
     if not path.is_file():
         return {}
-    kept = run_files.read_object(path).get("config")
-    launched = kept if isinstance(kept, dict) else {}
     try:
+        launched = json_objects.read(path, _Launched)["config"]
         config = configs.resolve(launched)
-        is_whole = configs.config_hash(config) == trial.config_hash
     except UsageError:
-        is_whole = False
-    if not is_whole:
         say(f"{path} was changed after the launch; its fields are left out")
         return {}
     path = folder / run_files.CONFIG
-    now = run_files.read_object(path)
+    now = run_files.read_object(path, plain=True)
     if path.is_file() and run_files.identity(now) != run_files.identity(launched):
         say(f"{path} was changed after the launch; what was launched counts")
     return configs.flatten(config)

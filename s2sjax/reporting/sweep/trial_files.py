@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -33,11 +33,11 @@ NOTHING = ByLength(np.zeros(0), np.zeros(0), np.zeros(0))
 
 class _Row(TypedDict):
     exact: float
-    count: NotRequired[int]
+    count: int
 
 
 class _Test(TypedDict):
-    by_length: NotRequired[dict[str, _Row]]
+    by_length: dict[str, _Row]
 
 
 def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByLength:
@@ -51,10 +51,9 @@ def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByL
     if not path.exists():
         return NOTHING
     try:
-        rows = json_objects.read(path, _Test).get("by_length", {})
+        rows = json_objects.read(path, _Test)["by_length"]
         found = {
-            int(length): (row["exact"], row.get("count", 0))
-            for length, row in rows.items()
+            int(length): (row["exact"], row["count"]) for length, row in rows.items()
         }
     except ValueError as error:
         say(f"{error}; the lengths of this trial are left out")

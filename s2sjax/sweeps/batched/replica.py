@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from s2sjax import tasks
-from s2sjax.runs import run_files
+from s2sjax.runs import code, slices
 from s2sjax.runs.progress import Progress
 from s2sjax.sweeps.trials import Trial
+from s2sjax.tasks.task import Task
 from s2sjax.training.book import Book, Dispatch, Report
 from s2sjax.training.order import Order
 
@@ -54,15 +54,14 @@ class Replica:
     identity: str = ""  # of its config; see `slices`
 
     @classmethod
-    def of(cls, trial: Trial, folder: Path) -> "Replica":
-        """A trial before its first step.
+    def of(cls, trial: Trial, folder: Path, task: Task) -> "Replica":
+        """A trial before its first step, whose run is there.
 
         Raises:
-          UsageError: files that its examples come from cannot be used any more.
+          UsageError: the run's copy of a file of the user's is damaged.
         """
-        task = tasks.create(trial.config, folder / run_files.DATA)
-        book = Book(folder, trial.config, task)
-        return cls(trial, book, Rows(book.order))
+        book = Book(folder, code.of_run(folder, trial.config), task)
+        return cls(trial, book, Rows(book.order), identity=slices.identity(folder))
 
     def to_json(self) -> dict[str, Any]:
         """As the stacked checkpoint has it."""
@@ -71,8 +70,7 @@ class Replica:
 
     def is_in(self, saved: dict[str, Any]) -> bool:
         """Whether it is of this trial that a stacked checkpoint says something."""
-        config = saved.get("config") or self.identity
-        return bool(self.ended) or config == self.identity
+        return bool(self.ended) or saved["config"] == self.identity
 
     def restore(self, saved: dict[str, Any], report: Report) -> None:
         """The inverse of `to_json`; lines of later steps leave the journal.

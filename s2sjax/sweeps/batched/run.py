@@ -12,7 +12,7 @@ from jax.errors import JaxRuntimeError
 from s2sjax import tasks
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
-from s2sjax.runs import directory, provenance, slices
+from s2sjax.runs import code, directory, provenance, run_files, slices
 from s2sjax.sweeps import backends, trial_files
 from s2sjax.sweeps.batched import fitting, grouping, stored_group
 from s2sjax.sweeps.batched.loop import Callbacks, ReplicaLoop
@@ -164,8 +164,9 @@ class _Launch:
         return []
 
     def _run(self, group: StoredGroup, names: set[str]) -> None:
-        widest = grouping.Group(group.trials).widest
         replicas = self._begin(group, names)
+        widest = grouping.Group(group.trials).widest
+        widest = code.of_run(replicas[0].book.folder, widest)
         with _precision(widest):
             ReplicaLoop(group, widest, replicas, self._callbacks()).run()
 
@@ -188,10 +189,9 @@ class _Launch:
         replicas = []
         for place, trial in enumerate(group.trials):
             path = self.sweep.of(trial)
-            replica = Replica.of(trial, path)
-            if trial.name not in names:
-                replica.ended = "over"
-            else:
+            # First, for files that cannot be used any more are refused before a start.
+            task = tasks.create(trial.config, path / run_files.DATA)
+            if trial.name in names:
                 self.ledger.begin(trial)
                 trial_files.restore_config(path, trial)
                 with directory.open_for_training(
@@ -202,7 +202,8 @@ class _Launch:
                     say=self.observer.message,
                 ):
                     slices.write(path, group.checkpoints, place)
-            replica.identity = slices.identity(path)
+            replica = Replica.of(trial, path, task)
+            replica.ended = "" if trial.name in names else "over"
             replicas.append(replica)
         self.ledger.write()  # that they run: compiling takes a while
         return replicas
