@@ -1,5 +1,6 @@
 """What must be set before jax is imported, and the strictness of the whole suite."""
 
+import gc
 import ipaddress
 import os
 import pathlib
@@ -51,6 +52,21 @@ def flags_of_the_suite():
     os.environ["XLA_FLAGS"] = FLAGS
     yield
     os.environ["XLA_FLAGS"] = FLAGS
+
+
+# Memory maps of a process. Each compiled program holds some ten of them, and beyond the
+# 65,530 that Linux allows XLA's compiler dies of a segmentation fault.
+MOST_MAPS = 30_000
+
+
+@pytest.fixture(autouse=True)
+def maps_of_the_suite():
+    """Compiled programs are forgotten before there are too many."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 # The first example of a property compiles, the next ones do not.
