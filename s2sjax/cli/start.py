@@ -29,7 +29,11 @@ __all__ = [
     "warn",
 ]
 NO_USER_CODE = Flag(
-    "no_user_code", "refuse to execute a Python file that is a task", False, type=bool
+    "no_user_code",
+    "refuse to execute a Python file of the user's",
+    False,
+    type=bool,
+    argument="no_user_code",
 )
 TRACKER = Flag(
     "tracker",

@@ -82,13 +82,13 @@ def announce(
     for copy in copies(directory, config):
         if refused:
             raise UsageError(
-                f"no_user_code: {directory} would execute a Python file, of "
+                f"no_user_code=True: {directory} would execute a Python file, of "
                 f"{copy.field}={copy.path}"
             )
         if not copy.is_here:
             say(
                 f"{copy.path} (SHA-256 {copy.sha256[:16]}) is executed, {copy.field} "
-                f"of this run; --no_user_code refuses that"
+                f"of this run; no_user_code=True refuses that"
             )
 
 
