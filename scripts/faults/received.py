@@ -152,8 +152,8 @@ def code(base: Path, draw: random.Random) -> tuple[str, Change]:
 def shape(base: Path, draw: random.Random) -> tuple[str, Change]:
     """Odd shapes in files that have the right hashes."""
     share, pick, value = draw.random(), draw.random(), draw.choice(WRONG)
-    names = ("data/*.json", "code/*/*.json", "checkpoints/*/manifest.json")
-    names += ("config.json",)
+    names = [f"{name}/*.json" for name in ("data", "code/*")]
+    names += ["checkpoints/*/manifest.json", "config.json"]
     pattern = draw.choice([name for name in names if any((base / "run").rglob(name))])
 
     def change(place: Path, outside: Path) -> None:
