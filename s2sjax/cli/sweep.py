@@ -275,6 +275,6 @@ def _tell_user_code(
         for field, file in files:
             if not field.startswith("task."):
                 say(
-                    f"{file} is executed, {field} of {trial.name}; --no_user_code "
-                    f"refuses that"
+                    f"{file} is executed, {field} of {trial.name}; "
+                    f"no_user_code=True refuses that"
                 )

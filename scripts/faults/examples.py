@@ -45,6 +45,7 @@ def search(config):
     config.task.num_train, config.task.num_valid, config.task.num_test = 40, 8, 8
     config.model.cell, config.model.attention = "gru", "bahdanau"
     config.train.feeding, config.train.feeding_probability = "argmax", 0.5
+    config.train.objective = "FOLDER/objective.py:mine"
     return config
 """,
     "words": """
@@ -58,6 +59,13 @@ PATTERN = """
 def twice(numbers):
     return [number for number in numbers for _ in range(2)]
 """
+OBJECTIVE = """
+from s2sjax.training.objectives.likelihood import nll
+
+
+def mine():
+    return nll
+"""
 WORDS = ("the", "old", "cat", "sees", "a", "bird", "élan", "naïve", "日本", "<b>")
 
 
@@ -68,6 +76,7 @@ def config(work: Path, name: str) -> Path:
     if not path.is_file():
         folder.mkdir(exist_ok=True)
         (folder / "pattern.py").write_text(PATTERN, encoding="utf-8")
+        (folder / "objective.py").write_text(OBJECTIVE, encoding="utf-8")
         lines = []
         for number in range(60):
             words = [WORDS[(number * k + k) % len(WORDS)] for k in range(2, 5)]

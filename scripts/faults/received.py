@@ -124,12 +124,17 @@ def flags(base: Path, draw: random.Random) -> tuple[str, Change]:
 
 def code(base: Path, draw: random.Random) -> tuple[str, Change]:
     """Code in the run's copy of a user's file, with the right hash."""
-    place_of_code = draw.choice(("its file", "another file", "its config"))
+    places = ("its file", "its objective", "another file", "its config")
+    place_of_code = draw.choice(places)
 
     def change(place: Path, outside: Path) -> None:
         data = place / "run" / "data"
         text = "import pathlib\n"
         text += f"pathlib.Path({str(outside / 'executed')!r}).write_text('1')\n"
+        if place_of_code == "its objective":
+            kept = place / "run" / "code" / "train.objective" / "objective.py"
+            _rewrite(kept, (text + examples.OBJECTIVE).encode())
+            return
         text += examples.PATTERN
         if place_of_code == "its file":
             _rewrite(data / "pattern.py", text.encode())
@@ -147,7 +152,8 @@ def code(base: Path, draw: random.Random) -> tuple[str, Change]:
 def shape(base: Path, draw: random.Random) -> tuple[str, Change]:
     """Odd shapes in files that have the right hashes."""
     share, pick, value = draw.random(), draw.random(), draw.choice(WRONG)
-    names = ("data/*.json", "checkpoints/*/manifest.json", "config.json")
+    names = [f"{name}/*.json" for name in ("data", "code/*")]
+    names += ["checkpoints/*/manifest.json", "config.json"]
     pattern = draw.choice([name for name in names if any((base / "run").rglob(name))])
 
     def change(place: Path, outside: Path) -> None:
@@ -160,6 +166,8 @@ def shape(base: Path, draw: random.Random) -> tuple[str, Change]:
         if "manifest" in pattern:
             body = json.dumps(made, sort_keys=True)
             made = {"crc32": zlib.crc32(body.encode()), "body": body}
+        elif "crc32" in kept and isinstance(made, dict):
+            made = _sealed(made)
         _rewrite(path, json.dumps(made).encode())
         if pattern == "config.json":
             _agree(path.parent)
@@ -252,7 +260,20 @@ def _rewrite(path: Path, data: bytes) -> None:
     for record in path.parent.parent.rglob("*.json"):
         text = record.read_text(encoding="utf-8")
         if old in text and record != path:
-            record.write_text(text.replace(old, new), encoding="utf-8")
+            made = _sealed(json.loads(text.replace(old, new)))
+            record.write_text(json.dumps(made), encoding="utf-8")
+
+
+def _sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """An object with the checksum that s2sjax would have written, where it can be."""
+    from s2sjax import json_objects
+
+    rest = {name: each for name, each in value.items() if name != "crc32"}
+    try:
+        whole: dict[str, Any] = json.loads(json_objects.encode(rest))
+    except ValueError:  # what is no JSON
+        return value
+    return whole
 
 
 def _with_config(run: Path, group: str, name: str, value: Any) -> None:

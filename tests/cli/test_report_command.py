@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_read_is_a_warning(command, sweep):
     [
         (["--metric=exat"], "unknown metric 'exat'; did you mean 'exact'?"),
         (["--group_by=task.lenth"], "did you mean 'task.length'?"),
-        (["--group_by=,"], "unknown field of --group_by ''"),
+        (["--group_by=,"], "unknown field of group_by ''"),
         (["--html=nowhere/page.html"], "there is no folder 'nowhere'"),
         (["--html=."], "is a folder"),
         (["--format=pgf"], "unknown --format 'pgf'"),

@@ -136,6 +136,7 @@ def test_none_is_executed_where_that_is_refused(made, command, tmp_path):
     for words in (["eval"], ["decode", "1", "2"], ["train"]):
         done = command(words[0], f"--workdir={run}", "--no_user_code", *words[1:])
         assert done.code == 2 and done.err.count("\n") == 1
+        assert "--no_user_code: " in done.err
         assert "would execute a Python file, of model.cell=" in done.err
         assert "--no_user_code: " in done.err
 

@@ -39,9 +39,11 @@ def contents(is_sweep, scale=1):
         inner = {f"trials/0000/{name}": text for name, text in made.items()}
         return {"sweep.json": "{}", **inner, "trials.jsonl": lines}
     return made | {
-        "run.json": '{"flags": {"XLA_FLAGS": ""}}',
+        "run.json": '{"flags": {"XLA_FLAGS": ""}, "crc32": 2309677268}',
         "data/pattern.py": "def f(): pass",
         "data/about.json": '{"files": {}}',
+        "code/train.objective/objective.py": "def mine(): pass",
+        "code/train.objective/about.json": '{"files": {}}',
         "checkpoints/3/manifest.json": '{"crc32": 0, "body": "{\\"step\\": 3}"}',
         "test.json": '{"exact": 1.0}',
     }

@@ -67,7 +67,7 @@ def test_data_elsewhere_are_no_other_base_once_the_trials_are_there(tmp_path):
         with pytest.raises(UsageError, match=r"task\.path: .*old' here, .*new' asked"):
             bases.check(sweep, text("new"))
         old, new = (str(tmp_path / name) for name in ("old", "new"))
-        sweep.move_data(old, new, lambda trial, path: "")
+        sweep.move_files(old, new, lambda trial, path: "")
         bases.check(sweep, text("new"))
         other = configs.resolve({"task": {"name": "copy"}, "train": {"steps": 4}})
         with pytest.raises(UsageError, match=r"task\.name: 'text' here, 'copy' asked"):
