@@ -131,5 +131,8 @@ EVERY_KIND = {
         ),
         {},
     ),
-    "unequal kinds": ([{"task.length": 5}, {"task.length": None}, {"seed": True}], {}),
+    "unequal kinds": (
+        [{"task.length": 5}, {"task.length": None}, {"model.bidirectional": True}],
+        {},
+    ),
 }
