@@ -95,7 +95,9 @@ def check(attention: Any, state: int, values: int) -> None:
     rows, symbols = 2, 3
 
     def look(key: Array, encoded: Encoded, query: Array) -> Any:
-        bound = attention.bind(attention.init(key, encoded, method="memory"))
+        drawn = attention.init(key, encoded, method="memory")
+        # Some are float64 where jax has that for a default.
+        bound = attention.bind(jax.tree.map(lambda a: a.astype(jnp.float32), drawn))
         memory = bound.memory(encoded)
         weights = bound.weights(memory)
         first = attention.start(memory)

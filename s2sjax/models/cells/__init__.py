@@ -74,7 +74,8 @@ def check(cell: Cell) -> None:
         def step(
             draws: Any, key: Array, x: Array, state: State, second: Array | None
         ) -> State:
-            params = {name: draw(key) for name, draw in draws.items()}
+            # Some are float64 where jax has that for a default.
+            params = {n: draw(key).astype(jnp.float32) for n, draw in draws.items()}
             added, rest = cell.inputs(product((x,), cell.projection(params)))
             weights = cell.weights(params)
 
