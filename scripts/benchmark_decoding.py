@@ -76,11 +76,11 @@ class OurDecoding(JaxDevice):
         import jax.numpy as jnp
 
         from s2sjax.inference.system import System
-        from s2sjax.models.seq2seq import build_model, initialise, parameter_count
+        from s2sjax.models.seq2seq import build_model, parameter_count
 
         self.config, self.batch, self.folder = chosen.config, batch, folder
         self.model = build_model(chosen.config, chosen.vocabulary, chosen.vocabulary)
-        params = jax.jit(lambda key: initialise(self.model, key))(jax.random.key(0))
+        params = jax.jit(self.model.init)(jax.random.key(0))
         decoder = params["decoder"]
         decoder["output_kernel"] = SHARPNESS * decoder["output_kernel"]
         decoder["output_bias"] = decoder["output_bias"].at[EOS].set(OUT_OF_REACH)

@@ -17,7 +17,7 @@ from s2sjax.cli import main
 from s2sjax.decoding.sampling import sample
 from s2sjax.errors import UsageError
 from s2sjax.models.cells import initial_state
-from s2sjax.models.seq2seq import apply, initialise
+from s2sjax.models.seq2seq import apply
 from s2sjax.training.objectives import losses, objective
 from s2sjax.types import StepOutput
 from tests import copying
@@ -132,7 +132,7 @@ def test_the_attention_looks_around_a_place(mine):
     spec = f"{mine}:Local:width=0.5"
     config = s2s.ModelConfig(units=4, attention=spec, context="input_feeding")
     model = s2s.Seq2Seq(config, 9, 9)
-    params = initialise(model, jax.random.key(0))
+    params = model.init(jax.random.key(0))
     source, lengths = jnp.array([[3, 4, 5], [6, 0, 0]]), jnp.array([3, 1])
     weights = apply(model, params, source, lengths, source).aux["attention"]
     # The last layer asks with small numbers: it looks at the middle.

@@ -407,8 +407,7 @@ class Run:
         if predictions:
             rows = summary.predictions(self.task, results, sources)
             found["predictions"] = rows
-        found = plain(found)
-        return found
+        return plain(found)
 
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.errors import UsageError
-from s2sjax.inference import summary
 from s2sjax.inference.batches import Chunk, Passed, chunks, each_batch, unwatched
 from s2sjax.inference.load import Trained, with_training
 from s2sjax.inference.system import (
@@ -239,27 +238,6 @@ def split_outcomes(
     if examples is not None and len(sources) < examples:
         warn(f"examples={examples}: {split} has {len(sources)}")
     return results, sources
-
-
-def evaluate(
-    trained: Trained,
-    split: str = "test",
-    examples: int | None = None,
-    *,
-    confusion: bool = False,
-    warn: Callable[[str], None] = lambda line: None,
-    passed: Passed = unwatched,
-) -> dict[str, Any]:
-    """The numbers of a run on a split, by name; no times and no paths.
-
-    Args:
-      confusion: whether to count which symbol came for which.
-
-    The others, and the errors, are those of `split_outcomes`.
-    """
-    found = split_outcomes(trained, split, examples, warn=warn, passed=passed)
-    about = trained.task, trained.config, trained.step, split
-    return summary.evaluation(*about, *found, confusion=confusion)
 
 
 def enough(

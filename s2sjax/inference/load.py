@@ -15,7 +15,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
-from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
+from s2sjax.models.seq2seq import Seq2Seq, build_model
 from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
@@ -95,7 +95,7 @@ def _restore(
     """The parameters: from the run's own checkpoints, or from its group's."""
     better = metric(run.config.train.metric_name).better
     reader = CheckpointReader(run.checkpoints, metric_better=better, say=say)
-    shapes = jax.eval_shape(lambda: initialise(model, rng.root(0)))
+    shapes = jax.eval_shape(lambda: model.init(rng.root(0)))
     if (run.path / slices.NAME).is_file() and not reader.steps():
         return slices.SliceReader(run.path, say).restore_slice(which, shapes)
     restored = reader.restore_params(which, shapes)

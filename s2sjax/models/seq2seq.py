@@ -216,7 +216,7 @@ def build_model(
     return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
 
 
-def check_model(config: ModelConfig) -> None:
+def check_kinds(config: ModelConfig) -> None:
     """Tries what a config names; of a user's own each by itself, with usual kinds.
 
     Nothing is computed: shapes alone are looked at.
@@ -237,11 +237,6 @@ def check_model(config: ModelConfig) -> None:
 def _try(config: ModelConfig) -> None:
     model = Seq2Seq(config, SYMBOLS, SYMBOLS)
     jax.eval_shape(model.init, jax.random.key(0))
-
-
-def initialise(model: Seq2Seq, key: Array) -> Any:
-    """The parameters before training, a nested dict."""
-    return model.init(key)
 
 
 def _ids(name: str, value: ArrayLike, axes: str) -> Array:

@@ -9,11 +9,12 @@ from rich.cells import cell_len
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from s2sjax.closing import Closing
 from s2sjax.inference.evaluate import Sample
 from s2sjax.reporting.formats import cut, duration, number, percent, printable
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.progress_line import ProgressLine
-from s2sjax.reporting.screen import Closing, Screen
+from s2sjax.reporting.screen import Screen
 from s2sjax.training.observer import Observer
 
 NOTHING = "(nothing)"

@@ -5,8 +5,9 @@ import time
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from s2sjax.closing import Closing
 from s2sjax.reporting.formats import duration, printable
-from s2sjax.reporting.screen import Closing, Screen
+from s2sjax.reporting.screen import Screen
 
 QUIET_SECONDS = 3.0  # what ends sooner says nothing
 REFRESH_SECONDS = 0.1  # on a terminal

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -11,19 +11,6 @@ from rich.text import Text
 from s2sjax.foreign import printable
 
 WIDTH = 100  # columns, where no terminal says how many it has
-
-
-class Closing:
-    """What a `with` statement closes at its end."""
-
-    def close(self) -> None:
-        """Ends it; again does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class Screen:

@@ -16,11 +16,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
+from s2sjax.closing import Closing
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.runs import atomic, code, run_files
@@ -39,7 +39,7 @@ OWN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class RunDirectory:
+class RunDirectory(Closing):
     """An open run. As a context manager it frees the lock at the end."""
 
     path: Path
@@ -68,17 +68,6 @@ class RunDirectory:
         """Lets another process train here."""
         if self.lock is not None:
             self.lock.close()
-
-    def __enter__(self) -> "RunDirectory":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_for_training(

@@ -11,10 +11,10 @@ import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, TypedDict
 
 from s2sjax import json_objects
+from s2sjax.closing import Closing
 from s2sjax.errors import RunError
 from s2sjax.runs import atomic, failpoints
 
@@ -30,7 +30,7 @@ class Mark(NamedTuple):
         return Mark(self.lines + 1, zlib.crc32(line, self.crc32))
 
 
-class Journal:
+class Journal(Closing):
     """An open `metrics.jsonl`; when `write` returns, a kill cannot undo the line.
 
     `mark` is that of all lines that were ever written, whatever became of them.
@@ -81,17 +81,6 @@ class Journal:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read(

@@ -16,11 +16,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
+from s2sjax.closing import Closing
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.runs import atomic, run_files
@@ -53,7 +53,7 @@ class _Record(TypedDict):
     launches: list[_Launch]
 
 
-class SweepDirectory:
+class SweepDirectory(Closing):
     """An open sweep, locked for one launcher; use it in a `with` statement.
 
     Raises:
@@ -210,17 +210,6 @@ class SweepDirectory:
     def close(self) -> None:
         """Lets another launcher in; again does nothing."""
         self._lock.close()
-
-    def __enter__(self) -> "SweepDirectory":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def check(path: Path) -> bool:

@@ -12,7 +12,6 @@ from s2sjax.config import Config
 from s2sjax.models.seq2seq import (
     Seq2Seq,
     build_model,
-    initialise,
     parameter_count,
 )
 from s2sjax.sweeps.trials import Trial, TrialProblems
@@ -138,7 +137,7 @@ def _loss(config: Config, model: Seq2Seq) -> Callable[[Any, Batch], jax.Array]:
 
 
 def _flops(config: Config, model: Seq2Seq, batch: Any) -> int:
-    params = jax.eval_shape(lambda: initialise(model, rng.root(0)))
+    params = jax.eval_shape(lambda: model.init(rng.root(0)))
     return 3 * product_flops(jax.make_jaxpr(_loss(config, model))(params, batch).jaxpr)
 
 

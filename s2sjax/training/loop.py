@@ -19,7 +19,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model, check_model, parameter_count
+from s2sjax.models.seq2seq import build_model, check_kinds, parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
@@ -59,7 +59,7 @@ def check(config: Config) -> None:
     """
     problems = Problems()
     for attempt in (
-        lambda: check_model(config.model),
+        lambda: check_kinds(config.model),
         lambda: metrics.check(config.train.metric),
         lambda: objective(config.train.objective),
         lambda: feeding(config.train),

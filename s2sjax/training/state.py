@@ -11,7 +11,7 @@ from jax import Array
 from s2sjax import rng
 from s2sjax.config import Config, fields, flatten
 from s2sjax.models.padding import zero_rows
-from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training.recipe import Recipe
 
 
@@ -73,7 +73,7 @@ def first_state(
     """
     if params is None:
         key = rng.stream(rng.root(numbers["seed"]), "parameters")
-        params = initialise(model, key)
+        params = model.init(key)
         if "vocabulary" in numbers:
             params = zero_rows(params, vocabulary_axes(model), numbers["vocabulary"])
     optimizer = recipe.optimizer(numbers["train.learning_rate"])
@@ -88,7 +88,7 @@ def vocabulary_axes(model: Seq2Seq) -> Any:
             source=model.source + more,
             target=model.target + more,
         )
-        return jax.eval_shape(lambda: initialise(larger, rng.root(0)))
+        return jax.eval_shape(lambda: larger.init(rng.root(0)))
 
     def differing(one: Any, other: Any) -> int:
         pairs = zip(one.shape, other.shape, strict=True)

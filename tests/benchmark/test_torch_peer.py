@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from s2sjax.config import Config, DecodeConfig, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.inference.load import with_decode
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.types import EOS, Batch
 
 pytestmark = pytest.mark.compat
@@ -66,7 +65,7 @@ def system(name):
     )
     model = Seq2Seq(config, SOURCES, TARGETS)
     random = np.random.default_rng(1)
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(
         lambda leaf: random.normal(0, 0.9 if leaf.ndim > 1 else 0.2, leaf.shape).astype(
             np.float32

@@ -22,7 +22,7 @@ from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
 from s2sjax.inference import system as predictor
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import progress_line
 from s2sjax.tasks.vocabulary import Vocabulary
 from s2sjax.types import SYMBOLS
@@ -100,7 +100,7 @@ def test_what_is_written_as_json_is_read_again(file, data, characters):
 def test_all_that_a_strategy_says_of_an_output_can_be_read_again():
     config = configs.resolve({"train": {"steps": 1}, "model": {"units": 4}})
     model = build_model(config, 7, 7)
-    params = jax.eval_shape(lambda: initialise(model, rng.root(0)))
+    params = jax.eval_shape(lambda: model.init(rng.root(0)))
     source, lengths = jnp.zeros((1, 3), jnp.int32), jnp.ones(1, jnp.int32)
     said = set()
     for name in STRATEGIES:

@@ -10,7 +10,7 @@ import numpy as np
 
 from s2sjax.config import ModelConfig
 from s2sjax.decoding.sampling import greedy
-from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.models.seq2seq import Seq2Seq
 from tests.decoding.table_model import Models, nbest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "decoding.md"
@@ -40,7 +40,7 @@ def test_the_example_of_a_strategy_runs():
         ((score, tokens),) = nbest(warm, row)
         np.testing.assert_allclose(score, oracle.score(tokens), rtol=1e-4, atol=1e-5)
 
-    params = initialise(model, jax.random.key(0))
+    params = model.init(jax.random.key(0))
     keys = jax.random.split(jax.random.key(1), 2)
     lengths = jnp.array([3, 0])
     found = names["decode"](params, jnp.full((2, 3), 5), lengths, keys)

@@ -2,7 +2,6 @@
 
 import threading
 import types
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from s2sjax.inference.evaluate import (
     some_source,
 )
 from s2sjax.inference.system import System, decode, force
-from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.models.seq2seq import build_model
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import BOS, EOS, UNK
 from tests import copying, oracles
@@ -57,7 +56,7 @@ def split():
     """Two buckets of one width, 7 and 3 examples, and a model for them."""
     config = copying.config()
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = copying.drawn(shapes, seed=2, scale=1.0)
     store = copying.store()
     halves = [

@@ -2,7 +2,6 @@
 
 import dataclasses
 import types
-from functools import partial
 
 import jax
 import numpy as np
@@ -19,7 +18,7 @@ from s2sjax.inference.predict import (
     with_token_logprobs,
 )
 from s2sjax.inference.system import System, decode
-from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.models.seq2seq import build_model
 from s2sjax.types import BOS, EOS, SYMBOLS
 from tests import copying, oracles
 
@@ -40,7 +39,7 @@ def trained():
         }
     )
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = copying.drawn(shapes, seed=16, scale=1.0)
     random = np.random.default_rng(3)
     sources = [

@@ -20,7 +20,7 @@ from s2sjax.inference.system import (
     output_lengths,
     symbol_lengths,
 )
-from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.models.seq2seq import build_model
 from s2sjax.types import EOS, PAD, SYMBOLS, Batch, Hypotheses
 from tests import copying, oracles
 
@@ -55,7 +55,7 @@ SEEDS = {"lstm-attention-bi": 16, "gru-onehot": 20, "gru-feeding": 5}
 def read_out(request):
     config = copying.config(MODELS[request.param])
     model = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = copying.drawn(shapes, seed=SEEDS[request.param], scale=1.0)
     random = np.random.default_rng(1)
     size = (len(LENGTHS), WIDTH)

@@ -10,7 +10,7 @@ import pytest
 
 from s2sjax.config import ModelConfig
 from s2sjax.models.dropout import Dropout, scales
-from s2sjax.models.seq2seq import Seq2Seq, initialise
+from s2sjax.models.seq2seq import Seq2Seq
 from tests import oracles
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 7, 8
@@ -56,7 +56,7 @@ def shape_config(cell, attention, context, embedding, layers, bidirectional, bri
 def drawn_params(model, seed=0):
     """Parameters of which none is zero, so that none can be forgotten unnoticed."""
     random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     return jax.tree.map(
         lambda leaf: random.normal(0, 0.5, leaf.shape).astype(np.float32), shapes
     )

@@ -10,7 +10,7 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.models.cells import build
 from s2sjax.models.layer import Layer
-from s2sjax.models.seq2seq import Seq2Seq, initialise, parameter_count
+from s2sjax.models.seq2seq import Seq2Seq, parameter_count
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 CHOICES = list(
@@ -63,7 +63,7 @@ def test_the_number_of_parameters_follows_the_formula():
                 bridge=bridge,
             )
             model = Seq2Seq(config, 6, 9)
-            shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+            shapes = jax.eval_shape(model.init, jax.random.key(0))
             assert parameter_count(shapes) == expected_count(config, 6, 9), config
 
 
@@ -71,15 +71,13 @@ def test_a_count_done_by_hand():
     # LSTM of 2 units on one-hot input of 3, no attention: 4*2*(3+2+1) on each side,
     # and 3*(2+1) for the output.
     config = ModelConfig(cell="lstm", units=2, embedding=0)
-    shapes = jax.eval_shape(
-        partial(initialise, Seq2Seq(config, 3, 3)), jax.random.key(0)
-    )
+    shapes = jax.eval_shape(Seq2Seq(config, 3, 3).init, jax.random.key(0))
     assert parameter_count(shapes) == 48 + 48 + 9
 
 
 def drawn(embedding, source, target, cell="rnn"):
     config = ModelConfig(cell=cell, units=3, embedding=embedding)
-    return partial(initialise, Seq2Seq(config, source, target))
+    return Seq2Seq(config, source, target).init
 
 
 @pytest.mark.parametrize("embedding", [0, 4], ids=["onehot", "embedding"])

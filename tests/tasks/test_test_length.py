@@ -11,7 +11,7 @@ from s2sjax.config import Config, TaskConfig, TrainConfig
 from s2sjax.errors import UsageError
 from s2sjax.inference.evaluate import outcomes
 from s2sjax.inference.system import System, output_lengths
-from s2sjax.models.seq2seq import Seq2Seq, build_model, initialise
+from s2sjax.models.seq2seq import Seq2Seq, build_model
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import EOS, PAD, Batch
 
@@ -128,7 +128,7 @@ def test_evaluation_shows_every_length_and_lets_outputs_be_as_long() -> None:
     built = tasks.create(config)
     size = len(built.target_vocabulary)
     model: Seq2Seq = build_model(config, size, size)
-    system = System.of(model, config, initialise(model, rng.root(0)))
+    system = System.of(model, config, model.init(rng.root(0)))
     found, sources = outcomes(system, built.buckets["test"])
     assert set(metrics.by_length(found)) == {str(n) for n in range(1, 10)}
     lengths = [len(source) for source in sources]

@@ -12,7 +12,7 @@ from s2sjax import config as configs
 from s2sjax import rng
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import apply, build_model, initialise
+from s2sjax.models.seq2seq import apply, build_model
 from s2sjax.training.feeding import (
     FEEDING_SCHEDULES,
     FEEDINGS,
@@ -48,9 +48,7 @@ CONFIG = configs.resolve(
     {"model": {**SHAPE, "context": "input_feeding"}, "train": {"steps": 10}}
 )
 MODEL = build_model(CONFIG, V, V)
-PARAMS = copying.drawn(
-    jax.eval_shape(partial(initialise, MODEL), jax.random.key(0)), scale=1.0
-)
+PARAMS = copying.drawn(jax.eval_shape(MODEL.init, jax.random.key(0)), scale=1.0)
 
 
 def feeding_of(text):

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.models.seq2seq import build_model, initialise
+from s2sjax.models.seq2seq import build_model
 from s2sjax.training import state as states
 from s2sjax.training.feeding import FEEDINGS, GOLD
 from s2sjax.training.objectives import OBJECTIVES, losses
@@ -32,7 +32,7 @@ OWN = sorted(set(FEEDINGS) - {"gold"})
 
 
 def first_state(config, model):
-    shapes = jax.eval_shape(partial(initialise, model), jax.random.key(0))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = copying.drawn(shapes)
     chosen = optimizer(config.train, config.train.learning_rate)
     return TrainState(jnp.int32(0), params, chosen.init(params))
