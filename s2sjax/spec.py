@@ -172,6 +172,7 @@ def tried(kind: str, text: str, attempt: Callable[[], Any]) -> None:
     """
     parsed = parse(text)
     if parsed.file:
+        find(kind, parsed, {})  # a file that is not there says so without its place
         user_code.call(parsed.file, attempt, f"{kind}: {parsed.name}")
     else:
         attempt()

@@ -24,7 +24,6 @@ from s2sjax.models.context import (
     Context,
     DecoderNoise,
     DecoderState,
-    IntoCell,
 )
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import Dropout
@@ -67,11 +66,7 @@ class Seq2Seq(nn.Module):
         with problems:
             configs.check_model(self.config)
         with problems:
-            cells.build(self.config.cell, self.config.units)
-        with problems:
-            bridge_of(self.config.bridge, self.config.bidirectional)
-        with problems:
-            attention_of(self.config)
+            _build_kinds(self.config)
         for name in ("source", "target"):
             size = getattr(self, name)
             with problems:
@@ -201,11 +196,6 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     if attention is not None:
         check(attention, config.units, memory)
     context: Context = spec.call("model.context", config.context, CONTEXTS)
-    if attention is None and not isinstance(context, IntoCell):
-        raise UsageError(
-            f"model.context={config.context} means nothing without attention; "
-            "use model.attention=general"
-        )
     return attention, context
 
 
@@ -231,7 +221,18 @@ def check_kinds(config: ModelConfig) -> None:
         if spec.parse(text).file:
             one = dataclasses.replace(usual, **{field: text})
             spec.tried(f"model.{field}", text, partial(_try, one))
-    Seq2Seq(config, SYMBOLS, SYMBOLS)
+    _build_kinds(config)
+
+
+def _build_kinds(config: ModelConfig) -> None:
+    problems = Problems()
+    with problems:
+        cells.build(config.cell, config.units)
+    with problems:
+        bridge_of(config.bridge, config.bidirectional)
+    with problems:
+        attention_of(config)
+    problems.tell()
 
 
 def _try(config: ModelConfig) -> None:
