@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from s2sjax.models.seq2seq import Seq2Seq as Seq2Seq
     from s2sjax.reporting.alignment import Alignment as Alignment
     from s2sjax.training.by_hand import batch as batch
+    from s2sjax.training.by_hand import loss as loss
     from s2sjax.training.by_hand import nll as nll
     from s2sjax.training.observer import Observer as Observer
     from s2sjax.types import BOS as BOS
@@ -92,6 +93,7 @@ _MODULES = {
     "reporting.alignment": ("Alignment",),
     "training.by_hand": (
         "batch",
+        "loss",
         "nll",
     ),
     "training.observer": ("Observer",),
