@@ -1,6 +1,6 @@
 """The outputs of every strategy on a run's examples, and how good they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from s2sjax.benchmark.outputs import Outputs, References, outputs, references
 from s2sjax.benchmark.plan import Plan, chunks_of, system_of
 from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
 from s2sjax.benchmark.timing import Ours, Say
-from s2sjax.inference.batches import Passed
+from s2sjax.inference.batches import Watch
 from s2sjax.inference.load import Trained
 from s2sjax.inference.summary import of_tokens
 from s2sjax.inference.system import System, edits
@@ -96,9 +96,6 @@ def _outcomes(found: Outputs, right: References) -> Outcomes:
 
 REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
 
-Watch = Callable[[str], Passed]
-"""`watch(what)` is told how many batches of something are done."""
-
 
 class Evaluated(NamedTuple):
     """A strategy of a run with the outputs of all examples and what they are worth."""
@@ -123,8 +120,8 @@ def evaluate(
     for strategy in plan.strategies:
         say(f"{name}: {strategy} decodes {len(right.tokens):,} examples")
         compiled[strategy] = Ours(systems[strategy], chunks)
-        passed = watch(f"{name}: {strategy}")
-        written[strategy] = outputs(compiled[strategy], chunks, passed)
+        with watch(f"{name}: {strategy}") as passed:
+            written[strategy] = outputs(compiled[strategy], chunks, passed)
     pool = [(goals[each], written[each]) for each in plan.strategies]
     for own in dict.fromkeys(filter(None, goals.values())):
         if plan.reference is None or own.of(plan.reference) in plan.strategies:
@@ -132,8 +129,8 @@ def evaluate(
         say(f"{name}: {own.of(plan.reference)} decodes the reference")
         few = chunks_of(trained, plan, min(REFERENCE_BATCH, max(plan.batch_sizes)))
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
-        passed = watch(f"{name}: the reference")
-        pool.append((own, outputs(referee, few, passed)))
+        with watch(f"{name}: the reference") as passed:
+            pool.append((own, outputs(referee, few, passed)))
     vocabulary = trained.task.target_vocabulary
     evaluated = [
         Evaluated(

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 
 from s2sjax import spec
 from s2sjax.cli import printing, runs, start
@@ -106,7 +107,7 @@ def main(parsed: Parsed) -> int:
         command=["s2sjax", *sys.argv[1:]],
         format_=values.format,
         say=parsed.say,
-        watch=lambda what: ProgressLine(what, "batches"),
+        watch=partial(ProgressLine, units="batches"),
     )
     if values.json:
         printing.line(json.dumps(found.about))

@@ -17,7 +17,7 @@ from s2sjax.benchmark.run import Benchmark, comparable
 from s2sjax.commands.run import notice
 from s2sjax.config import config_hash
 from s2sjax.errors import UsageError, cannot_write
-from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.load import Trained, Which, open_trained, with_training
 from s2sjax.reporting.benchmark.report import draw_benchmark
 from s2sjax.runs import atomic, provenance
@@ -115,7 +115,7 @@ def measured(
     command: Sequence[str] = ("s2s.bench",),
     format_: str = "png",
     say: Callable[[str], None] = notice,
-    watch: Callable[[str], Passed] = lambda what: unwatched,
+    watch: Watch = nobody,
 ) -> Measured:
     """Measures, and writes what was found."""
     runs = _opened(paths, checkpoint, plan.split, say)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
-from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length
 from s2sjax.inference.predict import Query
@@ -28,18 +27,10 @@ from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown
 
-Watch = Callable[[str], AbstractContextManager[Passed]]
-"""`watch(what)`: tells a person how far `what` is."""
-
 
 def notice(line: str) -> None:
     """A line for a person, as a warning of Python's."""
     warnings.warn(line, stacklevel=3)
-
-
-def unseen(what: str) -> AbstractContextManager[Passed]:
-    """Nobody waits."""
-    return nullcontext(unwatched)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -151,7 +142,7 @@ class Run:
 
     trained: Trained
     say: Callable[[str], None] = notice
-    watch: Watch = unseen
+    watch: Watch = nobody
 
     @property
     def path(self) -> Path:
@@ -394,13 +385,13 @@ class Run:
         trained = self.trained._replace(config=config, system=system)
         with (
             environment.precision(config.train.precision),
-            self.watch(f"evaluation on {split}") as passed,
+            self.watch(
+                f"evaluation on {split}", "counting what the outputs are worth"
+            ) as passed,
         ):
             results, sources = split_outcomes(
                 trained, split, examples, warn=self.say, passed=passed
             )
-            if hasattr(passed, "then"):
-                passed.then(f"counting what {len(sources):,} outputs are worth")
         found = summary.evaluation(
             self.task, config, self.step, split, results, sources, confusion=confusion
         )
@@ -459,7 +450,7 @@ def load(
     seed: int | None = None,
     no_user_code: bool = False,
     say: Callable[[str], None] = notice,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> Run:
     """Opens a trained run; needs nothing but its directory, and executes no code of it
     but its copies of the files of one's own that it was trained with.

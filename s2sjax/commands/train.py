@@ -9,10 +9,11 @@ from typing import Any
 import jax
 
 from s2sjax import environment, experiment, places, rng, tasks
-from s2sjax.commands.run import Run, Watch, load, notice, unseen
+from s2sjax.commands.run import Run, load, notice
 from s2sjax.config import Config
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference import summary, weights
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
@@ -210,7 +211,7 @@ def conclude(
     ended: Ended,
     observers: Sequence[Observer],
     say: Say,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> dict[str, Any]:
     """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
     curves = run.path / CURVES
