@@ -84,12 +84,7 @@ def main(parsed: Parsed) -> int:
     from s2sjax.reporting.benchmark.report import show_benchmark
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import directory
 
-    if runs.split(values) == "train":  # a pattern file is executed again
-        for path in paths:
-            run = directory.open_for_reading(path)
-            start.tell_user_code(run.config, run.data, named=False)
     plan = bench.planned(
         strategies,
         sizes,

@@ -79,12 +79,8 @@ def main(parsed: Parsed) -> int:
         )
 
     from s2sjax.cli import inputs
-    from s2sjax.runs import run_files
 
-    if values.no_user_code:
-        start.refuse_user_code(config, f"--workdir={paths[0]}")
     run = runs.open_all(parsed, paths)
-    start.tell_user_code(config, run.path / run_files.DATA, named=False)
     queries = (
         inputs.from_file(values.from_file, run.task)
         if values.from_file

@@ -20,7 +20,7 @@ from s2sjax.errors import UsageError, cannot_write
 from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.load import Trained, Which, open_trained, with_training
 from s2sjax.reporting.benchmark.report import draw_benchmark
-from s2sjax.runs import atomic, provenance
+from s2sjax.runs import atomic, code, provenance
 from s2sjax.runs.journal import plain
 from s2sjax.tasks.task import split_name
 
@@ -149,7 +149,11 @@ def _opened(
     for path, folder in zip(paths, folders, strict=True):
         name = folder if folders.count(folder) == 1 else path
         trained = open_trained(path, checkpoint, say=say)
-        runs[name] = with_training(trained) if split == "train" else trained
+        if split == "train":
+            config = trained.config
+            code.announce(trained.path, config, code.pattern(config), say)
+            trained = with_training(trained)
+        runs[name] = trained
     return runs
 
 

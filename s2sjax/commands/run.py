@@ -20,7 +20,7 @@ from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length
 from s2sjax.inference.predict import Query
 from s2sjax.reporting.alignment import Alignment
-from s2sjax.runs import journal, run_files
+from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
 from s2sjax.tasks.task import split_name
@@ -143,6 +143,7 @@ class Run:
     trained: Trained
     say: Callable[[str], None] = notice
     watch: Watch = nobody
+    no_user_code: bool = False
 
     @property
     def path(self) -> Path:
@@ -254,6 +255,7 @@ class Run:
         """
         if attention and self.config.model.attention == "none":
             raise UsageError("attention=True: this model has no attention to show")
+        self._announce_pattern()
         system = self.trained.system
         if strategy is not None:
             decoding(strategy)
@@ -378,6 +380,8 @@ class Run:
         """
         split = split_name(split)
         config = self.config
+        if split not in self.task.buckets:
+            self._announce_pattern()
         if strategy is not None:
             decoding(strategy)
             config = loading.with_decode(config, strategy=strategy)
@@ -413,6 +417,13 @@ class Run:
         if longer:
             self.say(longer)
         return ids
+
+    def _announce_pattern(self) -> None:
+        """Says that a task's file is executed, or refuses; see `code.announce`."""
+        code.announce(
+            *(self.path, self.config, code.pattern(self.config), self.say),
+            refused=self.no_user_code,
+        )
 
     def _expected(self, query: Query) -> list[Symbol] | None:
         try:
@@ -462,7 +473,8 @@ def load(
       strategy: another decoding strategy than the config's.
       combine: the mean of several: "probability" or "logprob"; None: the config's.
       seed: another seed, of test data that are generated and of decoding.
-      no_user_code: refuse a run whose model or training is a Python file.
+      no_user_code: refuse to execute a Python file: a run whose model or training is
+        one, and what takes a task that is.
       say: takes one line for a person.
       watch: tells a person how far something is.
 
@@ -487,7 +499,7 @@ def load(
         no_user_code=no_user_code,
         say=say,
     )
-    return Run(trained, say, watch)
+    return Run(trained, say, watch, no_user_code)
 
 
 def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
