@@ -83,6 +83,7 @@ def main(parsed: Parsed) -> int:
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}",
+            chosen=run.config.train.metric,
         )
     return 0
 

@@ -194,6 +194,7 @@ def _summarise(
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
+        chosen=run.config.train.metric,
     )
     where = run.path
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []

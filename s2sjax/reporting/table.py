@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from s2sjax.metrics import METRICS, metric
+from s2sjax.metrics import METRICS, Metric, metric, own
 from s2sjax.reporting.formats import number, percent, printable
 from s2sjax.reporting.screen import Screen
 
@@ -73,7 +73,11 @@ class TaskExample(NamedTuple):
 
 
 def show_evaluation(
-    results: Mapping[str, Any], screen: Screen, title: str = ""
+    results: Mapping[str, Any],
+    screen: Screen,
+    title: str = "",
+    *,
+    chosen: str = "exact",
 ) -> None:
     """Shows what `eval --json` prints, each number with what it means.
 
@@ -81,8 +85,9 @@ def show_evaluation(
       results: as of `s2sjax.metrics.summary`, and where they are there `by_length`,
         `by_position`, and keyed by symbols `by_symbol` and `confusion`; numbers
         without an explanation here come last.
+      chosen: the run's `train.metric`; one of the user's own says what it means.
     """
-    show(_headlines(results, title), screen)
+    show(_headlines(results, title, own(chosen)), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"]), screen)
     if results.get("by_position"):
@@ -102,7 +107,7 @@ def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
     show(Table("", ("task", "what", "example"), rows), screen)
 
 
-def _headlines(results: Mapping[str, Any], title: str) -> Table:
+def _headlines(results: Mapping[str, Any], title: str, theirs: Metric | None) -> Table:
     rows = []
     if "examples" in results:
         rows.append(("examples", number(results["examples"]), "evaluated"))
@@ -111,6 +116,8 @@ def _headlines(results: Mapping[str, Any], title: str) -> Table:
     for name in [*known, *others]:
         if not isinstance(results[name], Mapping | list):
             about, value = metric(name), _value(name, results[name])
+            if theirs is not None and theirs.label == about.label:
+                about = theirs
             rows.append((about.label, value, about.meaning))
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
 
