@@ -39,19 +39,19 @@ class Quality(NamedTuple):
     truncated: float
 
 
-def quality(found: Outputs, right: References) -> Quality:
+def quality(decoded: Outputs, right: References) -> Quality:
     """What the best outputs of all examples are worth."""
-    results = _outcomes(found, right)
+    results = _outcomes(decoded, right)
     summary = metrics.summary(results)
     exact = metrics.is_exact(results)
-    ratios = found.lengths[:, 0] / right.lengths
+    ratios = decoded.lengths[:, 0] / right.lengths
     return Quality(
         summary["exact"],
         summary["token_accuracy"],
         summary["edit_distance"],
-        float(found.log_probs[:, 0].astype(np.float64).mean()),
+        float(decoded.log_probs[:, 0].astype(np.float64).mean()),
         float(ratios.mean()),
-        calibration_error(np.exp(found.log_probs[:, 0].astype(np.float64)), exact),
+        calibration_error(np.exp(decoded.log_probs[:, 0].astype(np.float64)), exact),
         summary["truncated"],
     )
 
@@ -79,10 +79,10 @@ def calibration_error(
     return float(np.abs(gaps).sum()) / max(len(right), 1)
 
 
-def _outcomes(found: Outputs, right: References) -> Outcomes:
+def _outcomes(decoded: Outputs, right: References) -> Outcomes:
     """The best outputs; what is teacher-forced is not looked at."""
-    tokens, truncated = found.tokens[:, 0], found.truncated[:, 0]
-    symbols = (found.lengths[:, 0] - (tokens == EOS).any(axis=1)).astype(np.int32)
+    tokens, truncated = decoded.tokens[:, 0], decoded.truncated[:, 0]
+    symbols = (decoded.lengths[:, 0] - (tokens == EOS).any(axis=1)).astype(np.int32)
     wanted = (right.lengths - 1).astype(np.int32)
     edited = np.asarray(
         edits(*map(jnp.asarray, (tokens, symbols, right.tokens, wanted)))
@@ -90,7 +90,7 @@ def _outcomes(found: Outputs, right: References) -> Outcomes:
     nothing = np.zeros(len(tokens))
     return Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
-        *(nothing, found.log_probs[:, 0], -right.log_probs, nothing.astype(np.int32)),
+        *(nothing, decoded.log_probs[:, 0], -right.log_probs, nothing.astype(np.int32)),
     )
 
 
@@ -138,39 +138,39 @@ def evaluate(
             strategy,
             systems[strategy],
             compiled[strategy],
-            found,
+            decoded,
             {
-                "examples": len(found.tokens),
-                **quality(found, right)._asdict(),
-                **_texts(vocabulary, found, right),
+                "examples": len(decoded.tokens),
+                **quality(decoded, right)._asdict(),
+                **_texts(vocabulary, decoded, right),
                 "target_logprob": float(right.log_probs.astype(np.float64).mean()),
-                **_errors(goals[strategy], found, pool),
+                **_errors(goals[strategy], decoded, pool),
             },
         )
-        for strategy, found in written.items()
+        for strategy, decoded in written.items()
     ]
     return evaluated, right
 
 
 def _texts(
-    vocabulary: Vocabulary, found: Outputs, right: References
+    vocabulary: Vocabulary, decoded: Outputs, right: References
 ) -> dict[str, float | None]:
-    texts = of_tokens(vocabulary, found.tokens[:, 0].tolist(), right.tokens.tolist())
+    texts = of_tokens(vocabulary, decoded.tokens[:, 0].tolist(), right.tokens.tolist())
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 
 def _errors(
-    own: Goal | None, found: Outputs, pool: Sequence[tuple[Goal | None, Outputs]]
+    own: Goal | None, decoded: Outputs, pool: Sequence[tuple[Goal | None, Outputs]]
 ) -> dict[str, Any]:
     """The share of search errors, and what they were told by."""
     share, reference, proved = None, "not defined", None
     if own is not None:
         best = best_known(own, pool)
-        share, reference = float(search_errors(own, found, best).mean()), "best known"
+        share, reference = float(search_errors(own, decoded, best).mean()), "best known"
         if best.proved is not None:
             proved = float(best.proved.mean())
             # Only 1 is written as 100 %.
-            told = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
-            reference = f"exact (proved for {told})".replace("%", " %")
+            shown = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
+            reference = f"exact (proved for {shown})".replace("%", " %")
     names = ("search_errors", "search_reference", "proved")
     return dict(zip(names, (share, reference, proved), strict=True))

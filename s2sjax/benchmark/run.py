@@ -74,8 +74,8 @@ def run(
                 f"{max(plan.batch_sizes)} are too many for a batch"
             )
             say(notes[-1])
-        found, right[name] = evaluate(name, trained, plan, say, watch)
-        evaluated += found
+        qualities, right[name] = evaluate(name, trained, plan, say, watch)
+        evaluated += qualities
     # Now, because PyTorch's own number of threads is forgotten once another is set.
     ways = table.ways() if plan.peers else ()
     rows = []

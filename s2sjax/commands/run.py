@@ -396,13 +396,13 @@ class Run:
             results, sources = split_outcomes(
                 trained, split, examples, warn=self.say, passed=passed
             )
-        found = summary.evaluation(
+        numbers = summary.evaluation(
             self.task, config, self.step, split, results, sources, confusion=confusion
         )
         if predictions:
             rows = summary.predictions(self.task, results, sources)
-            found["predictions"] = rows
-        return plain(found)
+            numbers["predictions"] = rows
+        return plain(numbers)
 
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs

@@ -123,7 +123,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             names = list(file.keys())  # a file is no dict
             types = {name: file.get_slice(name).get_dtype() for name in names}
             strange = [name for name in types if types[name] not in _TYPES]
-            found = {name: file.get_tensor(name) for name in types if not strange}
+            tensors = {name: file.get_tensor(name) for name in types if not strange}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UsageError(
             f"init_from={source} is not a safetensors file: {error}"
@@ -133,7 +133,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             f"init_from={source}: {name} is of the type {types[name]}; parameters "
             f"are {' or '.join(_TYPES)}"
         )
-    return found
+    return tensors
 
 
 def _check_version(source: str, metadata: Mapping[str, str]) -> None:

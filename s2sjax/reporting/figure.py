@@ -131,7 +131,7 @@ def _settings(path: Path) -> matplotlib.RcParams:
     propagated, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        found = matplotlib.rc_params_from_file(
+        settings = matplotlib.rc_params_from_file(
             path, fail_on_error=True, use_default_template=False
         )
     except (ValueError, OSError) as error:
@@ -141,7 +141,7 @@ def _settings(path: Path) -> matplotlib.RcParams:
         logger.propagate = propagated
     if handler.lines:
         raise RunError(f"{STYLE}={path}: {handler.lines[0]}")
-    return found
+    return settings
 
 
 class _FirstLines(logging.Handler):

@@ -191,9 +191,9 @@ def _show_by_symbol(symbols: Mapping[Any, Mapping[str, Any]], screen: Screen) ->
 
 
 def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
-    came = {symbol for row in confusion.values() for symbol in row}
-    if len(came | set(confusion)) <= WIDEST_MATRIX:
-        return _matrix(confusion, came)
+    outputs = {symbol for row in confusion.values() for symbol in row}
+    if len(outputs | set(confusion)) <= WIDEST_MATRIX:
+        return _matrix(confusion, outputs)
     totals = {symbol: sum(row.values()) for symbol, row in confusion.items()}
     wrong = [
         (count, symbol, output)
@@ -217,8 +217,8 @@ def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
     return Table("The most frequent confusions", header, rows, header[2:], note)
 
 
-def _matrix(confusion: Mapping[Any, Mapping[Any, int]], came: set[Any]) -> Table:
-    columns = sorted(came | set(confusion), key=_order)
+def _matrix(confusion: Mapping[Any, Mapping[Any, int]], outputs: set[Any]) -> Table:
+    columns = sorted(outputs | set(confusion), key=_order)
     header = ("reference", *map(_quoted, columns))
     rows = [
         (

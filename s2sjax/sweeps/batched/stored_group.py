@@ -58,14 +58,14 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
             stored = json_objects.read(path, _File)
-            its = tuple(by_name[name] for name in stored["trials"])
+            members = tuple(by_name[name] for name in stored["trials"])
         except KeyError as error:
             raise UsageError(f"{path} is damaged: there is no trial {error}") from None
         # As `programs.padded_size` pads.
-        padded = len(its) <= stored["size"] < 2 * len(its)
-        if not padded or len(set(its)) < len(its):
+        padded = len(members) <= stored["size"] < 2 * len(members)
+        if not padded or len(set(members)) < len(members):
             raise UsageError(f"{path} is damaged: not a group of trials")
-        groups.append(StoredGroup(path.parent, its, stored["size"]))
+        groups.append(StoredGroup(path.parent, members, stored["size"]))
     return groups
 
 
@@ -76,8 +76,8 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> StoredGroup:
       RunError: it could not be written.
     """
     folder = sweep / GROUPS
-    there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    path = folder / f"{1 + max(there, default=-1):04d}"
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    path = folder / f"{1 + max(numbers, default=-1):04d}"
     stored = {"trials": [trial.name for trial in trials], "size": size}
     try:
         path.mkdir(parents=True)
