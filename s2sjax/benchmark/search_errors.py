@@ -28,7 +28,7 @@ class Goal(NamedTuple):
         """
         parsed = spec.parse(reference)
         usual = vars(Rules())
-        other, _ = parsed.split({"normaliser", "alpha", *usual})
+        kept, _ = parsed.split({"normaliser", "alpha", *usual})
         own: dict[str, Any] = {}
         if self.normaliser != Normaliser():
             own = vars(self.normaliser)
@@ -38,7 +38,7 @@ class Goal(NamedTuple):
             for name, value in vars(self.rules).items()
             if value != usual[name]
         }
-        return str(spec.Spec(other.name, (*other.arguments, *own.items())))
+        return str(spec.Spec(kept.name, (*kept.arguments, *own.items())))
 
 
 def goal(strategy: str) -> Goal | None:

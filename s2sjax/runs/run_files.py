@@ -96,10 +96,10 @@ def read_replica(directory: Path) -> Replica:
       UsageError: it is damaged.
     """
     path = directory / REPLICA
-    replica = json_objects.read(path, Replica)
-    if replica["replica"] < 0:
-        raise UsageError(f"{path} is damaged: replica is {replica['replica']}")
-    return replica
+    kept = json_objects.read(path, Replica)
+    if kept["replica"] < 0:
+        raise UsageError(f"{path} is damaged: replica is {kept['replica']}")
+    return kept
 
 
 class Test(TypedDict):
@@ -199,13 +199,13 @@ def identity(config: dict[str, Any]) -> str:
     >>> identity(one) == identity({"seed": 1, "train": {"log_every": 1}})
     False
     """
-    fields: dict[str, Any] = json.loads(json.dumps(config))
-    train = fields.get("train")
+    kept: dict[str, Any] = json.loads(json.dumps(config))
+    train = kept.get("train")
     for field in may_differ(train.get("schedule") if isinstance(train, dict) else ""):
         group, _, name = field.rpartition(".")
-        if isinstance(fields.get(group), dict):
-            fields[group].pop(name, None)
-    task = fields.get("task")
+        if isinstance(kept.get(group), dict):
+            kept[group].pop(name, None)
+    task = kept.get("task")
     if isinstance(task, dict):
         for field, value in task.items():
             file, colon, function = str(value).rpartition(":")
@@ -215,12 +215,12 @@ def identity(config: dict[str, Any]) -> str:
                 task[field] = colon + function
     for place in configs.CODE:
         part, _, leaf = place.partition(".")
-        inner = fields.get(part)
-        if not isinstance(inner, dict) or not isinstance(inner.get(leaf), str):
+        fields = kept.get(part)
+        if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
-        if configs.file_of(inner[leaf]):
-            inner[leaf] = configs.placeless(inner[leaf])
-    text = json.dumps(fields, sort_keys=True)
+        if configs.file_of(fields[leaf]):
+            fields[leaf] = configs.placeless(fields[leaf])
+    text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
