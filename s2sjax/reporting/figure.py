@@ -23,6 +23,7 @@ from matplotlib.text import Text
 from s2sjax.errors import RunError
 from s2sjax.reporting import fonts
 from s2sjax.reporting.formats import cut, printable
+from s2sjax.runs import atomic
 
 STYLE = "S2SJAX_STYLE"  # the environment variable that names a style file of one's own
 FORMATS = ("png", "pdf", "svg")
@@ -179,13 +180,9 @@ def save(figure: Figure, path: str | os.PathLike[str] | io.BytesIO) -> None:
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
     data = drawn(figure, ending if ending in FORMATS else "png", target)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
+        atomic.write_bytes(target, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise RunError(f"cannot write {target}: {error.strerror}") from None
 
 
