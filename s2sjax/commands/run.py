@@ -224,9 +224,9 @@ class Run:
         target = self.task.target_vocabulary
         sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
         asked = (
-            tuple(_sequence("prefix", prefix, target)),
-            tuple(tuple(_sequence("required", each, target)) for each in required),
-            tuple(_sequence("banned", banned, target)),
+            tuple(symbols_of("prefix", prefix, target)),
+            tuple(tuple(symbols_of("required", each, target)) for each in required),
+            tuple(symbols_of("banned", banned, target)),
         )
         queries = [
             Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]")
@@ -324,7 +324,7 @@ class Run:
         queries = [
             Query(
                 source,
-                _sequence("outputs" if is_one else f"outputs[{place}]", each, target),
+                symbols_of("outputs" if is_one else f"outputs[{place}]", each, target),
                 where="" if is_one else f"inputs[{place}]",
             )
             for place, (source, each) in enumerate(zip(sources, given, strict=True))
@@ -531,11 +531,11 @@ def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]],
         vocabulary.kind == "integer" and any(True for _ in _whole_numbers(given))
     )
     if is_one:
-        return [_sequence("inputs", given, vocabulary)], True
+        return [symbols_of("inputs", given, vocabulary)], True
     if not isinstance(given, Sequence):
         raise UsageError(f"inputs is {given!r:.60}; it is an input, or a list of them")
     return [
-        _sequence(f"inputs[{place}]", each, vocabulary)
+        symbols_of(f"inputs[{place}]", each, vocabulary)
         for place, each in enumerate(given)
     ], False
 
@@ -545,8 +545,12 @@ def _whole_numbers(given: Any) -> Iterator[int]:
     return (each for each in items if isinstance(each, int))
 
 
-def _sequence(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
-    """The symbols of a text, or of a list of symbols."""
+def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
+    """The symbols of a text, or of a list of symbols.
+
+    Raises:
+      UsageError: it is neither, or a text that the vocabulary cannot split.
+    """
     kind = int if vocabulary.kind == "integer" else str
     given = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(given, str):
