@@ -71,38 +71,30 @@ def bench(
     """
     single = isinstance(path, str | os.PathLike)
     paths: Any = [path] if single else path
-    plan = planned(
-        strategies, batch_sizes, examples, split_name(split), repeats, reference, peers
+    plan = Plan(
+        tuple(strategies),
+        tuple(batch_sizes),
+        examples,
+        split_name(split),
+        repeats,
+        reference,
+        peers,
     )
     return measured(list(map(str, paths)), plan, checkpoint, out).about
 
 
-def planned(
-    strategies: Sequence[str],
-    batch_sizes: Sequence[int],
-    examples: int,
-    split: str,
-    repeats: int,
-    reference: str | None,
-    peers: bool,
-) -> Plan:
-    """What is to be measured; each strategy and size once, sizes in order.
+def normal(plan: Plan) -> Plan:
+    """The plan with each strategy and size once, sizes in order.
 
     Raises:
       UsageError: numbers below 1, or a spec that is none.
     """
-    counts = {"examples": [examples], "repeats": [repeats], "batch_sizes": batch_sizes}
-    for name, numbers in counts.items():
-        for number in numbers:
-            spec.between(name, number, 1, 999_999)
-    return Plan(
-        tuple(dict.fromkeys(str(spec.parse(text)) for text in strategies)),
-        tuple(sorted(set(batch_sizes))),
-        examples,
-        split,
-        repeats,
-        reference,
-        peers,
+    numbers = [("examples", plan.examples or 0), ("repeats", plan.repeats)]
+    for name, value in numbers + [("batch_sizes", each) for each in plan.batch_sizes]:
+        spec.between(name, value, 1, 999_999)
+    strategies = dict.fromkeys(str(spec.parse(text)) for text in plan.strategies)
+    return plan._replace(
+        strategies=tuple(strategies), batch_sizes=tuple(sorted(set(plan.batch_sizes)))
     )
 
 
@@ -117,7 +109,12 @@ def measured(
     say: Callable[[str], None] = notice,
     watch: Watch = nobody,
 ) -> Measured:
-    """Measures, and writes what was found."""
+    """Measures, and writes what was found.
+
+    Raises:
+      UsageError: as `bench`.
+    """
+    plan = normal(plan)
     runs = _opened(paths, checkpoint, plan.split, say)
     check(runs, plan)
     if plan.peers:
