@@ -1,6 +1,7 @@
 """The arrays of one checkpoint on the disk, by way of orbax."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,21 @@ def paths(tree: Any) -> dict[tuple[str, ...], Any]:
         tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path): leaf
         for path, leaf in leaves
     }
+
+
+def nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Nested dicts of leaves by path.
+
+    >>> nested({("decoder", "bias"): 1})
+    {'decoder': {'bias': 1}}
+    """
+    tree: dict[str, Any] = {}
+    for (*parents, name), leaf in leaves.items():
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return tree
 
 
 def write(directory: Path, arrays: list[np.ndarray]) -> None:
@@ -79,17 +95,20 @@ def place(array: np.ndarray, target: Any) -> jax.Array:
 
 
 def check_same(
-    stored: dict[tuple[str, ...], Any], wanted: dict[tuple[str, ...], Any], name: str
+    stored: Mapping[tuple[str, ...], Any],
+    wanted: Mapping[tuple[str, ...], Any],
+    name: str,
 ) -> None:
     """Checks arrays by path against those that a model has.
 
     Raises:
       UsageError: one is missing, is too many, or has another shape or dtype.
     """
-    for path in wanted.keys() - stored.keys():
-        raise UsageError(f"{name} has no {'/'.join(path)}, which this model needs")
-    for path in stored.keys() - wanted.keys():
-        raise UsageError(f"{name} has {'/'.join(path)}, which this model has not")
+    for path in sorted(stored.keys() ^ wanted.keys()):
+        listed = "/".join(path)
+        if path in wanted:
+            raise UsageError(f"{name} has no {listed}, which this model needs")
+        raise UsageError(f"{name} has {listed}, which this model has not")
     for path, leaf in wanted.items():
         array, which = stored[path], f"{name}: {'/'.join(path)}"
         if array.shape != tuple(leaf.shape):

@@ -116,13 +116,7 @@ class CheckpointReader:
         if target is not None:
             where = f"checkpoint {saved.step} in {self.directory}"
             arrays.check_same(leaves, arrays.paths(target), where)
-        params: dict[str, Any] = {}
-        for inner, array in leaves.items():
-            node = params
-            for parent in inner[:-1]:
-                node = node.setdefault(parent, {})
-            node[inner[-1]] = array
-        return Restored(saved.step, params, saved.progress)
+        return Restored(saved.step, arrays.nested(leaves), saved.progress)
 
     def _path(self, step: int) -> Path:
         return self.directory / str(step)
