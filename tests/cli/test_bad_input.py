@@ -134,7 +134,7 @@ def test_what_is_near_is_named(command, tmp_path, integers, monkeypatch):
     workdir = "--workdir=run"
     # A relative path is absolute from there on, in what is said too.
     path = "--config.task.path=dat/pairs.tsv"
-    said = f"{tmp_path}/dat/pairs.tsv does not exist; did you mean '{tmp_path}/data/"
+    said = f"{tmp_path}/dat/pairs.tsv does not exist (did you mean '{tmp_path}/data/"
     refused(command("train", TEXT, path, workdir), said)
     beside = integers.parent
     for source, said in (

@@ -157,7 +157,7 @@ def test_what_cannot_be_is_refused_by_its_name(run, tmp_path):
         (lambda: model.decoder(params, [[4]], [[1]]), r"lengths is int32\[1, 1\]"),
         (
             lambda: s2s.load(beside),
-            f"path={beside} does not exist; did you mean '.*mine'",
+            f"path={beside} does not exist \\(did you mean '.*mine'",
         ),
         (lambda: s2s.load([]), "path is an empty list"),
         (
