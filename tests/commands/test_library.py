@@ -75,7 +75,7 @@ def test_the_page_runs_and_its_values_are_those_of_the_commands(page, run, capsy
 
     workdir = f"--workdir={path}"
     assert said("eval", workdir, "--json") == run.evaluate("test")
-    beam = "--decode=beam:size=5,n=3"
+    beam = "--strategy=beam:size=5,n=3"
     line = said("decode", workdir, beam, "--json", "--attention=-", *"01234")
     best = names["best"]
     assert [output.symbols for output in best] == [
