@@ -51,7 +51,7 @@ def cut_back(path: Path, step: int, progress: Progress, say: Say) -> None:
 
 def _marks(run: Path) -> list[Mark]:
     """The marks that a run's checkpoints kept; of a replica, those of its group."""
-    progresses = _progress(run / "checkpoints")
+    progresses = _progress(run / run_files.CHECKPOINTS)
     if (run / run_files.REPLICA).is_file():
         try:
             replica = run_files.read_replica(run)

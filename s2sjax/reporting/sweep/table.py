@@ -249,7 +249,7 @@ def _launched(
     """The config that a trial was launched with, by dotted field; empty where it
     cannot be read. What its run has now was edited, where it differs.
     """
-    folder = table.directory / "trials" / trial.name
+    folder = table.directory / places.TRIALS / trial.name
     path = folder / run_files.TRIAL
     if not path.is_file():
         return {}

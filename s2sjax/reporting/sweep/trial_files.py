@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference.evaluate import Sample
 from s2sjax.reporting.sweep.groups import Estimate, estimate
@@ -159,7 +159,7 @@ def read_all(
 
 def directory_of(table: SweepTable, trial: Trial) -> Path:
     """Where a trial is kept."""
-    return table.directory / "trials" / trial.name
+    return table.directory / places.TRIALS / trial.name
 
 
 def command_line(table: SweepTable, trial: Trial) -> str:

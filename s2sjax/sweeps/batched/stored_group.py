@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
-from s2sjax.runs import atomic
+from s2sjax.runs import atomic, run_files
 from s2sjax.sweeps.trials import Trial
 
 GROUPS, GROUP = "groups", "group.json"
@@ -31,7 +31,7 @@ class StoredGroup:
     @property
     def checkpoints(self) -> Path:
         """Where its stacked checkpoint is."""
-        return self.path / "checkpoints"
+        return self.path / run_files.CHECKPOINTS
 
     @property
     def has_saved(self) -> bool:
