@@ -20,10 +20,10 @@ from s2sjax.benchmark.timing import (
     Say,
     Speed,
     counted,
+    decode_all,
     device_peak_mib,
     rounds,
     speed,
-    together,
 )
 from s2sjax.inference.load import Trained
 
@@ -117,7 +117,7 @@ def _prepare(
     """Decodes once what will be timed."""
     peak = Peak()
     with peak.watched():
-        outputs = together(ours, chunks)
+        outputs = decode_all(ours, chunks)
     theirs = (
         table.implementations(evaluated.system, evaluated.strategy, chunks, ways)
         if ways
@@ -177,7 +177,7 @@ def _compared(
     speed_of_peer: float,
 ) -> Result:
     """The row with the numbers of a peer."""
-    tokens = together(fastest, one.chunks)
+    tokens = decode_all(fastest, one.chunks)
     numbers: dict[str, Any] = {
         "sequences_per_second": speed_of_peer,
         "threads": fastest.way.threads,

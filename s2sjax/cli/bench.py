@@ -92,7 +92,7 @@ def main(parsed: Parsed) -> int:
         values.reference,
         values.peers,
     )
-    found = bench.measured(
+    measured = bench.measured(
         paths,
         plan,
         runs.checkpoint(values.checkpoint),
@@ -103,11 +103,11 @@ def main(parsed: Parsed) -> int:
         watch=partial(ProgressLine, units="batches"),
     )
     if values.json:
-        printing.line(json.dumps(found.about))
+        printing.line(json.dumps(measured.about))
     else:
-        rows, notes = found.result.rows, found.about["notes"]
+        rows, notes = measured.result.rows, measured.about["notes"]
         show_benchmark(rows, notes, Screen(), values.split)
-    start.warn([f"written: {found.folder}"])
+    start.warn([f"written: {measured.folder}"])
     return 0
 
 

@@ -193,9 +193,9 @@ def gpu_present() -> bool:
 
 def versions() -> dict[str, str]:
     """Installed versions, without importing what they are of."""
-    found = {name: version_of(name) or "missing" for name in (*PACKAGES, "numpy")}
-    found |= {name: version for name in PLUGINS if (version := version_of(name))}
-    return {"python": platform.python_version()} | found
+    installed = {name: version_of(name) or "missing" for name in (*PACKAGES, "numpy")}
+    installed |= {name: version for name in PLUGINS if (version := version_of(name))}
+    return {"python": platform.python_version()} | installed
 
 
 def free_memory() -> int | None:

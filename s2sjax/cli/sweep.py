@@ -265,10 +265,10 @@ def _announce_user_code(
     from s2sjax.config import code_files
     from s2sjax.runs import code, run_files
 
-    said: set[tuple[tuple[str, str], ...]] = set()
+    announced: set[tuple[tuple[str, str], ...]] = set()
     for trial in trials:
         files = code.pattern(trial.config) | code_files(trial.config)
-        if tuple(files.items()) not in said:
-            said.add(tuple(files.items()))
+        if tuple(files.items()) not in announced:
+            announced.add(tuple(files.items()))
             folder = run_files.checked_path(workdir) / "trials" / trial.name
             code.announce(folder, trial.config, files, say)

@@ -58,14 +58,14 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
             stored = json_objects.read(path, _File)
-            members = tuple(by_name[name] for name in stored["trials"])
+            grouped = tuple(by_name[name] for name in stored["trials"])
         except KeyError as error:
             raise UsageError(f"{path} is damaged: there is no trial {error}") from None
         # As `programs.padded_size` pads.
-        padded = len(members) <= stored["size"] < 2 * len(members)
-        if not padded or len(set(members)) < len(members):
+        padded = len(grouped) <= stored["size"] < 2 * len(grouped)
+        if not padded or len(set(grouped)) < len(grouped):
             raise UsageError(f"{path} is damaged: not a group of trials")
-        groups.append(StoredGroup(path.parent, members, stored["size"]))
+        groups.append(StoredGroup(path.parent, grouped, stored["size"]))
     return groups
 
 
