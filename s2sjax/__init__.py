@@ -59,53 +59,21 @@ __version__ = "0.1.0"
 # Where each name of the face is.
 _MODULES = {
     "commands.bench": ("bench",),
-    "commands.run": (
-        "Decoded",
-        "Output",
-        "Run",
-        "Scored",
-        "export",
-        "load",
-    ),
-    "commands.sweep": (
-        "sweep",
-        "trials",
-    ),
+    "commands.run": ("Decoded", "Output", "Run", "Scored", "export", "load"),
+    "commands.sweep": ("sweep", "trials"),
     "commands.train": ("train",),
-    "config": (
-        "Config",
-        "ModelConfig",
-        "base_config",
-    ),
+    "config": ("Config", "ModelConfig", "base_config"),
     "decoding.beam": ("beam",),
     "decoding.diverse_beam": ("diverse_beam",),
     "decoding.exact": ("exact",),
-    "decoding.sampling": (
-        "greedy",
-        "sample",
-    ),
+    "decoding.sampling": ("greedy", "sample"),
     "decoding.stochastic_beam": ("stochastic_beam",),
-    "errors": (
-        "RunError",
-        "UsageError",
-    ),
+    "errors": ("RunError", "UsageError"),
     "models.seq2seq": ("Seq2Seq",),
     "reporting.alignment": ("Alignment",),
-    "training.by_hand": (
-        "batch",
-        "loss",
-        "nll",
-    ),
+    "training.by_hand": ("batch", "loss", "nll"),
     "training.observer": ("Observer",),
-    "types": (
-        "BOS",
-        "EOS",
-        "PAD",
-        "UNK",
-        "Batch",
-        "Hypotheses",
-        "StepOutput",
-    ),
+    "types": ("BOS", "EOS", "PAD", "UNK", "Batch", "Hypotheses", "StepOutput"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -107,7 +107,7 @@ def main(parsed: Parsed) -> int:
     else:
         rows, notes = measured.result.rows, measured.about["notes"]
         show_benchmark(rows, notes, Screen(), values.split)
-    start.warn([f"written: {measured.folder}"])
+    printing.warn([f"written: {measured.folder}"])
     return 0
 
 

@@ -87,7 +87,7 @@ def main(parsed: Parsed) -> int:
         else inputs.from_arguments(parsed.positional, run.task)
     )
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     decoded = run.decode_queries(
         queries,
@@ -145,7 +145,7 @@ def _draw(path: Path, decoded: "Sequence[Decoded]", panels: int) -> None:
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
-        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
+        printing.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
     printing.warn([f"attention: {path}"])
 
 

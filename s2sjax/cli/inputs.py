@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax import places
-from s2sjax.cli import start
+from s2sjax.cli import printing
 from s2sjax.commands.run import symbols_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.foreign import shown
@@ -130,7 +130,9 @@ def _standard_input() -> bytes:
     if stream is None:
         raise UsageError("--from_file=-: there is no standard input")
     if sys.stdin.isatty():
-        start.warn(["reading inputs from the terminal, one a line; Ctrl-D ends them"])
+        printing.warn(
+            ["reading inputs from the terminal, one a line; Ctrl-D ends them"]
+        )
     content: bytes = stream.read()
     return content
 

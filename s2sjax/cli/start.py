@@ -11,22 +11,6 @@ from s2sjax.cli.printing import warn
 from s2sjax.config import Config, TrainConfig, code_files, is_user_code
 from s2sjax.errors import UsageError, unknown
 
-__all__ = [
-    "FORMAT",
-    "NO_USER_CODE",
-    "PICTURES",
-    "TRACKER",
-    "check_format",
-    "check_names",
-    "check_output",
-    "check_style",
-    "check_tracker",
-    "prepare",
-    "reading",
-    "recorded_flags",
-    "refuse_user_code",
-    "warn",
-]
 NO_USER_CODE = Flag(
     "no_user_code",
     "refuse to execute a Python file that is a task, or a part of a model or training",
