@@ -23,11 +23,20 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def show(table: Table, screen: Screen) -> None:
-    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut."""
+def show(table: Table, screen: Screen, *, bare: bool = False) -> None:
+    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut.
+
+    A `bare` one is elsewhere its rows alone, for grep and cut.
+    """
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if not screen.terminal:
-        for line in _lines(table, rows):
+        header, *lines = _aligned(table, rows)
+        if not bare:
+            title, note = (
+                [printable(text)] if text else [] for text in (table.title, table.note)
+            )
+            lines = [*title, header, *lines, *note, ""]
+        for line in lines:
             screen.line(line)
         return
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -43,11 +52,12 @@ def show(table: Table, screen: Screen) -> None:
         screen.line(Text(f"{printable(table.note)}\n", "dim"))
 
 
-def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The header and the rows, in columns."""
     header = [printable(name) for name in table.header]
     every = [header, *rows]
     widths = [max(map(cell_len, column)) for column in zip(*every, strict=True)]
-    lines = [printable(table.title)] if table.title else []
+    lines = []
     for row in every:
         cells = [
             " " * (width - cell_len(cell)) + cell
@@ -56,7 +66,7 @@ def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
             for cell, width, name in zip(row, widths, table.header, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, *([printable(table.note)] if table.note else []), ""]
+    return lines
 
 
 ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
