@@ -52,6 +52,7 @@ __all__ = [
     "data_path",
     "difference",
     "displaced",
+    "embedding_files",
     "fields",
     "flatten",
     "is_user_code",
@@ -86,6 +87,9 @@ CODE = (
     *("train.metric", "decode.strategy"),
 )
 
+# Fields that name a file of vectors, which is read when a run begins and never again.
+EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
+
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
 _SILENCES = (
@@ -93,6 +97,14 @@ _SILENCES = (
     ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
     ("train.feeding", "gold", "train.feeding_unit", "argmax"),
     ("model.attention", "none", "model.context", "general"),
+    *(
+        ("model.embedding", 0, f"model.{name}", "64")
+        for name in (
+            *("embedding_file", "target_embedding_file"),
+            *("share_embeddings", "tie_output"),
+        )
+    ),
+    ("model.share_embeddings", True, "model.target_embedding_file", "false"),
 )
 _EITHER = ("train.steps", "train.epochs")  # one of them is set
 
@@ -186,8 +198,8 @@ def resolve(
     path = data_path(resolved)
     if path:
         resolved = with_data_path(resolved, _absolute(path))
-    files = code_files(resolved)
-    resolved = with_code(resolved, {field: _absolute(files[field]) for field in files})
+    files = code_files(resolved) | embedding_files(resolved)
+    resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
@@ -259,8 +271,8 @@ def config_hash(config: Config) -> str:
     path = data_path(config)
     if path:
         config = with_data_path(config, os.path.basename(path))
-    files = code_files(config)
-    config = with_code(config, {name: placeless(files[name]) for name in files})
+    files = code_files(config) | embedding_files(config)
+    config = with_files(config, {name: placeless(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
@@ -295,13 +307,24 @@ def code_files(config: Config) -> dict[str, str]:
     return {field: file for field, file in files.items() if file}
 
 
-def with_code(config: Config, files: Mapping[str, str]) -> Config:
+def embedding_files(config: Config) -> dict[str, str]:
+    """The files of vectors that a config begins with, by field.
+
+    >>> embedding_files(Config(model=ModelConfig(embedding_file="glove.txt")))
+    {'model.embedding_file': 'glove.txt'}
+    """
+    values = flatten(config)
+    return {field: values[field] for field in EMBEDDING_FILES if values[field]}
+
+
+def with_files(config: Config, files: Mapping[str, str]) -> Config:
     """The config with other files in the place of those that its fields name."""
     for field, file in files.items():
         name, _, leaf = field.partition(".")
         group = getattr(config, name)
         text = getattr(group, leaf)
-        moved = {leaf: file + text.removeprefix(file_of(text))}
+        before = text if field in EMBEDDING_FILES else file_of(text)
+        moved = {leaf: file + text.removeprefix(before)}
         config = dataclasses.replace(
             config, **{name: dataclasses.replace(group, **moved)}
         )
@@ -316,20 +339,21 @@ def user_files(config: Config) -> dict[str, str]:
     """
     path = data_path(config)
     field = "task.path" if path == config.task.path else "task.name"
-    return ({field: path} if path else {}) | code_files(config)
+    data = {field: path} if path else {}
+    return data | code_files(config) | embedding_files(config)
 
 
 def relocated(config: Config, old: str, new: str) -> Config:
     """The config that reads `new` where it read the file or folder `old`.
 
-    Code keeps the name of its file, by which a run finds its copy.
+    Code keeps the name of its file, by which a run finds its copy, and so do vectors.
     """
     if data_path(config) == old:
         config = with_data_path(config, new)
     if os.path.basename(old) != os.path.basename(new):
         return config
-    files = code_files(config)
-    return with_code(config, {field: new for field in files if files[field] == old})
+    files = code_files(config) | embedding_files(config)
+    return with_files(config, {field: new for field in files if files[field] == old})
 
 
 def file_of(text: str) -> str:
@@ -451,6 +475,11 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
         for by, value, path, other in _SILENCES
         if flat[by] == value and flat[path] != fields()[path].default
     ]
+    if config.model.freeze_embedding and not embedding_files(config):
+        problems.append(
+            "model.freeze_embedding=True means nothing without vectors of a file; use "
+            "e.g. model.embedding_file=glove.txt"
+        )
     if task.valid_share + task.test_share >= 1:
         problems.append(
             f"task.valid_share={task.valid_share} and task.test_share="

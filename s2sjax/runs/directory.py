@@ -12,6 +12,7 @@ This module imports no jax, so that a run can be opened before its flags are set
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -209,6 +210,7 @@ def _written(
         there = run_files.read_config(directory)
         if configs.data_path(there) != configs.data_path(asked):
             check_data(asked, directory / DATA)
+        _check_vectors(record, there, asked)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)
     else:
@@ -227,6 +229,22 @@ def _written(
     for part in (checkpoints, directory / DATA):
         part.mkdir(exist_ok=True)
     return record
+
+
+def _check_vectors(record: dict[str, Any], there: Config, asked: Config) -> None:
+    """Refuses another file of vectors than the run began with; it may be gone."""
+    before = configs.embedding_files(there)
+    for field, file in configs.embedding_files(asked).items():
+        noted = record.get("embeddings", {}).get(field)
+        if noted is None or file == before.get(field) or not os.path.isfile(file):
+            continue
+        with open(file, "rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if digest != noted["sha256"]:
+            raise UsageError(
+                f"{field}: {file} is not the file that this run began with (its "
+                f"SHA-256 differs); bring that one back, or start a new run"
+            )
 
 
 def _check_empty(directory: Path) -> None:
@@ -257,13 +275,14 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
         asked.task.path,
     ):
         there = moved
-    files = configs.code_files(asked)
+    files = configs.code_files(asked) | configs.embedding_files(asked)
+    before = configs.code_files(there) | configs.embedding_files(there)
     same = {
         field: file
-        for field, file in configs.code_files(there).items()
+        for field, file in before.items()
         if Path(file).name == Path(files.get(field, "")).name
     }
-    there = configs.with_code(there, {field: files[field] for field in same})
+    there = configs.with_files(there, {field: files[field] for field in same})
     differing = configs.difference(there, asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}

@@ -74,15 +74,28 @@ def _known(sweep: SweepDirectory) -> dict[str, Any]:
 def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
     """Of the files that a field names."""
     code = configs.code_files(trial.config).get(field)
+    vectors = configs.embedding_files(trial.config).get(field)
     try:
+        if vectors is not None:
+            return [_sha256(field, vectors)]
         if code is not None:
             return [hashlib.sha256(user_code.read(field, code)).hexdigest()]
         return list(tasks.sources(trial.config).values())
     except UsageError as error:
         if not is_known:
             raise
-        what, place = ("data", "PLACE") if code is None else ("file", "FILE.py:NAME")
+        what, place = "data" if vectors is None else "vectors", "PLACE"
+        if code is not None:
+            what, place = "file", "FILE.py:NAME"
         raise UsageError(
             f"{error}; this sweep goes on with the same {what} elsewhere, given "
             f"config=FILE and the override {field}={place}"
         ) from None
+
+
+def _sha256(field: str, file: str) -> str:
+    try:
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{field}={file} cannot be read: {error.strerror}") from None

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from s2sjax import rng, tasks
 from s2sjax.config import Config
+from s2sjax.inference import vectors
 from s2sjax.models.seq2seq import (
     Seq2Seq,
     build_model,
@@ -40,8 +41,9 @@ def check(trials: Sequence[Trial]) -> None:
         config = trial.config
         for what, attempt in (
             ((config.model, config.train, config.decode), loop.check),
+            (("vectors", config.model), lambda each: vectors.check(each.model)),
             ((config.task, config.train.metric), tasks.check),
-            ((_task(config), config.train.epochs is None), _build),
+            ((_task(config), config.train.epochs is None, _joint(config)), _build),
         ):
             if what in tried:
                 continue
@@ -57,9 +59,16 @@ def _task(config: Config) -> Any:
     return (task.name, task.path) if is_slow else task
 
 
+def _joint(config: Config) -> Any:
+    """What else of a model its data are read by."""
+    model = config.model
+    return model.share_embeddings, model.embedding_file, model.target_embedding_file
+
+
 def _build(config: Config) -> None:
     task = tasks.create(config)
     total_steps(config, Order.of(config, task))
+    vectors.read(config, task)
 
 
 class Cost(NamedTuple):

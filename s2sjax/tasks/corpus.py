@@ -189,7 +189,7 @@ def _as_it_is(path: Path) -> Path:
 
 def _measured(path: Path) -> _Measured:
     lines, rows, digest = 0, 0, hashlib.sha256()
-    for line in _raw_lines(path):
+    for line in raw_lines(path):
         lines += 1
         if line.strip(b" \r\n"):
             rows = lines
@@ -200,7 +200,7 @@ def _measured(path: Path) -> _Measured:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_raw_lines(path), 1):
+    for number, line in enumerate(raw_lines(path), 1):
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -212,7 +212,7 @@ def _lines(path: Path) -> Iterator[str]:
         yield text.removeprefix(MARK) if number == 1 else text
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
+def raw_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file, uncompressed, with their ends.
 
     As bytes, because text mode would also cut lines at a lone carriage return.

@@ -123,7 +123,8 @@ def create(config: Config, directory: Path | None) -> Task:
     corpus = _corpus(task)
     if bundle.exists(directory):
         bundle.check_sources(directory, _sources(corpus))
-    pairs, source, target, notes = _read(corpus, task)
+    joint = config.model.share_embeddings
+    pairs, source, target, notes = _read(corpus, task, joint=joint)
     known = pairs.training_hashes(task.reverse_source)
     if directory is not None and not bundle.exists(directory):
         files = {
@@ -189,10 +190,12 @@ def _task(
 
 
 def _read(
-    corpus: Corpus, task: TaskConfig
+    corpus: Corpus, task: TaskConfig, *, joint: bool
 ) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
     parallel = len(corpus.files) > 1
     codings = [_coding(task, parallel) for _ in range(2)]
+    if joint:  # one vocabulary, of what stands on either side
+        codings[1] = codings[0]
     splits = np.full(corpus.size, LEFT_OUT, np.uint8)
     lengths = np.zeros((2, corpus.size), np.int32)
     mixture = Mixture()

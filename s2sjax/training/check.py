@@ -5,6 +5,7 @@ from collections.abc import Collection
 from s2sjax import tasks
 from s2sjax.config import Config, data_path
 from s2sjax.errors import Problems
+from s2sjax.inference import vectors
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
 from s2sjax.training.order import Order
@@ -31,7 +32,7 @@ def check(config: Config, *, is_new: bool = True) -> None:
 def check_names(
     config: Config, wrong: Collection[str] = (), *, is_new: bool = True
 ) -> None:
-    """Tries the optimiser, schedule, strategy and task that a config names.
+    """Tries the optimiser, schedule, strategy, task and files that a config names.
 
     Args:
       config: of a run; something else may be wrong with it.
@@ -48,4 +49,7 @@ def check_names(
     if is_new and not any(field.startswith("task.") for field in wrong):
         with problems:
             tasks.check(config)
+    if is_new and not any(field.startswith("model.") for field in wrong):
+        with problems:
+            vectors.check(config.model)
     problems.tell()
