@@ -86,7 +86,7 @@ def train(
     given = beginning(path, given, record)
     hosts = Hosts()
     with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
-        check(agreed, is_new=not record)
+        check(agreed, is_new=not record, draws=given is None)
         observers = [*callbacks, *tracking(path, agreed, tracker)]
         about = described(["s2s.train", str(path)], given)
         run = stack.enter_context(opened(path, asked, about, hosts, notice))

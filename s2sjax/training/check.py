@@ -11,7 +11,7 @@ from s2sjax.training.cadence import total_steps
 from s2sjax.training.order import Order
 
 
-def check(config: Config, *, is_new: bool = True) -> None:
+def check(config: Config, *, is_new: bool = True, draws: bool = True) -> None:
     """Tries a config as training does before it begins; writes nothing.
 
     Beside what it names, of a task that reads no files whether its examples and steps
@@ -20,11 +20,18 @@ def check(config: Config, *, is_new: bool = True) -> None:
     Args:
       config: of a run.
       is_new: whether it is of a new run; one that is there has what it needs.
+      draws: whether that draws its parameters, and so reads files of vectors.
 
     Raises:
       UsageError: all that was found.
     """
-    check_names(config, is_new=is_new)
+    problems = Problems()
+    with problems:
+        check_names(config, is_new=is_new)
+    if is_new and draws:
+        with problems:
+            vectors.check(config.model)
+    problems.tell()
     if is_new and not data_path(config) and config.task.name != "text":
         total_steps(config, Order.of(config, tasks.create(config)))
 
@@ -32,7 +39,7 @@ def check(config: Config, *, is_new: bool = True) -> None:
 def check_names(
     config: Config, wrong: Collection[str] = (), *, is_new: bool = True
 ) -> None:
-    """Tries the optimiser, schedule, strategy, task and files that a config names.
+    """Tries the optimiser, schedule, strategy and task that a config names.
 
     Args:
       config: of a run; something else may be wrong with it.
@@ -49,7 +56,4 @@ def check_names(
     if is_new and not any(field.startswith("task.") for field in wrong):
         with problems:
             tasks.check(config)
-    if is_new and not any(field.startswith("model.") for field in wrong):
-        with problems:
-            vectors.check(config.model)
     problems.tell()
