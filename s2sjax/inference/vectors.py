@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2sjax import places
+from s2sjax import compressed, places
 from s2sjax.config import Config, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.models import embeddings
 from s2sjax.models.embeddings import Vectors
 from s2sjax.runs.run_files import Embeddings
 from s2sjax.tasks import Task
-from s2sjax.tasks.corpus import raw_lines
 from s2sjax.tasks.vocabulary import Symbol
 from s2sjax.types import SYMBOLS
 
@@ -86,7 +85,7 @@ class _Form(NamedTuple):
           UsageError: there is no such file, or they are not.
         """
         _status(field, file)
-        first = next(iter(raw_lines(Path(file))), b"")
+        first = next(iter(compressed.lines(Path(file))), b"")
         parts = first.split()
         if len(parts) == 2 and all(part.isdigit() for part in parts):
             form = cls(int(parts[1]), int(parts[0]))
@@ -133,7 +132,7 @@ def _read(
     known = np.zeros(SYMBOLS + len(symbols), bool)
     rows = np.zeros((len(known), size), np.float32)
     lines, first = 0, 1 if form.vectors is None else 2
-    for number, line in enumerate(raw_lines(Path(file)), 1):
+    for number, line in enumerate(compressed.lines(Path(file)), 1):
         if number < first or not line.strip():
             continue
         lines += 1

@@ -80,7 +80,8 @@ def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
             return [_sha256(field, vectors)]
         if code is not None:
             return [hashlib.sha256(user_code.read(field, code)).hexdigest()]
-        return list(tasks.sources(trial.config).values())
+        read = tasks.sources(trial.config)
+        return [file.sha256 for file in read if file.field == field]
     except UsageError as error:
         if not is_known:
             raise

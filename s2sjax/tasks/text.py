@@ -10,16 +10,17 @@ from typing import Protocol
 
 import numpy as np
 
-from s2sjax.config import Config, TaskConfig
+from s2sjax.config import Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
 from s2sjax.tasks import unseen
-from s2sjax.tasks.corpus import LAYOUT, Corpus, open_corpus
+from s2sjax.tasks.files.corpus import Chunk, Corpus, open_corpus
+from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
-from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary, normalised
 from s2sjax.types import SYMBOLS, UNK
 
 CODE_POINTS = 0x110000
@@ -105,7 +106,7 @@ LEFT_OUT = 255  # the split of a training pair that is too long
 
 
 def create(config: Config, directory: Path | None) -> Task:
-    """Reads the files of `task.path`; keeps what evaluation needs in `directory`.
+    """Reads the files of a config; keeps what evaluation needs in `directory`.
 
     The vocabularies come from the training part alone. Each file is streamed twice,
     to count and to encode, so that texts are never all in memory.
@@ -114,36 +115,38 @@ def create(config: Config, directory: Path | None) -> Task:
       UsageError: files that cannot be used, an empty split, or, where `directory`
         is there already, files that are not the ones it was made from.
     """
-    task = config.task
-    if bundle.exists(directory) and not os.path.exists(task.path):
-        raise UsageError(
-            f"{task.path} does not exist; where the same data lie elsewhere, the "
-            f"run goes on with config=FILE and the override task.path=PLACE"
-        )
-    corpus = _corpus(task)
+    corpus = _corpus(config, is_kept=bundle.exists(directory))
     if bundle.exists(directory):
-        bundle.check_sources(directory, _sources(corpus))
+        bundle.check_sources(directory, bundle.kept(corpus.known)["sources"])
     joint = config.model.share_embeddings
-    pairs, source, target, notes = _read(corpus, task, joint=joint)
-    known = pairs.training_hashes(task.reverse_source)
+    pairs, source, target, notes = _read(corpus, config.task, joint=joint)
+    known = pairs.training_hashes(config.task.reverse_source)
     if directory is not None and not bundle.exists(directory):
         files = {
             "source.json": source.to_json().encode(),
             "target.json": target.to_json().encode(),
             "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
         }
-        sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
-        bundle.write(directory, files, {"sources": sources, "notes": notes})
+        bundle.write(directory, files, {**bundle.kept(corpus.known), "notes": notes})
     return _task(config, pairs, source, target, known, notes)
 
 
-def sources(config: Config) -> dict[str, str]:
-    """The SHA-256 of each file of `task.path`.
+def sources(config: Config) -> tuple[bundle.Known, ...]:
+    """What tells the files of a config from others.
 
     Raises:
       UsageError: they cannot be read.
     """
-    return _sources(_corpus(config.task))
+    return _corpus(config).known
+
+
+def check(config: Config) -> None:
+    """Whether the files of a config are there; none is opened.
+
+    Raises:
+      UsageError: they are not, or do not fit together.
+    """
+    find(config.task)
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -192,36 +195,37 @@ def _task(
 def _read(
     corpus: Corpus, task: TaskConfig, *, joint: bool
 ) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
-    parallel = len(corpus.files) > 1
-    codings = [_coding(task, parallel) for _ in range(2)]
+    codings = [_coding(task, "parallel" in corpus.formats) for _ in range(2)]
     if joint:  # one vocabulary, of what stands on either side
         codings[1] = codings[0]
-    splits = np.full(corpus.size, LEFT_OUT, np.uint8)
-    lengths = np.zeros((2, corpus.size), np.int32)
+    parts = []
     mixture = Mixture()
     for chunk in corpus.chunks():
-        texts = (chunk.sources, chunk.targets)
+        texts = _texts(chunk, task)
         counted = np.stack(
             [coding.lengths(side) for coding, side in zip(codings, texts, strict=True)]
         )
         too_long = (chunk.splits == TRAIN) & (counted.max(0) > task.max_length)
         here = np.where(too_long, LEFT_OUT, chunk.splits)
-        span = slice(chunk.start, chunk.start + len(here))
-        splits[span], lengths[:, span] = here, counted
+        parts.append((here, counted))
         for coding, side in zip(codings, texts, strict=True):
             mixture.first(side)
             coding.count(_chosen(side, here == TRAIN))
+    splits = np.concatenate([part for part, _ in parts])
+    lengths = np.concatenate([part for _, part in parts], axis=1)
     left_out = int((splits == LEFT_OUT).sum())
     _check_splits(splits, left_out, corpus, task)
     source, target = (coding.vocabulary(task.min_count) for coding in codings)
     lengths[:, splits == LEFT_OUT] = 0
     vocabularies = (source, target)
-    tokens = _encode(corpus, codings, vocabularies, splits, lengths.sum(1), mixture)
+    tokens = _encode(
+        corpus, task, codings, vocabularies, splits, lengths.sum(1), mixture
+    )
     real = splits != LEFT_OUT
     sides = [
         Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
     ]
-    notes = []
+    notes = corpus.unused
     if mixture.words:
         notes.append(
             f"{len(mixture.words):,} words are in the texts in several Unicode normal "
@@ -245,6 +249,7 @@ def _read(
 
 def _encode(
     corpus: Corpus,
+    task: TaskConfig,
     codings: Sequence[Coding],
     vocabularies: tuple[Vocabulary, Vocabulary],
     splits: np.ndarray,
@@ -258,7 +263,7 @@ def _encode(
     filled = [0, 0]
     for chunk in corpus.chunks():
         real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
-        for side, texts in enumerate((chunk.sources, chunk.targets)):
+        for side, texts in enumerate(_texts(chunk, task)):
             mixture.second(texts)
             ids = codings[side].encode(_chosen(texts, real), vocabularies[side])
             tokens[side][filled[side] : filled[side] + len(ids)] = ids
@@ -273,34 +278,27 @@ def _coding(task: TaskConfig, parallel: bool) -> Coding:
     return Words(not parallel, task.normalise)
 
 
+def _texts(chunk: Chunk, task: TaskConfig) -> tuple[list[str], list[str]]:
+    sources, targets = (
+        [normalised(text, task.normalise) for text in texts]
+        for texts in (chunk.sources, chunk.targets)
+    )
+    return sources, targets
+
+
 def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
     return [text for text, wanted in zip(texts, which.tolist(), strict=True) if wanted]
 
 
-def _corpus(task: TaskConfig) -> Corpus:
-    if not task.path:
-        raise UsageError(
-            f"task.path is not set; the task text reads a tab-separated file, or a "
-            f"folder with {LAYOUT}"
-        )
-    path = Path(task.path).expanduser()
-    _check_shares(task, path)
-    return open_corpus(path, task.valid_share, task.test_share, task.normalise)
-
-
-def _sources(corpus: Corpus) -> dict[str, str]:
-    return dict(zip(map(str, corpus.files), corpus.hashes, strict=True))
-
-
-def _check_shares(task: TaskConfig, path: Path) -> None:
-    defaults = TaskConfig()
-    for name in ("valid_share", "test_share"):
-        value = getattr(task, name)
-        if path.is_dir() and value != getattr(defaults, name):
+def _corpus(config: Config, *, is_kept: bool = False) -> Corpus:
+    for field, path in data_files(config).items() if is_kept else ():
+        if not os.path.exists(os.path.expanduser(path)):
             raise UsageError(
-                f"task.{name}={value} means nothing to parallel files; the folder "
-                f"{path} has its own valid and test"
+                f"{path} does not exist; where the same data lie elsewhere, the run "
+                f"goes on with config=FILE and the override {field}=PLACE"
             )
+    join = "" if config.task.level == "char" else " "
+    return open_corpus(config.task, (join, join))
 
 
 def _check_splits(
@@ -308,8 +306,10 @@ def _check_splits(
 ) -> None:
     for number, name in enumerate(SPLITS):
         if not (splits == number).any():
+            named = data_files(Config(task=task)).items()
+            given = " and ".join(f"{field}={path}" for field, path in named)
             raise UsageError(
-                f"of {corpus.size} pairs in task.path={task.path} none is left for "
+                f"of {len(splits)} pairs in {given} none is left for "
                 f"{name} (task.valid_share={task.valid_share}, task.test_share="
                 f"{task.test_share}, {left_out} longer than task.max_length="
                 f"{task.max_length})"

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from s2sjax import tasks
-from s2sjax.config import Config, data_path
+from s2sjax.config import Config, data_files
 from s2sjax.errors import Problems
 from s2sjax.inference import vectors
 from s2sjax.training import loop
@@ -32,7 +32,7 @@ def check(config: Config, *, is_new: bool = True, draws: bool = True) -> None:
         with problems:
             vectors.check(config.model)
     problems.tell()
-    if is_new and not data_path(config) and config.task.name != "text":
+    if is_new and not data_files(config) and config.task.name != "text":
         total_steps(config, Order.of(config, tasks.create(config)))
 
 

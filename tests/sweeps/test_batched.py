@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
+from s2sjax import compressed, metrics, tasks
 from s2sjax import config as configs
-from s2sjax import metrics, tasks
 from s2sjax.errors import UsageError
 from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import outcomes
@@ -34,7 +34,6 @@ from s2sjax.sweeps.batched.programs import outcomes as replica_outcomes
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
 from s2sjax.sweeps.protocols import Listed, SweepObserver
-from s2sjax.tasks.corpus import raw_lines
 from s2sjax.training import loop
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
@@ -124,9 +123,9 @@ def test_vectors_are_read_once_and_are_those_of_a_run_alone(tmp_path, monkeypatc
     train = BASE["train"] | {"steps": 5, "clip_norm": 0.1, "optimizer": "adamw"}
     model = {**BASE["model"], **tables, "tie_output": True}
     config = configs.resolve({**BASE, "model": model, "train": train})
-    opened = []
-    counting = lambda path: opened.append(path) or raw_lines(path)  # noqa: E731
-    monkeypatch.setattr(vectors, "raw_lines", counting)
+    opened, lines_of = [], compressed.lines
+    counting = lambda path: opened.append(path) or lines_of(path)  # noqa: E731
+    monkeypatch.setattr(compressed, "lines", counting)
     (_, _, path), (_, _, other) = launch(tmp_path / "sweep", config, seeds(2))
     assert opened == [file] * 2  # its first line, and all of them
     noted = [run_files.read_record(each)["embeddings"] for each in (path, other)]
