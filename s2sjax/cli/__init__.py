@@ -11,6 +11,7 @@ from typing import NoReturn
 from s2sjax import __version__
 from s2sjax.cli import (
     bench,
+    data,
     decode,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "bench": bench.main,
     "export": export.main,
     "report": report.main,
+    "data": data.main,
     "sweep": sweep.main,
     "tasks": tasks.main,
     "config show": inspection.show,
@@ -52,6 +54,7 @@ COMMANDS = (
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,
+    data.COMMAND,
     tasks.COMMAND,
     inspection.SHOW,
     inspection.DIFF,

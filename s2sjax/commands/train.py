@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from s2sjax import environment, experiment, places, rng, tasks
+from s2sjax.commands.data import warnings
 from s2sjax.commands.run import Run, Watch, load, notice, unseen
 from s2sjax.config import Config, embedding_files
 from s2sjax.errors import RunError, UsageError
@@ -194,8 +195,8 @@ def begin(
         memory.check(run.config, task)
         params, known = _beginning(run, task, init_from, hosts, say)
         if hosts.leads:
-            for note in task.notes:
-                say(note)
+            for line in (*task.notes, *warnings(run.config, task)):
+                say(line)
             hosts.of_first(0)  # the run and its data are there to be read
         with interruption.watch() as signals:
             ended = loop.train(run, task, observer, signals, params, known, hosts)

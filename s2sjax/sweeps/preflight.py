@@ -16,6 +16,7 @@ from s2sjax.models.seq2seq import (
     parameter_count,
 )
 from s2sjax.sweeps.trials import Trial, TrialProblems
+from s2sjax.tasks import Task
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
 from s2sjax.training.objectives import losses
@@ -81,8 +82,12 @@ class Cost(NamedTuple):
     data: int  # bytes of those that are examples, of all splits
 
 
-def estimate(config: Config) -> Cost:
+def estimate(config: Config, task: Task | None = None) -> Cost:
     """The cost of training a config.
+
+    Args:
+      config: of a run.
+      task: of it; None: it is made.
 
     FLOPs are those of the matrix products of the forward pass, a multiplication and an
     addition counted as two, times three for the gradients. Memory counts what must be
@@ -92,7 +97,7 @@ def estimate(config: Config) -> Cost:
       UsageError: a task, optimiser, schedule or strategy that cannot be.
     """
     loop.check(config)
-    task = tasks.create(config)
+    task = tasks.create(config) if task is None else task
     steps = total_steps(config, Order.of(config, task))
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)

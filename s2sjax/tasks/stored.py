@@ -40,6 +40,12 @@ class Ragged(NamedTuple):
         """Where each sequence begins."""
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
+    def row(self, place: int) -> list[int]:
+        """One of the sequences."""
+        start = int(self.lengths[:place].sum())
+        found: list[int] = self.tokens[start : start + self.lengths[place]].tolist()
+        return found
+
     def padded(
         self, chosen: np.ndarray, width: int, *, backwards: bool = False, end: int = PAD
     ) -> np.ndarray:
