@@ -274,8 +274,8 @@ class _Look:
                 if len(places) and kind.least <= share <= kind.most:
                     where = self._shown(split, places[0])["where"]
                     yield (
-                        f"{len(places):,} pairs of {split} ({share:.2%}): {kind.what}, "
-                        f"e.g. {where}; {kind.advice}"
+                        f"{len(places):,} pair{'s' * (len(places) > 1)} of {split} "
+                        f"({share:.2%}): {kind.what}, e.g. {where}; {kind.advice}"
                     )
         for side in SIDES:
             for split in self.splits[1:]:

@@ -288,10 +288,11 @@ def unreachable(
     if not len(rows):
         return Unreachable(rows, extra, ratio)
     lacking = wanted[rows] - np.ceil(ratio * source[rows])
-    beside = (wanted[rows] - extra) / np.maximum(source[rows], 1)
-    does = bool((source[rows] > 0).all())
-    up = float(np.ceil(beside.max() * 10) / 10)
-    return Unreachable(rows, int(lacking.max()), up if does else None)
+    if not source[rows].all():  # of an empty source any ratio is nothing
+        return Unreachable(rows, int(lacking.max()), None)
+    # In tenths: a limit is rounded up, so that it must be above one token less.
+    tenths = 10 * (wanted[rows] - extra - 1) // source[rows] + 1
+    return Unreachable(rows, int(lacking.max()), int(tenths.max()) / 10)
 
 
 def padding(examples: Examples, source_width: int, target_width: int) -> float:
