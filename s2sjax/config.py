@@ -21,6 +21,7 @@ from ml_collections import ConfigDict, config_dict
 
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.schema import (
+    LEVELS,
     Config,
     DecodeConfig,
     Field,
@@ -85,6 +86,17 @@ CODE = (
     *("model.cell", "model.attention", "train.objective", "train.feeding"),
     *("train.metric", "decode.strategy"),
 )
+
+# Fields that may name a file with data of the user's own, and what stands before it.
+# Runs keep what they need of it.
+DATA_FILES = {
+    "task.level": "subword:",
+    "task.source_level": "subword:",
+    "task.target_level": "subword:",
+    "task.vocabulary": "",
+    "task.source_vocabulary": "",
+    "task.target_vocabulary": "",
+}
 
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
@@ -186,8 +198,8 @@ def resolve(
     path = data_path(resolved)
     if path:
         resolved = with_data_path(resolved, _absolute(path))
-    files = code_files(resolved)
-    resolved = with_code(resolved, {field: _absolute(files[field]) for field in files})
+    files = named_files(resolved)
+    resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
@@ -259,8 +271,8 @@ def config_hash(config: Config) -> str:
     path = data_path(config)
     if path:
         config = with_data_path(config, os.path.basename(path))
-    files = code_files(config)
-    config = with_code(config, {name: placeless(files[name]) for name in files})
+    files = named_files(config)
+    config = with_files(config, {name: placeless(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
@@ -290,18 +302,39 @@ def code_files(config: Config) -> dict[str, str]:
     >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
     {'model.cell': 'mine.py'}
     """
+    return {field: file for field, file in named_files(config).items() if field in CODE}
+
+
+def named_files(config: Config) -> dict[str, str]:
+    """The user's files that fields name but for where a task's data lie, by field.
+
+    >>> named_files(Config(task=TaskConfig(level="subword:a.model")))
+    {'task.level': 'a.model'}
+    """
     values = flatten(config)
-    files = {field: file_of(values[field]) for field in CODE}
+    files = {field: file_in(field, values[field]) for field in (*DATA_FILES, *CODE)}
     return {field: file for field, file in files.items() if file}
 
 
-def with_code(config: Config, files: Mapping[str, str]) -> Config:
+def file_in(field: str, text: str | None) -> str:
+    """The file of the user's that the value of a field names; empty where it does not.
+
+    >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
+    ('a.model', '')
+    """
+    if field not in DATA_FILES:
+        return file_of(text or "")
+    before = DATA_FILES[field]
+    return text[len(before) :] if text and text.startswith(before) else ""
+
+
+def with_files(config: Config, files: Mapping[str, str]) -> Config:
     """The config with other files in the place of those that its fields name."""
     for field, file in files.items():
         name, _, leaf = field.partition(".")
         group = getattr(config, name)
         text = getattr(group, leaf)
-        moved = {leaf: file + text.removeprefix(file_of(text))}
+        moved = {leaf: text.replace(file_in(field, text), file, 1)}
         config = dataclasses.replace(
             config, **{name: dataclasses.replace(group, **moved)}
         )
@@ -316,7 +349,7 @@ def user_files(config: Config) -> dict[str, str]:
     """
     path = data_path(config)
     field = "task.path" if path == config.task.path else "task.name"
-    return ({field: path} if path else {}) | code_files(config)
+    return ({field: path} if path else {}) | named_files(config)
 
 
 def relocated(config: Config, old: str, new: str) -> Config:
@@ -328,8 +361,8 @@ def relocated(config: Config, old: str, new: str) -> Config:
         config = with_data_path(config, new)
     if os.path.basename(old) != os.path.basename(new):
         return config
-    files = code_files(config)
-    return with_code(config, {field: new for field in files if files[field] == old})
+    files = named_files(config)
+    return with_files(config, {field: new for field in files if files[field] == old})
 
 
 def file_of(text: str) -> str:
@@ -456,6 +489,24 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    problems += _wrong_levels(flat)
     problems = [line for line in problems if not any(field in line for field in wrong)]
     if problems:
         raise UsageError(*problems)
+
+
+def _wrong_levels(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    for field in ("task.level", "task.source_level", "task.target_level"):
+        text = values[field]
+        if text is None:
+            continue
+        kind, colon, _ = text.partition(":")
+        takes_file = kind == "subword"
+        if kind not in LEVELS:
+            found.append(str(unknown(field, kind, LEVELS)))
+        elif takes_file and not file_in(field, text):
+            found.append(f"{field}={text} lacks its model; write subword:FILE.model")
+        elif colon and not takes_file:
+            found.append(f"{field}={text}: {kind} takes no argument")
+    return found

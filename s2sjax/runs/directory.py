@@ -257,13 +257,13 @@ def _check_same(directory: Path, there: Config, asked: Config) -> None:
         asked.task.path,
     ):
         there = moved
-    files = configs.code_files(asked)
+    files = configs.named_files(asked)
     same = {
         field: file
-        for field, file in configs.code_files(there).items()
+        for field, file in configs.named_files(there).items()
         if Path(file).name == Path(files.get(field, "")).name
     }
-    there = configs.with_code(there, {field: files[field] for field in same})
+    there = configs.with_files(there, {field: files[field] for field in same})
     differing = configs.difference(there, asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}

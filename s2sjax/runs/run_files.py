@@ -178,7 +178,8 @@ def write_changes(path: Path, config: Config) -> None:
     """
     raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
     changes = configs.difference(configs.resolve(raw), config)
-    may = (*may_differ(config.train.schedule), *configs.PLACES, *configs.CODE)
+    places = (*configs.PLACES, *configs.DATA_FILES, *configs.CODE)
+    may = (*may_differ(config.train.schedule), *places)
     fields = [field for field in changes if field in may]
     for field in fields:
         group, _, name = field.rpartition(".")
@@ -213,13 +214,14 @@ def identity(config: dict[str, Any]) -> str:
                 task[field] = ""
             elif field == "name" and file.endswith(".py"):
                 task[field] = colon + function
-    for place in configs.CODE:
+    for place in (*configs.DATA_FILES, *configs.CODE):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
-        if configs.file_of(fields[leaf]):
-            fields[leaf] = configs.placeless(fields[leaf])
+        file = configs.file_in(place, fields[leaf])
+        if file:
+            fields[leaf] = fields[leaf].replace(file, os.path.basename(file), 1)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -73,15 +73,22 @@ def _known(sweep: SweepDirectory) -> dict[str, Any]:
 
 def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
     """Of the files that a field names."""
-    code = configs.code_files(trial.config).get(field)
+    file = configs.named_files(trial.config).get(field)
     try:
-        if code is not None:
-            return [hashlib.sha256(user_code.read(field, code)).hexdigest()]
+        if file is not None:
+            return [hashlib.sha256(user_code.read(field, file)).hexdigest()]
         return list(tasks.sources(trial.config).values())
     except UsageError as error:
         if not is_known:
             raise
-        what, place = ("data", "PLACE") if code is None else ("file", "FILE.py:NAME")
+        what, place = (
+            ("file", "FILE.py:NAME")
+            if field in configs.CODE
+            else (
+                "data",
+                configs.DATA_FILES.get(field, "") + "PLACE",
+            )
+        )
         raise UsageError(
             f"{error}; this sweep goes on with the same {what} elsewhere, given "
             f"config=FILE and the override {field}={place}"

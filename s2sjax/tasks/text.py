@@ -1,105 +1,23 @@
 """The task of translating lines of text, from files that a user gives."""
 
-import dataclasses
-import itertools
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
-from s2sjax.tasks import unseen
+from s2sjax.tasks import sides, unseen
+from s2sjax.tasks.coding import Coding
 from s2sjax.tasks.corpus import LAYOUT, Corpus, open_corpus
+from s2sjax.tasks.levels import unspaced
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
 from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.task import SPLITS, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import SYMBOLS, UNK
-
-CODE_POINTS = 0x110000
-
-
-class Coding(Protocol):
-    """Learns a vocabulary from texts, and turns texts into its ids."""
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        """Symbols in each text: [n] int32."""
-
-    def count(self, texts: Sequence[str]) -> None:
-        """Adds training texts to the counts."""
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        """The symbols seen at least `min_count` times, the most frequent first."""
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        """The ids of all texts, one after the other, UNK for unknown symbols."""
-
-
-class Characters:
-    """Every code point is a symbol."""
-
-    def __init__(self, normal_form: str | None) -> None:
-        self._normal_form = normal_form
-        self._counts = np.zeros(CODE_POINTS, np.int64)
-        self._table: np.ndarray | None = None
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        return np.array([len(text) for text in texts], np.int32)
-
-    def count(self, texts: Sequence[str]) -> None:
-        self._counts += np.bincount(_code_points(texts), minlength=CODE_POINTS)
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        seen = np.flatnonzero(self._counts >= min_count)
-        order = seen[np.argsort(-self._counts[seen], kind="stable")]
-        symbols = tuple(map(chr, order))
-        return Vocabulary("char", symbols, normal_form=self._normal_form)
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        if self._table is None:
-            kind = smallest_type(len(vocabulary))
-            self._table = np.full(CODE_POINTS, UNK, kind)
-            points = [ord(str(symbol)) for symbol in vocabulary.symbols]
-            ids = SYMBOLS + np.arange(len(points))
-            self._table[np.array(points, np.int64)] = ids.astype(kind)
-        return self._table[_code_points(texts)]
-
-
-class Words:
-    """Words, with or without separating their punctuation."""
-
-    def __init__(self, punctuation: bool, normal_form: str | None) -> None:
-        self._splitter = Vocabulary("word", (), punctuation, normal_form)
-        self._counts: Counter[Symbol] = Counter()
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        split = self._splitter.split
-        return np.array([len(split(text)) for text in texts], np.int32)
-
-    def count(self, texts: Sequence[str]) -> None:
-        for text in texts:
-            self._counts.update(self._splitter.split(text))
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        seen = [word for word, count in self._counts.items() if count >= min_count]
-        seen.sort(key=lambda word: (-self._counts[word], word))
-        return dataclasses.replace(self._splitter, symbols=tuple(seen))
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        words = itertools.chain.from_iterable(map(self._splitter.split, texts))
-        ids = (vocabulary.index.get(word, UNK) for word in words)
-        return np.fromiter(ids, smallest_type(len(vocabulary)))
-
-
-def _code_points(texts: Sequence[str]) -> np.ndarray:
-    return np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-
 
 LEFT_OUT = 255  # the split of a training pair that is too long
 
@@ -123,14 +41,15 @@ def create(config: Config, directory: Path | None) -> Task:
     corpus = _corpus(task)
     if bundle.exists(directory):
         bundle.check_sources(directory, _sources(corpus))
-    pairs, source, target, notes = _read(corpus, task)
+        like = sides.kept(bundle.read(directory, sides.NAMES)[0])
+        sides.check(task, like)
+    else:
+        like = sides.asked(task)
+    pairs, source, target, notes = _read(corpus, task, like)
     known = pairs.training_hashes(task.reverse_source)
     if directory is not None and not bundle.exists(directory):
-        files = {
-            "source.json": source.to_json().encode(),
-            "target.json": target.to_json().encode(),
-            "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
-        }
+        held_out = pairs.held_out() | {"training_hashes": known}
+        files = sides.files(source, target) | {"held_out.npz": bundle.pack(held_out)}
         sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
         bundle.write(directory, files, {"sources": sources, "notes": notes})
     return _task(config, pairs, source, target, known, notes)
@@ -151,12 +70,8 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, about = bundle.read(
-        directory, ("source.json", "target.json", "held_out.npz")
-    )
-    source, target = (
-        Vocabulary.from_json(files[f"{name}.json"]) for name in ("source", "target")
-    )
+    files, about = bundle.read(directory, (*sides.NAMES, "held_out.npz"))
+    source, target = sides.kept(files)
     pairs, known = unpacked(files["held_out.npz"], (len(source), len(target)))
     return _task(config, pairs, source, target, known, about.get("notes", ()))
 
@@ -189,18 +104,20 @@ def _task(
 
 
 def _read(
-    corpus: Corpus, task: TaskConfig
+    corpus: Corpus, task: TaskConfig, like: tuple[Vocabulary, Vocabulary]
 ) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
-    parallel = len(corpus.files) > 1
-    codings = [_coding(task, parallel) for _ in range(2)]
+    codings = [Coding(side) for side in like]
     splits = np.full(corpus.size, LEFT_OUT, np.uint8)
     lengths = np.zeros((2, corpus.size), np.int32)
-    mixture = Mixture()
+    mixture, apart = Mixture(), 0
     for chunk in corpus.chunks():
         texts = (chunk.sources, chunk.targets)
         counted = np.stack(
             [coding.lengths(side) for coding, side in zip(codings, texts, strict=True)]
         )
+        for side, vocabulary, words in zip(texts, like, counted, strict=True):
+            if vocabulary.kind == "word" and len(corpus.files) > 1:
+                apart += int(words.sum()) - sum(len(text.split()) for text in side)
         too_long = (chunk.splits == TRAIN) & (counted.max(0) > task.max_length)
         here = np.where(too_long, LEFT_OUT, chunk.splits)
         span = slice(chunk.start, chunk.start + len(here))
@@ -210,7 +127,9 @@ def _read(
             coding.count(_chosen(side, here == TRAIN))
     left_out = int((splits == LEFT_OUT).sum())
     _check_splits(splits, left_out, corpus, task)
-    source, target = (coding.vocabulary(task.min_count) for coding in codings)
+    source, target = (
+        coding.vocabulary(task.min_count, task.max_vocabulary) for coding in codings
+    )
     lengths[:, splits == LEFT_OUT] = 0
     vocabularies = (source, target)
     tokens = _encode(corpus, codings, vocabularies, splits, lengths.sum(1), mixture)
@@ -225,11 +144,22 @@ def _read(
             f"forms, e.g. {min(mixture.words)!r}, and are read as different ones; "
             f"task.normalise=nfc makes them the same"
         )
-    unspaced = sorted({*source.unspaced(), *target.unspaced()})
-    if unspaced:
+    scripts = {
+        script
+        for side in (source, target)
+        if side.kind == "word"
+        for script in unspaced(side.symbols)
+    }
+    if scripts:
         notes.append(
-            f"task.level=word: {' and '.join(unspaced)} has no blanks between words, "
-            f"and is taken apart into syllables or signs; use task.level=char"
+            f"task.level=word: {' and '.join(sorted(scripts))} has no blanks between "
+            f"words, and is taken apart into syllables or signs; use task.level=char"
+        )
+    if apart:
+        notes.append(
+            f"task.level=word takes what stands between blanks apart in {apart:,} "
+            f"places; task.level=space leaves files whose words are set apart as they "
+            f"are"
         )
     if left_out:
         notes.append(
@@ -261,13 +191,6 @@ def _encode(
             tokens[side][filled[side] : filled[side] + len(ids)] = ids
             filled[side] += len(ids)
     return tokens
-
-
-def _coding(task: TaskConfig, parallel: bool) -> Coding:
-    if task.level == "char":
-        return Characters(task.normalise)
-    # Parallel files come with their symbols set apart by spaces already.
-    return Words(not parallel, task.normalise)
 
 
 def _chosen(texts: list[str], which: np.ndarray) -> list[str]:

@@ -3,6 +3,8 @@
 import bz2
 import dataclasses
 import gzip
+import hashlib
+import json
 import lzma
 import unicodedata
 import zipfile
@@ -457,6 +459,30 @@ def test_parallel_files(tmp_path: Path) -> None:
     assert set(task.source_vocabulary.symbols) == {"1", "2", "3"}
     again = tasks.load(config(folder, level="word"), tmp_path / "data")
     assert examples(again, "test") == examples(task, "test")
+
+
+def test_words_that_are_set_apart_by_blanks_alone(tmp_path: Path) -> None:
+    lines = {"train_src": ["a,b c .", "x"], "train_trg": ["y", "z"]}
+    folder = parallel(tmp_path / "corpus", **lines)
+    task = tasks.create(config(folder, level="space"), tmp_path / "data")
+    assert set(task.source_vocabulary.symbols) == {"a,b", "c", ".", "x"}
+    assert not task.notes
+    (note,) = tasks.create(config(folder, level="word"), None).notes
+    assert note.startswith(
+        "task.level=word takes what stands between blanks apart in 2"
+    )
+    # A run of before, whose words were these, goes on as it began.
+    for side in ("source", "target"):
+        path = tmp_path / "data" / f"{side}.json"
+        record = json.loads(path.read_text())
+        text = json.dumps(record | {"kind": "word", "punctuation": False})
+        path.write_text(text)
+        about = json_objects.read(tmp_path / "data" / "about.json", dict)
+        about["files"][path.name] = hashlib.sha256(text.encode()).hexdigest()
+        (tmp_path / "data" / "about.json").write_text(json_objects.encode(about))
+    again = tasks.create(config(folder, level="word"), tmp_path / "data")
+    assert again.source_vocabulary == task.source_vocabulary
+    assert examples(again, "train") == examples(task, "train")
 
 
 def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
