@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 
-from s2sjax.errors import unknown
+from s2sjax.errors import UsageError, unknown
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import Batch
 
@@ -108,18 +109,24 @@ def split_name(text: str) -> str:
 
 
 def encode_source(
-    task: Task, symbols: Sequence[Symbol]
+    task: Task, symbols: Sequence[Symbol], features: Sequence[str] = ()
 ) -> tuple[list[int], list[Symbol]]:
     """A user's source as the encoder takes it, and the symbols that are unknown.
 
     Raises:
-      UsageError: a symbol outside the vocabulary, where symbols are integers.
+      UsageError: a symbol outside the vocabulary, where symbols are integers, or
+        features where the task has none.
     """
     vocabulary = task.source_vocabulary
+    if features and not vocabulary.features:
+        raise UsageError(
+            f"features {', '.join(features)} mean nothing to this task, whose sources "
+            f"have none"
+        )
     if vocabulary.kind == "integer":
         vocabulary.encode_known(symbols)
-    ids, unknown = vocabulary.encode(symbols)
-    return ids[::-1] if task.reverse_source else ids, unknown
+    ids, strange = vocabulary.encode([*map(Feature, features), *symbols])
+    return ids[::-1] if task.reverse_source else ids, strange
 
 
 def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:

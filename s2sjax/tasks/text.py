@@ -144,9 +144,9 @@ def _read(
     parts = []
     for chunk in corpus.chunks():
         texts = (chunk.sources, chunk.targets)
-        lengths = np.stack(
-            [coding.read(side) for coding, side in zip(codings, texts, strict=True)]
-        )
+        tags = chunk.features if any(chunk.features) else ()
+        read = codings[0].read(chunk.sources, tags), codings[1].read(chunk.targets)
+        lengths = np.stack(read)
         too_long = (chunk.splits == TRAIN) & (lengths.max(0) > task.max_length)
         here = np.where(too_long, LEFT_OUT, chunk.splits)
         parts.append((here, chunk.weights, answers.of(chunk)))
@@ -181,6 +181,12 @@ def _read(
         )
         references = References(rest.tokens, rest.lengths, counts.astype(np.int32))
         pairs = pairs._replace(references=references)
+    strange = codings[0].strange(source, (splits != LEFT_OUT) & first)
+    if strange and not source.features:
+        raise UsageError(
+            f"{strange:,} features stand beside validation and test sources, and none "
+            f"beside training sources"
+        )
     if mixture.undecided:
         for chunk in corpus.chunks():
             mixture.second((*chunk.sources, *chunk.targets))
@@ -193,6 +199,11 @@ def _read(
                 f"{name}: {of_split.sum():,} pairs are {examples:,} examples; a source "
                 f"that comes again has its further targets as references"
             )
+    if strange:
+        notes.append(
+            f"{strange:,} features of validation and test are not in training, and are "
+            f"read as unknown ones"
+        )
     if mixture.words:
         notes.append(
             f"{len(mixture.words):,} words are in the texts in several Unicode normal "

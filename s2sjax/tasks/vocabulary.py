@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from s2sjax import json_objects
 from s2sjax.errors import UsageError
 from s2sjax.tasks import levels
-from s2sjax.tasks.levels import UNKNOWN, Level, Symbol
+from s2sjax.tasks.levels import UNKNOWN, Feature, Level, Symbol
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
 LARGEST = 10_000_000  # vocabulary of integers that is kept
@@ -31,11 +31,15 @@ class _Kept(TypedDict):
     normal_form: NotRequired[Literal["nfc", "nfd", "nfkc", "nfkd"]]
     lowercase: NotRequired[bool]
     model: NotRequired[str]  # SHA-256 of the one that cuts subwords
+    features: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The symbols of one side of a task; `symbols[i]` has the id `SYMBOLS + i`.
+
+    After them come the ids of features, first that of all which are unknown. They stand
+    before the text of a source, and a vocabulary of outputs has none.
 
     Attributes:
       kind: what a symbol is, the name of a level: "integer" (consecutive ones), "char",
@@ -44,6 +48,7 @@ class Vocabulary:
       normal_form: the one that texts are brought into first, e.g. "nfc".
       lowercase: whether they are brought into lower case.
       model: of subwords, the bytes of their model.
+      features: the tags that sources have, in the order of their ids.
 
     >>> vocabulary = Vocabulary.integers(1, 50)
     >>> vocabulary.encode([1, 50, 51])
@@ -57,6 +62,7 @@ class Vocabulary:
     normal_form: str | None = None
     lowercase: bool = False
     model: bytes = field(default=b"", repr=False)
+    features: tuple[str, ...] = ()
 
     @staticmethod
     def integers(first: int, count: int) -> "Vocabulary":
@@ -64,23 +70,36 @@ class Vocabulary:
         return Vocabulary("integer", tuple(range(first, first + count)))
 
     def __len__(self) -> int:
-        """How many ids there are: the special ones and the symbols."""
-        return SYMBOLS + len(self.symbols)
+        """How many ids there are: the special ones, the symbols and the features."""
+        return SYMBOLS + len(self._all)
+
+    @functools.cached_property
+    def _all(self) -> tuple[Symbol, ...]:
+        unknown = (UNKNOWN,) if self.features else ()
+        return *self.symbols, *map(Feature, (*unknown, *self.features))
 
     @functools.cached_property
     def index(self) -> dict[Symbol, int]:
         """The id of each symbol."""
-        return {symbol: SYMBOLS + i for i, symbol in enumerate(self.symbols)}
+        return {symbol: SYMBOLS + i for i, symbol in enumerate(self._all)}
 
     def encode(self, symbols: Iterable[Symbol]) -> tuple[list[int], list[Symbol]]:
-        """The ids, `UNK` for unknown symbols, and each unknown symbol once."""
+        """The ids, `UNK` for unknown symbols, and each unknown symbol once.
+
+        Features that are unknown have an id of their own, where there are features.
+
+        >>> Vocabulary("char", ("a",), features=("V",)).encode([Feature("X"), "a", "b"])
+        ([5, 4, 3], [Feature(name='X'), 'b'])
+        """
         ids, unknown = [], {}
         for symbol in symbols:
-            known = not isinstance(symbol, bool) and isinstance(symbol, int | str)
-            number = self.index.get(symbol, UNK) if known else UNK
-            if number == UNK:
-                unknown[str(symbol)] = symbol
-            ids.append(number)
+            known = not isinstance(symbol, bool) and isinstance(symbol, Symbol)
+            if known and symbol in self.index:
+                ids.append(self.index[symbol])
+                continue
+            unknown[str(symbol)] = symbol
+            is_feature = isinstance(symbol, Feature)
+            ids.append(self.index.get(Feature(UNKNOWN), UNK) if is_feature else UNK)
         return ids, list(unknown.values())
 
     def encode_known(self, symbols: Sequence[Symbol]) -> list[int]:
@@ -134,7 +153,7 @@ class Vocabulary:
             if number in (PAD, BOS):
                 continue
             known = SYMBOLS <= number < len(self)
-            symbols.append(self.symbols[number - SYMBOLS] if known else UNKNOWN)
+            symbols.append(self._all[number - SYMBOLS] if known else UNKNOWN)
         return symbols
 
     @functools.cached_property
@@ -169,8 +188,16 @@ class Vocabulary:
             ) from None
 
     def join(self, symbols: Sequence[Symbol]) -> str:
-        """The text of some symbols: words and integers with single spaces between."""
-        return self.level.join(symbols)
+        """The text of some symbols: words and integers with single spaces between.
+
+        Features stand before it.
+
+        >>> Vocabulary("char", (), features=("V",)).join([Feature("V"), "a", "b"])
+        '[V] ab'
+        """
+        features = [str(each) for each in symbols if isinstance(each, Feature)]
+        text = self.level.join([s for s in symbols if not isinstance(s, Feature)])
+        return " ".join([*features, text]) if features else text
 
     def described(self) -> str:
         """The symbols in a few words, for messages."""
@@ -193,6 +220,8 @@ class Vocabulary:
             record["lowercase"] = True
         if self.model:
             record["model"] = _sha256(self.model)
+        if self.features:
+            record["features"] = list(self.features)
         return json.dumps(record)
 
     @staticmethod
@@ -231,6 +260,7 @@ class Vocabulary:
             record.get("normal_form"),
             record.get("lowercase", False),
             model,
+            tuple(record.get("features", ())),
         )
 
 

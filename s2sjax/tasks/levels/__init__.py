@@ -3,7 +3,16 @@
 Each level is a class in a file of its own that takes texts apart and joins them again.
 """
 
-from s2sjax.tasks.levels.base import UNKNOWN, Level, Numbering, Numbers, Symbol
+from s2sjax.tasks.levels.base import (
+    UNKNOWN,
+    BySplitting,
+    Feature,
+    Level,
+    Numbering,
+    Numbers,
+    Symbol,
+    split_features,
+)
 from s2sjax.tasks.levels.characters import Characters
 from s2sjax.tasks.levels.graphemes import Graphemes
 from s2sjax.tasks.levels.integers import Integers
@@ -14,12 +23,15 @@ from s2sjax.tasks.levels.words import Words, unspaced
 __all__ = [
     "LEVELS",
     "UNKNOWN",
+    "BySplitting",
+    "Feature",
     "Level",
     "Numbering",
     "Numbers",
     "Subwords",
     "Symbol",
     "level",
+    "split_features",
     "unspaced",
 ]
 

@@ -1,13 +1,42 @@
 """What a level is to the rest: texts into symbols and back, one by one or many."""
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-Symbol = int | str
 UNKNOWN = "<unk>"  # how people see what a vocabulary has not
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A symbol of a source that is no text: a tag beside a word, such as `PST`.
+
+    No symbol of a text is equal to it, whatever the tag is called.
+
+    >>> print(Feature("PST"), Feature("PST") == "PST")
+    [PST] False
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"[{self.name}]"
+
+
+Symbol = int | str | Feature
+
+
+def split_features(text: str) -> tuple[str, ...]:
+    """The tags of a text.
+
+    >>> split_features("V;PST  1")
+    ('V', 'PST', '1')
+    """
+    return tuple(part for part in re.split(r"[;\s]+", text) if part)
 
 
 class Numbers(NamedTuple):
