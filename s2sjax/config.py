@@ -50,7 +50,7 @@ __all__ = [
     "checked",
     "coerced",
     "config_hash",
-    "data_path",
+    "data_files",
     "difference",
     "displaced",
     "fields",
@@ -62,7 +62,7 @@ __all__ = [
     "resolve",
     "unknown_field",
     "user_files",
-    "with_data_path",
+    "with_files",
     "written",
 ]
 
@@ -78,8 +78,9 @@ MAY_DIFFER = (
 
 
 # Fields that say where data of the user's lie. The same bytes elsewhere are the same
-# data: whoever compares configs compares those instead; see `data_path`.
-PLACES = ("task.name", "task.path")
+# data: whoever compares configs compares those instead; see `data_files`.
+DATA = ("task.path", "task.train", "task.valid", "task.test")
+PLACES = ("task.name", *DATA)
 
 # Fields that may name a kind of the user's own, `FILE.py:name`.
 CODE = (
@@ -87,9 +88,9 @@ CODE = (
     *("train.metric", "decode.strategy"),
 )
 
-# Fields that may name a file with data of the user's own, and what stands before it.
-# Runs keep what they need of it.
-DATA_FILES = {
+# Fields that may name a file of symbols, and what stands before it. A run keeps what
+# they hold, so that they may go.
+KEPT = {
     "task.level": "subword:",
     "task.source_level": "subword:",
     "task.target_level": "subword:",
@@ -195,10 +196,7 @@ def resolve(
     resolved = _build(Config, "", defaults | values)
     with problems:
         _check_together(resolved, wrong)
-    path = data_path(resolved)
-    if path:
-        resolved = with_data_path(resolved, _absolute(path))
-    files = named_files(resolved)
+    files = user_files(resolved)
     resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
@@ -268,32 +266,22 @@ def config_hash(config: Config) -> str:
     Of the path to data or code the last part counts, so that the hash is the same on
     another machine.
     """
-    path = data_path(config)
-    if path:
-        config = with_data_path(config, os.path.basename(path))
-    files = named_files(config)
+    files = user_files(config)
     config = with_files(config, {name: placeless(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
-def data_path(config: Config) -> str:
-    """The file or folder of the user's that a task reads; empty where it needs none.
+def data_files(config: Config) -> dict[str, str]:
+    """The files and folders of data that a task reads, or its pattern, by field.
 
-    >>> data_path(Config(task=TaskConfig(name="mine.py:double")))
-    'mine.py'
+    >>> data_files(Config(task=TaskConfig(name="mine.py:double")))
+    {'task.name': 'mine.py'}
     """
-    file, _, _ = config.task.name.rpartition(":")
-    return file if file.endswith(".py") else config.task.path
-
-
-def with_data_path(config: Config, path: str) -> Config:
-    """The config of a task that reads the file or folder `path` instead of its own."""
-    file, _, function = config.task.name.rpartition(":")
-    if file.endswith(".py"):
-        task = dataclasses.replace(config.task, name=f"{path}:{function}")
-    else:
-        task = dataclasses.replace(config.task, path=path)
-    return dataclasses.replace(config, task=task)
+    file = file_of(config.task.name)
+    if file:
+        return {"task.name": file}
+    values = {field: vars(config.task)[field.partition(".")[2]] for field in DATA}
+    return {field: path for field, path in values.items() if path}
 
 
 def code_files(config: Config) -> dict[str, str]:
@@ -312,7 +300,7 @@ def named_files(config: Config) -> dict[str, str]:
     {'task.level': 'a.model'}
     """
     values = flatten(config)
-    files = {field: file_in(field, values[field]) for field in (*DATA_FILES, *CODE)}
+    files = {field: file_in(field, values[field]) for field in (*KEPT, *CODE)}
     return {field: file for field, file in files.items() if file}
 
 
@@ -322,9 +310,9 @@ def file_in(field: str, text: str | None) -> str:
     >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
     ('a.model', '')
     """
-    if field not in DATA_FILES:
+    if field not in KEPT and field not in DATA:
         return file_of(text or "")
-    before = DATA_FILES[field]
+    before = KEPT.get(field, "")
     return text[len(before) :] if text and text.startswith(before) else ""
 
 
@@ -347,9 +335,7 @@ def user_files(config: Config) -> dict[str, str]:
     >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
     {'task.path': 'pairs.tsv'}
     """
-    path = data_path(config)
-    field = "task.path" if path == config.task.path else "task.name"
-    return ({field: path} if path else {}) | named_files(config)
+    return data_files(config) | named_files(config)
 
 
 def relocated(config: Config, old: str, new: str) -> Config:
@@ -357,11 +343,8 @@ def relocated(config: Config, old: str, new: str) -> Config:
 
     Code keeps the name of its file, by which a run finds its copy.
     """
-    if data_path(config) == old:
-        config = with_data_path(config, new)
-    if os.path.basename(old) != os.path.basename(new):
-        return config
-    files = named_files(config)
+    same_name = os.path.basename(old) == os.path.basename(new)
+    files = user_files(config) if same_name else data_files(config)
     return with_files(config, {field: new for field in files if files[field] == old})
 
 

@@ -251,7 +251,40 @@ class TaskConfig:
     )
     num_valid: int = option(1000, "validation examples", least=1, most=COUNT)
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
-    path: str = option("", "text: a tab-separated file, or a folder of parallel files")
+    path: str = option(
+        "", "text: a file of pairs, or a folder with train, valid and test"
+    )
+    train: str = option(
+        "", "text: the training pairs, a file or a folder of some; instead of task.path"
+    )
+    valid: str = option(
+        "", "text: the validation pairs, beside task.train; unset: a share of it"
+    )
+    test: str = option("", "text: the test pairs, likewise")
+    columns: str = option(
+        "",
+        "text: columns of source and target, by name or number, e.g. source,target or "
+        "2,1; unset: those names, or the first two",
+    )
+    features: str = option(
+        "", "text: column of tags, set apart by ; or blanks, e.g. 3; unset: none"
+    )
+    weight: str = option(
+        "", "text: column of what each training pair counts, e.g. 4; unset: 1"
+    )
+    suffixes: str = option(
+        "src,trg", "text: how the names of parallel files end, source first, e.g. de,en"
+    )
+    split: str = option(
+        "position",
+        "text of one file: the test part is the last lines, or of sources by a hash",
+        choices=("position", "hash"),
+    )
+    sampling: str = option(
+        "epochs",
+        "text: training takes each pair once an epoch, or draws with replacement",
+        choices=("epochs", "replacement"),
+    )
     level: str = option(
         "char",
         "text: what a symbol is: char, word (and each sign beside it), space (what "
@@ -291,13 +324,13 @@ class TaskConfig:
     )
     valid_share: float = option(
         0.1,
-        "tab-separated text: share of the first part kept to choose the best epoch",
+        "text without validation files: share of training kept to choose the best",
         least=0.0,
         most=0.9,
     )
     test_share: float = option(
         0.2,
-        "tab-separated text: share of the lines held out, from the end",
+        "text without test files: share of the lines held out, from the end",
         least=0.0,
         most=0.9,
     )

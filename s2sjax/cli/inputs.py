@@ -3,24 +3,19 @@
 A command imports it once jax's flags are set.
 """
 
-import bz2
-import gzip
 import json
-import lzma
-import re
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax import places
+from s2sjax import compressed, places
 from s2sjax.cli import start
 from s2sjax.commands.run import tags_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.inference.predict import Query
 from s2sjax.tasks import Symbol, Task, Vocabulary
-from s2sjax.tasks.levels import split_features
+from s2sjax.tasks.files.rows import split_features
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be
@@ -33,13 +28,6 @@ SAID = frozenset(
     )
 )
 BLANK = " \t\r\n"  # what JSON takes for white space; Unicode has more
-# Compressed files by how they begin; None: not read.
-COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
-    (rb"\x1f\x8b\x08", gzip.decompress),
-    (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", bz2.decompress),
-    (rb"\xfd7zXZ\x00", lzma.decompress),
-    (rb"PK\x03\x04|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", None),
-)
 
 
 def from_arguments(
@@ -107,20 +95,7 @@ def _content(name: str) -> str:
     except OSError as error:
         near = places.hint(Path(name))
         raise UsageError(f"--from_file={name}: {error.strerror}{near}") from None
-    for begin, decompress in COMPRESSED:
-        if re.match(begin, content):
-            if decompress is None:
-                raise UsageError(
-                    f"--from_file={name} is compressed in a way that is not read; "
-                    f"gzip, bzip2 and xz are"
-                )
-            try:
-                content = decompress(content)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-                raise UsageError(
-                    f"--from_file={name} is compressed and damaged: {error}"
-                ) from None
-            break
+    content = compressed.content(content, f"--from_file={name}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

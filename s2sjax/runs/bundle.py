@@ -4,9 +4,9 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,7 +22,26 @@ class _About(TypedDict):
     format_version: int
     files: dict[str, str]
     sources: NotRequired[dict[str, str]]
+    sizes: NotRequired[dict[str, int]]
     notes: NotRequired[list[str]]
+
+
+class Known(NamedTuple):
+    """What tells a file of the user's from others."""
+
+    field: str  # of the config, which names it
+    path: str
+    size: int  # bytes, uncompressed
+    sha256: str  # of those
+
+
+def kept(files: Iterable[Known]) -> dict[str, Any]:
+    """What a folder says about the files that it was made from."""
+    files = tuple(files)
+    return {
+        "sources": {file.path: file.sha256 for file in files},
+        "sizes": {file.path: file.size for file in files},
+    }
 
 
 def exists(directory: Path | None) -> bool:

@@ -178,7 +178,7 @@ def write_changes(path: Path, config: Config) -> None:
     """
     raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
     changes = configs.difference(configs.resolve(raw), config)
-    places = (*configs.PLACES, *configs.DATA_FILES, *configs.CODE)
+    places = (*configs.PLACES, *configs.KEPT, *configs.CODE)
     may = (*may_differ(config.train.schedule), *places)
     fields = [field for field in changes if field in may]
     for field in fields:
@@ -214,7 +214,7 @@ def identity(config: dict[str, Any]) -> str:
                 task[field] = ""
             elif field == "name" and file.endswith(".py"):
                 task[field] = colon + function
-    for place in (*configs.DATA_FILES, *configs.CODE):
+    for place in (*configs.KEPT, *configs.CODE):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):

@@ -77,7 +77,8 @@ def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
     try:
         if file is not None:
             return [hashlib.sha256(user_code.read(field, file)).hexdigest()]
-        return list(tasks.sources(trial.config).values())
+        read = tasks.sources(trial.config)
+        return [each.sha256 for each in read if each.field == field]
     except UsageError as error:
         if not is_known:
             raise
@@ -86,7 +87,7 @@ def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
             if field in configs.CODE
             else (
                 "data",
-                configs.DATA_FILES.get(field, "") + "PLACE",
+                configs.KEPT.get(field, "") + "PLACE",
             )
         )
         raise UsageError(

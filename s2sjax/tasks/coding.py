@@ -31,7 +31,7 @@ class Coding:
           like: a vocabulary of the same level and form; its symbols, where it has
             some, are those of the side.
         """
-        self._like = like
+        self.like = like
         self._texts = _Counts(like.level.numbering())
         self._tags = _Counts(BySplitting(tuple))
         self._encodes: Vocabulary | None = None
@@ -55,7 +55,7 @@ class Coding:
           min_count: at least 1.
           most: how many symbols there are at most; None: all.
         """
-        like = self._like
+        like = self.like
         symbols = like.symbols or tuple(self._texts.frequent(min_count)[:most])
         features = like.features or tuple(self._tags.frequent(1))
         return dataclasses.replace(like, symbols=symbols, features=features)
@@ -83,13 +83,15 @@ class Coding:
         whole[is_text], whole[~is_text] = ids, before
         return whole
 
-    def strange(self, tags: Tags, vocabulary: Vocabulary) -> int:
-        """How many of some features are not in a vocabulary."""
-        known = set(vocabulary.features)
-        return sum(tag not in known for row in tags for tag in row)
+    def strange(self, tags: Tags) -> int:
+        """How many of some features are not in the vocabulary that is encoded to."""
+        unknown = SYMBOLS + len(self._encodes.symbols) if self._encodes else UNK
+        return int((self._tags.ids(tags)[0] == unknown).sum())
 
-    def _formed(self, texts: Sequence[str]) -> list[str]:
-        return [self._like.formed(text) for text in texts]
+    def _formed(self, texts: Sequence[str]) -> Sequence[str]:
+        if self.like.normal_form is None and not self.like.lowercase:
+            return texts
+        return [self.like.formed(text) for text in texts]
 
 
 class _Counts:
