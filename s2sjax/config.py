@@ -77,20 +77,12 @@ MAY_DIFFER = (
 )
 
 
-# Fields that say where data of the user's lie. The same bytes elsewhere are the same
-# data: whoever compares configs compares those instead; see `data_files`.
-DATA = ("task.path", "task.train", "task.valid", "task.test")
-PLACES = ("task.name", *DATA)
-
-# Fields that may name a kind of the user's own, `FILE.py:name`.
-CODE = (
-    *("model.cell", "model.attention", "train.objective", "train.feeding"),
-    *("train.metric", "decode.strategy"),
-)
-
-# Fields that may name a file of symbols, and what stands before it. A run keeps what
-# they hold, so that they may go.
-KEPT = {
+# Fields that say where pairs of the user's lie.
+CORPUS = ("task.path", "task.train", "task.valid", "task.test")
+# Fields that may name a file with data of the user's, and what stands before it. The
+# same bytes elsewhere are the same data: whoever compares configs compares those.
+DATA_FILES = {
+    **dict.fromkeys(CORPUS, ""),
     "task.level": "subword:",
     "task.source_level": "subword:",
     "task.target_level": "subword:",
@@ -98,6 +90,13 @@ KEPT = {
     "task.source_vocabulary": "",
     "task.target_vocabulary": "",
 }
+PLACES = ("task.name", *DATA_FILES)
+
+# Fields that may name a kind of the user's own, `FILE.py:name`.
+CODE = (
+    *("model.cell", "model.attention", "train.objective", "train.feeding"),
+    *("train.metric", "decode.strategy"),
+)
 
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
@@ -272,16 +271,12 @@ def config_hash(config: Config) -> str:
 
 
 def data_files(config: Config) -> dict[str, str]:
-    """The files and folders of data that a task reads, or its pattern, by field.
+    """The files and folders of data that a config reads, or its pattern, by field.
 
     >>> data_files(Config(task=TaskConfig(name="mine.py:double")))
     {'task.name': 'mine.py'}
     """
-    file = file_of(config.task.name)
-    if file:
-        return {"task.name": file}
-    values = {field: vars(config.task)[field.partition(".")[2]] for field in DATA}
-    return {field: path for field, path in values.items() if path}
+    return _files(config, PLACES)
 
 
 def code_files(config: Config) -> dict[str, str]:
@@ -290,17 +285,21 @@ def code_files(config: Config) -> dict[str, str]:
     >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
     {'model.cell': 'mine.py'}
     """
-    return {field: file for field, file in named_files(config).items() if field in CODE}
+    return _files(config, CODE)
 
 
-def named_files(config: Config) -> dict[str, str]:
-    """The user's files that fields name but for where a task's data lie, by field.
+def user_files(config: Config) -> dict[str, str]:
+    """All files and folders of the user's that a config reads, by field.
 
-    >>> named_files(Config(task=TaskConfig(level="subword:a.model")))
-    {'task.level': 'a.model'}
+    >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
+    {'task.path': 'pairs.tsv'}
     """
+    return data_files(config) | code_files(config)
+
+
+def _files(config: Config, names: Sequence[str]) -> dict[str, str]:
     values = flatten(config)
-    files = {field: file_in(field, values[field]) for field in (*KEPT, *CODE)}
+    files = {field: file_in(field, values[field]) for field in names}
     return {field: file for field, file in files.items() if file}
 
 
@@ -310,9 +309,9 @@ def file_in(field: str, text: str | None) -> str:
     >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
     ('a.model', '')
     """
-    if field not in KEPT and field not in DATA:
+    if field not in DATA_FILES:
         return file_of(text or "")
-    before = KEPT.get(field, "")
+    before = DATA_FILES[field]
     return text[len(before) :] if text and text.startswith(before) else ""
 
 
@@ -327,15 +326,6 @@ def with_files(config: Config, files: Mapping[str, str]) -> Config:
             config, **{name: dataclasses.replace(group, **moved)}
         )
     return config
-
-
-def user_files(config: Config) -> dict[str, str]:
-    """All files and folders of the user's that a config reads, by field.
-
-    >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
-    {'task.path': 'pairs.tsv'}
-    """
-    return data_files(config) | named_files(config)
 
 
 def relocated(config: Config, old: str, new: str) -> Config:

@@ -60,7 +60,12 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
             store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            found.append(dataclasses.replace(bucket, size=len(rows), store=store))
+            further = bucket.references and bucket.references.taken(rows)
+            found.append(
+                dataclasses.replace(
+                    bucket, size=len(rows), store=store, references=further
+                )
+            )
     return tuple(found)
 
 

@@ -178,8 +178,7 @@ def write_changes(path: Path, config: Config) -> None:
     """
     raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
     changes = configs.difference(configs.resolve(raw), config)
-    places = (*configs.PLACES, *configs.KEPT, *configs.CODE)
-    may = (*may_differ(config.train.schedule), *places)
+    may = (*may_differ(config.train.schedule), *configs.PLACES, *configs.CODE)
     fields = [field for field in changes if field in may]
     for field in fields:
         group, _, name = field.rpartition(".")
@@ -206,22 +205,16 @@ def identity(config: dict[str, Any]) -> str:
         group, _, name = field.rpartition(".")
         if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
-    task = kept.get("task")
-    if isinstance(task, dict):
-        for field, value in task.items():
-            file, colon, function = str(value).rpartition(":")
-            if field == "path":
-                task[field] = ""
-            elif field == "name" and file.endswith(".py"):
-                task[field] = colon + function
-    for place in (*configs.KEPT, *configs.CODE):
+    for place in (*configs.PLACES, *configs.CODE):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
         file = configs.file_in(place, fields[leaf])
+        # Code keeps the name of its file, by which the run finds its copy.
+        left = os.path.basename(file) if place in configs.CODE else ""
         if file:
-            fields[leaf] = fields[leaf].replace(file, os.path.basename(file), 1)
+            fields[leaf] = fields[leaf].replace(file, left, 1)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

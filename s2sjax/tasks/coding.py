@@ -1,13 +1,13 @@
-"""From many texts to a vocabulary, and from texts to its ids, by arrays."""
+"""From many texts to a vocabulary and to its ids, by arrays; each text is read once."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from s2sjax.tasks.levels import BySplitting, Numbering
-from s2sjax.tasks.stored import smallest_type
+from s2sjax.tasks.stored import Ragged, smallest_type
 from s2sjax.tasks.vocabulary import Vocabulary
 from s2sjax.types import SYMBOLS, UNK
 
@@ -15,121 +15,133 @@ Tags = Sequence[Sequence[str]]  # the features of each text; empty where none ha
 
 
 class Coding:
-    """Counts the symbols of one side of a corpus, and turns its texts into ids.
+    """Takes in the texts of one side of a corpus, and makes ids of them at the end.
 
     >>> coding = Coding(Vocabulary("word", ()))
-    >>> coding.count(["to be, or not", "to be"])
-    >>> vocabulary = coding.vocabulary(min_count=2)
-    >>> vocabulary.symbols, coding.encode(["not to be"], vocabulary).tolist()
-    (('be', 'to'), [3, 5, 4])
+    >>> coding.read(["to be, or not", "to be"]).tolist()
+    [5, 2]
+    >>> vocabulary = coding.vocabulary(np.array([True, True]), min_count=2)
+    >>> vocabulary.symbols, coding.encoded(vocabulary).tokens.tolist()
+    (('be', 'to'), [5, 4, 3, 3, 3, 5, 4])
     """
 
     def __init__(self, like: Vocabulary) -> None:
-        """Begins with nothing counted.
+        """Begins with no texts.
 
         Args:
           like: a vocabulary of the same level and form; its symbols, where it has
             some, are those of the side.
         """
-        self.like = like
-        self._texts = _Counts(like.level.numbering())
-        self._tags = _Counts(BySplitting(tuple))
-        self._encodes: Vocabulary | None = None
+        self._like = like
+        self._texts = _Numbered(like.level.numbering())
+        self._tags = _Numbered(BySplitting(tuple))
 
-    def lengths(self, texts: Sequence[str], tags: Tags = ()) -> np.ndarray:
-        """Symbols in each text, and features before it: [n] int32."""
-        found = self._texts.numbers(self._formed(texts))[1]
-        return found + self._tags.numbers(tags)[1] if tags else found
+    def read(self, texts: Sequence[str], tags: Tags = ()) -> np.ndarray:
+        """Takes in texts; the symbols in each and the features before it, [n] int32."""
+        lengths = self._texts.read([self._like.formed(text) for text in texts])
+        return lengths + self._tags.read(tags or [()] * len(texts))
 
-    def count(self, texts: Sequence[str], tags: Tags = ()) -> None:
-        """Adds training texts to the counts, and their features."""
-        self._texts.add(self._formed(texts))
-        self._tags.add(tags)
-
-    def vocabulary(self, min_count: int = 1, most: int | None = None) -> Vocabulary:
+    def vocabulary(
+        self, training: np.ndarray, min_count: int = 1, most: int | None = None
+    ) -> Vocabulary:
         """The symbols seen at least `min_count` times, the most frequent first.
 
         All features that were seen are in it.
 
         Args:
+          training: [N] bool, which of all texts are counted.
           min_count: at least 1.
           most: how many symbols there are at most; None: all.
         """
-        like = self.like
-        symbols = like.symbols or tuple(self._texts.frequent(min_count)[:most])
-        features = like.features or tuple(self._tags.frequent(1))
+        like = self._like
+        symbols = like.symbols
+        if not symbols:
+            symbols = tuple(self._texts.frequent(training, min_count)[:most])
+        features = like.features or tuple(self._tags.frequent(training, 1))
         return dataclasses.replace(like, symbols=symbols, features=features)
 
-    def encode(
-        self, texts: Sequence[str], vocabulary: Vocabulary, tags: Tags = ()
-    ) -> np.ndarray:
-        """The ids of all texts, one after the other, each with its features before it.
+    def encoded(
+        self, vocabulary: Vocabulary, chosen: np.ndarray | None = None
+    ) -> Ragged:
+        """The ids of texts, each with its features before it.
 
         Symbols that are unknown are UNK, and features an id of their own.
+
+        Args:
+          vocabulary: whose ids they are.
+          chosen: [N] bool, which of all texts; None: all.
         """
-        if self._encodes is not vocabulary:
-            self._encodes, size = vocabulary, len(vocabulary)
-            strange = SYMBOLS + len(vocabulary.symbols)  # the unknown feature
-            self._texts.number(vocabulary.symbols, SYMBOLS, UNK, size)
-            unknown = strange if vocabulary.features else UNK
-            self._tags.number(vocabulary.features, strange + 1, unknown, size)
-        ids, lengths = self._texts.ids(self._formed(texts))
-        if not tags:
-            return ids
-        before, counts = self._tags.ids(tags)
-        both = np.stack([counts, lengths], axis=1).reshape(-1)
-        is_text = np.repeat(np.arange(len(both)) % 2 == 1, both)
-        whole = np.empty(len(is_text), ids.dtype)
-        whole[is_text], whole[~is_text] = ids, before
-        return whole
+        kind = smallest_type(len(vocabulary))
+        strange = SYMBOLS + len(vocabulary.symbols)  # the unknown feature
+        unknown = strange if vocabulary.features else UNK
+        symbols = self._texts.table(vocabulary.symbols, SYMBOLS, UNK, kind)
+        features = self._tags.table(vocabulary.features, strange + 1, unknown, kind)
+        tokens, lengths = [np.zeros(0, kind)], [np.zeros(0, np.int32)]
+        for (flat, sizes), (before, counts) in zip(
+            self._texts.pieces(chosen), self._tags.pieces(chosen), strict=True
+        ):
+            both = np.stack([counts, sizes], axis=1).reshape(-1)
+            is_text = np.repeat(np.arange(len(both)) % 2 == 1, both)
+            whole = np.empty(len(is_text), kind)
+            whole[is_text] = symbols.take(flat, mode="clip")
+            whole[~is_text] = features.take(before, mode="clip")
+            tokens.append(whole)
+            lengths.append(counts + sizes)
+        return Ragged(np.concatenate(tokens), np.concatenate(lengths))
 
-    def strange(self, tags: Tags) -> int:
-        """How many of some features are not in the vocabulary that is encoded to."""
-        unknown = SYMBOLS + len(self._encodes.symbols) if self._encodes else UNK
-        return int((self._tags.ids(tags)[0] == unknown).sum())
-
-    def _formed(self, texts: Sequence[str]) -> Sequence[str]:
-        if self.like.normal_form is None and not self.like.lowercase:
-            return texts
-        return [self.like.formed(text) for text in texts]
+    def strange(self, vocabulary: Vocabulary, chosen: np.ndarray) -> int:
+        """How many features of texts `chosen` [N] are not in a vocabulary."""
+        known = self._tags.table(vocabulary.features, 1, 0, np.dtype(np.int64))
+        pieces = self._tags.pieces(chosen)
+        return sum(
+            int((known.take(flat, mode="clip") == 0).sum()) for flat, _ in pieces
+        )
 
 
-class _Counts:
-    """How often symbols were seen, and their ids, both by number."""
+class _Numbered:
+    """The symbols of texts by number, in the pieces in which they were read."""
 
     def __init__(self, numbering: Numbering) -> None:
-        self.numbering = numbering
-        self._counts = np.zeros(0, np.int64)
-        self._ids = np.zeros(1, np.uint8)  # the last is that of all numbers beyond
+        self._numbering = numbering
+        self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def numbers(self, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of all symbols in some texts, and how many each text has."""
-        return self.numbering.of(items)
+    def read(self, items: Sequence[Any]) -> np.ndarray:
+        """Takes in some texts; how many symbols each has."""
+        flat, lengths = self._numbering.of(items)
+        kind = smallest_type(int(flat.max(initial=0)) + 1)
+        self._pieces.append((flat.astype(kind), lengths))
+        return lengths
 
-    def add(self, items: Sequence[Any]) -> None:
-        """Counts the symbols of some texts."""
-        more = np.bincount(self.numbers(items)[0])
-        if len(more) > len(self._counts):
-            self._counts, more = more.astype(np.int64), self._counts
-        self._counts[: len(more)] += more
-
-    def frequent(self, min_count: int) -> list[str]:
+    def frequent(self, chosen: np.ndarray, min_count: int) -> list[str]:
         """The symbols seen so often or more, the most frequent first."""
-        seen = np.flatnonzero(self._counts >= min_count)
-        counts = (-self._counts[seen]).tolist()
-        symbols = self.numbering.symbols(seen.tolist())
-        return [symbol for _, symbol in sorted(zip(counts, symbols, strict=True))]
+        counts = np.zeros(0, np.int64)
+        for flat, _ in self.pieces(chosen):
+            more = np.bincount(flat)
+            if len(more) > len(counts):
+                counts, more = more.astype(np.int64), counts
+            counts[: len(more)] += more
+        seen = np.flatnonzero(counts >= min_count)
+        symbols = self._numbering.symbols(seen.tolist())
+        ranked = sorted(zip((-counts[seen]).tolist(), symbols, strict=True))
+        return [symbol for _, symbol in ranked]
 
-    def number(
-        self, symbols: Sequence[Any], first: int, unknown: int, size: int
-    ) -> None:
-        """Gives symbols the ids from `first` on, and others that of the unknown."""
-        numbers = self.numbering.numbers(symbols)
-        most = int(numbers.max(initial=-1))
-        self._ids = np.full(most + 2, unknown, smallest_type(size))
-        self._ids[numbers] = first + np.arange(len(symbols))
+    def table(
+        self, symbols: Sequence[Any], first: int, unknown: int, kind: np.dtype
+    ) -> np.ndarray:
+        """The id of each number: from `first` on in order; the last, of all beyond."""
+        numbers = self._numbering.numbers(symbols)
+        table = np.full(int(numbers.max(initial=-1)) + 2, unknown, kind)
+        table[numbers] = first + np.arange(len(symbols))
+        return table
 
-    def ids(self, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all symbols in some texts, and how many each text has."""
-        flat, lengths = self.numbers(items)
-        return self._ids[np.minimum(flat, len(self._ids) - 1)], lengths
+    def pieces(
+        self, chosen: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The numbers of all symbols in texts `chosen` [N], and how many each has."""
+        start = 0
+        for flat, lengths in self._pieces:
+            if chosen is not None:
+                here = chosen[start : start + len(lengths)]
+                start += len(lengths)
+                flat, lengths = flat[np.repeat(here, lengths)], lengths[here]
+            yield flat, lengths

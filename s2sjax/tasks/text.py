@@ -1,56 +1,67 @@
 """The task of translating lines of text, from files that a user gives."""
 
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from s2sjax.config import Config, TaskConfig, data_files
+from s2sjax.config import CORPUS, Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
 from s2sjax.tasks import sides, unseen
-from s2sjax.tasks.coding import Coding, Tags
-from s2sjax.tasks.files.corpus import Chunk, Corpus, open_corpus
+from s2sjax.tasks.coding import Coding
+from s2sjax.tasks.files.answers import Answers
+from s2sjax.tasks.files.corpus import Corpus, open_corpus
 from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.levels import unspaced
 from s2sjax.tasks.normal_forms import Mixture
-from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
-from s2sjax.tasks.stored import Ragged, smallest_type
-from s2sjax.tasks.task import SPLITS, Task
+from s2sjax.tasks.pairs import NAMES, TRAIN, Pairs, unpacked
+from s2sjax.tasks.task import SPLITS, Bucket, References, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
-T = TypeVar("T")
-
 LEFT_OUT = 255  # the split of a training pair that is too long
+HELD_OUT = "held_out.npz"
+TRAINING = "train_"  # before the names of arrays that are mapped
+
+
+class _Read(NamedTuple):
+    """What the files of a config hold."""
+
+    pairs: Pairs
+    source: Vocabulary
+    target: Vocabulary
+    known: np.ndarray  # [n] uint64, hashes of the training sources
+    notes: Sequence[str]
 
 
 def create(config: Config, directory: Path | None) -> Task:
-    """Reads the files of a config; keeps what evaluation needs in `directory`.
+    """Reads the files of a config; keeps in `directory` what is made of them.
 
-    The vocabularies come from the training part alone. Each file is streamed twice,
-    to count and to encode, so that texts are never all in memory.
+    The vocabularies come from the training part alone. Where `directory` is there, the
+    files are compared with those that it was made of, and not taken apart again.
 
     Raises:
       UsageError: files that cannot be used, an empty split, or, where `directory`
         is there already, files that are not the ones it was made from.
     """
     corpus = _corpus(config, is_kept=bundle.exists(directory))
-    if bundle.exists(directory):
-        bundle.check_sources(directory, bundle.kept(corpus.known)["sources"])
-        like = sides.kept(bundle.read(directory, sides.NAMES)[0])
-        sides.check(config.task, like)
-    else:
-        like = sides.asked(config.task)
-    pairs, source, target, notes = _read(corpus, config.task, like)
-    known = pairs.training_hashes(config.task.reverse_source)
-    if directory is not None and not bundle.exists(directory):
-        held_out = pairs.held_out() | {"training_hashes": known}
-        files = sides.files(source, target) | {"held_out.npz": bundle.pack(held_out)}
-        bundle.write(directory, files, {**bundle.kept(corpus.known), "notes": notes})
-    return _task(config, pairs, source, target, known, notes)
+    if directory is not None and bundle.exists(directory):
+        return _continued(config, directory, corpus)
+    read = _read(corpus, config.task, sides.asked(config.task))
+    if directory is not None:
+        training = read.pairs.training()
+        arrays = {f"{TRAINING}{name}": array for name, array in training.items()}
+        held_out = read.pairs.held_out() | {"training_hashes": read.known}
+        files = {
+            **sides.files(read.source, read.target),
+            HELD_OUT: bundle.pack(held_out),
+            **{name + bundle.ARRAY: bundle.array(arrays[name]) for name in arrays},
+        }
+        about = {**bundle.kept(corpus.known), "notes": list(read.notes)}
+        bundle.write(directory, files, about)
+    return _task(config, read, (read.pairs,))
 
 
 def sources(config: Config) -> tuple[bundle.Known, ...]:
@@ -78,73 +89,122 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, about = bundle.read(directory, (*sides.NAMES, "held_out.npz"))
+    kept = _kept(directory)
+    return _task(config, kept, (kept.pairs,))
+
+
+def _kept(directory: Path | None) -> _Read:
+    files, about = bundle.read(directory, (*sides.NAMES, HELD_OUT))
     source, target = sides.kept(files)
-    pairs, known = unpacked(files["held_out.npz"], (len(source), len(target)))
-    return _task(config, pairs, source, target, known, about.get("notes", ()))
+    held_out, known = unpacked(files[HELD_OUT], (len(source), len(target)))
+    return _Read(held_out, source, target, known, about.get("notes", ()))
 
 
-def _task(
-    config: Config,
-    pairs: Pairs,
-    source: Vocabulary,
-    target: Vocabulary,
-    known: np.ndarray,
-    notes: Sequence[str],
-) -> Task:
+def _continued(config: Config, directory: Path, corpus: Corpus) -> Task:
+    bundle.check_sources(directory, bundle.kept(corpus.known)["sources"])
+    kept = _kept(directory)
+    like = kept.source, kept.target
+    sides.check(config.task, like)
+    names = [f"{TRAINING}{name}" for name in (*NAMES, "weights")]
+    arrays = bundle.mapped(directory, names)
+    if arrays is None:  # a run of before, which kept none
+        arrays = _read(corpus, config.task, like).pairs.training()
+    named = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
+    training = Pairs.from_arrays(named, (len(kept.source), len(kept.target)))
+    return _task(config, kept, (training, kept.pairs))
+
+
+def _task(config: Config, read: _Read, parts: Sequence[Pairs]) -> Task:
     def expected(symbols: Sequence[Symbol]) -> list[Symbol] | None:
         return None
 
     def share(sources: list[list[int]], count: int) -> float:
-        return unseen.share_outside(known, sources)
+        return unseen.share_outside(read.known, sources)
 
     reverse = config.task.reverse_source
+    buckets: dict[str, tuple[Bucket, ...]] = {}
+    for pairs in parts:
+        buckets |= pairs.buckets(config.train, reverse, config.task.max_length)
     return Task(
         name=config.task.name,
-        source_vocabulary=source,
-        target_vocabulary=target,
-        buckets=pairs.buckets(config.train, reverse, config.task.max_length),
+        source_vocabulary=read.source,
+        target_vocabulary=read.target,
+        buckets=buckets,
         expected=expected,
         unseen=share,
         reverse_source=reverse,
-        notes=tuple(notes),
+        notes=tuple(read.notes),
     )
 
 
 def _read(
     corpus: Corpus, task: TaskConfig, like: tuple[Vocabulary, Vocabulary]
-) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
+) -> _Read:
     codings = [Coding(side) for side in like]
-    mixture = Mixture()
-    parts, apart = [], 0
+    answers, mixture, apart = Answers(like), Mixture(), 0
+    parts = []
     for chunk in corpus.chunks():
-        both = list(zip(codings, _sides(chunk), strict=True))
-        counted = np.stack([coding.lengths(*side) for coding, side in both])
-        too_long = (chunk.splits == TRAIN) & (counted.max(0) > task.max_length)
+        texts = (chunk.sources, chunk.targets)
+        tags = chunk.features if any(chunk.features) else ()
+        read = codings[0].read(chunk.sources, tags), codings[1].read(chunk.targets)
+        lengths = np.stack(read)
+        too_long = (chunk.splits == TRAIN) & (lengths.max(0) > task.max_length)
         here = np.where(too_long, LEFT_OUT, chunk.splits)
-        parts.append((here, counted))
-        for coding, (texts, tags) in both:
+        parts.append((here, chunk.weights, answers.of(chunk)))
+        for side, vocabulary, words in zip(texts, like, lengths, strict=True):
+            if vocabulary.kind == "word" and "parallel" in corpus.formats:
+                apart += int(words.sum()) - sum(len(text.split()) for text in side)
             if task.normalise is None:
-                mixture.first(texts)
-            coding.count(_chosen(texts, here == TRAIN), _chosen(tags, here == TRAIN))
-            if coding.like.kind == "word" and "parallel" in corpus.formats:
-                apart += sum(len(coding.like.split(t)) - len(t.split()) for t in texts)
-    splits = np.concatenate([part for part, _ in parts])
-    lengths = np.concatenate([part for _, part in parts], axis=1)
+                mixture.first(side)
+    splits, weights, answered = map(np.concatenate, zip(*parts, strict=True))
     left_out = int((splits == LEFT_OUT).sum())
-    _check_splits(splits, left_out, corpus, task)
+    _check_splits(splits, left_out, task)
     source, target = (
-        coding.vocabulary(task.min_count, task.max_vocabulary) for coding in codings
+        coding.vocabulary(splits == TRAIN, task.min_count, task.max_vocabulary)
+        for coding in codings
     )
-    lengths[:, splits == LEFT_OUT] = 0
-    tokens, strange = _encode(
-        corpus, codings, (source, target), splits, lengths.sum(1), mixture
+    first = answered == np.arange(len(splits))  # of several answers to one source
+    real = (splits != LEFT_OUT) & first
+    ids = np.flatnonzero(real)
+    further = np.flatnonzero((answered >= 0) & ~first)
+    pairs = Pairs(
+        codings[0].encoded(source, real),
+        codings[1].encoded(target, real),
+        ids.astype(np.int32),
+        splits[real],
+        None if (weights[splits == TRAIN] == 1).all() else weights[real],
     )
-    real = splits != LEFT_OUT
-    rows = [
-        Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
-    ]
+    if len(further):
+        order = np.argsort(answered[further], kind="stable")
+        rest = codings[1].encoded(target, (answered >= 0) & ~first).taken(order)
+        counts = np.bincount(
+            np.searchsorted(ids, answered[further]), minlength=len(ids)
+        )
+        references = References(rest.tokens, rest.lengths, counts.astype(np.int32))
+        pairs = pairs._replace(references=references)
+    strange = codings[0].strange(source, (splits != LEFT_OUT) & first)
+    if strange and not source.features:
+        raise UsageError(
+            f"{strange:,} features stand beside validation and test sources, and none "
+            f"beside training sources"
+        )
+    if mixture.undecided:
+        for chunk in corpus.chunks():
+            mixture.second((*chunk.sources, *chunk.targets))
     notes = corpus.unused
+    for number, name in enumerate(SPLITS):
+        of_split = splits == number
+        examples = int((of_split & first).sum())
+        if examples < of_split.sum():
+            notes.append(
+                f"{name}: {of_split.sum():,} pairs are {examples:,} examples; a source "
+                f"that comes again has its further targets as references"
+            )
+    if strange:
+        notes.append(
+            f"{strange:,} features of validation and test are not in training, and are "
+            f"read as unknown ones"
+        )
     if mixture.words:
         notes.append(
             f"{len(mixture.words):,} words are in the texts in several Unicode normal "
@@ -168,70 +228,32 @@ def _read(
             f"places; task.level=space leaves files whose words are set apart as they "
             f"are"
         )
-    if strange:
-        notes.append(
-            f"{strange:,} features of valid and test are in no training pair, and are "
-            f"read as an unknown one"
-        )
     if left_out:
         notes.append(
             f"{left_out} training pairs with a side longer than task.max_length="
             f"{task.max_length} are left out"
         )
-    ids = np.flatnonzero(real).astype(np.int32)
-    return Pairs(rows[0], rows[1], ids, splits[real]), source, target, notes
-
-
-def _encode(
-    corpus: Corpus,
-    codings: Sequence[Coding],
-    vocabularies: tuple[Vocabulary, Vocabulary],
-    splits: np.ndarray,
-    totals: np.ndarray,
-    mixture: Mixture,
-) -> tuple[list[np.ndarray], int]:
-    """The ids of each side, and how many features are unknown."""
-    tokens = [
-        np.zeros(total, smallest_type(len(vocabulary)))
-        for total, vocabulary in zip(totals.tolist(), vocabularies, strict=True)
-    ]
-    filled, strange = [0, 0], 0
-    for chunk in corpus.chunks():
-        real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
-        for side, (texts, tags) in enumerate(_sides(chunk)):
-            mixture.second(texts)
-            chosen = _chosen(tags, real)
-            ids = codings[side].encode(_chosen(texts, real), vocabularies[side], chosen)
-            strange += codings[side].strange(chosen)
-            tokens[side][filled[side] : filled[side] + len(ids)] = ids
-            filled[side] += len(ids)
-    return tokens, strange
-
-
-def _sides(chunk: Chunk) -> tuple[tuple[list[str], Tags], tuple[list[str], Tags]]:
-    """The texts of each side, and the features that stand before them."""
-    tags = chunk.features if any(chunk.features) else []
-    return (chunk.sources, tags), (chunk.targets, [])
-
-
-def _chosen(rows: Sequence[T], which: np.ndarray) -> list[T]:
-    return list(itertools.compress(rows, which.tolist()))
+    known = pairs.training_hashes(task.reverse_source)
+    return _Read(pairs, source, target, known, notes)
 
 
 def _corpus(config: Config, *, is_kept: bool = False) -> Corpus:
-    for field, path in data_files(config).items() if is_kept else ():
-        if not os.path.exists(os.path.expanduser(path)):
-            raise UsageError(
-                f"{path} does not exist; where the same data lie elsewhere, the run "
-                f"goes on with config=FILE and the override {field}=PLACE"
-            )
-    joins = (sides.between(config.task, "source"), sides.between(config.task, "target"))
-    return open_corpus(config.task, joins)
+    task = config.task
+    try:
+        find(task)
+    except UsageError:
+        for field, path in data_files(config).items() if is_kept else ():
+            if field in CORPUS and not os.path.exists(path):
+                raise UsageError(
+                    f"{path} does not exist; where the same data lie elsewhere, the "
+                    f"run goes on with config=FILE and the override {field}=PLACE"
+                ) from None
+        raise
+    joins = (sides.between(task, "source"), sides.between(task, "target"))
+    return open_corpus(task, joins)
 
 
-def _check_splits(
-    splits: np.ndarray, left_out: int, corpus: Corpus, task: TaskConfig
-) -> None:
+def _check_splits(splits: np.ndarray, left_out: int, task: TaskConfig) -> None:
     for number, name in enumerate(SPLITS):
         if not (splits == number).any():
             named = data_files(Config(task=task)).items()
