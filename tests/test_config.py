@@ -59,7 +59,7 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["task.level"], flat["task.source_level"] = "subword:a.model", None
     flat["task.target_level"] = "space"
     resolved = config.resolve(nested(flat))
-    for name in (*config.PLACES, *config.DATA_FILES):  # which become absolute
+    for name in config.PLACES:  # which become absolute
         flat[name] = config.flatten(resolved)[name]
     assert config.flatten(resolved) == flat
     assert config.resolve(json.loads(config.canonical_json(resolved))) == resolved

@@ -15,7 +15,7 @@ from s2sjax.commands.run import tags_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.inference.predict import Query
 from s2sjax.tasks import Symbol, Task, Vocabulary
-from s2sjax.tasks.levels import split_features
+from s2sjax.tasks.files.rows import split_features
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be

@@ -24,7 +24,8 @@ from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
-from s2sjax.tasks.levels import Feature, split_features
+from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown

@@ -94,13 +94,20 @@ def check(task: TaskConfig, kept: tuple[Vocabulary, Vocabulary]) -> None:
             )
 
 
-def _asked(task: TaskConfig, side: str) -> Vocabulary:
+def between(task: TaskConfig, side: str) -> str:
+    """What stands between the symbols of a side where they are given one by one."""
+    return "" if _kind(task, side) in ("char", "grapheme") else " "
+
+
+def _kind(task: TaskConfig, side: str) -> str:
     kind = (_of_side(task, side, "level")[1] or "").partition(":")[0]
-    if kind == "char" and task.graphemes:
-        kind = "grapheme"
+    return "grapheme" if kind == "char" and task.graphemes else kind
+
+
+def _asked(task: TaskConfig, side: str) -> Vocabulary:
     level_field, file = _model(task, side)
     model = _read(level_field, file) if file else b""
-    like = Vocabulary(kind, (), task.normalise, task.lowercase, model)
+    like = Vocabulary(_kind(task, side), (), task.normalise, task.lowercase, model)
     field, file = _list(task, side)
     if model:
         if file:

@@ -74,12 +74,13 @@ def sources(config: Config) -> tuple[bundle.Known, ...]:
 
 
 def check(config: Config) -> None:
-    """Whether the files of a config are there; none is opened.
+    """Whether the files of a config are there; of those with symbols, what they hold.
 
     Raises:
       UsageError: they are not, or do not fit together.
     """
     find(config.task)
+    sides.asked(config.task)
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -248,9 +249,8 @@ def _corpus(config: Config, *, is_kept: bool = False) -> Corpus:
                     f"run goes on with config=FILE and the override {field}=PLACE"
                 ) from None
         raise
-    levels = (level or task.level for level in (task.source_level, task.target_level))
-    source, target = ("" if level == "char" else " " for level in levels)
-    return open_corpus(task, (source, target))
+    joins = (sides.between(task, "source"), sides.between(task, "target"))
+    return open_corpus(task, joins)
 
 
 def _check_splits(splits: np.ndarray, left_out: int, task: TaskConfig) -> None:

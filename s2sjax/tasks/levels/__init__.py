@@ -11,7 +11,6 @@ from s2sjax.tasks.levels.base import (
     Numbering,
     Numbers,
     Symbol,
-    split_features,
 )
 from s2sjax.tasks.levels.characters import Characters
 from s2sjax.tasks.levels.graphemes import Graphemes
@@ -31,7 +30,6 @@ __all__ = [
     "Subwords",
     "Symbol",
     "level",
-    "split_features",
     "unspaced",
 ]
 

@@ -1,7 +1,6 @@
 """What a level is to the rest: texts into symbols and back, one by one or many."""
 
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -28,15 +27,6 @@ class Feature:
 
 
 Symbol = int | str | Feature
-
-
-def split_features(text: str) -> tuple[str, ...]:
-    """The tags of a text.
-
-    >>> split_features("V;PST  1")
-    ('V', 'PST', '1')
-    """
-    return tuple(part for part in re.split(r"[;\s]+", text) if part)
 
 
 class Numbers(NamedTuple):
