@@ -10,7 +10,7 @@ from jax import Array
 from s2sjax.errors import UsageError, unknown
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import Batch
+from s2sjax.types import EOS, Batch
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
@@ -90,6 +90,7 @@ class Task:
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None]
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
+    source_eos: bool = False  # and end with EOS, which a user does not see
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
 
 
@@ -126,7 +127,8 @@ def encode_source(
     if vocabulary.kind == "integer":
         vocabulary.encode_known(symbols)
     ids, strange = vocabulary.encode([*map(Feature, features), *symbols])
-    return ids[::-1] if task.reverse_source else ids, strange
+    read = ids[::-1] if task.reverse_source else ids
+    return [*read, EOS] if task.source_eos else read, strange
 
 
 def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:

@@ -118,21 +118,29 @@ def _task(config: Config, read: _Read, parts: Sequence[Pairs]) -> Task:
     def expected(symbols: Sequence[Symbol]) -> list[Symbol] | None:
         return None
 
-    def share(sources: list[list[int]], count: int) -> float:
-        return unseen.share_outside(read.known, sources)
+    task = config.task
 
-    reverse = config.task.reverse_source
+    def share(sources: list[list[int]], count: int) -> float:
+        rows = [row[:-1] for row in sources] if task.source_eos else sources
+        return unseen.share_outside(read.known, rows)
+
     buckets: dict[str, tuple[Bucket, ...]] = {}
     for pairs in parts:
-        buckets |= pairs.buckets(config.train, reverse, config.task.max_length)
+        buckets |= pairs.buckets(
+            config.train,
+            task.reverse_source,
+            task.max_length,
+            source_eos=task.source_eos,
+        )
     return Task(
-        name=config.task.name,
+        name=task.name,
         source_vocabulary=read.source,
         target_vocabulary=read.target,
         buckets=buckets,
         expected=expected,
         unseen=share,
-        reverse_source=reverse,
+        reverse_source=task.reverse_source,
+        source_eos=task.source_eos,
         notes=tuple(read.notes),
     )
 
