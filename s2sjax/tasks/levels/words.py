@@ -27,11 +27,11 @@ _WORDS = regex.compile(
 # Scripts that write no blanks between words, as a `regex` knows their letters. Where
 # words begin only a dictionary says; the default boundaries are those of syllables.
 _UNSPACED = {
-    "Burmese": r"\p{Myanmar}",
-    "Chinese or Japanese": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
-    "Khmer": r"\p{Khmer}",
-    "Lao": r"\p{Lao}",
-    "Thai": r"\p{Thai}",
+    "Burmese": regex.compile(r"\p{Myanmar}"),
+    "Chinese or Japanese": regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]"),
+    "Khmer": regex.compile(r"\p{Khmer}"),
+    "Lao": regex.compile(r"\p{Lao}"),
+    "Thai": regex.compile(r"\p{Thai}"),
 }
 
 
@@ -101,7 +101,7 @@ def unspaced(words: Sequence[Symbol]) -> list[str]:
     return [
         name
         for name, letter in _UNSPACED.items()
-        if 10 * sum(bool(regex.match(letter, str(w))) for w in words) > len(words)
+        if 10 * sum(bool(letter.match(str(w))) for w in words) > len(words)
     ]
 
 
