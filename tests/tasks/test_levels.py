@@ -156,6 +156,19 @@ def test_features_stand_before_the_text(data: st.DataObject) -> None:
         assert vocabulary.decode(numbers) == row
 
 
+def test_both_sides_can_have_one_vocabulary() -> None:
+    source, target = (Coding(Vocabulary("char", ())) for _ in range(2))
+    source.read(["ab", "xx"], [("V",), ()])
+    target.read(["bbc", "y"])
+    training = np.array([True, False])
+    one = source.vocabulary(training, 1, 2, beside=target)
+    other = target.vocabulary(training, 1, 2, beside=source)
+    assert one.symbols == other.symbols == ("b", "a")
+    assert one.features == ("V",) and not other.features
+    # What an output can hold are the first of the ids of a source.
+    assert list(one.index.values())[:2] == list(other.index.values())
+
+
 # --- what a config asks for
 
 
