@@ -7,6 +7,7 @@ from typing import Any
 from jax import Array
 
 from s2sjax.errors import unknown
+from s2sjax.outcomes import References
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import Batch
 
@@ -32,6 +33,7 @@ class Bucket:
     target_width: int  # T, EOS counted
     store: Any
     fetch: Fetch
+    references: References | None = None  # what is right besides the targets
 
 
 @dataclass(frozen=True)
