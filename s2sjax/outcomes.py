@@ -72,27 +72,37 @@ class Rows:
 class References(NamedTuple):
     """What the outputs of N examples could rightly be, or could be besides a target."""
 
-    rows: Rows  # of all examples, those of one after those of the one before
-    counts: np.ndarray  # [N] int32, how many each has
+    tokens: np.ndarray  # [sum of lengths] ids without EOS, one after the other
+    lengths: np.ndarray  # [R] int32
+    counts: np.ndarray  # [N] int32, how many of the R each example has, in their order
+
+    @property
+    def rows(self) -> Rows:
+        """The R sequences."""
+        return Rows(self.tokens, self.lengths)
 
     @property
     def first(self) -> Rows:
-        """The first of each example: the one that is forced."""
+        """The first of each example, where each has one: the one that is forced."""
         return self.rows.take(np.cumsum(self.counts) - self.counts)
 
-    @property
-    def several(self) -> bool:
-        """Whether an example has more than one."""
-        return len(self.rows.lengths) > len(self.counts)
+    def taken(self, examples: np.ndarray) -> "References | None":
+        """Those of examples [n] alone; None where they have none.
 
-    def take(self, chosen: np.ndarray) -> "References":
-        """Those of the examples of these numbers, in their order."""
-        # The numbers of an example's references are a row of theirs.
-        numbers = Rows(np.arange(len(self.rows.lengths)), self.counts).take(chosen)
-        return References(self.rows.take(numbers.tokens), numbers.lengths)
+        >>> counts = np.array([1, 0, 2])
+        >>> three = References(np.arange(4, 9), np.array([2, 0, 3]), counts)
+        >>> three.taken(np.array([2, 1]))
+        References(tokens=array([6, 7, 8]), lengths=array([0, 3]), counts=array([2, 0]))
+        """
+        # The numbers of an example's sequences are a row of theirs.
+        every = Rows(np.arange(len(self.lengths)), self.counts).take(examples)
+        if not len(every.tokens):
+            return None
+        rows = self.rows.take(every.tokens)
+        return References(rows.tokens, rows.lengths, every.lengths)
 
     def by_example(self) -> list[list[list[int]]]:
-        """As lists: of each example its references."""
+        """As lists: of each example its sequences."""
         rows = iter(self.rows.tolist())
         return [[next(rows) for _ in range(count)] for count in self.counts.tolist()]
 
@@ -134,7 +144,9 @@ class Outcomes(NamedTuple):
         return cls(
             *(Rows.of(output, output_lengths), truncated, wanted, edits),
             *(scores, log_probs, nll, right),
-            References(wanted, np.ones(len(target_lengths), np.int32)),
+            References(
+                wanted.tokens, wanted.lengths, np.ones(len(target_lengths), np.int32)
+            ),
         )
 
     @property
@@ -182,21 +194,19 @@ def with_further(outcomes: Outcomes, further: References) -> Outcomes:
       outcomes: of N examples, each with one reference.
       further: the others.
     """
-    if not len(further.rows.lengths):
-        return outcomes
     examples = np.arange(len(further.counts))
     owners = np.repeat(examples, further.counts)
     # Those of one example together, the first before the others.
     order = np.argsort(np.concatenate([examples, owners]), kind="stable")
     rows = _join((outcomes.target, further.rows)).take(order)
-    references = References(rows, (further.counts + 1).astype(np.int32))
+    counts = (further.counts + 1).astype(np.int32)
     others = distances(outcomes.output.take(owners), further.rows)
     edits = np.concatenate([outcomes.edits, others])[order]
-    chosen = nearest(edits, references.counts)
+    chosen = nearest(edits, counts)
     return outcomes._replace(
         target=rows.take(chosen),
         edits=edits[chosen].astype(outcomes.edits.dtype),
-        references=references,
+        references=References(rows.tokens, rows.lengths, counts),
     )
 
 

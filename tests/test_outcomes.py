@@ -21,9 +21,9 @@ examples = st.lists(
 def judged(cases):
     """Outcomes of (output, references, truncated): the first reference is forced."""
     found = of_cases([(o, some[0], cut) for o, some, cut in cases], width=7)
-    further = Rows.from_lists([list(row) for _, some, _ in cases for row in some[1:]])
+    rows = Rows.from_lists([list(row) for _, some, _ in cases for row in some[1:]])
     counts = np.array([len(some) - 1 for _, some, _ in cases], np.int32)
-    return with_further(found, References(further, counts))
+    return with_further(found, References(rows.tokens, rows.lengths, counts))
 
 
 @given(st.lists(st.tuples(rows, rows), max_size=9), st.sampled_from([1, 20, 10**6]))
@@ -67,8 +67,9 @@ def test_parts_join_and_examples_are_taken(cases):
     joined = concatenate(alone)
     assert joined.references.by_example() == whole.references.by_example()
     some = np.arange(len(cases))[::-2]
-    taken = whole.references.take(some).by_example()
-    assert taken == [[list(row) for row in cases[place][1]] for place in some]
+    assert whole.references.taken(some).by_example() == [
+        [list(row) for row in cases[place][1]] for place in some
+    ]
     for name in ("exact", "edit_distance", "exposure_bias", "forced_token_accuracy"):
         each = metrics.METRICS[name]
         assert each.mean(joined) == each.mean(whole), name

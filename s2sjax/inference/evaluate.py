@@ -60,7 +60,7 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
             store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            further = bucket.references and bucket.references.take(rows)
+            further = bucket.references and bucket.references.taken(rows)
             found.append(
                 dataclasses.replace(
                     bucket, size=len(rows), store=store, references=further
@@ -110,9 +110,10 @@ def outcomes(
         batch = _fetch(bucket, chunk.rows)
         found = map(np.asarray, columns(system, batch))
         results = Outcomes.of(*(column[: chunk.examples] for column in found))
-        if bucket.references is not None:
-            rows = chunk.rows[: chunk.examples]
-            results = with_further(results, bucket.references.take(rows))
+        rows = chunk.rows[: chunk.examples]
+        further = bucket.references and bucket.references.taken(rows)
+        if further is not None:
+            results = with_further(results, further)
         return results, rows_of(batch.source, batch.source_lengths, chunk.examples)
 
     parts: list[Outcomes] = []

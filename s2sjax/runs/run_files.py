@@ -205,21 +205,16 @@ def identity(config: dict[str, Any]) -> str:
         group, _, name = field.rpartition(".")
         if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
-    task = kept.get("task")
-    if isinstance(task, dict):
-        for field, value in task.items():
-            file, colon, function = str(value).rpartition(":")
-            if field == "path":
-                task[field] = ""
-            elif field == "name" and file.endswith(".py"):
-                task[field] = colon + function
-    for place in configs.CODE:
+    for place in (*configs.PLACES, *configs.CODE):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
-        if configs.file_of(fields[leaf]):
-            fields[leaf] = configs.placeless(fields[leaf])
+        file = configs.file_in(place, fields[leaf])
+        # Code keeps the name of its file, by which the run finds its copy.
+        left = os.path.basename(file) if place in configs.CODE else ""
+        if file:
+            fields[leaf] = fields[leaf].replace(file, left, 1)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from s2sjax import rng, tasks
-from s2sjax.config import Config
+from s2sjax.config import Config, data_files
 from s2sjax.models.seq2seq import (
     Seq2Seq,
     build_model,
@@ -52,9 +52,8 @@ def check(trials: Sequence[Trial]) -> None:
 
 
 def _task(config: Config) -> Any:
-    task = config.task
-    is_slow = task.name not in tasks.TASKS or task.path
-    return (task.name, task.path) if is_slow else task
+    files = data_files(config)
+    return (config.task.name, *files.items()) if files else config.task
 
 
 def _build(config: Config) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from s2sjax import tasks
-from s2sjax.config import Config, data_path
+from s2sjax.config import Config, data_files
 from s2sjax.errors import Problems
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
@@ -24,7 +24,7 @@ def check(config: Config, *, is_new: bool = True) -> None:
       UsageError: all that was found.
     """
     check_names(config, is_new=is_new)
-    if is_new and not data_path(config) and config.task.name != "text":
+    if is_new and not data_files(config) and config.task.name != "text":
         total_steps(config, Order.of(config, tasks.create(config)))
 
 

@@ -166,9 +166,10 @@ def test_further_references_of_a_bucket_are_those_of_its_examples(split):
     # Of every second example two more, the second of them what the model writes.
     counts = np.array([2, 0] * 5, np.int32)
     rows = [row for place in range(0, 10, 2) for row in ([9, 9], outputs[place])]
-    further = References(Rows.from_lists(rows), counts)
+    flat = Rows.from_lists(rows)
+    further = References(flat.tokens, flat.lengths, counts)
     buckets = [
-        dataclasses.replace(bucket, references=further.take(places))
+        dataclasses.replace(bucket, references=further.taken(places))
         for bucket, places in zip(
             split.buckets, (np.arange(7), np.arange(7, 10)), strict=True
         )
