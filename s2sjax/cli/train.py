@@ -195,6 +195,7 @@ def _summarise(
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
+        whole=True,
     )
     where = run.path
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []

@@ -384,6 +384,7 @@ class Run:
         examples: int | None = None,
         strategy: str | None = None,
         confusion: bool = False,
+        ter: bool = False,
         predictions: bool = False,
     ) -> dict[str, Any]:
         """What `s2sjax eval --json` says of a split: numbers by name.
@@ -397,7 +398,8 @@ class Run:
             train `TRAIN_EXAMPLES`.
           strategy: None: the config's.
           confusion: a symbol-by-symbol table too, by `confusion`.
-          predictions: each output beside its reference too, the worst first.
+          ter: the translation edit rate of texts too, which takes long.
+          predictions: each output beside its references too, the worst first.
 
         Raises:
           UsageError: an unknown split or strategy, or training data that are gone.
@@ -418,9 +420,13 @@ class Run:
             )
             if hasattr(passed, "then"):
                 passed.then(f"counting what {len(sources):,} outputs are worth")
+        about = (self.task, config, self.step, split)
         found = summary.evaluation(
-            self.task, config, self.step, split, results, sources, confusion=confusion
+            *about, results, sources, confusion=confusion, ter=ter
         )
+        alarm = summary.collapse(found)
+        if alarm:
+            self.say(f"{split}: {alarm}")
         if predictions:
             rows = summary.predictions(self.task, results, sources)
             found["predictions"] = rows

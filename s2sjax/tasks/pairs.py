@@ -7,10 +7,11 @@ import numpy as np
 
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import References
 from s2sjax.runs import bundle
 from s2sjax.tasks import stored, unseen
 from s2sjax.tasks.stored import Ragged
-from s2sjax.tasks.task import SPLITS, Bucket, References
+from s2sjax.tasks.task import SPLITS, Bucket
 
 TRAIN = SPLITS.index("train")
 HELD_OUT = {SPLITS.index(name) for name in ("valid", "test")}

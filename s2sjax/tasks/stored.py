@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.tasks.task import Bucket, References, places
+from s2sjax.outcomes import References
+from s2sjax.tasks.task import Bucket, places
 from s2sjax.types import EOS, PAD, Batch
 
 CHUNK = 16384  # rows padded at a time

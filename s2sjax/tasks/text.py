@@ -9,6 +9,7 @@ import numpy as np
 
 from s2sjax.config import CORPUS, Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import References
 from s2sjax.runs import bundle
 from s2sjax.tasks import sides, unseen
 from s2sjax.tasks.coding import Coding
@@ -18,7 +19,7 @@ from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.levels import unspaced
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import NAMES, TRAIN, Pairs, unpacked
-from s2sjax.tasks.task import SPLITS, Bucket, References, Task
+from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 LEFT_OUT = 255  # the split of a training pair that is too long
