@@ -384,6 +384,7 @@ class Run:
         examples: int | None = None,
         strategy: str | None = None,
         confusion: bool = False,
+        ter: bool = False,
         predictions: bool = False,
     ) -> dict[str, Any]:
         """What `s2sjax eval --json` says of a split: numbers by name.
@@ -397,7 +398,8 @@ class Run:
             train `TRAIN_EXAMPLES`.
           strategy: None: the config's.
           confusion: a symbol-by-symbol table too, by `confusion`.
-          predictions: each output beside its reference too, the worst first.
+          ter: the translation edit rate of texts too, which takes long.
+          predictions: each output beside its references too, the worst first.
 
         Raises:
           UsageError: an unknown split or strategy, or training data that are gone.
@@ -418,9 +420,13 @@ class Run:
             )
             if hasattr(passed, "then"):
                 passed.then(f"counting what {len(sources):,} outputs are worth")
+        about = (self.task, config, self.step, split)
         found = summary.evaluation(
-            self.task, config, self.step, split, results, sources, confusion=confusion
+            *about, results, sources, confusion=confusion, ter=ter
         )
+        alarm = summary.collapse(found)
+        if alarm:
+            self.say(f"{split}: {alarm}")
         if predictions:
             rows = summary.predictions(self.task, results, sources)
             found["predictions"] = rows
@@ -434,6 +440,12 @@ class Run:
           UsageError: a query that cannot be, or an input that is too long to be read.
         """
         ids = [predict.encoded(query, self.task, self.say) for query in queries]
+        bare = sum(not query.features for query in queries)
+        if bare and self.task.source_vocabulary.features:
+            self.say(
+                f"{bare} of {len(queries)} inputs have no features, and sources of "
+                f"training have; give e.g. features=V;PST"
+            )
         longest = max((len(query.source) for query in ids), default=0)
         longer = check_length(self.trained, longest)
         if longer:
@@ -454,7 +466,8 @@ class Run:
         if hypothesis.attention is not None:
             weights = _in_reading_order(self.task, hypothesis.attention)
             tags = map(str, map(Feature, query.features))
-            attention = Alignment(weights, [*tags, *query.source], symbols)
+            end = [END] if self.task.source_eos else []
+            attention = Alignment(weights, [*tags, *query.source, *end], symbols)
         return Output(
             symbols,
             target.join(symbols),
@@ -536,7 +549,10 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
     """An array whose last axis is the source as the user gives it."""
-    return columns[..., ::-1] if task.reverse_source else columns
+    if not task.reverse_source:
+        return columns
+    end = columns.shape[-1] - task.source_eos  # which stays the last
+    return np.concatenate([columns[..., :end][..., ::-1], columns[..., end:]], -1)
 
 
 def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:

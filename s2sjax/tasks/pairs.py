@@ -7,10 +7,11 @@ import numpy as np
 
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import References
 from s2sjax.runs import bundle
 from s2sjax.tasks import stored, unseen
 from s2sjax.tasks.stored import Ragged
-from s2sjax.tasks.task import SPLITS, Bucket, References
+from s2sjax.tasks.task import SPLITS, Bucket
 
 TRAIN = SPLITS.index("train")
 HELD_OUT = {SPLITS.index(name) for name in ("valid", "test")}
@@ -33,7 +34,12 @@ class Pairs(NamedTuple):
     references: References | None = None  # further targets, of held-out pairs
 
     def buckets(
-        self, train: TrainConfig, reverse_source: bool, ordinary: int | None = None
+        self,
+        train: TrainConfig,
+        reverse_source: bool,
+        ordinary: int | None = None,
+        *,
+        source_eos: bool = False,
     ) -> dict[str, tuple[Bucket, ...]]:
         """The buckets of every split that has examples.
 
@@ -58,6 +64,7 @@ class Pairs(NamedTuple):
                     chosen=part,
                     count=count,
                     reverse_source=reverse_source,
+                    source_eos=source_eos,
                     weights=self.weights if number == TRAIN else None,
                     references=self.references,
                 )

@@ -2,44 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jax import Array
 
 from s2sjax.errors import UsageError, unknown
+from s2sjax.outcomes import References
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import Batch
+from s2sjax.types import EOS, Batch
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
-
-
-class References(NamedTuple):
-    """Further targets that are right, of examples that have several."""
-
-    tokens: (
-        np.ndarray
-    )  # [sum of lengths] unsigned, ids without EOS, one after the other
-    lengths: np.ndarray  # [R] int32
-    counts: np.ndarray  # [N] int32, how many of the R each example has, in their order
-
-    def taken(self, rows: np.ndarray) -> "References | None":
-        """Those of examples `rows` [n] alone; None where they have none.
-
-        >>> counts = np.array([1, 0, 2])
-        >>> three = References(np.arange(4, 9), np.array([2, 0, 3]), counts)
-        >>> three.taken(np.array([2, 1]))
-        References(tokens=array([6, 7, 8]), lengths=array([0, 3]), counts=array([2, 0]))
-        """
-        counts = self.counts[rows]
-        if not counts.any():
-            return None
-        which = places((np.cumsum(self.counts) - self.counts)[rows], counts)
-        starts = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
-        lengths = self.lengths[which]
-        return References(self.tokens[places(starts[which], lengths)], lengths, counts)
 
 
 def places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -90,6 +65,7 @@ class Task:
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None]
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
+    source_eos: bool = False  # and end with EOS, which a user does not see
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
 
 
@@ -126,7 +102,8 @@ def encode_source(
     if vocabulary.kind == "integer":
         vocabulary.encode_known(symbols)
     ids, strange = vocabulary.encode([*map(Feature, features), *symbols])
-    return ids[::-1] if task.reverse_source else ids, strange
+    read = ids[::-1] if task.reverse_source else ids
+    return [*read, EOS] if task.source_eos else read, strange
 
 
 def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from s2sjax.config import CORPUS, Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import References
 from s2sjax.runs import bundle
 from s2sjax.tasks import sides, unseen
 from s2sjax.tasks.coding import Coding
@@ -18,7 +19,7 @@ from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.levels import unspaced
 from s2sjax.tasks.normal_forms import Mixture
 from s2sjax.tasks.pairs import NAMES, TRAIN, Pairs, unpacked
-from s2sjax.tasks.task import SPLITS, Bucket, References, Task
+from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 LEFT_OUT = 255  # the split of a training pair that is too long
@@ -119,21 +120,29 @@ def _task(config: Config, read: _Read, parts: Sequence[Pairs]) -> Task:
     def expected(symbols: Sequence[Symbol]) -> list[Symbol] | None:
         return None
 
-    def share(sources: list[list[int]], count: int) -> float:
-        return unseen.share_outside(read.known, sources)
+    task = config.task
 
-    reverse = config.task.reverse_source
+    def share(sources: list[list[int]], count: int) -> float:
+        rows = [row[:-1] for row in sources] if task.source_eos else sources
+        return unseen.share_outside(read.known, rows)
+
     buckets: dict[str, tuple[Bucket, ...]] = {}
     for pairs in parts:
-        buckets |= pairs.buckets(config.train, reverse, config.task.max_length)
+        buckets |= pairs.buckets(
+            config.train,
+            task.reverse_source,
+            task.max_length,
+            source_eos=task.source_eos,
+        )
     return Task(
-        name=config.task.name,
+        name=task.name,
         source_vocabulary=read.source,
         target_vocabulary=read.target,
         buckets=buckets,
         expected=expected,
         unseen=share,
-        reverse_source=reverse,
+        reverse_source=task.reverse_source,
+        source_eos=task.source_eos,
         notes=tuple(read.notes),
     )
 
