@@ -1,7 +1,8 @@
 """What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ class Task:
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
     source_eos: bool = False  # and end with EOS, which a user does not see
+    # Held-out targets as they were written, by their texts, where those are lower case.
+    cased: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
 
 

@@ -1,7 +1,8 @@
 """The task of translating lines of text, from files that a user gives."""
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from s2sjax.config import CORPUS, Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
 from s2sjax.outcomes import References
 from s2sjax.runs import bundle
-from s2sjax.tasks import sides, unseen
+from s2sjax.tasks import casing, sides, unseen
 from s2sjax.tasks.coding import Coding
 from s2sjax.tasks.files.answers import Answers
 from s2sjax.tasks.files.corpus import Corpus, open_corpus
@@ -35,6 +36,7 @@ class _Read(NamedTuple):
     target: Vocabulary
     known: np.ndarray  # [n] uint64, hashes of the training sources
     notes: Sequence[str]
+    cased: Mapping[str, str]  # held-out targets as they were written
 
 
 def create(config: Config, directory: Path | None) -> Task:
@@ -58,6 +60,7 @@ def create(config: Config, directory: Path | None) -> Task:
         files = {
             **sides.files(read.source, read.target),
             HELD_OUT: bundle.pack(held_out),
+            **({casing.NAME: casing.to_bytes(read.cased)} if read.cased else {}),
             **{name + bundle.ARRAY: bundle.array(arrays[name]) for name in arrays},
         }
         about = {**bundle.kept(corpus.known), "notes": list(read.notes)}
@@ -99,7 +102,8 @@ def _kept(directory: Path | None) -> _Read:
     files, about = bundle.read(directory, (*sides.NAMES, HELD_OUT))
     source, target = sides.kept(files)
     held_out, known = unpacked(files[HELD_OUT], (len(source), len(target)))
-    return _Read(held_out, source, target, known, about.get("notes", ()))
+    cased = casing.kept(files[casing.NAME]) if casing.NAME in files else {}
+    return _Read(held_out, source, target, known, about.get("notes", ()), cased)
 
 
 def _continued(config: Config, directory: Path, corpus: Corpus) -> Task:
@@ -143,6 +147,7 @@ def _task(config: Config, read: _Read, parts: Sequence[Pairs]) -> Task:
         unseen=share,
         reverse_source=task.reverse_source,
         source_eos=task.source_eos,
+        cased=read.cased,
         notes=tuple(read.notes),
     )
 
@@ -152,7 +157,7 @@ def _read(
 ) -> _Read:
     codings = [Coding(side) for side in like]
     answers, mixture, apart = Answers(like), Mixture(), 0
-    parts = []
+    parts, held_out = [], list[str]()
     for chunk in corpus.chunks():
         texts = (chunk.sources, chunk.targets)
         tags = chunk.features if any(chunk.features) else ()
@@ -161,6 +166,8 @@ def _read(
         too_long = (chunk.splits == TRAIN) & (lengths.max(0) > task.max_length)
         here = np.where(too_long, LEFT_OUT, chunk.splits)
         parts.append((here, chunk.weights, answers.of(chunk)))
+        if task.lowercase:
+            held_out += itertools.compress(chunk.targets, chunk.splits != TRAIN)
         for side, vocabulary, words in zip(texts, like, lengths, strict=True):
             if vocabulary.kind == "word" and "parallel" in corpus.formats:
                 apart += int(words.sum()) - sum(len(text.split()) for text in side)
@@ -244,7 +251,8 @@ def _read(
             f"{task.max_length} are left out"
         )
     known = pairs.training_hashes(task.reverse_source)
-    return _Read(pairs, source, target, known, notes)
+    cased = casing.cased(target, held_out) if task.lowercase else {}
+    return _Read(pairs, source, target, known, notes, cased)
 
 
 def _corpus(config: Config, *, is_kept: bool = False) -> Corpus:

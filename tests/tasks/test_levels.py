@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2sjax.config import TaskConfig
+from s2sjax import tasks
+from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
 from s2sjax.inference.summary import text_scores
 from s2sjax.tasks import sides
@@ -290,6 +291,25 @@ def test_what_subwords_cannot_be(model: Path, tmp_path: Path) -> None:
         asked(level=f"subword:{tmp_path / 'gone.model'}")
     with pytest.raises(UsageError, match="min_count=2 means nothing where all symbols"):
         asked(level=f"subword:{model}", min_count=2)
+
+
+def test_a_run_of_subwords_needs_no_model(model: Path, tmp_path: Path) -> None:
+    mine, pairs = tmp_path / "mine.model", tmp_path / "pairs.tsv"
+    mine.write_bytes(model.read_bytes())
+    pairs.write_text("".join(f"the cat {i}\tdie Katze {i}!\n" for i in range(40)))
+    task = TaskConfig("text", path=str(pairs), level=f"subword:{mine}")
+    made = tasks.create(Config(task=task), tmp_path / "data")
+    mine.unlink()
+    for found in (
+        tasks.create(Config(task=task), tmp_path / "data"),
+        tasks.load(Config(task=task), tmp_path / "data"),
+    ):
+        vocabulary = found.target_vocabulary
+        assert vocabulary == made.target_vocabulary
+        ids, unknown = vocabulary.encode(vocabulary.split("die Katze 3!"))
+        assert not unknown and vocabulary.join(vocabulary.decode(ids)) == "die Katze 3!"
+    with pytest.raises(UsageError, match=r"task.level: .*mine.model: No such file"):
+        tasks.check(Config(task=task))
 
 
 def test_another_model_than_that_of_the_run_is_refused(
