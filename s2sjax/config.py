@@ -21,6 +21,7 @@ from ml_collections import ConfigDict, config_dict
 
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.schema import (
+    LEVELS,
     Config,
     DecodeConfig,
     Field,
@@ -77,10 +78,20 @@ MAY_DIFFER = (
 )
 
 
-# Fields that say where data of the user's lie. The same bytes elsewhere are the same
-# data: whoever compares configs compares those instead; see `data_files`.
-DATA = ("task.path", "task.train", "task.valid", "task.test")
-PLACES = ("task.name", *DATA)
+# Fields that say where pairs of the user's lie.
+CORPUS = ("task.path", "task.train", "task.valid", "task.test")
+# Fields that may name a file with data of the user's, and what stands before it. The
+# same bytes elsewhere are the same data: whoever compares configs compares those.
+DATA_FILES = {
+    **dict.fromkeys(CORPUS, ""),
+    "task.level": "subword:",
+    "task.source_level": "subword:",
+    "task.target_level": "subword:",
+    "task.vocabulary": "",
+    "task.source_vocabulary": "",
+    "task.target_vocabulary": "",
+}
+PLACES = ("task.name", *DATA_FILES)
 
 # Fields that may name a kind of the user's own, `FILE.py:name`.
 CODE = (
@@ -272,16 +283,12 @@ def config_hash(config: Config) -> str:
 
 
 def data_files(config: Config) -> dict[str, str]:
-    """The files and folders of data that a task reads, or its pattern, by field.
+    """The files and folders of data that a config reads, or its pattern, by field.
 
     >>> data_files(Config(task=TaskConfig(name="mine.py:double")))
     {'task.name': 'mine.py'}
     """
-    file = file_of(config.task.name)
-    if file:
-        return {"task.name": file}
-    values = {field: vars(config.task)[field.partition(".")[2]] for field in DATA}
-    return {field: path for field, path in values.items() if path}
+    return _files(config, PLACES)
 
 
 def code_files(config: Config) -> dict[str, str]:
@@ -290,9 +297,7 @@ def code_files(config: Config) -> dict[str, str]:
     >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
     {'model.cell': 'mine.py'}
     """
-    values = flatten(config)
-    files = {field: file_of(values[field]) for field in CODE}
-    return {field: file for field, file in files.items() if file}
+    return _files(config, CODE)
 
 
 def embedding_files(config: Config) -> dict[str, str]:
@@ -301,8 +306,7 @@ def embedding_files(config: Config) -> dict[str, str]:
     >>> embedding_files(Config(model=ModelConfig(embedding_file="glove.txt")))
     {'model.embedding_file': 'glove.txt'}
     """
-    values = flatten(config)
-    return {field: values[field] for field in EMBEDDING_FILES if values[field]}
+    return _files(config, EMBEDDING_FILES)
 
 
 def user_files(config: Config) -> dict[str, str]:
@@ -314,16 +318,33 @@ def user_files(config: Config) -> dict[str, str]:
     return data_files(config) | code_files(config) | embedding_files(config)
 
 
+def _files(config: Config, names: Sequence[str]) -> dict[str, str]:
+    values = flatten(config)
+    files = {field: file_in(field, values[field]) for field in names}
+    return {field: file for field, file in files.items() if file}
+
+
+def file_in(field: str, text: str | None) -> str:
+    """The file of the user's that the value of a field names; empty where it does not.
+
+    >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
+    ('a.model', '')
+    """
+    if field not in (*DATA_FILES, *EMBEDDING_FILES):
+        return file_of(text or "")
+    before = DATA_FILES.get(field, "")
+    return text[len(before) :] if text and text.startswith(before) else ""
+
+
 def with_files(config: Config, files: Mapping[str, str]) -> Config:
     """The config with other files in the place of those that its fields name."""
     for field, file in files.items():
         name, _, leaf = field.partition(".")
         group = getattr(config, name)
         text = getattr(group, leaf)
-        is_path = field in (*DATA, *EMBEDDING_FILES)
-        rest = "" if is_path else text.removeprefix(file_of(text))
+        moved = {leaf: text.replace(file_in(field, text), file, 1)}
         config = dataclasses.replace(
-            config, **{name: dataclasses.replace(group, **{leaf: file + rest})}
+            config, **{name: dataclasses.replace(group, **moved)}
         )
     return config
 
@@ -467,6 +488,24 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    problems += _wrong_levels(flat)
     problems = [line for line in problems if not any(field in line for field in wrong)]
     if problems:
         raise UsageError(*problems)
+
+
+def _wrong_levels(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    for field in ("task.level", "task.source_level", "task.target_level"):
+        text = values[field]
+        if text is None:
+            continue
+        kind, colon, _ = text.partition(":")
+        takes_file = kind == "subword"
+        if kind not in LEVELS:
+            found.append(str(unknown(field, kind, LEVELS)))
+        elif takes_file and not file_in(field, text):
+            found.append(f"{field}={text} lacks its model; write subword:FILE.model")
+        elif colon and not takes_file:
+            found.append(f"{field}={text}: {kind} takes no argument")
+    return found

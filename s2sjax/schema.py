@@ -178,6 +178,7 @@ SIZE = 10**6  # the most of what is an axis of an array, or is unrolled
 COUNT = 2**31 - 1  # the most of what is counted: the int32 of compiled code
 LARGE = 1e38  # the most of what may be any number: its float32
 # What a spec of a strategy may name; `decoding.strategies` has each.
+LEVELS = ("char", "word", "space", "subword")  # of texts; `tasks.levels` has each
 TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
@@ -284,14 +285,39 @@ class TaskConfig:
         "text: training takes each pair once an epoch, or draws with replacement",
         choices=("epochs", "replacement"),
     )
-    level: str = option("char", "text: what a symbol is", choices=("char", "word"))
+    level: str = option(
+        "char",
+        "text: what a symbol is: char, word (and each sign beside it), space (what "
+        "stands between blanks) or subword:FILE.model, by SentencePiece",
+    )
+    source_level: str | None = option(None, "text: level of the sources; unset: level")
+    target_level: str | None = option(None, "text: level of the targets; unset: level")
+    graphemes: bool = option(
+        False, "text: characters are those that people see, with their marks"
+    )
     normalise: str | None = option(
         None,
         "text: Unicode normal form that texts are brought into; unset: none",
         choices=("nfc", "nfkc"),
     )
+    lowercase: bool = option(False, "text: brought into lower case")
     min_count: int = option(
         1, "text: symbols seen fewer times in training are unknown", least=1, most=COUNT
+    )
+    max_vocabulary: int | None = option(
+        None,
+        "text: so many symbols a side at most, the most frequent ones; unset: all",
+        least=1,
+        most=COUNT,
+    )
+    vocabulary: str | None = option(
+        None, "text: a file with the symbols, one a line; unset: those of training"
+    )
+    source_vocabulary: str | None = option(
+        None, "text: that of the sources; unset: vocabulary"
+    )
+    target_vocabulary: str | None = option(
+        None, "text: that of the targets; unset: vocabulary"
     )
     max_length: int = option(
         400, "text: training pairs with a longer side are left out", least=1, most=SIZE
@@ -309,6 +335,7 @@ class TaskConfig:
         most=0.9,
     )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
+    source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 
 
 @dataclasses.dataclass(frozen=True)

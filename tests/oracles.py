@@ -226,9 +226,10 @@ class Model:
     def __init__(self, config, params, scales=None):
         self.config, self.params = config, to_float64(params)
         if config.share_embeddings:
-            for side in ("encoder", "decoder"):
-                own = {"embed": self.params["embed"]}
-                self.params[side] = self.params[side] | own
+            table = self.params["embed"]["table"]
+            size = len(self.params["decoder"]["output_bias"])
+            for side, rows in (("encoder", table), ("decoder", table[:size])):
+                self.params[side] = self.params[side] | {"embed": {"table": rows}}
         self.scales = scales or {}
         self.parts = state_parts(config.cell)
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from s2sjax import compressed, places
 from s2sjax.cli import start
+from s2sjax.commands.run import tags_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.inference.predict import Query
 from s2sjax.tasks import Symbol, Task, Vocabulary
+from s2sjax.tasks.files.rows import split_features
 
-FIELDS = ("input", "output", "prefix", "required", "banned")
+FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be
 # read again; it asks for nothing.
 SAID = frozenset(
@@ -28,20 +30,24 @@ SAID = frozenset(
 BLANK = " \t\r\n"  # what JSON takes for white space; Unicode has more
 
 
-def from_arguments(arguments: Sequence[str], task: Task) -> list[Query]:
-    """The inputs that the command line holds."""
+def from_arguments(
+    arguments: Sequence[str], task: Task, features: str = ""
+) -> list[Query]:
+    """The inputs that the command line holds; each has the features."""
     vocabulary = task.source_vocabulary
     whole = vocabulary.kind == "integer"
     texts = [" ".join(arguments)] if whole else arguments
-    return [Query(vocabulary.split(text)) for text in texts]
+    tags = split_features(features)
+    return [Query(vocabulary.split(text), features=tags) for text in texts]
 
 
 def from_file(name: str, task: Task) -> list[Query]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
-    (a list of symbols or phrases), `banned` (a list of symbols) and `output`. Only a
-    newline, or a carriage return and a newline, ends a line.
+    (a list of symbols or phrases), `banned` (a list of symbols), `output` and
+    `features` (tags, a list or a text with ; or blanks between). Only a newline, or a
+    carriage return and a newline, ends a line.
 
     Args:
       name: the file, perhaps compressed by gzip, bzip2 or xz; `-` is standard input.
@@ -163,7 +169,15 @@ def _query(where: str, item: dict[str, Any], task: Task) -> Query:
         required,
         banned,
         where,
+        _features(where, item.get("features", [])),
     )
+
+
+def _features(where: str, given: Any) -> tuple[str, ...]:
+    try:
+        return tags_of("'features'", given)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _phrase(each: Any) -> Any:

@@ -230,7 +230,9 @@ class _Look:
         decode, found = self.config.decode, {}
         for split in splits:
             examples = self.examples(split)
-            most = output_lengths(decode, int(examples.source.lengths.max())).most
+            end = int(self.task.source_eos)  # which the limit counts, too
+            longest_source = int(examples.source.lengths.max()) + end
+            most = output_lengths(decode, longest_source).most[end:]
             own = review.unreachable(
                 examples, most, decode.length_ratio, decode.length_extra
             )

@@ -195,7 +195,7 @@ def begin(
         memory.check(run.config, task)
         params, known = _beginning(run, task, init_from, hosts, say)
         if hosts.leads:
-            for line in (*task.notes, *warnings(run.config, task)):
+            for line in (*task.notes, *(warnings(run.config, task) if is_new else ())):
                 say(line)
             hosts.of_first(0)  # the run and its data are there to be read
         with interruption.watch() as signals:

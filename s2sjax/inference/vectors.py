@@ -6,7 +6,6 @@ streamed, and the rows of a vocabulary alone are kept.
 """
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from s2sjax.config import Config, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.models import embeddings
 from s2sjax.models.embeddings import Vectors
+from s2sjax.runs import run_files
 from s2sjax.runs.run_files import Embeddings
 from s2sjax.tasks import Task
 from s2sjax.tasks.vocabulary import Symbol
@@ -62,7 +62,8 @@ def read(config: Config, task: Task) -> dict[str, Read]:
         vocabulary = task.target_vocabulary if of_target else task.source_vocabulary
         name, size = f"model.{field}", config.model.embedding
         status = _status(name, file)
-        found[field] = _read(name, file, status, vocabulary.symbols, size)
+        shape = len(vocabulary), size
+        found[field] = _read(name, file, status, vocabulary.symbols, shape)
     return found
 
 
@@ -125,12 +126,12 @@ def _read(
     file: str,
     status: tuple[int, int],
     symbols: tuple[Symbol, ...],
-    size: int,
+    shape: tuple[int, int],
 ) -> Read:
+    size = shape[1]
     form = _Form.of(field, file, size)
     ids = {str(symbol).encode(): SYMBOLS + i for i, symbol in enumerate(symbols)}
-    known = np.zeros(SYMBOLS + len(symbols), bool)
-    rows = np.zeros((len(known), size), np.float32)
+    known, rows = np.zeros(shape[0], bool), np.zeros(shape, np.float32)
     lines, first = 0, 1 if form.vectors is None else 2
     for number, line in enumerate(compressed.lines(Path(file)), 1):
         if number < first or not line.strip():
@@ -162,8 +163,7 @@ def _read(
     what = f"{field}={file}: {found:,} of {len(symbols):,} symbols have a vector"
     if not found:
         raise UsageError(f"{what}; it is of another language, level or task")
-    with open(file, "rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = run_files.sha256(field, file)
     noted = Embeddings(file=file, sha256=digest, symbols=len(symbols), found=found)
     share = found / len(symbols)
     note = f"{what} ({share:.1%}); the others begin with a draw"

@@ -128,6 +128,11 @@ class Decoder(nn.Module):
         """Whether the readout is brought to the size of embeddings."""
         return self.tied and self.embedding != self.cell.units
 
+    @property
+    def _table(self) -> Array:
+        """The embeddings of what it can write; a shared table may have more."""
+        return self.embed.table[: self.vocabulary]
+
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[DecoderState, Memory]:
@@ -251,7 +256,7 @@ class Decoder(nn.Module):
 
     def _weights(self, memory: Memory, column: "Column") -> Weights:
         """All that the steps multiply with."""
-        kernel = self.embed.table if self.tied else self.output_kernel
+        kernel = self._table if self.tied else self.output_kernel
         weights: Weights = {"output": (kernel.T, self.output_bias)}
         if self._projects:
             weights["tied"] = (self.tied_kernel,)
@@ -260,9 +265,9 @@ class Decoder(nn.Module):
             weights[f"input_{depth}"] = self.cell.projection(params)
             weights |= prefixed(f"layer_{depth}", self.cell.weights(params))
         if column.embeds:
-            weights["embed"] = (self.embed.table,)
+            weights["embed"] = (self._table,)
         elif self.embedding:
-            weights["input_0"] = (self.stack[0].project(self.embed.table),)
+            weights["input_0"] = (self.stack[0].project(self._table),)
         if self.attention is not None:
             weights |= prefixed("attention", self.attention.weights(memory))
             weights["readout"] = self.readout_kernel, self.readout_bias

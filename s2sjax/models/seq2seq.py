@@ -74,10 +74,11 @@ class Seq2Seq(nn.Module):
                 if type(size) is not int or size < 1:
                     raise UsageError(f"{name}={size!r} is not a vocabulary's size")
         with problems:
-            if self.config.share_embeddings and self.source != self.target:
+            if self.config.share_embeddings and self.source < self.target:
                 raise UsageError(
-                    f"model.share_embeddings=True takes one vocabulary; source="
-                    f"{self.source} and target={self.target} are of two sizes"
+                    f"model.share_embeddings=True: target={self.target} is more than "
+                    f"source={self.source}; what is written are the first of the "
+                    f"symbols that are read"
                 )
         problems.tell()
         super().__post_init__()

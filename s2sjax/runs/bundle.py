@@ -13,6 +13,7 @@ import numpy as np
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 
+ARRAY = ".npy"  # how files of arrays end that are mapped
 ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
 
 
@@ -89,7 +90,8 @@ def read(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files by name, checked against their hashes, and what `about` said.
 
-    `names` are the files that must be there.
+    `names` are the files that must be there. Of arrays that are mapped when they are
+    asked for (`mapped`) nothing is read.
 
     Raises:
       UsageError: the folder is missing, incomplete, damaged or of another format.
@@ -99,6 +101,8 @@ def read(
     about = json_objects.read(directory / ABOUT, _About)
     files = {}
     for name, expected in about["files"].items():
+        if name.endswith(ARRAY):
+            continue
         path = directory / name
         try:
             content = b"" if path.parent != directory else path.read_bytes()
@@ -111,6 +115,41 @@ def read(
         missing = ", ".join(sorted(set(names) - files.keys()))
         raise UsageError(f"{directory} is the data of another task: no {missing}")
     return files, dict(about)
+
+
+def mapped(directory: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Arrays of files that are checked and stay on the disk; None without the first.
+
+    Raises:
+      UsageError: one is missing or damaged.
+    """
+    kept = json_objects.read(directory / ABOUT, _About)["files"]
+    if names[0] + ARRAY not in kept:
+        return None
+    arrays = {}
+    for name in names:
+        path = directory / (name + ARRAY)
+        if path.name not in kept:
+            continue
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            raise UsageError(f"{path} is missing") from None
+        if digest != kept[path.name]:
+            raise UsageError(f"{path} is damaged: its hash is not the one kept")
+        try:
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:  # a run may come from elsewhere
+            raise UsageError(f"{path} is damaged: {error}") from None
+    return arrays
+
+
+def array(values: np.ndarray) -> bytes:
+    """An array as the bytes of a file that can be mapped."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:

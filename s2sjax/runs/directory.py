@@ -12,7 +12,6 @@ This module imports no jax, so that a run can be opened before its flags are set
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -238,9 +237,7 @@ def _check_vectors(record: dict[str, Any], there: Config, asked: Config) -> None
         noted = record.get("embeddings", {}).get(field)
         if noted is None or file == before.get(field) or not os.path.isfile(file):
             continue
-        with open(file, "rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if digest != noted["sha256"]:
+        if run_files.sha256(field, file) != noted["sha256"]:
             raise UsageError(
                 f"{field}: {file} is not the file that this run began with (its "
                 f"SHA-256 differs); bring that one back, or start a new run"

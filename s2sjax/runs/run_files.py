@@ -199,6 +199,19 @@ def write_changes(path: Path, config: Config) -> None:
         atomic.write_text(path, f"{text}\n")
 
 
+def sha256(field: str, file: str) -> str:
+    """Of the bytes of a file, as it lies there.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    try:
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{field}={file} cannot be read: {error.strerror}") from None
+
+
 def note_embeddings(directory: Path, noted: dict[str, Embeddings]) -> None:
     """Adds to `run.json` what vectors the run began with.
 
@@ -227,21 +240,17 @@ def identity(config: dict[str, Any]) -> str:
         group, _, name = field.rpartition(".")
         if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
-    task = kept.get("task")
-    if isinstance(task, dict):
-        for field, value in task.items():
-            file, colon, function = str(value).rpartition(":")
-            if field == "path":
-                task[field] = ""
-            elif field == "name" and file.endswith(".py"):
-                task[field] = colon + function
-    for place in (*configs.CODE, *configs.EMBEDDING_FILES):
+    named = *configs.CODE, *configs.EMBEDDING_FILES
+    for place in (*configs.PLACES, *named):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
-        if configs.file_of(fields[leaf]) or place in configs.EMBEDDING_FILES:
-            fields[leaf] = configs.placeless(fields[leaf])
+        file = configs.file_in(place, fields[leaf])
+        # Code keeps the name of its file, by which the run finds its copy.
+        left = os.path.basename(file) if place in named else ""
+        if file:
+            fields[leaf] = fields[leaf].replace(file, left, 1)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -134,12 +134,21 @@ TASKS: dict[str, Entry] = {
                 *("path", "train", "valid", "test", "suffixes", "split"),
                 *("columns", "features", "weight", "sampling"),
                 "level",
+                "source_level",
+                "target_level",
+                "graphemes",
                 "normalise",
+                "lowercase",
                 "min_count",
+                "max_vocabulary",
+                "vocabulary",
+                "source_vocabulary",
+                "target_vocabulary",
                 "max_length",
                 "valid_share",
                 "test_share",
                 "reverse_source",
+                "source_eos",
             }
         ),
         create=text.create,
@@ -233,7 +242,8 @@ def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
 def _shared(config: Config, task: Task) -> Task:
     """The task, which has one vocabulary where the model shares its embeddings."""
     one, other = task.source_vocabulary, task.target_vocabulary
-    if config.model.share_embeddings and one != other:
+    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
+    if config.model.share_embeddings and not alike:
         raise UsageError(
             f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
             f"reads {one.described()} and writes {other.described()}"

@@ -16,7 +16,7 @@ from s2sjax.tasks import unseen
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import Bucket
 from s2sjax.tasks.vocabulary import Vocabulary
-from s2sjax.types import SYMBOLS, UNK
+from s2sjax.types import EOS, SYMBOLS, UNK
 
 CHUNK = 8192  # examples read at a time
 BARS = 12  # of a histogram, at the most
@@ -75,20 +75,21 @@ def read(buckets: Sequence[Bucket], chunk: int = CHUNK) -> Examples:
             real = rows >= 0
             columns = (
                 (batch.source, batch.source_lengths),
-                (batch.target, np.maximum(batch.target_lengths - 1, 0)),
+                (batch.target, batch.target_lengths),
             )
             for side, count, (tokens, lengths) in zip(
                 sides, counts, columns, strict=True
             ):
-                kept = np.asarray(lengths)[real]
-                within = np.arange(tokens.shape[1]) < kept[:, None]
-                side.append(np.asarray(tokens)[real][within])
-                count.append(kept)
+                rows_of = np.asarray(tokens)[real]
+                within = np.arange(tokens.shape[1]) < np.asarray(lengths)[real][:, None]
+                within &= rows_of != EOS
+                side.append(rows_of[within])
+                count.append(within.sum(1))
             ids.append(np.asarray(batch.ids)[real])
     numbers = np.concatenate(ids)
     order = np.argsort(numbers, kind="stable")
     source, target = (
-        _taken(Ragged(np.concatenate(side), np.concatenate(count)), order)
+        Ragged(np.concatenate(side), np.concatenate(count)).taken(order)
         for side, count in zip(sides, counts, strict=True)
     )
     return Examples(source, target, numbers[order])
@@ -222,7 +223,7 @@ def copies(
     """Positions of pairs whose target is the source, not empty ones."""
     lengths = examples.source.lengths
     may = np.flatnonzero((lengths == examples.target.lengths) & (lengths > 0))
-    one, other = (_taken(side, may) for side in (examples.source, examples.target))
+    one, other = (side.taken(may) for side in (examples.source, examples.target))
     one = _backwards(one) if reverse else one
     ids = _in_other(source, target)[one.tokens]
     different = (ids != other.tokens) | (ids == UNK)
@@ -302,13 +303,6 @@ def padding(examples: Examples, source_width: int, target_width: int) -> float:
     """
     real = examples.source.lengths.sum() + (examples.target.lengths + 1).sum()
     return 1 - float(real) / (len(examples) * (source_width + target_width))
-
-
-def _taken(side: Ragged, order: np.ndarray) -> Ragged:
-    starts, lengths = side.offsets()[order], side.lengths[order]
-    ends = np.cumsum(lengths, dtype=np.int64)
-    shifts = np.repeat(starts - (ends - lengths), lengths)
-    return Ragged(side.tokens[np.arange(len(shifts)) + shifts], lengths)
 
 
 def _backwards(side: Ragged) -> Ragged:

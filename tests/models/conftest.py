@@ -170,7 +170,9 @@ def small(request):
         "tie_output": "tied" in request.param,
     }
     config = shape_config(*SHAPES[request.param], **tables)
-    source = TARGET_VOCABULARY if config.share_embeddings else SOURCE_VOCABULARY
+    # Shared, a source has what a target has, and may have more.
+    more = "tied" in request.param
+    source = TARGET_VOCABULARY + more if config.share_embeddings else SOURCE_VOCABULARY
     model = Seq2Seq(config, source, TARGET_VOCABULARY)
     params = drawn_params(model)
     return types.SimpleNamespace(

@@ -15,9 +15,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from s2sjax.inference.batches import chunks
 from s2sjax.inference.evaluate import Evaluated, columns, rows_at_once, rows_of
 from s2sjax.inference.system import System
-from s2sjax.metrics import Outcomes, concatenate
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.outcomes import Outcomes, concatenate
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import step
 from s2sjax.training.recipe import Recipe
