@@ -1,7 +1,7 @@
 """Letters to phonemes: how English words are pronounced, from CMUdict.
 
-    s2sjax train --config=experiments/g2p.py:small --config.task.path=DIR \
-        --workdir=runs/g2p
+    s2sjax sweep --config=experiments/g2p.py:small --config.task.path=DIR \
+        --workdir=sweeps/g2p
 
 DIR holds train, valid and test, lines of word, tab and phonemes with blanks between,
 without stress; a word with several pronunciations has several lines. In validation
