@@ -335,6 +335,7 @@ class TaskConfig:
         most=0.9,
     )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
+    source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 
 
 @dataclasses.dataclass(frozen=True)

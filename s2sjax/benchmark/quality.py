@@ -17,7 +17,7 @@ from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System, edits
 from s2sjax.inference.text_scores import of_tokens
 from s2sjax.outcomes import Outcomes, is_exact
-from s2sjax.tasks import Vocabulary
+from s2sjax.tasks import Task
 from s2sjax.types import EOS
 
 BINS = 15
@@ -136,7 +136,6 @@ def evaluate(
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
         passed = watch(f"{name}: the reference")
         pool.append((own, outputs(referee, few, passed)))
-    vocabulary = trained.task.target_vocabulary
     evaluated = [
         Evaluated(
             name,
@@ -147,7 +146,7 @@ def evaluate(
             {
                 "examples": len(found.tokens),
                 **quality(found, right)._asdict(),
-                **_texts(vocabulary, found, right),
+                **_texts(trained.task, found, right),
                 "target_logprob": float(right.log_probs.astype(np.float64).mean()),
                 **_errors(goals[strategy], found, pool),
             },
@@ -157,11 +156,11 @@ def evaluate(
     return evaluated, right
 
 
-def _texts(
-    vocabulary: Vocabulary, found: Outputs, right: References
-) -> dict[str, float | None]:
+def _texts(task: Task, found: Outputs, right: References) -> dict[str, float | None]:
     wanted = [[row] for row in right.tokens.tolist()]
-    texts = of_tokens(vocabulary, found.tokens[:, 0].tolist(), wanted)
+    texts = of_tokens(
+        task.target_vocabulary, found.tokens[:, 0].tolist(), wanted, cased=task.cased
+    )
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 

@@ -440,6 +440,12 @@ class Run:
           UsageError: a query that cannot be, or an input that is too long to be read.
         """
         ids = [predict.encoded(query, self.task, self.say) for query in queries]
+        bare = sum(not query.features for query in queries)
+        if bare and self.task.source_vocabulary.features:
+            self.say(
+                f"{bare} of {len(queries)} inputs have no features, and sources of "
+                f"training have; give e.g. features=V;PST"
+            )
         longest = max((len(query.source) for query in ids), default=0)
         longer = check_length(self.trained, longest)
         if longer:
@@ -460,7 +466,8 @@ class Run:
         if hypothesis.attention is not None:
             weights = _in_reading_order(self.task, hypothesis.attention)
             tags = map(str, map(Feature, query.features))
-            attention = Alignment(weights, [*tags, *query.source], symbols)
+            end = [END] if self.task.source_eos else []
+            attention = Alignment(weights, [*tags, *query.source, *end], symbols)
         return Output(
             symbols,
             target.join(symbols),
@@ -542,7 +549,10 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
     """An array whose last axis is the source as the user gives it."""
-    return columns[..., ::-1] if task.reverse_source else columns
+    if not task.reverse_source:
+        return columns
+    end = columns.shape[-1] - task.source_eos  # which stays the last
+    return np.concatenate([columns[..., :end][..., ::-1], columns[..., end:]], -1)
 
 
 def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:

@@ -93,8 +93,6 @@ def encoded(
         if tags:
             listed = ", ".join(tag.name for tag in tags)
             warn(f"features that training had not, read as an unknown one: {listed}")
-        if task.source_vocabulary.features and not query.features:
-            warn(f"this task has features, and an input has none: {query.where}")
         output = None
         if query.output is not None:
             output, strange = target.encode(query.output)

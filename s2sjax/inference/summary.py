@@ -54,6 +54,7 @@ def measured(
         results.output.tolist(),
         results.references.by_example(),
         list(dict.fromkeys([*texts, *more])),
+        task.cased,
     )
 
 

@@ -4,14 +4,15 @@ A text may have several references; which of them is right is not asked of BLEU,
 and TER, which take all (Papineni et al. 2002), and of words it is the nearest.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from s2sjax.outcomes import Rows, distances, nearest
-from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
+from s2sjax.tasks.vocabulary import UNKNOWN, Symbol, Vocabulary
 from s2sjax.types import SYMBOLS
 
 STRANGE = "\N{REPLACEMENT CHARACTER}"  # which no output has
@@ -97,23 +98,35 @@ def of_tokens(
     outputs: Iterable[Sequence[int]],
     references: Iterable[Sequence[Sequence[int]]],
     names: Sequence[str] = USUAL,
+    cased: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, float]:
     """`text_scores` and word error rate, `wer`, of rows of token ids.
 
     Nothing where symbols are integers, which are no text.
 
     An unknown symbol in a reference matches nothing that is written.
+
+    Args:
+      vocabulary: of the outputs.
+      outputs: ids of each example.
+      references: ids of each example's references.
+      names: see `text_scores`.
+      cased: `Task.cased`, references as `text_scores` takes them.
     """
     if vocabulary.kind == "integer":
         return {}
 
-    def known(row: Sequence[int]) -> str:
-        symbols = vocabulary.decode(row)
+    def known(symbols: list[Symbol]) -> str:
         return vocabulary.join([STRANGE if s == UNKNOWN else s for s in symbols])
 
     texts = [vocabulary.join(vocabulary.decode(row)) for row in outputs]
-    wanted = [[known(row) for row in own] for own in references]
+    rows = [[vocabulary.decode(row) for row in own] for own in references]
+    wanted = [[known(row) for row in own] for own in rows]
     rate = word_error_rate(texts, wanted)
+    if cased:
+        wanted = [
+            [cased.get(vocabulary.join(row), known(row)) for row in own] for own in rows
+        ]
     return text_scores(texts, wanted, names) | {"wer": rate}
 
 

@@ -148,6 +148,7 @@ TASKS: dict[str, Entry] = {
                 "valid_share",
                 "test_share",
                 "reverse_source",
+                "source_eos",
             }
         ),
         create=text.create,

@@ -1,6 +1,7 @@
 """From many texts to a vocabulary and to its ids, by arrays; each text is read once."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,7 +43,11 @@ class Coding:
         return lengths + self._tags.read(tags or [()] * len(texts))
 
     def vocabulary(
-        self, training: np.ndarray, min_count: int = 1, most: int | None = None
+        self,
+        training: np.ndarray,
+        min_count: int = 1,
+        most: int | None = None,
+        beside: "Coding | None" = None,
     ) -> Vocabulary:
         """The symbols seen at least `min_count` times, the most frequent first.
 
@@ -52,12 +57,16 @@ class Coding:
           training: [N] bool, which of all texts are counted.
           min_count: at least 1.
           most: how many symbols there are at most; None: all.
+          beside: the other side, where both have one vocabulary: its symbols count too.
         """
         like = self._like
         symbols = like.symbols
         if not symbols:
-            symbols = tuple(self._texts.frequent(training, min_count)[:most])
-        features = like.features or tuple(self._tags.frequent(training, 1))
+            counts = self._texts.counts(training)
+            if beside is not None:
+                counts += beside._texts.counts(training)
+            symbols = tuple(_ranked(counts, min_count)[:most])
+        features = like.features or tuple(_ranked(self._tags.counts(training), 1))
         return dataclasses.replace(like, symbols=symbols, features=features)
 
     def encoded(
@@ -112,18 +121,17 @@ class _Numbered:
         self._pieces.append((flat.astype(kind), lengths))
         return lengths
 
-    def frequent(self, chosen: np.ndarray, min_count: int) -> list[str]:
-        """The symbols seen so often or more, the most frequent first."""
+    def counts(self, chosen: np.ndarray) -> Counter[str]:
+        """How often each symbol stands in texts `chosen` [N]."""
         counts = np.zeros(0, np.int64)
         for flat, _ in self.pieces(chosen):
             more = np.bincount(flat)
             if len(more) > len(counts):
                 counts, more = more.astype(np.int64), counts
             counts[: len(more)] += more
-        seen = np.flatnonzero(counts >= min_count)
+        seen = np.flatnonzero(counts)
         symbols = self._numbering.symbols(seen.tolist())
-        ranked = sorted(zip((-counts[seen]).tolist(), symbols, strict=True))
-        return [symbol for _, symbol in ranked]
+        return Counter(dict(zip(symbols, counts[seen].tolist(), strict=True)))
 
     def table(
         self, symbols: Sequence[Any], first: int, unknown: int, kind: np.dtype
@@ -145,3 +153,13 @@ class _Numbered:
                 start += len(lengths)
                 flat, lengths = flat[np.repeat(here, lengths)], lengths[here]
             yield flat, lengths
+
+
+def _ranked(counts: Counter[str], least: int) -> list[str]:
+    """What was seen so often or more, the most frequent first, and of equals by name.
+
+    >>> _ranked(Counter("abracadabra"), 2)
+    ['a', 'b', 'r']
+    """
+    seen = [symbol for symbol, count in counts.items() if count >= least]
+    return sorted(seen, key=lambda symbol: (-counts[symbol], symbol))

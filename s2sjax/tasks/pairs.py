@@ -34,7 +34,12 @@ class Pairs(NamedTuple):
     references: References | None = None  # further targets, of held-out pairs
 
     def buckets(
-        self, train: TrainConfig, reverse_source: bool, ordinary: int | None = None
+        self,
+        train: TrainConfig,
+        reverse_source: bool,
+        ordinary: int | None = None,
+        *,
+        source_eos: bool = False,
     ) -> dict[str, tuple[Bucket, ...]]:
         """The buckets of every split that has examples.
 
@@ -59,6 +64,7 @@ class Pairs(NamedTuple):
                     chosen=part,
                     count=count,
                     reverse_source=reverse_source,
+                    source_eos=source_eos,
                     weights=self.weights if number == TRAIN else None,
                     references=self.references,
                 )

@@ -105,8 +105,8 @@ def _kind(task: TaskConfig, side: str) -> str:
 
 
 def _asked(task: TaskConfig, side: str) -> Vocabulary:
-    level_field, file = _model(task, side)
-    model = _read(level_field, file) if file else b""
+    level_field, model_file = _model(task, side)
+    model = _read(level_field, model_file) if model_file else b""
     like = Vocabulary(_kind(task, side), (), task.normalise, task.lowercase, model)
     field, file = _list(task, side)
     if model:
@@ -117,7 +117,7 @@ def _asked(task: TaskConfig, side: str) -> Vocabulary:
         try:
             pieces = levels.Subwords(model).pieces()
         except UsageError as error:
-            raise UsageError(f"{level_field}=subword:{file}: {error}") from None
+            raise UsageError(f"{level_field}=subword:{model_file}: {error}") from None
         return dataclasses.replace(like, symbols=pieces)
     return _listed(field, file, like) if file else like
 

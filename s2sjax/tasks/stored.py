@@ -100,6 +100,7 @@ def buckets(
     chosen: np.ndarray | None = None,
     count: int = 1,
     reverse_source: bool = False,
+    source_eos: bool = False,
     weights: np.ndarray | None = None,
     references: References | None = None,
 ) -> tuple[Bucket, ...]:
@@ -112,6 +113,9 @@ def buckets(
       source, target: sequences of ids without EOS.
       ids: [N] the global number of each.
       chosen: [n] positions of the examples that take part; all, where it is None.
+      count: how many buckets.
+      reverse_source: whether sources run backwards.
+      source_eos: whether they end with EOS then.
       weights: [N] float32, what each counts; None: 1.
       references: further targets of all.
     """
@@ -130,18 +134,23 @@ def buckets(
         if len(group):
             merged.setdefault(_widths(source, target, group), []).append(group)
     found = []
-    for widths, parts in merged.items():
+    end = EOS if source_eos else PAD
+    for (width, target_width), parts in merged.items():
         group = np.concatenate(parts)
+        source_width = width + source_eos
+        read = source.padded(group, source_width, backwards=reverse_source, end=end)
         store = Rows(
-            jnp.asarray(source.padded(group, widths[0], backwards=reverse_source)),
-            jnp.asarray(source.lengths[group].astype(np.int32)),
-            jnp.asarray(target.padded(group, widths[1], end=EOS)),
+            jnp.asarray(read),
+            jnp.asarray(source.lengths[group].astype(np.int32) + source_eos),
+            jnp.asarray(target.padded(group, target_width, end=EOS)),
             jnp.asarray(target.lengths[group].astype(np.int32) + 1),
             jnp.asarray(ids[group].astype(np.int32)),
             None if weights is None else jnp.asarray(weights[group], jnp.float32),
         )
         further = None if references is None else references.taken(group)
-        found.append(Bucket(len(group), *widths, store, fetch, further))
+        found.append(
+            Bucket(len(group), source_width, target_width, store, fetch, further)
+        )
     return tuple(found)
 
 

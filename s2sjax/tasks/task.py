@@ -1,7 +1,8 @@
 """What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from s2sjax.errors import UsageError, unknown
 from s2sjax.outcomes import References
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import Batch
+from s2sjax.types import EOS, Batch
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
@@ -65,6 +66,9 @@ class Task:
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None]
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
+    source_eos: bool = False  # and end with EOS, which a user does not see
+    # Held-out targets as they were written, by their texts, where those are lower case.
+    cased: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
 
 
@@ -101,7 +105,8 @@ def encode_source(
     if vocabulary.kind == "integer":
         vocabulary.encode_known(symbols)
     ids, strange = vocabulary.encode([*map(Feature, features), *symbols])
-    return ids[::-1] if task.reverse_source else ids, strange
+    read = ids[::-1] if task.reverse_source else ids
+    return [*read, EOS] if task.source_eos else read, strange
 
 
 def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:

@@ -1,6 +1,5 @@
 """What a file of pairs holds, whatever its format: a row for each pair."""
 
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +52,7 @@ def lines(path: Path, *, blank_end: bool = False) -> Iterator[str]:
     Raises:
       UsageError: it cannot be read, as FILE:LINE where a line is the reason.
     """
-    blank = 0  # lines that were blank, and are at the end unless another one comes
+    blank = []  # lines that are at the end unless another one comes
     for number, line in enumerate(compressed.lines(path), 1):
         try:
             text = line.decode("utf-8")
@@ -66,10 +65,10 @@ def lines(path: Path, *, blank_end: bool = False) -> Iterator[str]:
         if number == 1:
             text = text.removeprefix(MARK)
         if not blank_end and not text.strip(" "):
-            blank += 1
+            blank.append(text)
             continue
-        yield from itertools.repeat("", blank)
-        blank = 0
+        yield from blank
+        blank.clear()
         yield text
 
 

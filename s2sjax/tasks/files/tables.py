@@ -1,6 +1,5 @@
 """Files of a row a line with columns: tab-separated, or comma-separated with quotes."""
 
-import csv
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ TAB = "\t"
 DELIMITERS = ",;\t"  # of files called .csv; the one that the first line has most of
 
 Record = tuple[int, list[str]]
-"""The number of a record's last line, and what stands in its columns."""
+"""The number of a record's first line, and what stands in its columns."""
 
 
 class _Table(NamedTuple):
@@ -78,21 +77,51 @@ def _quoted(path: Path) -> Iterator[Record]:
         if '"' not in line:
             yield number, line.split(delimiter)
             continue
-        last = number
-
-        def more(line: str = line) -> Iterator[str]:
-            nonlocal last
-            yield line + "\n"
-            for last, following in numbered:  # noqa: B007
-                yield following + "\n"
-
         try:
-            record = next(csv.reader(more(), delimiter=delimiter, strict=True))
-        except csv.Error as error:
-            raise UsageError(
-                f"{path}:{number}: its quotes are not those of a CSV file: {error}"
-            ) from None
-        yield last, record
+            yield number, _cells(line, delimiter, (text for _, text in numbered))
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: {error}") from None
+
+
+def _cells(line: str, delimiter: str, more: Iterator[str]) -> list[str]:
+    """The columns of a record that begins with a line; quotations may take `more`.
+
+    Raises:
+      ValueError: a quotation does not end, or not with its column.
+
+    >>> _cells('1,"a ""b"",",', ",", iter(()))
+    ['1', 'a "b",', '']
+    """
+    cells, at = [], 0
+    while True:
+        if line.startswith('"', at):
+            parts, at = [], at + 1
+            while True:
+                end = line.find('"', at)
+                if end < 0:
+                    parts.append(line[at:] + "\n")
+                    following = next(more, None)
+                    if following is None:
+                        raise ValueError("a quotation begins and does not end")
+                    line, at = following, 0
+                elif line.startswith('""', end):
+                    parts.append(line[at : end + 1])
+                    at = end + 2
+                else:
+                    parts.append(line[at:end])
+                    at = end + 1
+                    break
+            if at < len(line) and line[at] != delimiter:
+                raise ValueError(f"after a quotation stands {line[at:][:20]!r}")
+            cells.append("".join(parts))
+        else:
+            end = line.find(delimiter, at)
+            end = len(line) if end < 0 else end
+            cells.append(line[at:end])
+            at = end
+        if at == len(line):
+            return cells
+        at += 1
 
 
 def _rows(path: Path, records: Iterator[Record], asked: Asked) -> Iterator[Row]:
