@@ -11,6 +11,7 @@ from typing import NoReturn
 from s2sjax import __version__
 from s2sjax.cli import (
     bench,
+    compare,
     data,
     decode,
     doctor,
@@ -36,6 +37,7 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "decode": decode.main,
     "score": score.main,
     "bench": bench.main,
+    "compare": compare.main,
     "export": export.main,
     "report": report.main,
     "data": data.main,
@@ -51,6 +53,7 @@ COMMANDS = (
     decode.COMMAND,
     score.COMMAND,
     bench.COMMAND,
+    compare.COMMAND,
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,
