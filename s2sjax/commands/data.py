@@ -15,7 +15,7 @@ from s2sjax.commands.run import notice
 from s2sjax.config import Config, data_files
 from s2sjax.inference.system import batch_rows, output_lengths
 from s2sjax.sweeps import preflight
-from s2sjax.tasks import SPLITS, Task, review
+from s2sjax.tasks import SPLITS, Task, review, text
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.review import Examples
 from s2sjax.tasks.stored import Ragged
@@ -186,6 +186,10 @@ class _Look:
             for split in self.splits
         }
 
+    @functools.cached_property
+    def _where(self) -> Callable[[int], str]:
+        return text.where(self.config)
+
     def split(self, split: str) -> dict[str, Any]:
         """How many pairs of a split there are, and how long."""
         examples = self.examples(split)
@@ -337,12 +341,9 @@ class _Look:
         """An example in words, and where it is."""
         examples, task = self.examples(split), self.task
         source, target = examples.source.row(place), examples.target.row(place)
-        number, files = int(examples.ids[place]), data_files(self.config)
-        where = f"example {number}"
-        if self.is_text:
-            where = f"{'line' if list(files) == ['task.path'] else 'pair'} {number + 1}"
+        number = int(examples.ids[place])
         return {
-            "where": where,
+            "where": self._where(number) if self.is_text else f"example {number}",
             "source": task.source_vocabulary.join(decode_source(task, source)),
             "target": task.target_vocabulary.join(
                 task.target_vocabulary.decode(target)

@@ -1,7 +1,7 @@
 """The task of translating lines of text, from files that a user gives."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2sjax.config import CORPUS, Config, data_files
@@ -67,6 +67,21 @@ def check(config: Config) -> None:
     if data_files(config).keys() & set(CORPUS):  # a config to be completed has none
         find(config.task)
     sides.asked(config.task)
+
+
+def where(config: Config) -> Callable[[int], str]:
+    """Where a pair stands in the files of a config, by its number: `FILE:LINE`.
+
+    Raises:
+      UsageError: they cannot be read.
+    """
+    corpus = _corpus(config)
+    places, lines = corpus.lines()
+
+    def of(number: int) -> str:
+        return f"{corpus.sources[places[number]].files[0].name}:{lines[number]}"
+
+    return of
 
 
 def load(config: Config, directory: Path | None) -> Task:

@@ -49,7 +49,7 @@ def test_each_fault_is_found_with_its_line(found):
     assert set(found["found"]) == set(KINDS)
     lines = {
         name: [
-            int(example["where"].removeprefix("line "))
+            int(example["where"].removeprefix("pairs.tsv:"))
             for each in kind["splits"].values()
             for example in each["examples"]
         ]
@@ -68,10 +68,10 @@ def test_a_line_warns_of_what_matters_and_says_what_to_do(found):
     for words in (
         "cannot be written: references are longer than 2 x source + 10 tokens",
         "decode.length_extra=15",
-        "1 pair of test (5.00%): source stands in training, e.g. line 100",
-        "a side is empty, e.g. line 12",
-        "control or invisible characters, e.g. line 16",
-        "lengths are very unlike those of others, e.g. line 14",
+        "1 pair of test (5.00%): source stands in training, e.g. pairs.tsv:100",
+        "a side is empty, e.g. pairs.tsv:12",
+        "control or invisible characters, e.g. pairs.tsv:16",
+        "lengths are very unlike those of others, e.g. pairs.tsv:14",
     ):
         assert words in text
     assert "\n" not in "".join(found["warnings"])
@@ -124,7 +124,9 @@ def test_most_of_scans_long_commands_cannot_be_written():
     (line,) = found["warnings"]
     assert line.startswith("85.10% of test cannot be written") and "ratio=4.3" in line
     assert found["unreachable"]["test"]["length_extra"] == 31
-    assert found["splits"]["test"]["target"]["longest"] == 48
+    target = found["splits"]["test"]["target"]
+    assert target["longest"] == 48
+    assert target["longest_rows"][0]["where"].startswith("tasks_test_length.txt:")
 
 
 def test_text_on_the_page_is_text(found, tmp_path):
@@ -151,4 +153,4 @@ def test_a_browser_shows_the_page(found, tmp_path):
     )
     assert done.returncode == 0
     assert "What stands out" in done.stdout and done.stdout.count("<table") >= 8
-    assert "line 16" in done.stdout
+    assert "pairs.tsv:16" in done.stdout
