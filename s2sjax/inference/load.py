@@ -122,10 +122,7 @@ def open_ensemble(
     which: Which = "best",
     *,
     combine: str | None = None,
-    strategy: str | None = None,
-    seed: int | None = None,
-    no_user_code: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    **options: Any,
 ) -> Trained:
     """Opens runs that decode together; task and config are those of the first.
 
@@ -133,23 +130,12 @@ def open_ensemble(
       workdirs: their directories; a single one is that run.
       which: the checkpoint of each.
       combine: another mean than the first config's `decode.ensemble`.
-
-    The others are those of `open_trained`.
+      options: those of `open_trained`.
 
     Raises:
       UsageError: as `open_trained`; or the runs have different vocabularies.
     """
-    first, *others = (
-        open_trained(
-            path,
-            which,
-            strategy=strategy,
-            seed=seed,
-            no_user_code=no_user_code,
-            say=say,
-        )
-        for path in workdirs
-    )
+    first, *others = (open_trained(path, which, **options) for path in workdirs)
     config = first.config
     if combine is not None:
         config = with_decode(config, ensemble=combine)
