@@ -147,8 +147,7 @@ def _opened(
         name = folder if folders.count(folder) == 1 else path
         trained = open_trained(path, checkpoint, say=say)
         if split == "train":
-            config = trained.config
-            code.announce(trained.path, config, code.pattern(config), say)
+            code.announce(trained.path, code.pattern(trained.config), say)
             trained = with_training(trained)
         runs[name] = trained
     return runs

@@ -421,10 +421,8 @@ class Run:
 
     def _announce_pattern(self) -> None:
         """Says that a task's file is executed, or refuses; see `code.announce`."""
-        code.announce(
-            *(self.path, self.config, code.pattern(self.config), self.say),
-            refused=self.no_user_code,
-        )
+        files = code.pattern(self.config)
+        code.announce(self.path, files, self.say, refused=self.no_user_code)
 
     def _expected(self, query: Query) -> list[Symbol] | None:
         try:

@@ -65,8 +65,7 @@ def open_trained(
     """
     run = open_for_reading(workdir)
     recorded = run_files.read_config(run.path)
-    files = code_files(recorded)
-    code.announce(run.path, recorded, files, say, refused=no_user_code)
+    code.announce(run.path, code_files(recorded), say, refused=no_user_code)
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
