@@ -4,6 +4,7 @@ import json
 import pathlib
 import shlex
 
+import inflection
 import numpy as np
 import pytest
 
@@ -48,10 +49,13 @@ def corpora(tmp_path):
         for ending, step in (("src", 1), ("trg", -1)):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
+    verbs = tmp_path / "verbs"
+    inflection.write(verbs, count=15, seed=0)
     return {
         "buckets": pairs,
         "fra_eng": pairs,
         "fra_eng_words": pairs,
+        "inflection": verbs,
         "joeynmt_reverse": folder,
     }
 
@@ -104,7 +108,7 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
     # The command that training named last is one that works.
     words = _last_command(run(capsys, "train", workdir)[1])
-    inputs = words[words.index("--") :]
+    inputs = words[words.index("decode") + 2 :]
     code, out, err = run(capsys, "decode", workdir, "--json", *inputs)
     assert code == 0, err
     (line,) = [json.loads(line) for line in out.splitlines()]
