@@ -57,6 +57,7 @@ def corpora(tmp_path):
         "fra_eng_words": pairs,
         "inflection": verbs,
         "joeynmt_reverse": folder,
+        "text": pairs,
     }
 
 
