@@ -1,9 +1,9 @@
 """Inflection: a lemma and tags to a form, in a small language with known rules.
 
-    python scripts/inflection.py DIR
+    python scripts/verbs.py DIR
     s2sjax train --config=experiments/inflection.py:small --config.task.path=DIR \
         --workdir=runs/inflection
-    python scripts/inflection.py DIR --run=runs/inflection
+    python scripts/verbs.py DIR --run=runs/inflection
 
 DIR holds train, valid and test, lines of lemma, form and tags: 500 verbs with 12 forms
 each; the script says which rules they follow. Tags are features before the letters

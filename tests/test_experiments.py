@@ -4,9 +4,9 @@ import json
 import pathlib
 import shlex
 
-import inflection
 import numpy as np
 import pytest
+import verbs
 
 from s2sjax import experiment, json_objects
 from s2sjax.cli import main
@@ -49,13 +49,12 @@ def corpora(tmp_path):
         for ending, step in (("src", 1), ("trg", -1)):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
-    verbs = tmp_path / "verbs"
-    inflection.write(verbs, count=15, seed=0)
+    verbs.write(tmp_path / "verbs", count=15, seed=0)
     return {
         "buckets": pairs,
         "fra_eng": pairs,
         "fra_eng_words": pairs,
-        "inflection": verbs,
+        "inflection": tmp_path / "verbs",
         "joeynmt_reverse": folder,
         "text": pairs,
     }

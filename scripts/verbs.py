@@ -1,7 +1,7 @@
 """Writes the verbs of a small language, and says what a run makes of lemmas it knows.
 
-    python scripts/inflection.py DIR [--lemmas=500] [--seed=0]
-    python scripts/inflection.py DIR --run=RUN
+    python scripts/verbs.py DIR [--lemmas=500] [--seed=0]
+    python scripts/verbs.py DIR --run=RUN
 
 The first writes train.tsv, valid.tsv and test.tsv, `lemma<TAB>form<TAB>tags<TAB>kind`;
 the second evaluates a run on them, apart for lemmas that stand in train.tsv and for
