@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from s2sjax import tasks
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
-from s2sjax.inference.summary import text_scores
+from s2sjax.inference.text_scores import text_scores
 from s2sjax.tasks import sides
 from s2sjax.tasks.coding import Coding
 from s2sjax.tasks.levels import LEVELS, UNKNOWN, Feature, Subwords
