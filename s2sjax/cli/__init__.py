@@ -11,6 +11,7 @@ from typing import NoReturn
 from s2sjax import __version__
 from s2sjax.cli import (
     bench,
+    compare,
     decode,
     doctor,
     evaluate,
@@ -35,6 +36,7 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "decode": decode.main,
     "score": score.main,
     "bench": bench.main,
+    "compare": compare.main,
     "export": export.main,
     "report": report.main,
     "sweep": sweep.main,
@@ -49,6 +51,7 @@ COMMANDS = (
     decode.COMMAND,
     score.COMMAND,
     bench.COMMAND,
+    compare.COMMAND,
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,

@@ -21,6 +21,7 @@ from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import UNK
 
 MOST_ALIKE = 0.5  # of the outputs may be one string, before a line tells
+SHOWN = 40  # characters of that string
 FEWEST = 10  # outputs, below which a few equal ones say nothing
 
 
@@ -162,10 +163,12 @@ def collapse(found: Mapping[str, Any]) -> str:
         return ""
     if often["right"] > MOST_ALIKE:
         return ""
-    text = f"{often['output']!r:.60}"
+    output = often["output"]
+    text = output if isinstance(output, str) else " ".join(map(str, output))
+    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     return (
-        f"{100 * often['share']:.1f} % of the outputs are {text}, which is right for "
-        f"{100 * often['right']:.1f} %: the model has collapsed"
+        f"{100 * often['share']:.1f} % of the outputs are {short!r}, which is right "
+        f"for {100 * often['right']:.1f} %: the model has collapsed"
     )
 
 

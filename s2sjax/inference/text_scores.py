@@ -4,7 +4,7 @@ A text may have several references; which of them is right is not asked of BLEU,
 and TER, which take all (Papineni et al. 2002), and of words it is the nearest.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -49,29 +49,12 @@ def text_scores(
         raise ValueError(f"{len(outputs)} outputs for {len(references)} references")
     if not references:
         return dict.fromkeys(names, 0.0)
-    # sacrebleu takes the first of all examples, then the second of all, ..
-    most = max(map(len, references))
-    streams = [
-        [own[place] if place < len(own) else None for own in references]
-        for place in range(most)
-    ]
-    # `force` keeps it from advising about texts that end in a separate full stop.
-    bleu = BLEU(force=True)
-    orders = max(
-        len(bleu.tokenizer(text).split()) for own in references for text in own
-    )
-    scorers: dict[str, Any] = {
-        "bleu": BLEU(force=True, effective_order=orders < bleu.max_ngram_order),
-        "chrf": CHRF(),
-        "ter": TER(),
-    }
-    scores = {name: scorers[name].corpus_score(outputs, streams) for name in names}
-    # sacrebleu's own 100 is 100.00000000000004.
+    streams = _streams(references)
     return {
-        name: round(score.score, 8)
-        if name == "ter"
-        else min(round(score.score, 8), 100.0)
-        for name, score in scores.items()
+        name: _rounded(
+            name, _scorer(name, references).corpus_score(outputs, streams).score
+        )
+        for name in names
     }
 
 
@@ -145,3 +128,49 @@ def of_tokens(
             [cased.get(vocabulary.join(row), known(row)) for row in own] for own in rows
         ]
     return text_scores(texts, wanted, names) | {"wer": rate}
+
+
+def segments(
+    outputs: Sequence[str], references: Sequence[Sequence[str]], name: str
+) -> tuple[np.ndarray, Callable[[np.ndarray], float]]:
+    """What each text adds to a score of `text_scores`, [N, K], and that of a sum, [K].
+
+    So that the score of any choice of the texts is soon known; see `text_scores` for
+    the arguments. There is at least one text.
+    """
+    scorer = _scorer(name, references)
+    # sacrebleu has these two for its own tests of significance.
+    sums = np.array(
+        scorer._extract_corpus_statistics(outputs, _streams(references)), np.float64
+    )
+
+    def value(total: np.ndarray) -> float:
+        return _rounded(name, scorer._compute_score_from_stats(total.tolist()).score)
+
+    return sums, value
+
+
+def _streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """The first of all examples, the second of all, .., as sacrebleu takes them."""
+    return [
+        [own[place] if place < len(own) else None for own in references]
+        for place in range(max(map(len, references)))
+    ]
+
+
+def _scorer(name: str, references: Sequence[Sequence[str]]) -> Any:
+    if name == "ter":
+        return TER()
+    if name == "chrf":
+        return CHRF()
+    # `force` keeps it from advising about texts that end in a separate full stop.
+    bleu = BLEU(force=True)
+    orders = max(
+        len(bleu.tokenizer(text).split()) for own in references for text in own
+    )
+    return BLEU(force=True, effective_order=orders < bleu.max_ngram_order)
+
+
+def _rounded(name: str, score: float) -> float:
+    # sacrebleu's own 100 is 100.00000000000004.
+    return round(score, 8) if name == "ter" else min(round(score, 8), 100.0)
