@@ -10,7 +10,18 @@ each; the script says which rules they follow. Tags are features before the lett
 (`task.features`). Of four verbs in five some forms are in training, of the fifth none;
 one in twelve has a past of its own, which of an unseen one nothing tells.
 
-`:small` is what was measured, `:smoke` takes four steps.
+`:small` is a biGRU of 64 units.
+
+Measured: 97.5, 98.0 and 97.5 % of the 2,400 forms of the test are right, with `:small` and
+the seeds 0, 1 and 2; 61 to 88 s each on two busy CPU cores, jax 0.12. By verb:
+
+    verbs          forms   seed 0   seed 1   seed 2
+    seen, rule      1107   99.6 %   99.6 %   99.6 %
+    seen, exception   93   98.9 %   97.8 %   97.8 %
+    unseen, rule    1152   97.5 %   98.4 %   97.3 %
+    unseen, exc.      48   47.9 %   47.9 %   50.0 %
+
+Of the last 48 forms 24 are of the present, which follows the rules.
 """
 
 from ml_collections import ConfigDict
