@@ -12,8 +12,8 @@ one in twelve has a past of its own, which of an unseen one nothing tells.
 
 `:small` is a biGRU of 64 units.
 
-Measured: 97.5, 98.0 and 97.5 % of the 2,400 forms of the test are right, with `:small` and
-the seeds 0, 1 and 2; 61 to 88 s each on two busy CPU cores, jax 0.12. By verb:
+Measured: 97.5, 98.0 and 97.5 % of the 2,400 forms of the test are right, with `:small`
+and the seeds 0, 1 and 2; 61 to 88 s each on two busy CPU cores, jax 0.12. By verb:
 
     verbs          forms   seed 0   seed 1   seed 2
     seen, rule      1107   99.6 %   99.6 %   99.6 %
