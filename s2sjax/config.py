@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import types
@@ -396,19 +397,23 @@ def _with_symbol_weights(config: Config) -> Config:
     if not text:
         return config
     try:
-        found = text
-        if not text.lstrip().startswith("{"):
-            found = pathlib.Path(os.path.expanduser(text)).read_text("utf-8")
-        weights = json_objects.checked(json_objects.loads(found), dict[str, float])
-        if not all(weight >= 0 for weight in weights.values()):
-            raise ValueError("a weight is below 0")
+        if not text.startswith("{") and "=" in text:
+            pairs = [each.rpartition("=") for each in text.split(",")]
+            weights = {name.strip(): float(weight) for name, _, weight in pairs}
+        else:
+            found = text
+            if not text.startswith("{"):
+                found = pathlib.Path(os.path.expanduser(text)).read_text("utf-8")
+            weights = json_objects.checked(json_objects.loads(found), dict[str, float])
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError("a weight is no finite number from 0")
     except OSError as error:
-        why = f"{error.strerror}; it takes a JSON object, or a file that holds one"
+        why = f"{error.strerror}; it takes SYMBOL=WEIGHT,.. or a file of a JSON object"
         raise UsageError(f"train.symbol_weights={text:.60}: {why}") from None
     except ValueError as error:
         raise UsageError(
             f"train.symbol_weights={text:.60} is not weights by symbol: {error}; write "
-            f'e.g. {{"<eos>": 2}}'
+            f"e.g. <eos>=2, or a JSON object into a file"
         ) from None
     written = {name: float(weight) for name, weight in sorted(weights.items())}
     train = dataclasses.replace(config.train, symbol_weights=json.dumps(written))

@@ -411,8 +411,8 @@ class TrainConfig:
     )
     symbol_weights: str = option(
         "",
-        "what target symbols count in the loss, others 1: a JSON object, e.g. "
-        '{"<eos>": 2}, or a file that holds one',
+        "what target symbols count in the loss, others 1: SYMBOL=WEIGHT,.. or a file "
+        "of a JSON object",
     )
     feeding: str = option(
         "gold",

@@ -172,6 +172,7 @@ def test_weights_of_symbols_from_a_file_stand_in_the_config(tmp_path):
     file.write_text('{"7": 2, "<eos>": 0.5}')
     written = with_weights(file)
     assert written == with_weights('{"<eos>": 0.5, "7": 2.0}') == with_weights(written)
+    assert with_weights("<eos>=0.5, 7=2") == written
     found = symbol_weights(written, Vocabulary.integers(5, 4))
     assert found.tolist() == [1, 1, 0.5, 1, 1, 1, 2, 1]
     text = symbol_weights('{"<unk>": 0}', Vocabulary("char", ("a", "=")))
@@ -185,7 +186,9 @@ def test_weights_of_symbols_from_a_file_stand_in_the_config(tmp_path):
         ("none.json", "none.json: No such file"),
         ("{7: 2}", "is not weights by symbol"),
         ('{"7": "2"}', '7 is "2", not a number'),
-        ('{"7": -1}', "a weight is below 0"),
+        ("7=-1", "a weight is no finite number from 0"),
+        ("7=inf", "a weight is no finite number from 0"),
+        ("7=a", "could not convert"),
         ('{"7": NaN}', "no finite number"),
     ],
 )
