@@ -171,7 +171,8 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
     for side in ("source", "target"):
         ours = getattr(first.task, f"{side}_vocabulary")
         theirs = getattr(other.task, f"{side}_vocabulary")
-        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+        same = ("kind", "symbols", "features")
+        if any(getattr(ours, name) != getattr(theirs, name) for name in same):
             raise UsageError(
                 f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
