@@ -262,19 +262,18 @@ def _tell_user_code(
     workdir: str, trials: "Sequence[Trial]", say: Callable[[str], None]
 ) -> None:
     """Says which files of the user's are executed, once for each."""
-    from s2sjax.config import user_files
+    from s2sjax.config import code_files, user_files
     from s2sjax.runs import code, run_files
 
     readers = {tuple(user_files(t.config).items()): t for t in trials}
-    for files, trial in readers.items():
+    for trial in readers.values():
         folder = run_files.checked_path(workdir) / "trials" / trial.name
         start.tell_user_code(trial.config, folder / run_files.DATA, named=False)
         if (folder / run_files.RECORD).is_file():
             code.announce(folder, trial.config, say, refused=False)
             continue
-        for field, file in files:
-            if not field.startswith("task."):
-                say(
-                    f"{file} is executed, {field} of {trial.name}; "
-                    f"no_user_code=True refuses that"
-                )
+        for field, file in code_files(trial.config).items():
+            say(
+                f"{file} is executed, {field} of {trial.name}; "
+                f"no_user_code=True refuses that"
+            )

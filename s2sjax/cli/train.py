@@ -138,7 +138,7 @@ def main(parsed: Parsed) -> int:
                 there = run_files.checked_path(path)
                 recorded = run_files.read_config(there)
                 code.announce(there, recorded, parsed.say, refused=False)
-            check_config(config, is_new=not record)
+            check_config(config, is_new=not record, draws=init_from is None)
             tracker = parsed.values.tracker
             observers = train.tracking(path, config, tracker) if hosts.leads else []
             if hosts.leads:

@@ -209,6 +209,7 @@ def _written(
         there = run_files.read_config(directory)
         if configs.data_files(there) != configs.data_files(asked):
             check_data(asked, directory / DATA)
+        _check_vectors(record, there, asked)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)
     else:
@@ -227,6 +228,20 @@ def _written(
     for part in (checkpoints, directory / DATA):
         part.mkdir(exist_ok=True)
     return record
+
+
+def _check_vectors(record: dict[str, Any], there: Config, asked: Config) -> None:
+    """Refuses another file of vectors than the run began with; it may be gone."""
+    before = configs.embedding_files(there)
+    for field, file in configs.embedding_files(asked).items():
+        noted = record.get("embeddings", {}).get(field)
+        if noted is None or file == before.get(field) or not os.path.isfile(file):
+            continue
+        if run_files.sha256(field, file) != noted["sha256"]:
+            raise UsageError(
+                f"{field}: {file} is not the file that this run began with (its "
+                f"SHA-256 differs); bring that one back, or start a new run"
+            )
 
 
 def _check_empty(directory: Path) -> None:

@@ -183,7 +183,7 @@ def create(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, a field that the task does not use, files that
         cannot be read, or that changed since the directory was written.
     """
-    return _entry(config).create(config, directory)
+    return _shared(config, _entry(config).create(config, directory))
 
 
 def check(config: Config) -> None:
@@ -209,7 +209,7 @@ def load(config: Config, directory: Path | None = None) -> Task:
     Raises:
       UsageError: an unknown task, or a directory without the kept data.
     """
-    return _entry(config).load(config, directory)
+    return _shared(config, _entry(config).load(config, directory))
 
 
 def load_all(config: Config, directory: Path | None = None) -> Task:
@@ -252,6 +252,18 @@ def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
     if not is_user_code(config.task.name):
         return None
     return user_pattern.code_of(config, directory)
+
+
+def _shared(config: Config, task: Task) -> Task:
+    """The task, which has one vocabulary where the model shares its embeddings."""
+    one, other = task.source_vocabulary, task.target_vocabulary
+    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
+    if config.model.share_embeddings and not alike:
+        raise UsageError(
+            f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
+            f"reads {one.described()} and writes {other.described()}"
+        )
+    return task
 
 
 def _entry(config: Config) -> Entry:
