@@ -75,13 +75,7 @@ def where(config: Config) -> Callable[[int], str]:
     Raises:
       UsageError: they cannot be read.
     """
-    corpus = _corpus(config)
-    places, lines = corpus.lines()
-
-    def of(number: int) -> str:
-        return f"{corpus.sources[places[number]].files[0].name}:{lines[number]}"
-
-    return of
+    return _corpus(config).where()
 
 
 def load(config: Config, directory: Path | None) -> Task:
