@@ -162,6 +162,7 @@ def open_corpus(task: TaskConfig, joins: tuple[str, str] = (" ", " ")) -> Corpus
             _check_default(task, name, f"{SPLITS[split]} has files of its own")
     if TEST in there:
         _check_default(task, "split", f"{SPLITS[TEST]} has files of its own")
+    form = Vocabulary("char", (), task.normalise, task.lowercase).formed
     corpus = Corpus(
         found,
         formats(found),
@@ -169,7 +170,7 @@ def open_corpus(task: TaskConfig, joins: tuple[str, str] = (" ", " ")) -> Corpus
         valid_share=0.0 if VALID in there else task.valid_share,
         test_share=0.0 if TEST in there else task.test_share,
         by_hash=task.split == "hash",
-        formed=Vocabulary("char", (), task.normalise, task.lowercase).formed,
+        formed=form if task.normalise or task.lowercase else str,
     )
     _ = corpus.unused  # finds the columns
     return corpus
