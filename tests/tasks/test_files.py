@@ -483,9 +483,9 @@ def test_a_second_start_takes_no_text_apart(
     counts = {"texts": 0, "lines": 0}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             counts[name] += 1
-            return function(*arguments)
+            return function(*arguments, **named)
 
         return wrapped
 
