@@ -93,11 +93,8 @@ class Corpus:
             )
             start += len(piece)
 
-    def lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each pair stands: the number of its source in `sources`, and the line.
-
-        Shapes: [N] int32 each.
-        """
+    def where(self) -> Callable[[int], str]:
+        """Where a pair stands, by its number, as FILE:LINE; reads the files once more."""
         found = [
             (place, row.line)
             for place, source in enumerate(self.sources)
@@ -105,7 +102,11 @@ class Corpus:
             for _ in (row.target, *row.references)
         ]
         places, lines = np.array(found, np.int32).T
-        return places, lines
+
+        def of(number: int) -> str:
+            return f"{self.sources[places[number]].files[0].name}:{lines[number]}"
+
+        return of
 
     def _pairs(self) -> Iterator[tuple[str, str, int, tuple[str, ...], float]]:
         first_test = self._first_test()
