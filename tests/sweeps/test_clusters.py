@@ -13,10 +13,10 @@ from s2sjax.sweeps.pools.remote import Control, RemoteCommand
 
 def finish(job, seconds=60):
     until = time.monotonic() + seconds
-    while (code := job.poll()) is None:
+    while (ended := job.poll()) is None:
         assert time.monotonic() < until
         time.sleep(0.05)
-    return code
+    return ended.code
 
 
 def wait_for(path, seconds=60):
@@ -26,6 +26,13 @@ def wait_for(path, seconds=60):
         time.sleep(0.05)
 
 
+def made(trial):
+    """The log of a trial's directory."""
+    trial.mkdir()
+    (trial / "trial.json").touch()
+    return trial / "log"
+
+
 SAVES = "trap 'echo saved; exit 143' TERM; touch {}; sleep 60 & wait"
 
 
@@ -33,14 +40,12 @@ def check(pool, folder):
     """What the scheduler asks of every pool."""
     codes = {}
     for name, script in (("ok", "exit 0"), ("bad", "exit 3"), ("gone", "kill -9 $$")):
-        (folder / name).mkdir()
-        log = folder / name / "log"
+        log = made(folder / name)
         codes[name] = finish(pool.start(["sh", "-c", f"echo x; {script}"], log, 0))
         assert log.read_text() == "x\n"
     assert codes == {"ok": 0, "bad": 3, "gone": -9}
     for name, end, wanted in (("term", "stop", 143), ("kill", "kill", -9)):
-        (folder / name).mkdir()
-        log, began = folder / name / "log", folder / name / "began"
+        log, began = made(folder / name), folder / name / "began"
         job = pool.start(["sh", "-c", SAVES.format(began)], log, 0)
         wait_for(began)
         getattr(job, end)()

@@ -1,5 +1,6 @@
 """Trials as jobs of Slurm through submitit, requeued when preempted. Extra `slurm`."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -7,6 +8,7 @@ from typing import Any
 
 from s2sjax.errors import RunError, UsageError
 from s2sjax.sweeps.pools.remote import Control, RemoteCommand
+from s2sjax.sweeps.protocols import Ended
 
 # What the cluster did, and not the trial.
 _TAKEN = ("PREEMPTED", "NODE_FAIL", "TIMEOUT", "CANCELLED", "REQUEUED")
@@ -28,8 +30,6 @@ class Slurm:
     Raises:
       UsageError: submitit is not installed, or there is no such cluster.
     """
-
-    queues = True
 
     def __init__(
         self,
@@ -70,6 +70,13 @@ class Slurm:
             reason = (str(error).strip().splitlines() or ["no reason"])[-1]
             raise RunError(f"Slurm takes no job: {reason}") from None
 
+    def adopt(self, directory: Path) -> None:
+        """See `Pool`."""
+
+    def waiting(self) -> str:
+        """See `Pool`."""
+        return ""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -79,15 +86,17 @@ class SlurmJob:
 
     def __init__(self, job: Any, control: Control):
         self._job, self._control = job, control
+        self.since = time.time()
 
-    def poll(self) -> int | None:
+    def poll(self) -> Ended | None:
         """See `Job`; a job that the cluster ended reads as one that was killed."""
         if not self._job.done():
             return None
         try:
-            return int(self._job.result())
+            return Ended(*self._job.result())
         except Exception:  # submitit's own, which say what Slurm said
-            return -9 if self._job.state.split(" ")[0] in _TAKEN else 1
+            state = self._job.state.split(" ")[0]
+            return Ended(-9 if state in _TAKEN else 1, state)
 
     def stop(self) -> None:
         """See `Job`; one that still waits in the queue leaves it."""
@@ -98,6 +107,9 @@ class SlurmJob:
     def kill(self) -> None:
         """See `Job`."""
         self._control.kill()
+
+    def __str__(self) -> str:
+        return f"job {self._job.job_id} of Slurm"
 
 
 def _submitit() -> ModuleType:
