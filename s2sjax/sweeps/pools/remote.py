@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
@@ -42,7 +41,7 @@ class RemoteCommand:
             why = f"{directory} is not on {socket.gethostname()}; all nodes must see it"
             return Ended(UNSEEN, why)
         with open(self.log, "ab") as log:
-            process = self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -59,16 +58,6 @@ class RemoteCommand:
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
         return Ended(process.returncode)
-
-    def checkpoint(self) -> Any:
-        """What submitit calls before Slurm takes the machine: save, and queue again."""
-        import submitit
-
-        self._process.terminate()
-        self._process.wait()
-        return submitit.helpers.DelayedSubmission(
-            RemoteCommand(self.command, self.log, self.folder)
-        )
 
 
 class Control:
