@@ -16,7 +16,7 @@ from pathlib import Path
 
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
-from s2sjax.sweeps.protocols import UNSEEN, Ended
+from s2sjax.sweeps.protocols import Ended, unseen
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
 SECONDS = 0.2  # between two looks at it
@@ -38,8 +38,7 @@ class RemoteCommand:
         directory = Path(self.log).parent
         control = directory / CONTROL
         if not (directory / TRIAL).is_file():
-            why = f"{directory} is not on {socket.gethostname()}; all nodes must see it"
-            return Ended(UNSEEN, why)
+            return unseen(directory, socket.gethostname())
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 self.command,
