@@ -17,9 +17,11 @@ from typing import Any
 
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
+from s2sjax.sweeps.pools import guard
 from s2sjax.sweeps.protocols import UNSEEN, Ended
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
+WORKER = "worker"  # is written when the command begins, and says where
 SECONDS = 0.2  # between two looks at it
 
 
@@ -41,15 +43,20 @@ class RemoteCommand:
         if not (directory / TRIAL).is_file():
             why = f"{directory} is not on {socket.gethostname()}; all nodes must see it"
             return Ended(UNSEEN, why)
+        (directory / WORKER).write_text(socket.gethostname() + "\n", encoding="utf-8")
+        guard.rest()
+        alive, here = os.pipe()
         with open(self.log, "ab") as log:
             process = self._process = subprocess.Popen(
-                self.command,
+                guard.guarded(self.command, alive),
+                pass_fds=[alive],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
             )
+        os.close(alive)
         sent = ""
         while process.poll() is None:
             time.sleep(SECONDS)
@@ -58,13 +65,14 @@ class RemoteCommand:
                 sent = wanted
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
+        os.close(here)
         return Ended(process.returncode)
 
     def checkpoint(self) -> Any:
         """What submitit calls before Slurm takes the machine: save, and queue again."""
         import submitit
 
-        self._process.terminate()
+        os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait()
         return submitit.helpers.DelayedSubmission(
             RemoteCommand(self.command, self.log, self.folder)
@@ -75,8 +83,17 @@ class Control:
     """The launcher's side of the file."""
 
     def __init__(self, log: Path):
-        self._path = log.with_name(CONTROL)
-        self._path.unlink(missing_ok=True)
+        self._path, self._worker = log.with_name(CONTROL), log.with_name(WORKER)
+        for left in (self._path, self._worker):
+            left.unlink(missing_ok=True)
+
+    @property
+    def since(self) -> float | None:
+        """When the command began; None before it has."""
+        try:
+            return self._worker.stat().st_mtime
+        except OSError:
+            return None
 
     def stop(self) -> None:
         """Asks the command to save and end."""
