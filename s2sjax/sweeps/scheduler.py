@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 import re
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -188,7 +189,7 @@ class _Scheduler:
         if job is None and is_held(directory):
             job = AdoptedWorker(directory)
         if job is not None:
-            what = f"{name} is being trained already"
+            what = f"{name} is under way already"
             self.observer.message(f"{what}; waiting for {job}")
         elif self._is_done(trial):
             return
@@ -317,7 +318,11 @@ def _described(code: int) -> str:
 
 
 def _why(log: Path, code: int) -> str:
-    """The last line that a worker printed, which is the reason of one that failed."""
+    """The last line that a worker printed, where that is the reason why it ended.
+
+    Before a signal it printed what it did, and no reason; but where it sent itself one,
+    to abort.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(max(log.stat().st_size - 4096, 0))
@@ -325,7 +330,9 @@ def _why(log: Path, code: int) -> str:
     except OSError:
         lines = []
     printed = [line.strip() for line in lines if line.strip()]
-    last = (
-        printed[-1].removeprefix("s2sjax: ")[:500] if printed else "it printed nothing"
-    )
-    return f"{_described(code)}: {last}"
+    last = printed[-1].removeprefix("s2sjax: ")[:500] if printed else ""
+    if code == 0:
+        last = "it ended without an evaluation on test data"
+    elif (code < 0 or code > 128) and code not in (-signal.SIGABRT, 134):
+        return _described(code)
+    return f"{_described(code)}: {last or 'it printed nothing'}"

@@ -151,7 +151,7 @@ def test_a_trial_that_another_launchers_worker_trains_is_waited_for(launch):
     again = launch(DONE, count=3)
     assert again.status == {0: "failed", 1: "done", 2: "done"}
     assert time.monotonic() - begun > 0.4
-    assert any("is being trained already" in line for line in again.said)
+    assert any("is under way already" in line for line in again.said)
 
 
 def test_a_worker_that_was_started_before_ours_is_waited_for(launch, tmp_path):
@@ -168,7 +168,7 @@ def test_a_worker_that_was_started_before_ours_is_waited_for(launch, tmp_path):
 
     ran = launch(of_one(refused), meanwhile=take_the_lock, failed=0)
     assert set(ran.status.values()) == {"done"}
-    assert any("is being trained already" in line for line in ran.said)
+    assert any("is under way already" in line for line in ran.said)
 
 
 def test_a_half_written_result_is_found_again(launch, rows):

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
@@ -47,7 +46,7 @@ class RemoteCommand:
         guard.rest()
         alive, here = os.pipe()
         with open(self.log, "ab") as log:
-            process = self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 guard.guarded(self.command, alive),
                 pass_fds=[alive],
                 stdin=subprocess.DEVNULL,
@@ -67,16 +66,6 @@ class RemoteCommand:
                     os.killpg(process.pid, signal.Signals[wanted])
         os.close(here)
         return Ended(process.returncode)
-
-    def checkpoint(self) -> Any:
-        """What submitit calls before Slurm takes the machine: save, and queue again."""
-        import submitit
-
-        os.killpg(self._process.pid, signal.SIGTERM)
-        self._process.wait()
-        return submitit.helpers.DelayedSubmission(
-            RemoteCommand(self.command, self.log, self.folder)
-        )
 
 
 class Control:
