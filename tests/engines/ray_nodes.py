@@ -5,13 +5,15 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+from tests.engines.conftest import wait
+
 ROOT = pathlib.Path(__file__).parents[2]
-PORT = 6400
 
 
 class Nodes:
@@ -30,21 +32,24 @@ class Nodes:
             # A node's death is known within two seconds, and not within fifteen.
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_failure_threshold": "3",
+            "RAY_AUTH_MODE": "disabled",  # else a token in the home decides
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ADDRESS": "127.0.0.1:9",  # of nobody, which nothing here is to join
         }
         self.started = []  # nodes, and what else is to be waited for at the end
         self._count = 0
-        self.address = f"127.0.0.2:{PORT}"
+        # Two heads may listen at one port, and each gets a part of what comes.
+        with socket.create_server(("127.0.0.2", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.address = f"127.0.0.2:{self.port}"
 
     def start(self, *options, wrap=()):
         """A node with more options; the first one is the head."""
         place, self._count = self._count, self._count + 1
-        first = 20_000 + 200 * place
         if place == 0:
             options = (
                 "--head",
-                f"--port={PORT}",
+                f"--port={self.port}",
                 "--include-dashboard=false",
                 *options,
             )
@@ -58,8 +63,7 @@ class Nodes:
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
                     f"--node-ip-address=127.0.0.{place + 2}",
                     "--object-store-memory=80000000",
-                    f"--min-worker-port={first}",
-                    f"--max-worker-port={first + 199}",
+                    *("--min-worker-port=0", "--max-worker-port=0"),  # any
                     "--disable-usage-stats",
                     *options,
                 ],
@@ -89,15 +93,6 @@ class Nodes:
         for node in self.started:
             node.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def wait(that, seconds, step=0.05):
-    """Until something holds, or an error after so many seconds; what it gave."""
-    until = time.monotonic() + seconds
-    while not (found := that()):
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(step)
-    return found
 
 
 def marked(mark):

@@ -90,6 +90,7 @@ def test_a_ray_task(tmp_path, monkeypatch):
     root = pathlib.Path(backends.__file__).parents[2]
     paths = [str(root), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it writes into the home
     with pytest.raises(UsageError, match=r"=127\.0\.0\.1:9 does not answer"):
         backends.make_pool("ray", tmp_path, None, "127.0.0.1:9")
     pool = backends.make_pool("ray:cpus=1", tmp_path, None, "")

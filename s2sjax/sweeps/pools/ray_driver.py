@@ -72,7 +72,8 @@ def _serve(ray: ModuleType, pipe: Connection) -> None:
     if not refused:
         try:
             tasks = _Tasks(ray, pipe, join.needs)
-            refused = lacking(tasks.nodes.values(), join.needs)
+            lacks = lacking(tasks.nodes.values(), join.needs)
+            refused = lacks and f"backend=ray: {lacks}"
         except ValueError as error:  # amounts that Ray does not take
             refused = f"backend=ray: {error}"
     if refused:
@@ -87,9 +88,10 @@ def _join(ray: ModuleType, address: str) -> str:
     try:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="error", **given)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"ray_address={address} does not answer: {reason}"
+    except OSError as error:  # also a ConnectionError of Ray's
+        return f"ray_address={address} does not answer: {said(str(error))}"
+    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        return f"ray_address={address}: {said(str(error))}"
     return ""
 
 
@@ -174,7 +176,8 @@ class _Tasks:
         else:
             there = [n for key, n in self.nodes.items() if key not in self._left_out]
             size = sum(fits(each, self._needs) for each in there)
-            now = Cluster(size, free(self._free, there, self._needs))
+            stands = free(self._free, there, self._needs)
+            now = Cluster(size, lacking(there, self._needs) or stands)
         if now != self._told:
             self._told = now
             self._pipe.send(now)
@@ -222,14 +225,14 @@ def lacking(nodes: Iterable[Resources], needs: Resources) -> str:
     """Why no node can train a trial; nothing where one can.
 
     >>> lacking([{"CPU": 2.0}, {"CPU": 4.0}], {"CPU": 8})
-    'backend=ray: no node of the cluster has cpus=8; the largest has 4'
+    'no node of the cluster has cpus=8; the largest has 4'
     >>> lacking([{"CPU": 2.0}, {"GPU": 1.0}], {"CPU": 1, "GPU": 1})
-    'backend=ray: no node of the cluster has cpus=1, gpus=1 together'
+    'no node of the cluster has cpus=1, gpus=1 together'
     """
     nodes = list(nodes)
     if any(fits(each, needs) for each in nodes):
         return ""
-    told = "backend=ray: no node of the cluster has"
+    told = "no node of the cluster has"
     for name, need in needs.items():
         written, unit = _WRITTEN.get(name, (name, 1.0))
         most = max((each.get(name, 0) for each in nodes), default=0)

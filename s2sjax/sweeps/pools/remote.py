@@ -40,11 +40,11 @@ class RemoteCommand:
         directory = Path(self.log).parent
         control = directory / CONTROL
         if not (directory / TRIAL).is_file():
-            why = f"{directory} is not on {socket.gethostname()}; all nodes must see it"
-            return Ended(UNSEEN, why)
+            sweep, here = directory.parents[1], socket.gethostname()
+            return Ended(UNSEEN, f"{sweep} is not on {here}: all nodes must see it")
         (directory / WORKER).write_text(socket.gethostname() + "\n", encoding="utf-8")
         guard.rest()
-        alive, here = os.pipe()
+        alive, held = os.pipe()
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 guard.guarded(self.command, alive),
@@ -64,7 +64,7 @@ class RemoteCommand:
                 sent = wanted
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
-        os.close(here)
+        os.close(held)
         return Ended(process.returncode)
 
 
