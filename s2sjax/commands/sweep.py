@@ -549,10 +549,11 @@ def _again(launch: Launch, sweep: SweepDirectory) -> str:
     if launch.search:  # whose proposals need all that it was begun with
         return shlex.join(launch.command)
     words = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
-    backend, address = (sweep.launches[-1].get(k) for k in ("backend", "ray_address"))
-    if backends.name(backend) in ("ray", "slurm"):
-        words.append(f"--backend={backend}")
-    words += [f"--ray_address={address}"] * bool(address)
+    last = sweep.launches[-1]
+    if backends.name(last["backend"]) in ("ray", "slurm"):
+        words.append(f"--backend={last['backend']}")
+    if "ray_address" in last:
+        words.append(f"--ray_address={last['ray_address']}")
     return shlex.join(words + ["--retry_failed"] * launch.retry_failed)
 
 
