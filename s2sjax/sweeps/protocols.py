@@ -21,6 +21,12 @@ class Ended(NamedTuple):
     why: str = ""  # the engine's own words, where the engine ended it
 
 
+def unseen(directory: Path, host: str) -> Ended:
+    """How a job ends on a node where the directory of its trial is not."""
+    what = f"{directory.parents[1]} is not on {host}"
+    return Ended(UNSEEN, f"{what}: it must be on storage that all nodes mount")
+
+
 class Job(Protocol):
     """A command that was started. No call waits for an engine."""
 

@@ -36,7 +36,7 @@ from s2sjax.sweeps.trials import Trial
 from s2sjax.training.interruption import Signals
 
 POLL_SECONDS = 0.05
-STOP_SECONDS = 8.0  # that workers have to save in when the launcher is to end
+STOP_SECONDS = 7.0  # that workers have to save in when the launcher is to end
 # After which a worker that was killed has ended, whatever its engine says.
 KILLED_SECONDS = 10.0
 WORD_SECONDS = 30.0  # of waiting before a line says what for
@@ -140,9 +140,11 @@ class _Scheduler:
         until = time.monotonic() + STOP_SECONDS
         while self.running and time.monotonic() < until:
             self._pass(ended)
+        left = [f"{r.trial.name} ({r.job})" for r in self.running.values()]
+        if left:
+            what = ", ".join(left[:5]) + f" and {len(left) - 5} more" * (len(left) > 5)
+            self.observer.message(f"not ended yet, and left as they are: {what}")
         for running in self.running.values():
-            name = running.trial.name
-            self.observer.message(f"{name} has not ended yet: {running.job} is left")
             self.ledger.pause(running.trial)
         self.running.clear()
 
@@ -232,8 +234,7 @@ class _Scheduler:
         gone = [file for file in files if not os.path.exists(file)]
         if since is not None:
             self.seconds[name] += max(time.time() - since, 0.0)
-        if _newest_step(directory) > running.step:
-            self.preempted[name] = 0
+        came_further = _newest_step(directory) > running.step
         if ended.code in (0, FREED) and self._is_done(trial):
             return
         if running.ending == "pruned":
@@ -253,21 +254,26 @@ class _Scheduler:
             self.observer.message(said)
             self.ledger.pause(trial)
         elif ended.code in PREEMPTED:
-            self._preempted(trial, ended.why or _described(ended.code))
+            why = ended.why or _described(ended.code)
+            self._preempted(trial, why, "was preempted", is_healthy=came_further)
         elif ended.code == UNSEEN:
             if ended.why not in self.said:
                 self.said.add(ended.why)
                 self.observer.message(ended.why)
-            self._preempted(trial, ended.why, said="")
+            self._preempted(trial, ended.why)
         else:
             why = ended.why or _why(directory / trial_files.LOG, ended.code)
             self._failed(trial, why, final=ended.code == USAGE)
 
-    def _preempted(self, trial: Trial, why: str, said: str = "was preempted") -> None:
-        self.preempted[trial.name] += 1
-        if self.preempted[trial.name] > self.budgets.preempted:
-            times = f"preempted {self.preempted[trial.name]} times"
-            self._end(trial, Result("failed", error=f"{times}, {why}"))
+    def _preempted(
+        self, trial: Trial, why: str, said: str = "", is_healthy: bool = False
+    ) -> None:
+        count = self.preempted[trial.name] = (
+            0 if is_healthy else self.preempted[trial.name] + 1
+        )
+        if count > self.budgets.preempted:
+            error = f"preempted {count} times, {why}"
+            self._end(trial, Result("failed", error=error))
         else:
             self._once_more(trial, said and f"{said} ({why})")
 
@@ -285,10 +291,13 @@ class _Scheduler:
             self.observer.message(f"{trial.name} {what}; it is tried again")
 
     def _end(self, trial: Trial, result: Result) -> None:
+        directory = self.sweep.of(trial)
+        # Where only earlier launches saw it, the run knows how long it trained.
+        seconds = self.seconds[trial.name] or trial_files.trained_seconds(directory)
         result = dataclasses.replace(
             result,
-            seconds=round(self.seconds[trial.name], 3),
-            device=trial_files.device(self.sweep.of(trial)),
+            seconds=round(seconds, 3),
+            device=trial_files.device(directory),
             attempts=self.attempts[trial.name],
         )
         self.ledger.end(trial, result)

@@ -86,6 +86,7 @@ class Cluster:
     def __init__(self, folder: Path, has_accounting: bool):
         self.folder, self.has_accounting = folder, has_accounting
         self.hidden = folder / "hidden"
+        self.first = 0  # of the jobs since it settled
         for name in ("state", "spool", "log", "mysql", "hidden"):
             (folder / name).mkdir()
         self.environ = {
@@ -125,6 +126,7 @@ class Cluster:
         self._serve("slurmd", "-D", "-N", "n1")
         hide = f"mount -t tmpfs none {self.hidden} && exec slurmd -D -N n2"
         self._serve("unshare", "--mount", "sh", "-c", hide)
+        self._until(lambda: self._works("squeue"))
         self.settle()
 
     def _account(self) -> None:
@@ -163,24 +165,22 @@ class Cluster:
         return done.stdout
 
     def states(self, *fields: str) -> list[list[str]]:
-        """The given fields of all jobs, those that are over for a while included."""
-        form = "|".join(fields)
+        """The given fields of all jobs since it settled, those that are over too."""
+        form = "|".join(("%i", *fields))
         lines = self.run("squeue", "-h", "-t", "all", "-o", form).splitlines()
-        return [line.split("|") for line in lines]
+        rows = [line.split("|") for line in lines]
+        return [row[1:] for row in rows if int(row[0]) >= self.first]
 
     def settle(self) -> None:
         """Ends all jobs, and waits for both nodes."""
-        jobs = (
-            [number for (number,) in self.states("%i")] if self._works("squeue") else []
-        )
+        jobs = [number for (number,) in self.states("%i")]
         if jobs:
             self.run("scancel", "--quiet", *jobs)
-        self._until(
-            lambda: (
-                self.run("sinfo", "-h", "-N", "-p", "low", "-t", "idle").count("\n")
-                == 2
-            )
-        )
+        for node in ("n1", "n2"):
+            self._works("scontrol", "update", f"nodename={node}", "state=resume")
+        words = ("sinfo", "-h", "-N", "-p", "low", "-t", "idle")
+        self._until(lambda: self.run(*words).count("\n") == 2)
+        self.first = 1 + max((int(number) for number in jobs), default=0)
 
     def close(self) -> None:
         """Ends what was started, in the reverse order."""

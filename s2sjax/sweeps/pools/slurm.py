@@ -27,7 +27,7 @@ from s2sjax.sweeps.pools.slurm_programs import (
     Row,
     Squeue,
 )
-from s2sjax.sweeps.protocols import UNSEEN, Ended
+from s2sjax.sweeps.protocols import UNSEEN, Ended, unseen
 
 SIZE = 100  # jobs at a time, where nobody says
 # Slurm sends SIGTERM so long before a job's limit, or up to a minute earlier.
@@ -133,12 +133,16 @@ class Slurm:
         for job in self._jobs:
             row = self.squeue.row(job.number, job.queued)
             if row is not None and row.waits:
-                pending[row.partition].append(row.reason)
-        what = [
-            f"{len(reasons)} job{'s' * (len(reasons) > 1)} pending in partition "
-            f"{partition} ({', '.join(sorted(set(reasons)))})"
-            for partition, reasons in pending.items()
-        ]
+                pending[row.partition].append(
+                    row.reason.replace("None", "no reason yet")
+                )
+        what = []
+        for partition, reasons in pending.items():
+            jobs = f"{len(reasons)} job{'s' * (len(reasons) > 1)}"
+            why = ", ".join(sorted({*reasons} - {"None"}))
+            what.append(
+                f"{jobs} pending in partition {partition}" + f" ({why})" * bool(why)
+            )
         if self._refusal:
             what.append(f"Slurm takes no more jobs: {self._refusal}")
         sbatch = self._calls.get("sbatch")
@@ -150,7 +154,7 @@ class Slurm:
 
     def close(self) -> None:
         """Tells Slurm of the last jobs that are to end, and waits for nothing else."""
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + 1.0
         while (self._to_end or "scancel" in self._calls) and time.monotonic() < until:
             self._cancel()
             time.sleep(0.02)
@@ -281,8 +285,9 @@ class SlurmJob:
             return None
         # A note says what the trial did, squeue what was done to it: the other one
         # comes a little later.
-        is_plain = notes.code not in (None, *_KILLED) or self.is_unwanted
-        if notes.code is None or not (is_plain or row.is_over):
+        is_told = row.is_over if notes.code in _KILLED else notes.code is not None
+        is_told = is_told or row.code in (NO_TRIAL, NO_PROGRAM)
+        if not (is_told or self.is_unwanted):
             self._explain_until = min(self._explain_until, now + EXPLAIN_SECONDS)
             if now < self._explain_until:
                 self._pool.squeue.hurry()
@@ -309,28 +314,33 @@ class SlurmJob:
             self._pool.end(self, name)
 
     def _ended(self, notes: Notes, row: Row) -> Ended:
-        if notes.began is None and notes.code is not None:  # srun could not
-            return Ended(notes.code, notes.said)
-        if notes.began is None and row.code in (NO_TRIAL, NO_PROGRAM):
-            self._pool.leave_out(row.host)
-            what = str(self.directory) if row.code == NO_TRIAL else sys.executable
-            return Ended(UNSEEN, f"{what} is not on {row.host}: all nodes must see it")
+        if notes.code is None and notes.began is None and row.code:
+            if row.code in (NO_TRIAL, NO_PROGRAM):
+                self._pool.leave_out(row.host)
+            if row.code == NO_TRIAL:
+                return unseen(self.directory, row.host)
+            if row.code == NO_PROGRAM:
+                why = f"{sys.executable} is not on {row.host}: all nodes must have it"
+                return Ended(UNSEEN, why)
+            if notes.said:  # srun could not
+                return Ended(1, f"{self}: {notes.said}")
         if notes.code is None:
             self._pool.end(self)  # what may be left of it
-            return Ended(-signal.SIGKILL, self._why(row))
+            return Ended(-signal.SIGKILL, self._why(notes, row))
         if notes.code not in _KILLED or self.is_unwanted:
             return Ended(notes.code)
+        code = 1 if row.state == "OUT_OF_MEMORY" else notes.code
+        return Ended(code, self._why(notes, row))
+
+    def _why(self, notes: Notes, row: Row) -> str:
+        """What Slurm did; nothing where it did not."""
         nearly = row.limit - 2 * SAVE_SECONDS
         if row.state == "TIMEOUT" or (row.is_plain and notes.seconds >= nearly):
-            why = f"{self} reached its limit of {row.limit / 60:g} minutes"
-            return Ended(notes.code, why)
-        if row.is_plain:  # it was somebody's signal
-            return Ended(notes.code)
-        return Ended(1 if row.state == "OUT_OF_MEMORY" else notes.code, self._why(row))
-
-    def _why(self, row: Row) -> str:
-        why = f"{self}: {row.state or 'squeue does not know it'}"
-        return why + f" ({row.reason})" * (row.reason not in ("", "None"))
+            return f"{self} reached its limit of {row.limit / 60:g} min"
+        if row.is_plain and notes.code is not None:
+            return notes.said and f"{self}: {notes.said}"
+        reason = f" ({row.reason})" * (row.reason not in ("", "None"))
+        return f"{self}: {row.state or 'squeue does not know it'}{reason}"
 
 
 def _try(request: Request) -> None:

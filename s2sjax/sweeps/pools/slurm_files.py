@@ -24,20 +24,22 @@ from s2sjax.sweeps.trial_files import LOG
 JOB, NOTES = "slurm.json", "slurm.log"
 # Exit codes of a node that lacks something, before it has noted anything.
 NO_TRIAL, NO_PROGRAM = 66, 67
+LACK_SECONDS = 12  # that it takes, or it would have the whole queue before we know
 # Slurm signals the steps of a job before its limit and its preemption, not the script:
-# hence srun. The script outlives a SIGTERM to note the end.
+# hence srun, whose own exit code knows nothing of a node that failed.
 _SCRIPT = """\
 #!/bin/sh
-[ -e {trial} ] || exit {NO_TRIAL}
-[ -x {program} ] || exit {NO_PROGRAM}
-cd {folder} && exec >>{notes} 2>&1 || exit
+[ -e {trial} ] || {{ sleep {LACK_SECONDS}; exit {NO_TRIAL}; }}
+[ -x {program} ] || {{ sleep {LACK_SECONDS}; exit {NO_PROGRAM}; }}
+cd {folder} && exec >>{notes} 2>&1 </dev/null || exit
+exec srun --nodes=1 --ntasks=1 --cpus-per-task={cpus} --mpi=none sh -c '
+notes=$1; shift
+echo "$SLURM_JOB_ID began $(date +%s) $SLURMD_NODENAME" >>"$notes"
 trap : TERM
-srun --nodes=1 --ntasks=1 --cpus-per-task={cpus} --mpi=none sh -c '
-echo "$SLURM_JOB_ID began $(date +%s) $SLURMD_NODENAME"
-exec "$@" >>"$0" 2>&1' {log} {command} </dev/null
+"$@" >>"$0" 2>&1
 code=$?
-echo "$SLURM_JOB_ID ended $(date +%s) $code"
-exit $code
+echo "$SLURM_JOB_ID ended $(date +%s) $code" >>"$notes"
+exit $code' {log} {notes} {command}
 """
 
 
@@ -51,8 +53,14 @@ def script(directory: Path, command: Sequence[str], cpus: int) -> str:
         "log": directory / LOG,
     }
     quoted = {name: shlex.quote(str(place)) for name, place in places.items()}
-    numbers = {"cpus": cpus, "NO_TRIAL": NO_TRIAL, "NO_PROGRAM": NO_PROGRAM}
-    return _SCRIPT.format(command=shlex.join(command), **quoted, **numbers)
+    return _SCRIPT.format(
+        command=shlex.join(command),
+        cpus=cpus,
+        NO_TRIAL=NO_TRIAL,
+        NO_PROGRAM=NO_PROGRAM,
+        LACK_SECONDS=LACK_SECONDS,
+        **quoted,
+    )
 
 
 class _Kept(TypedDict):
@@ -88,7 +96,7 @@ class Notes(NamedTuple):
     began: float | None = None
     code: int | None = None  # its exit code, once it has ended
     seconds: float = 0.0  # between the two
-    said: str = ""  # the last error that Slurm told it
+    said: str = ""  # the first error that Slurm told it
 
 
 def read_notes(directory: Path, number: str) -> Notes:
@@ -117,8 +125,9 @@ def parsed(text: str, number: str) -> Notes:
         if not is_mine:
             continue
         if found is None:
-            if "error:" in line:
-                notes = notes._replace(said=line.strip())
+            if "error: " in line and not notes.said:
+                said = line.rpartition("error: ")[2].strip("* ")
+                notes = notes._replace(said=said)
         elif found[2]:
             notes = notes._replace(began=float(found[2]))
         else:
