@@ -98,6 +98,13 @@ def test_a_task_that_waits_leaves_the_queue(pool, start):
     assert there.waiting() == "" and not lines(waits)
 
 
+def test_a_local_cluster_is_one_of_its_own(pool, start):
+    there = pool(address="")  # and not what RAY_ADDRESS names
+    assert there.size == len(os.sched_getaffinity(0))
+    jobs = [start(there, f"exit {code}") for code in (0, 3)]
+    assert [ended(job, 60) for job in jobs] == [(0, ""), (3, "")]
+
+
 def test_killed(pool, start):
     there = pool()
     job = start(there, "trap '' TERM; echo $$; sleep 99; sleep 99")

@@ -1,7 +1,7 @@
 """Clusters run the same commands: submitit on this machine, and Ray where it is."""
 
 import os
-import pathlib
+import socket
 import time
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends, directory
 from s2sjax.sweeps.pools.remote import Control, RemoteCommand
+from s2sjax.sweeps.protocols import UNSEEN
 
 
 def finish(job, seconds=60):
@@ -28,7 +29,7 @@ def wait_for(path, seconds=60):
 
 def made(trial):
     """The log of a trial's directory."""
-    trial.mkdir()
+    trial.mkdir(parents=True)
     (trial / "trial.json").touch()
     return trial / "log"
 
@@ -84,19 +85,17 @@ def test_slurm_through_submitit(tmp_path):
     pool.close()
 
 
-def test_a_ray_task(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
-    # The tasks import this package from where this process has it.
-    root = pathlib.Path(backends.__file__).parents[2]
-    paths = [str(root), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it writes into the home
-    with pytest.raises(UsageError, match=r"=127\.0\.0\.1:9 does not answer"):
-        backends.make_pool("ray", tmp_path, None, "127.0.0.1:9")
-    pool = backends.make_pool("ray:cpus=1", tmp_path, None, "")
-    assert pool.size == len(os.sched_getaffinity(0))
-    check(pool, tmp_path)
-    pool.close()
+def test_a_machine_that_lacks_something_says_so(tmp_path):
+    log, here = made(tmp_path / "sweep" / "trials" / "0000"), socket.gethostname()
+    absent = RemoteCommand(["/no/python"], str(log), str(tmp_path))
+    assert absent() == (UNSEEN, f"/no/python is not on {here}: all nodes must have it")
+    (log.parent / "trial.json").unlink()
+    there = RemoteCommand(["true"], str(log), str(tmp_path))
+    said = (
+        f"{tmp_path}/sweep is not on {here}: it must be on storage that all nodes mount"
+    )
+    assert there() == (UNSEEN, said)
+    assert [entry.name for entry in log.parent.iterdir()] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ file in the trial's directory says when it shall end, whatever the cluster's mea
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
 from s2sjax.sweeps.pools import guard
-from s2sjax.sweeps.protocols import Ended, unseen
+from s2sjax.sweeps.protocols import UNSEEN, Ended, unseen
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
 WORKER = "worker"  # is written when the command begins, and says where
@@ -35,13 +36,17 @@ class RemoteCommand:
     def __call__(self) -> Ended:
         """Runs the command to its end.
 
-        Where the directory of the trial is not, nothing is run, and why says so.
+        Where the directory of the trial or the program is not, nothing is run, and why
+        says so.
         """
-        directory = Path(self.log).parent
+        directory, here = Path(self.log).parent, socket.gethostname()
         control = directory / CONTROL
         if not (directory / TRIAL).is_file():
-            return unseen(directory, socket.gethostname())
-        (directory / WORKER).write_text(socket.gethostname() + "\n", encoding="utf-8")
+            return unseen(directory, here)
+        if shutil.which(self.command[0]) is None:
+            why = f"{self.command[0]} is not on {here}: all nodes must have it"
+            return Ended(UNSEEN, why)
+        (directory / WORKER).write_text(f"{here}\n", encoding="utf-8")
         guard.rest()
         alive, held = os.pipe()
         with open(self.log, "ab") as log:
