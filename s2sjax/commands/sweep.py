@@ -513,7 +513,8 @@ def _opened(
         if launch.add:  # to those that are there
             configs_ = {trial.config for trial in (*sweep.trials, *trials)}
             asked = max(asked, len(configs_))
-        launch.note(choice.line)
+        at = f", at {address}" if address else ""
+        launch.note(choice.line and choice.line + at)
         _record(launch, sweep, choice.backend, address, asked, hashes)
         yield sweep, pool
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from s2sjax.runs.lock import is_held
+from s2sjax.runs.lock import held_since, is_held
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.trials import Trial
 
@@ -83,7 +83,7 @@ class AdoptedWorker:
     def __init__(self, directory: Path):
         self._directory = directory
         self._is_let_go = False
-        self.since = time.time()
+        self.since = held_since(directory) or time.time()
 
     def poll(self) -> Ended | None:
         """See `Job`."""
@@ -139,6 +139,9 @@ class SweepObserver:
 
     def ended(self, trial: Trial, result: Result) -> None:
         """A trial has ended."""
+
+    def waited(self, seconds: float) -> None:
+        """So long no trial was worked at: all wait for their turn elsewhere."""
 
     def passed(self) -> None:
         """A little time has."""

@@ -149,6 +149,7 @@ class _Scheduler:
         self.running.clear()
 
     def _pass(self, ended: Callable[[_Running, Ended], None]) -> None:
+        begun = time.monotonic()
         time.sleep(POLL_SECONDS)
         for slot, running in list(self.running.items()):
             how = running.job.poll()
@@ -160,6 +161,8 @@ class _Scheduler:
             else:
                 self._watch(running)
         self._tell_waiting()
+        if self.running and all(r.job.since is None for r in self.running.values()):
+            self.observer.waited(time.monotonic() - begun)
         self.observer.passed()
         self.ledger.passed()
 
@@ -178,8 +181,10 @@ class _Scheduler:
     def _fill(self) -> None:
         for slot in range(self.pool.size):
             while slot not in self.running:
+                if self.signals.received:
+                    return
                 trial = self.queue.next() or (self.again.pop(0) if self.again else None)
-                if trial is None or self.signals.received:
+                if trial is None:
                     return
                 self._start(trial, slot)
 

@@ -177,21 +177,30 @@ def test_a_signal_ends_a_launcher_whose_jobs_wait(slurm, launch):
     assert ran.end() == {"0": "pending", "1": "pending", "2": "pending"}
 
 
+@pytest.fixture
+def muted(slurm, tmp_path):
+    """Gives an environ whose programs of Slurm answer no more once `mute` is there."""
+
+    def programs(answer):
+        for program in ("sbatch", "squeue", "scancel", "sacct", "scontrol"):
+            real = slurm.run("which", program).strip()
+            muted = f"[ -e {tmp_path}/mute ] && {{ {answer}; }}"
+            (tmp_path / program).write_text(f'#!/bin/sh\n{muted}\nexec {real} "$@"')
+            (tmp_path / program).chmod(0o755)
+        return {**slurm.environ, "PATH": f"{tmp_path}:{slurm.environ['PATH']}"}
+
+    return programs
+
+
+MUTE = pytest.mark.parametrize("answer", ["exec sleep 600", "echo no >&2; exit 1"])
+
+
 @plain
-@pytest.mark.parametrize("answer", ["exec sleep 600", "echo no server >&2; exit 1"])
+@MUTE
 def test_a_signal_ends_a_launcher_whom_slurm_does_not_answer(
-    slurm, launch, tmp_path, answer
+    muted, launch, tmp_path, answer
 ):
-    """Nor does silence let it wait for ever."""
-    for program in ("sbatch", "squeue", "scancel", "sacct", "scontrol"):
-        real = slurm.run("which", program).strip()
-        script = (
-            f'#!/bin/sh\n[ -e {tmp_path}/mute ] && {{ {answer}; }}\nexec {real} "$@"'
-        )
-        (tmp_path / program).write_text(script)
-        (tmp_path / program).chmod(0o755)
-    environ = {**slurm.environ, "PATH": f"{tmp_path}:{slurm.environ['PATH']}"}
-    ran = launch("slurm", environ=environ, trials=3, word=1)
+    ran = launch("slurm", environ=muted(answer), trials=3, word=1)
     ran.runs(0)
     (tmp_path / "mute").touch()
     ran.says("squeue says nothing of jobs: ", seconds=40)
@@ -199,6 +208,19 @@ def test_a_signal_ends_a_launcher_whom_slurm_does_not_answer(
     print(f"ended after {seconds:.1f} s")
     assert seconds < 10
     assert "not ended yet, and left as they are: 0000-" in ran.said
+
+
+@plain
+def test_a_dead_trial_is_freed_though_slurm_does_not_answer(muted, launch, tmp_path):
+    environ = muted("exec sleep 600")
+    ran = launch("slurm", environ=environ, silence=3, failed=0)
+    ran.runs(0)
+    (tmp_path / "mute").touch()
+    kill_hard(ran, 0)
+    begun = time.monotonic()
+    assert ran.end() == {"0": "failed"}
+    print(f"given up after {time.monotonic() - begun:.1f} s")
+    assert ran.result(0)["error"] == "no sign of life for 3 s"
 
 
 @plain

@@ -337,7 +337,7 @@ class SlurmJob:
         nearly = row.limit - 2 * SAVE_SECONDS
         if row.state == "TIMEOUT" or (row.is_plain and notes.seconds >= nearly):
             return f"{self} reached its limit of {row.limit / 60:g} min"
-        if row.is_plain and notes.code is not None:
+        if notes.code is not None and (row.is_plain or not row.is_over):
             return notes.said and f"{self}: {notes.said}"
         reason = f" ({row.reason})" * (row.reason not in ("", "None"))
         return f"{self}: {row.state or 'squeue does not know it'}{reason}"
