@@ -32,12 +32,14 @@ class Nodes:
             # A node's death is known within two seconds, and not within fifteen.
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_failure_threshold": "3",
-            "RAY_AUTH_MODE": "disabled",  # else a token in the home decides
+            "HOME": str(self.folder),  # with a token that nodes ask for
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ADDRESS": "127.0.0.1:9",  # of nobody, which nothing here is to join
         }
         self.started = []  # nodes, and what else is to be waited for at the end
         self._count = 0
+        (self.folder / ".ray").mkdir()
+        (self.folder / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
         # Two heads may listen at one port, and each gets a part of what comes.
         with socket.create_server(("127.0.0.2", 0)) as free:
             self.port = free.getsockname()[1]
@@ -67,7 +69,7 @@ class Nodes:
                     "--disable-usage-stats",
                     *options,
                 ],
-                env=self.environ,
+                env=self.environ | {"RAY_AUTH_MODE": "token"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,6 +56,8 @@ def main(descriptor: int) -> None:
     """Joins, and does what the launcher says until it is silent for good."""
     os.set_inheritable(descriptor, False)
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", f"{GONE_SECONDS}")
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     silent = EOFError, BrokenPipeError, ConnectionResetError
@@ -64,6 +67,14 @@ def main(descriptor: int) -> None:
     leaving.daemon = True
     leaving.start()
     ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether there is one to show. A head asks for it where it has found one itself,
+    but Ray shows none where it is not told to; other heads do not mind.
+    """
+    is_named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    return bool(is_named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _serve(ray: ModuleType, pipe: Connection) -> None:
