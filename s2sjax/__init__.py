@@ -20,6 +20,8 @@ from s2sjax import environment
 
 if TYPE_CHECKING:
     from s2sjax.commands.bench import bench as bench
+    from s2sjax.commands.compare import compare as compare
+    from s2sjax.commands.data import data as data
     from s2sjax.commands.run import Decoded as Decoded
     from s2sjax.commands.run import Output as Output
     from s2sjax.commands.run import Run as Run
@@ -59,6 +61,8 @@ __version__ = "0.1.0"
 # Where each name of the face is.
 _MODULES = {
     "commands.bench": ("bench",),
+    "commands.compare": ("compare",),
+    "commands.data": ("data",),
     "commands.run": ("Decoded", "Output", "Run", "Scored", "export", "load"),
     "commands.sweep": ("sweep", "trials"),
     "commands.train": ("train",),

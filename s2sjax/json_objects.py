@@ -179,10 +179,12 @@ def _check(value: Any, kind: Any, name: str) -> None:
     if origin in (typing.Union, types.UnionType):
         if value is not None or types.NoneType not in parts:
             options = [part for part in parts if part is not types.NoneType]
-            if len(options) == 1:
-                _check(value, options[0], name)
-            elif not any(_is(value, part) for part in options):
-                raise _wrong(value, " or ".join(_CALLED[p] for p in options), name)
+            plain = [typing.get_origin(part) or part for part in options]
+            fits = [o for o, p in zip(options, plain, strict=True) if _is(value, p)]
+            if fits or len(options) == 1:
+                _check(value, (fits or options)[0], name)
+            else:
+                raise _wrong(value, " or ".join(_CALLED[p] for p in plain), name)
     elif origin is typing.Literal:
         if not any(value == part and type(value) is type(part) for part in parts):
             raise _wrong(value, f"one of {', '.join(map(str, parts))}", name)

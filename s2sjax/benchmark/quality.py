@@ -9,14 +9,15 @@ import numpy as np
 from s2sjax import metrics
 from s2sjax.benchmark.outputs import Outputs, References, outputs, references
 from s2sjax.benchmark.plan import Plan, chunks_of, system_of
-from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
+from s2sjax.benchmark.search_errors import best_known, search_errors
 from s2sjax.benchmark.timing import Ours, Say
+from s2sjax.decoding.goals import Goal, goal
 from s2sjax.inference.batches import Watch
 from s2sjax.inference.load import Trained
-from s2sjax.inference.summary import of_tokens
 from s2sjax.inference.system import System, edits
-from s2sjax.metrics import Outcomes
-from s2sjax.tasks import Vocabulary
+from s2sjax.inference.text_scores import of_tokens
+from s2sjax.outcomes import Outcomes, is_exact
+from s2sjax.tasks import Task
 from s2sjax.types import EOS
 
 BINS = 15
@@ -43,7 +44,7 @@ def quality(decoded: Outputs, right: References) -> Quality:
     """What the best outputs of all examples are worth."""
     results = _outcomes(decoded, right)
     summary = metrics.summary(results)
-    exact = metrics.is_exact(results)
+    exact = is_exact(results)
     ratios = decoded.lengths[:, 0] / right.lengths
     return Quality(
         summary["exact"],
@@ -88,7 +89,8 @@ def _outcomes(decoded: Outputs, right: References) -> Outcomes:
     nothing = np.zeros(len(tokens))
     return Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
-        *(nothing, decoded.log_probs[:, 0], -right.log_probs, nothing.astype(np.int32)),
+        *(nothing, decoded.log_probs[:, 0], -right.log_probs),
+        np.zeros(right.tokens.shape, bool),
     )
 
 
@@ -129,7 +131,6 @@ def evaluate(
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
         with watch(f"{name}: the reference") as passed:
             pool.append((own, outputs(referee, few, passed)))
-    vocabulary = trained.task.target_vocabulary
     evaluated = [
         Evaluated(
             name,
@@ -140,7 +141,7 @@ def evaluate(
             {
                 "examples": len(decoded.tokens),
                 **quality(decoded, right)._asdict(),
-                **_texts(vocabulary, decoded, right),
+                **_texts(trained.task, decoded, right),
                 "target_logprob": float(right.log_probs.astype(np.float64).mean()),
                 **_errors(goals[strategy], decoded, pool),
             },
@@ -150,10 +151,11 @@ def evaluate(
     return evaluated, right
 
 
-def _texts(
-    vocabulary: Vocabulary, decoded: Outputs, right: References
-) -> dict[str, float | None]:
-    texts = of_tokens(vocabulary, decoded.tokens[:, 0].tolist(), right.tokens.tolist())
+def _texts(task: Task, decoded: Outputs, right: References) -> dict[str, float | None]:
+    wanted = [[row] for row in right.tokens.tolist()]
+    texts = of_tokens(
+        task.target_vocabulary, decoded.tokens[:, 0].tolist(), wanted, cased=task.cased
+    )
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 

@@ -32,12 +32,19 @@ COMMAND = Command(
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(
             "predictions",
-            "saves each output beside its reference, the worst first, a line of JSON "
-            "each",
+            "saves each output beside its references, the worst first, a line of JSON "
+            "each; `s2sjax compare` reads two such files",
             value="FILE.jsonl",
         ),
         Flag("wrong", "save only the predictions that are wrong", False, type=bool),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
+        Flag(
+            "ter",
+            "of texts the translation edit rate too, which takes long",
+            False,
+            type=bool,
+        ),
+        Flag("all", "every number and every table on the screen", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
     memory="size or n of the decoding strategy, or decode.batch_size",
@@ -68,6 +75,7 @@ def main(parsed: Parsed) -> int:
         split,
         examples=values.examples,
         confusion=values.confusion,
+        ter=values.ter,
         predictions=values.predictions is not None,
     )
     rows = result.pop("predictions", ())
@@ -84,6 +92,7 @@ def main(parsed: Parsed) -> int:
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}",
             chosen=run.config.train.metric,
+            whole=values.all,
         )
     return 0
 

@@ -145,7 +145,7 @@ def main(parsed: Parsed) -> int:
                     parsed.say,
                     named=bool(file) and not is_json(locate(file)[0]),
                 )
-            check_config(config, is_new=not record)
+            check_config(config, is_new=not record, draws=init_from is None)
             tracker = parsed.values.tracker
             observers = train.tracking(path, config, tracker) if hosts.leads else []
             # Of all hosts: each waits here until the others are there.
@@ -196,6 +196,7 @@ def _summarise(
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
         chosen=run.config.train.metric,
+        whole=True,
     )
     where = run.path
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
@@ -204,18 +205,21 @@ def _summarise(
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",
-            f"  s2sjax decode --workdir={where} -- {_example(task)}",
+            f"  s2sjax decode --workdir={where} {_example(task)}",
         ]
     )
 
 
 def _example(task: "Task") -> str:
-    """A test source as it is typed after `decode --`."""
+    """A test source as it is typed after `decode`, with its features."""
     from s2sjax.inference.evaluate import some_source
+    from s2sjax.tasks.levels import Feature
     from s2sjax.tasks.task import decode_source
 
     symbols = decode_source(task, some_source(task.buckets["test"]))
-    text = task.source_vocabulary.join(symbols)
+    tags = [symbol.name for symbol in symbols if isinstance(symbol, Feature)]
+    text = task.source_vocabulary.join(symbols[len(tags) :])
     if task.source_vocabulary.kind == "integer":
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"-- {text}"
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'--features="{";".join(tags)}" ' * bool(tags) + f'-- "{text}"'

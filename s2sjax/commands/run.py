@@ -23,6 +23,8 @@ from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
+from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown
@@ -82,6 +84,7 @@ class Decoded(Sequence[Output]):
     input: list[Symbol]
     outputs: tuple[Output, ...]
     expected: list[Symbol] | None  # what the task says is right, where it does
+    features: tuple[str, ...] = ()  # tags beside the input
 
     @property
     def best(self) -> Output:
@@ -126,6 +129,7 @@ class Scored(NamedTuple):
     output: list[Symbol]
     logprob: float  # in nats, the end of the output counted
     token_logprobs: np.ndarray  # [output + 1] float32, the end's last
+    features: tuple[str, ...] = ()  # tags beside the input
 
     def __repr__(self) -> str:
         return f"Scored({self.output} of {self.input}, logprob {self.logprob:.4f})"
@@ -199,6 +203,7 @@ class Run:
         inputs: Any,
         strategy: str | None = None,
         *,
+        features: Any = (),
         attention: bool = False,
         prefix: Sequence[Symbol] | str = (),
         required: Sequence[Sequence[Symbol] | str] = (),
@@ -208,6 +213,8 @@ class Run:
 
         Args:
           inputs: one input, a list of integers or a text; or a list of inputs.
+          features: the tags beside it, "V;PST" or a list; of several inputs a text
+            that is for all, or a list with the tags of each.
           strategy: e.g. `beam:size=5,n=3`; None: the config's.
           attention: whether outputs say what they looked at.
           prefix: how each output begins.
@@ -229,8 +236,10 @@ class Run:
             tuple(symbols_of("banned", banned, target)),
         )
         queries = [
-            Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]")
-            for place, each in enumerate(sequences)
+            Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]", tags)
+            for place, (each, tags) in enumerate(
+                zip(sequences, _tags(features, len(sequences), is_one), strict=True)
+            )
         ]
         outputs = self.decode_queries(queries, strategy, attention=attention)
         return outputs[0] if is_one else outputs
@@ -273,6 +282,7 @@ class Run:
                 list(query.source),
                 tuple(self._output(query, each) for each in nbest),
                 self._expected(query),
+                tuple(query.features),
             )
             for query, nbest in zip(queries, hypotheses, strict=True)
         ]
@@ -281,7 +291,9 @@ class Run:
         """The encoder's memory and states of inputs, and the decoder's of their best
         outputs, decoded with `states`; docs/decoding.md names the arrays.
         """
-        sources = [encode_source(self.task, each.input)[0] for each in decoded]
+        sources = [
+            encode_source(self.task, each.input, each.features)[0] for each in decoded
+        ]
         encoded = predict.encode_sources(self.trained.system, sources)
         arrays: dict[str, Any] = {}
         for place, (source, each) in enumerate(zip(encoded, decoded, strict=True)):
@@ -299,12 +311,13 @@ class Run:
                     )
         return arrays
 
-    def score(self, inputs: Any, outputs: Any) -> Any:
+    def score(self, inputs: Any, outputs: Any, *, features: Any = ()) -> Any:
         """How probable given outputs are: log-probabilities in nats.
 
         Args:
           inputs: one input, or a list of them; see `decode`.
           outputs: the output of it, or of each.
+          features: the tags beside it, or beside each.
 
         Returns:
           A `Scored` for one input, a list of them for several.
@@ -322,8 +335,11 @@ class Run:
                 source,
                 symbols_of("outputs" if is_one else f"outputs[{place}]", each, target),
                 where="" if is_one else f"inputs[{place}]",
+                features=tags,
             )
-            for place, (source, each) in enumerate(zip(sources, given, strict=True))
+            for place, (source, each, tags) in enumerate(
+                zip(sources, given, _tags(features, len(given), is_one), strict=True)
+            )
         ]
         scored = self.score_queries(queries)
         return scored[0] if is_one else scored
@@ -345,6 +361,7 @@ class Run:
                 list(query.output or ()),
                 float(tokens.sum()),
                 tokens,
+                tuple(query.features),
             )
             for query, tokens in zip(queries, scored, strict=True)
         ]
@@ -356,6 +373,7 @@ class Run:
         examples: int | None = None,
         strategy: str | None = None,
         confusion: bool = False,
+        ter: bool = False,
         predictions: bool = False,
     ) -> dict[str, Any]:
         """What `s2sjax eval --json` says of a split: numbers by name.
@@ -369,7 +387,8 @@ class Run:
             train `TRAIN_EXAMPLES`.
           strategy: None: the config's.
           confusion: a symbol-by-symbol table too, by `confusion`.
-          predictions: each output beside its reference too, the worst first.
+          ter: the translation edit rate of texts too, which takes long.
+          predictions: each output beside its references too, the worst first.
 
         Raises:
           UsageError: an unknown split or strategy, or training data that are gone.
@@ -388,9 +407,13 @@ class Run:
             results, sources = split_outcomes(
                 trained, split, examples, warn=self.say, passed=passed
             )
+        about = (self.task, config, self.step, split)
         numbers = summary.evaluation(
-            self.task, config, self.step, split, results, sources, confusion=confusion
+            *about, results, sources, confusion=confusion, ter=ter
         )
+        alarm = summary.collapse(numbers)
+        if alarm:
+            self.say(f"{split}: {alarm}")
         if predictions:
             rows = summary.predictions(self.task, results, sources)
             numbers["predictions"] = rows
@@ -404,7 +427,13 @@ class Run:
           UsageError: a query that cannot be, or an input that is too long to be read.
         """
         ids = [predict.encoded(query, self.task, self.say) for query in queries]
-        longest = max((len(query.source) for query in queries), default=0)
+        bare = sum(not query.features for query in queries)
+        if bare and self.task.source_vocabulary.features:
+            self.say(
+                f"{bare} of {len(queries)} inputs have no features, and sources of "
+                f"training have; give e.g. features=V;PST"
+            )
+        longest = max((len(query.source) for query in ids), default=0)
         longer = check_length(self.trained, longest)
         if longer:
             self.say(longer)
@@ -437,7 +466,9 @@ class Run:
         attention = None
         if hypothesis.attention is not None:
             weights = _in_reading_order(self.task, hypothesis.attention)
-            attention = Alignment(weights, list(query.source), symbols)
+            tags = map(str, map(Feature, query.features))
+            end = [END] if self.task.source_eos else []
+            attention = Alignment(weights, [*tags, *query.source, *end], symbols)
         return Output(
             symbols,
             target.join(symbols),
@@ -520,7 +551,10 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
     """An array whose last axis is the source as the user gives it."""
-    return columns[..., ::-1] if task.reverse_source else columns
+    if not task.reverse_source:
+        return columns
+    end = columns.shape[-1] - task.source_eos  # which stays the last
+    return np.concatenate([columns[..., :end][..., ::-1], columns[..., end:]], -1)
 
 
 def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:
@@ -562,6 +596,33 @@ def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
     raise UsageError(
         f"{where} is {given!r:.60}; it is a text or a list of "
         f"{'integers' if kind is int else 'symbols'}"
+    )
+
+
+def _tags(given: Any, count: int, is_one: bool) -> list[tuple[str, ...]]:
+    """The features of each of so many inputs."""
+    if is_one:
+        return [tags_of("features", given)]
+    if isinstance(given, str):
+        return [tags_of("features", given)] * count
+    if given and len(given) != count:
+        raise UsageError(f"inputs has {count} rows and features {len(given)}")
+    rows = given or [()] * count
+    return [tags_of(f"features[{place}]", row) for place, row in enumerate(rows)]
+
+
+def tags_of(where: str, given: Any) -> tuple[str, ...]:
+    """The features of an input, from a text with ; or blanks between, or a list.
+
+    Raises:
+      UsageError: it is neither.
+    """
+    if isinstance(given, str):
+        return split_features(given)
+    if isinstance(given, Sequence) and all(isinstance(tag, str) for tag in given):
+        return tuple(given)
+    raise UsageError(
+        f"{where} is {given!r:.60}; features are a text, e.g. V;PST, or a list of texts"
     )
 
 

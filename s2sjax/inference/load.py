@@ -177,11 +177,12 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
                 f"runs that decode together write the same symbols"
             )
-    if first.task.reverse_source != other.task.reverse_source:
-        raise UsageError(
-            f"{other.path} and {first.path} do not both read their "
-            f"sources in the same direction (task.reverse_source)"
-        )
+    for field in ("reverse_source", "source_eos"):
+        if getattr(first.task, field) != getattr(other.task, field):
+            raise UsageError(
+                f"{other.path} and {first.path} do not read their sources in the same "
+                f"way (task.{field})"
+            )
 
 
 def longest_trained(task: Task) -> int:

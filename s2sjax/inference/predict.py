@@ -26,6 +26,7 @@ from s2sjax.inference.system import (
     output_lengths,
     symbol_lengths,
 )
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, encode_source
 from s2sjax.types import EOS, PAD, Batch
 
@@ -44,6 +45,7 @@ class Query(NamedTuple):
     required: Sequence[Sequence[Any]] = ()  # phrases that stand in it
     banned: Sequence[Any] = ()  # symbols that do not
     where: str = ""  # it comes from, for messages, e.g. "--from_file=a.jsonl:3"
+    features: Sequence[str] = ()  # tags beside the source; ids hold them already
 
 
 class Hypothesis(NamedTuple):
@@ -82,10 +84,15 @@ def encoded(
     """
     target = task.target_vocabulary
     try:
-        source, strange = encode_source(task, query.source)
-        if strange:
+        source, strange = encode_source(task, query.source, query.features)
+        tags = [symbol for symbol in strange if isinstance(symbol, Feature)]
+        if len(strange) > len(tags):
             hint = task.source_vocabulary.known_form(list(query.source))
-            warn(f"not in the vocabulary, read as unknown: {_listed(strange)}{hint}")
+            listed = _listed(strange[len(tags) :])
+            warn(f"not in the vocabulary, read as unknown: {listed}{hint}")
+        if tags:
+            listed = ", ".join(tag.name for tag in tags)
+            warn(f"features that training had not, read as an unknown one: {listed}")
         output = None
         if query.output is not None:
             output, strange = target.encode(query.output)

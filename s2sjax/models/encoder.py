@@ -22,6 +22,7 @@ class Encoder(nn.Module):
       layers: how many.
       embedding: size of embeddings; 0: one-hot.
       bidirectional: every layer reads in both directions.
+      shared: embeddings that are somebody else's too; None: its own.
     """
 
     vocabulary: int
@@ -29,13 +30,14 @@ class Encoder(nn.Module):
     layers: int = 1
     embedding: int = 64
     bidirectional: bool = False
+    shared: Embedding | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.cell)
 
     def setup(self) -> None:
-        self.embed = Embedding(self.vocabulary, self.embedding)
+        self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
         self.stack = [
             [

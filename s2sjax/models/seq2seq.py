@@ -27,6 +27,7 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.layer import Embedding
 from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
 
 
@@ -71,6 +72,13 @@ class Seq2Seq(nn.Module):
             with problems:
                 if type(size) is not int or size < 1:
                     raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+        with problems:
+            if self.config.share_embeddings and self.source < self.target:
+                raise UsageError(
+                    f"model.share_embeddings=True: target={self.target} is more than "
+                    f"source={self.source}; what is written are the first of the "
+                    f"symbols that are read"
+                )
         problems.tell()
         super().__post_init__()
 
@@ -80,13 +88,16 @@ class Seq2Seq(nn.Module):
         return cells.build(self.config.cell, self.config.units)
 
     def setup(self) -> None:
-        config = self.config
+        config, shared = self.config, None
+        if config.share_embeddings:
+            shared = Embedding(self.source, config.embedding, name="embed")
         self.reader = Encoder(
             self.source,
             self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
+            shared,
             name="encoder",
         )
         attention, context = attention_of(self.config)
@@ -102,6 +113,8 @@ class Seq2Seq(nn.Module):
             attention,
             context,
             config.bridge,
+            config.tie_output,
+            shared,
             name="decoder",
         )
 

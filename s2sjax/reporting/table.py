@@ -88,20 +88,32 @@ def show_evaluation(
     title: str = "",
     *,
     chosen: str = "exact",
+    whole: bool = False,
 ) -> None:
     """Shows what `eval --json` prints, each number with what it means.
 
     Args:
-      results: as of `s2sjax.metrics.summary`, and where they are there `by_length`,
-        `by_position`, and keyed by symbols `by_symbol` and `confusion`; numbers
-        without an explanation here come last.
+      results: as of `s2sjax.metrics.summary`, and where they are there tables, as
+        `inference.summary.evaluation` has them; numbers without an explanation here
+        come last.
+      screen: where it is shown.
+      title: above it.
       chosen: the run's `train.metric`; one of the user's own says what it means.
+      whole: whether all is shown, or what is looked at first.
     """
-    show(_headlines(results, title, own(chosen)), screen)
+    show(_headlines(results, title, own(chosen), whole=whole), screen)
     if results.get("by_length"):
-        show(_by_length(results["by_length"]), screen)
-    if results.get("by_position"):
-        show(_by_position(results["by_position"]), screen)
+        show(_by_length(results["by_length"], "target"), screen)
+    if whole and results.get("by_source_length"):
+        show(_by_length(results["by_source_length"], "source"), screen)
+    positions = results.get("by_position")
+    if positions:
+        title = "Token accuracy by position in the reference"
+        show(_by_position(title, positions, ("accuracy",)), screen)
+    positions = results.get("exposure_by_position")
+    if whole and positions:
+        title = "Token accuracy by position, teacher-forced and free-running"
+        show(_by_position(title, positions, ("forced", "free")), screen)
     if results.get("by_symbol"):
         _show_by_symbol(results["by_symbol"], screen)
     if results.get("confusion"):
@@ -117,11 +129,17 @@ def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
     show(Table("", ("task", "what", "example"), rows), screen)
 
 
-def _headlines(results: Mapping[str, Any], title: str, theirs: Metric | None) -> Table:
+def _headlines(
+    results: Mapping[str, Any], title: str, theirs: Metric | None, *, whole: bool
+) -> Table:
     rows = []
     if "examples" in results:
         rows.append(("examples", number(results["examples"]), "evaluated"))
-    known = [name for name in METRICS if name in results]
+    known = [
+        name
+        for name, each in METRICS.items()
+        if name in results and (whole or not each.is_aside)
+    ]
     others = [name for name in results if name not in (*METRICS, "examples")]
     for name in [*known, *others]:
         if not isinstance(results[name], Mapping | list):
@@ -142,7 +160,7 @@ def _value(name: str, value: Any) -> str:
     return number(value)
 
 
-def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
+def _by_length(lengths: Mapping[Any, Mapping[str, Any]], side: str) -> Table:
     rows = [
         (
             str(length),
@@ -151,11 +169,13 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
         )
         for length in sorted(lengths, key=int)
     ]
-    header = ("target length", "examples", "exact match")
-    return Table("Exact match by target length", header, rows, header)
+    header = (f"{side} length", "examples", "exact match")
+    return Table(f"Exact match by {side} length", header, rows, header)
 
 
-def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
+def _by_position(
+    title: str, positions: Mapping[Any, Mapping[str, Any]], columns: Sequence[str]
+) -> Table:
     last = max(map(int, positions))
     width = -(-last // ROWS)
     rows = []
@@ -163,11 +183,11 @@ def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
         span = range(first, min(first + width, last + 1))
         known = [positions[str(p)] for p in span if str(p) in positions]
         count = sum(each["count"] for each in known)
-        right = sum(each["count"] * each["accuracy"] for each in known)
+        right = [sum(e["count"] * e[column] for e in known) for column in columns]
         name = str(first) if len(span) == 1 else f"{first} to {span[-1]}"
-        rows.append((name, number(count), percent(right / max(count, 1))))
-    header = ("position", "symbols", "accuracy")
-    title = "Token accuracy by position in the reference"
+        shares = (percent(each / max(count, 1)) for each in right)
+        rows.append((name, number(count), *shares))
+    header = ("position", "symbols", *columns)
     return Table(title, header, rows, header)
 
 

@@ -63,7 +63,7 @@ def of_run(directory: Path, config: Config) -> Config:
       UsageError: a copy is missing or damaged.
     """
     paths = {copy.field: str(copy.path) for copy in copies(directory, config)}
-    return configs.with_code(config, paths)
+    return configs.with_files(config, paths)
 
 
 def pattern(config: Config) -> dict[str, str]:

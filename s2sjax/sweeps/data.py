@@ -14,6 +14,7 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import tasks, user_code
 from s2sjax.errors import UsageError
+from s2sjax.runs import run_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.trials import Trial
 
@@ -73,15 +74,21 @@ def _known(sweep: SweepDirectory) -> dict[str, Any]:
 
 def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
     """Of the files that a field names."""
-    code = configs.code_files(trial.config).get(field)
+    file = configs.user_files(trial.config)[field]
     try:
-        if code is not None:
-            return [hashlib.sha256(user_code.read(field, code)).hexdigest()]
-        return list(tasks.sources(trial.config).values())
+        if field in configs.EMBEDDING_FILES:
+            return [run_files.sha256(field, file)]
+        if field not in (*configs.CORPUS, "task.name"):
+            return [hashlib.sha256(user_code.read(field, file)).hexdigest()]
+        read = tasks.sources(trial.config)
+        return [each.sha256 for each in read if each.field == field]
     except UsageError as error:
         if not is_known:
             raise
-        what, place = ("data", "PLACE") if code is None else ("file", "FILE.py:NAME")
+        what = "vectors" if field in configs.EMBEDDING_FILES else "data"
+        place = configs.DATA_FILES.get(field, "") + "PLACE"
+        if field in configs.CODE:
+            what, place = "file", "FILE.py:NAME"
         raise UsageError(
             f"{error}; this sweep goes on with the same {what} elsewhere, given "
             f"config=FILE and the override {field}={place}"

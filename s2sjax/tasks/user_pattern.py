@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import operator
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from s2sjax import config as configs
-from s2sjax import user_code
+from s2sjax import places, user_code
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.foreign import shown
@@ -134,15 +135,27 @@ def create(config: Config, directory: Path | None) -> Task:
     return _task(config, pairs, target_vocabulary, known, call)
 
 
-def sources(config: Config) -> dict[str, str]:
-    """The SHA-256 of the user's file, by its path.
+def sources(config: Config) -> tuple[bundle.Known, ...]:
+    """What tells the user's file from others.
 
     Raises:
       UsageError: it cannot be read.
     """
-    path = Path(configs.data_path(config)).expanduser()
+    path = Path(configs.data_files(config)["task.name"]).expanduser()
     content = user_code.read("task.name", str(path))
-    return {str(path): hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256(content).hexdigest()
+    return (bundle.Known("task.name", str(path), len(content), digest),)
+
+
+def check(config: Config) -> None:
+    """Whether the user's file is there.
+
+    Raises:
+      UsageError: it is not.
+    """
+    path = Path(configs.data_files(config)["task.name"]).expanduser()
+    if not os.path.exists(path):
+        raise UsageError(f"task.name: {path} does not exist{places.hint(path)}")
 
 
 def load(config: Config, directory: Path | None) -> Task:

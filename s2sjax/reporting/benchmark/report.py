@@ -5,7 +5,7 @@ from pathlib import Path
 
 from s2sjax import spec
 from s2sjax.benchmark.result import Result
-from s2sjax.benchmark.search_errors import goal
+from s2sjax.decoding.goals import goal
 from s2sjax.reporting.benchmark.beam_sizes import Widths, draw_beam_sizes
 from s2sjax.reporting.benchmark.pareto import Panel, Point, draw_quality_speed
 from s2sjax.reporting.formats import number, percent
