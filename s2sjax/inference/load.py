@@ -160,7 +160,7 @@ def open_ensemble(
 
 
 def with_training(trained: Trained) -> Trained:
-    """The run with its training examples, read again where it keeps none.
+    """The run with its training examples; files are read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
@@ -168,10 +168,10 @@ def with_training(trained: Trained) -> Trained:
     if "train" in trained.task.buckets:
         return trained
     try:
-        train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+        task = tasks.load_all(trained.config, trained.path / DATA)
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
-    buckets = {**trained.task.buckets, "train": train}
+    buckets = {**trained.task.buckets, "train": task.buckets["train"]}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 
@@ -185,7 +185,8 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
     for side in ("source", "target"):
         ours = getattr(first.task, f"{side}_vocabulary")
         theirs = getattr(other.task, f"{side}_vocabulary")
-        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+        same = ("kind", "symbols", "features")
+        if any(getattr(ours, name) != getattr(theirs, name) for name in same):
             raise UsageError(
                 f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "

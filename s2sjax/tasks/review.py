@@ -317,7 +317,8 @@ def _backwards(side: Ragged) -> Ragged:
 def _in_other(one: Vocabulary, other: Vocabulary) -> np.ndarray:
     """The id in another vocabulary of each id in one, UNK where it has none."""
     ids = np.full(len(one), UNK, np.int64)
-    ids[SYMBOLS:] = [other.index.get(symbol, UNK) for symbol in one.symbols]
+    known = [other.index.get(symbol, UNK) for symbol in one.symbols]
+    ids[SYMBOLS : SYMBOLS + len(known)] = known  # features are of one side alone
     return ids
 
 

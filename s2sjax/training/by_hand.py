@@ -85,7 +85,8 @@ def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
     losses = token_losses(output.logits, batch.target, batch.target_lengths)
     weights = batch.weights[:, None]
     real = real_tokens(batch.target, batch.target_lengths) * weights
-    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(real), 1)
+    counted = jnp.sum(real)
+    return jnp.sum(losses * weights) / jnp.where(counted > 0, counted, 1)
 
 
 def _rows(name: str, rows: Any, size: int | None) -> list[list[int]]:
