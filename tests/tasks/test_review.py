@@ -123,8 +123,9 @@ def test_exchanged_sides_are_likelier_the_other_way_round():
             np.arange(len(pairs)),
         )
 
-    found = made([*usual, ("ffgg", "aabb"), ("", "?" * 20), ("a", "a")])
-    assert review.exchanged(found, found, *sides).tolist() == [60]
+    train, other = made(usual), made([("ffgg", "aabb"), ("", "?" * 20), ("a", "a")])
+    assert review.exchanged(train, other, *sides).tolist() == [0]
+    assert not review.exchanged(train, train, *sides).size
 
 
 def test_characters_that_are_not_seen_are_found():
