@@ -16,6 +16,7 @@ from s2sjax.inference.system import output_lengths
 from s2sjax.outcomes import Outcomes, is_exact
 from s2sjax.runs import atomic, run_files
 from s2sjax.runs.journal import plain
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, decode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import UNK
@@ -68,6 +69,7 @@ def evaluation(
     *,
     confusion: bool = False,
     ter: bool = False,
+    baselines: bool = False,
 ) -> dict[str, Any]:
     """The numbers of one evaluation by name; no times and no paths.
 
@@ -80,6 +82,7 @@ def evaluation(
       sources: their rows of ids, without padding.
       confusion: whether to count which symbol came for which.
       ter: whether texts have a translation edit rate, which takes long.
+      baselines: whether to say how far one comes without a model.
     """
     target = task.target_vocabulary
     texts = (*text_scores.USUAL, *(["ter"] if ter else []))
@@ -96,6 +99,7 @@ def evaluation(
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "search_errors": _search_errors(config, results, lengths),
         "most_frequent_output": _most_frequent(target, results),
+        **_by_feature(task, results, sources),
         "by_length": metrics.by_length(results),
         "by_source_length": metrics.by_length(results, lengths),
         "by_position": metrics.by_position(results),
@@ -104,12 +108,30 @@ def evaluation(
             named(token): row for token, row in metrics.by_symbol(results).items()
         },
     }
+    if baselines:
+        found["baselines"] = task.baselines(split)
     if confusion:
         found["confusion"] = {
             named(token): {named(came): count for came, count in row.items()}
             for token, row in metrics.confusion(results).items()
         }
     return found
+
+
+def _by_feature(
+    task: Task, results: Outcomes, sources: Sequence[list[int]]
+) -> dict[str, Any]:
+    if not task.source_vocabulary.features:
+        return {}
+    tags = [_parted(task, source)[1] for source in sources]
+    return {"by_feature": metrics.by_group(results, tags)}
+
+
+def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
+    """The symbols of a source's text, and its features."""
+    symbols = decode_source(task, source)
+    tags = [each.name for each in symbols if isinstance(each, Feature)]
+    return [each for each in symbols if not isinstance(each, Feature)], tags
 
 
 def _search_errors(
@@ -204,9 +226,15 @@ def predictions(
     order = np.lexsort((surest, -error_rate, right))  # the last key counts most
     outputs, nearest = results.output.tolist(), results.target.tolist()
     references = results.references.by_example()
+
+    def given(place: int) -> dict[str, Any]:
+        symbols, tags = _parted(task, sources[place])
+        features = {"features": tags} if source.features else {}
+        return {"source": shown(source, symbols), **features}
+
     return [
         {
-            "source": shown(source, decode_source(task, sources[place])),
+            **given(place),
             "output": shown(target, target.decode(outputs[place])),
             "reference": shown(target, target.decode(nearest[place])),
             "references": [

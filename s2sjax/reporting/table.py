@@ -86,10 +86,14 @@ def show_evaluation(
       whole: whether all is shown, or what is looked at first.
     """
     show(_headlines(results, title, whole=whole), screen)
+    if results.get("baselines"):
+        show(_baselines(results["baselines"]), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"], "target"), screen)
     if whole and results.get("by_source_length"):
         show(_by_length(results["by_source_length"], "source"), screen)
+    if results.get("by_feature"):
+        show(_by_feature(results["by_feature"]), screen)
     positions = results.get("by_position")
     if positions:
         title = "Token accuracy by position in the reference"
@@ -130,6 +134,27 @@ def _headlines(results: Mapping[str, Any], title: str, *, whole: bool) -> Table:
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
 
 
+_TRIVIAL = {
+    "most_frequent": "most frequent target",
+    "copy": "copy of the source",
+    "unigram": "targets by symbol",
+    "bigram": "targets by pairs",
+}
+
+
+def _baselines(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    rows = [
+        (
+            _TRIVIAL.get(which, which),
+            *(_value(name, row[name]) if name in row else "" for name in names),
+        )
+        for which, row in found.items()
+    ]
+    header = ("without a model", *(metric(name).label for name in names))
+    return Table("", header, rows, header[1:])
+
+
 def _value(name: str, value: Any) -> str:
     if value is not None and not isinstance(value, int | float):
         return str(value)
@@ -151,6 +176,17 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]], side: str) -> Table:
     ]
     header = (f"{side} length", "examples", "exact match")
     return Table(f"Exact match by {side} length", header, rows, header)
+
+
+def _by_feature(features: Mapping[Any, Mapping[str, Any]]) -> Table:
+    rows = [
+        (str(name), number(row["count"]), percent(row["exact"]))
+        for name, row in list(features.items())[:ROWS]
+    ]
+    more = len(features) - len(rows)
+    header = ("feature", "examples", "exact match")
+    note = f"{more} rarer features are left out" if more else ""
+    return Table("Exact match by feature", header, rows, header[1:], note)
 
 
 def _by_position(

@@ -70,6 +70,8 @@ class Task:
     # Held-out targets as they were written, by their texts, where those are lower case.
     cased: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
+    # Of a split how far one comes without a model; see `tasks.baselines`.
+    baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}
 
 
 def split_name(text: str) -> str:
