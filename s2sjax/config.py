@@ -55,6 +55,7 @@ __all__ = [
     "data_files",
     "difference",
     "displaced",
+    "embedding_files",
     "fields",
     "flatten",
     "is_user_code",
@@ -100,6 +101,9 @@ CODE = (
     *("train.metric", "decode.strategy"),
 )
 
+# Fields that name a file of vectors, which is read when a run begins and never again.
+EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
+
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
 _SILENCES = (
@@ -107,6 +111,14 @@ _SILENCES = (
     ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
     ("train.feeding", "gold", "train.feeding_unit", "argmax"),
     ("model.attention", "none", "model.context", "general"),
+    *(
+        ("model.embedding", 0, f"model.{name}", "64")
+        for name in (
+            *("embedding_file", "target_embedding_file"),
+            *("share_embeddings", "tie_output"),
+        )
+    ),
+    ("model.share_embeddings", True, "model.target_embedding_file", "false"),
 )
 _EITHER = ("train.steps", "train.epochs")  # one of them is set
 
@@ -292,13 +304,22 @@ def code_files(config: Config) -> dict[str, str]:
     return _files(config, CODE)
 
 
+def embedding_files(config: Config) -> dict[str, str]:
+    """The files of vectors that a config begins with, by field.
+
+    >>> embedding_files(Config(model=ModelConfig(embedding_file="glove.txt")))
+    {'model.embedding_file': 'glove.txt'}
+    """
+    return _files(config, EMBEDDING_FILES)
+
+
 def user_files(config: Config) -> dict[str, str]:
     """All files and folders of the user's that a config reads, by field.
 
     >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
     {'task.path': 'pairs.tsv'}
     """
-    return data_files(config) | code_files(config)
+    return data_files(config) | code_files(config) | embedding_files(config)
 
 
 def _files(config: Config, names: Sequence[str]) -> dict[str, str]:
@@ -313,9 +334,9 @@ def file_in(field: str, text: str | None) -> str:
     >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
     ('a.model', '')
     """
-    if field not in DATA_FILES:
+    if field not in (*DATA_FILES, *EMBEDDING_FILES):
         return file_of(text or "")
-    before = DATA_FILES[field]
+    before = DATA_FILES.get(field, "")
     return text[len(before) :] if text and text.startswith(before) else ""
 
 
@@ -335,7 +356,7 @@ def with_files(config: Config, files: Mapping[str, str]) -> Config:
 def relocated(config: Config, old: str, new: str) -> Config:
     """The config that reads `new` where it read the file or folder `old`.
 
-    Code keeps the name of its file, by which a run finds its copy.
+    Code keeps the name of its file, by which a run finds its copy, and so do vectors.
     """
     same_name = os.path.basename(old) == os.path.basename(new)
     files = user_files(config) if same_name else data_files(config)
@@ -490,6 +511,11 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
         for by, value, path, other in _SILENCES
         if flat[by] == value and flat[path] != fields()[path].default
     ]
+    if config.model.freeze_embedding and not embedding_files(config):
+        problems.append(
+            "model.freeze_embedding=True means nothing without vectors of a file; use "
+            "e.g. model.embedding_file=glove.txt"
+        )
     if task.valid_share + task.test_share >= 1:
         problems.append(
             f"task.valid_share={task.valid_share} and task.test_share="

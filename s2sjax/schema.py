@@ -351,6 +351,20 @@ class ModelConfig:
     embedding: int = option(
         64, "size of learned embeddings; 0: one-hot input", least=0, most=SIZE
     )
+    embedding_file: str = option(
+        "",
+        "vectors that source symbols begin with: GloVe, word2vec or fastText, as text",
+    )
+    target_embedding_file: str = option("", "the same for target symbols")
+    freeze_embedding: bool = option(
+        False, "tables that begin with vectors of a file are not trained"
+    )
+    share_embeddings: bool = option(
+        False, "one vocabulary and one table of embeddings for both sides"
+    )
+    tie_output: bool = option(
+        False, "the output projection is the target's embeddings, transposed"
+    )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
         "none",

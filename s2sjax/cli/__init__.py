@@ -12,6 +12,7 @@ from s2sjax import __version__
 from s2sjax.cli import (
     bench,
     compare,
+    data,
     decode,
     doctor,
     evaluate,
@@ -39,6 +40,7 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "compare": compare.main,
     "export": export.main,
     "report": report.main,
+    "data": data.main,
     "sweep": sweep.main,
     "tasks": tasks.main,
     "config show": inspection.show,
@@ -55,6 +57,7 @@ COMMANDS = (
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,
+    data.COMMAND,
     tasks.COMMAND,
     inspection.SHOW,
     inspection.DIFF,

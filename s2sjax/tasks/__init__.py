@@ -14,7 +14,6 @@ from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
-from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Entry",
     "Symbol",
     "Task",
-    "UserCode",
     "Vocabulary",
     "check",
     "check_sources",
@@ -32,7 +30,6 @@ __all__ = [
     "encode_source",
     "load",
     "sources",
-    "user_code",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -180,7 +177,7 @@ def create(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, a field that the task does not use, files that
         cannot be read, or that changed since the directory was written.
     """
-    return _entry(config).create(config, directory)
+    return _shared(config, _entry(config).create(config, directory))
 
 
 def check(config: Config) -> None:
@@ -206,7 +203,7 @@ def load(config: Config, directory: Path | None = None) -> Task:
     Raises:
       UsageError: an unknown task, or a directory without the kept data.
     """
-    return _entry(config).load(config, directory)
+    return _shared(config, _entry(config).load(config, directory))
 
 
 def sources(config: Config) -> tuple[bundle.Known, ...]:
@@ -228,15 +225,16 @@ def check_sources(config: Config, directory: Path) -> None:
         bundle.check_sources(directory, bundle.kept(sources(config))["sources"])
 
 
-def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
-    """The file that the task of a config executes; None where it executes none.
-
-    Raises:
-      UsageError: there is no such file, or the one kept in `directory` is damaged.
-    """
-    if not is_user_code(config.task.name):
-        return None
-    return user_pattern.code_of(config, directory)
+def _shared(config: Config, task: Task) -> Task:
+    """The task, which has one vocabulary where the model shares its embeddings."""
+    one, other = task.source_vocabulary, task.target_vocabulary
+    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
+    if config.model.share_embeddings and not alike:
+        raise UsageError(
+            f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
+            f"reads {one.described()} and writes {other.described()}"
+        )
+    return task
 
 
 def _entry(config: Config) -> Entry:

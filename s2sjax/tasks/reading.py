@@ -51,13 +51,14 @@ class _Columns(NamedTuple):
         return self.answered == np.arange(len(self.answered))
 
 
-def read(corpus: Corpus, task: TaskConfig, like: Sides) -> Read:
+def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) -> Read:
     """Takes all pairs in, a piece at a time, and makes ids of them at the end.
 
     Args:
       corpus: the files.
       task: says what is left out, and how symbols are counted.
       like: the levels; the symbols too, where they are known already.
+      joint: whether both sides have one vocabulary, of what stands on either.
 
     Raises:
       UsageError: a line that cannot be used, or an empty split.
@@ -77,9 +78,10 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides) -> Read:
             held_out += itertools.compress(chunk.targets, chunk.splits != TRAIN)
     columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
     _check_splits(columns.splits, task)
+    training, counted = columns.splits == TRAIN, (task.min_count, task.max_vocabulary)
     source, target = (
-        coding.vocabulary(columns.splits == TRAIN, task.min_count, task.max_vocabulary)
-        for coding in codings
+        coding.vocabulary(training, *counted, beside=other if joint else None)
+        for coding, other in (codings, codings[::-1])
     )
     pairs = _pairs(codings, (source, target), columns)
     strange = codings[0].strange(source, (columns.splits != LEFT_OUT) & columns.first)

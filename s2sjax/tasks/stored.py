@@ -42,6 +42,12 @@ class Ragged(NamedTuple):
         """Where each sequence begins."""
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
 
+    def row(self, place: int) -> list[int]:
+        """One of the sequences."""
+        start = int(self.lengths[:place].sum())
+        found: list[int] = self.tokens[start : start + self.lengths[place]].tolist()
+        return found
+
     def taken(self, rows: np.ndarray) -> "Ragged":
         """The sequences `rows` [n] alone, in their order."""
         lengths = self.lengths[rows]

@@ -1,7 +1,7 @@
 """The task of translating lines of text, from files that a user gives."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2sjax.config import CORPUS, Config, data_files
@@ -32,7 +32,8 @@ def create(config: Config, directory: Path | None) -> Task:
     corpus = _corpus(config, is_kept=bundle.exists(directory))
     if directory is not None and bundle.exists(directory):
         return _continued(config, directory, corpus)
-    new = read(corpus, config.task, sides.asked(config.task))
+    joint = config.model.share_embeddings
+    new = read(corpus, config.task, sides.asked(config.task), joint=joint)
     if directory is not None:
         training = new.pairs.training()
         arrays = {f"{TRAINING}{name}": array for name, array in training.items()}
@@ -70,6 +71,21 @@ def check(config: Config) -> None:
     if data_files(config).keys() & set(CORPUS):  # a config to be completed has none
         find(config.task)
     sides.asked(config.task)
+
+
+def where(config: Config) -> Callable[[int], str]:
+    """Where a pair stands in the files of a config, by its number: `FILE:LINE`.
+
+    Raises:
+      UsageError: they cannot be read.
+    """
+    corpus = _corpus(config)
+    places, lines = corpus.lines()
+
+    def of(number: int) -> str:
+        return f"{corpus.sources[places[number]].files[0].name}:{lines[number]}"
+
+    return of
 
 
 def load(config: Config, directory: Path | None) -> Task:

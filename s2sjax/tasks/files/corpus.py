@@ -91,6 +91,20 @@ class Corpus:
             )
             start += len(piece)
 
+    def lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each pair stands: the number of its source in `sources`, and the line.
+
+        Shapes: [N] int32 each.
+        """
+        found = [
+            (place, row.line)
+            for place, source in enumerate(self.sources)
+            for row in FORMATS[self.formats[place]].rows(source.files, self.asked)
+            for _ in (row.target, *row.references)
+        ]
+        places, lines = np.array(found, np.int32).T
+        return places, lines
+
     def _pairs(self) -> Iterator[tuple[str, str, int, tuple[str, ...], float]]:
         first_test = self._first_test()
         number = 0  # of a row of training

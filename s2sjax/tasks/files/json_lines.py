@@ -72,6 +72,7 @@ def rows(files: tuple[Path, ...], asked: Asked) -> Iterator[Row]:
                 _text(each, asked.joins[1], f"{where}: each of '{REFERENCES}'")
                 for each in references
             ),
+            number,
         )
 
 

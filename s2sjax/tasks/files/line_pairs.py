@@ -26,7 +26,7 @@ def parallel(files: tuple[Path, ...], asked: Asked) -> Iterator[Row]:
                 f"{files[0]} has {counts[0]} lines and {files[1]} has {counts[1]}; "
                 f"parallel files have the same number"
             )
-        yield Row(one, other)
+        yield Row(one, other, line=number + 1)
 
 
 def is_scan(first: str) -> bool:
@@ -49,7 +49,7 @@ def scan(files: tuple[Path, ...], asked: Asked) -> Iterator[Row]:
         found = _SCAN.fullmatch(line.rstrip(" "))
         if found is None:
             raise UsageError(f"{path}:{number} is not `IN: ... OUT: ...`, as line 1 is")
-        yield Row(found[1], found[2])
+        yield Row(found[1], found[2], line=number)
 
 
 def unused(files: tuple[Path, ...], asked: Asked) -> list[str]:

@@ -20,6 +20,7 @@ class Row(NamedTuple):
     features: tuple[str, ...] = ()
     weight: float = 1.0
     references: tuple[str, ...] = ()  # further targets that are right
+    line: int = 0  # of its file, on which it begins
 
 
 class Asked(NamedTuple):

@@ -137,7 +137,7 @@ def _rows(path: Path, records: Iterator[Record], asked: Asked) -> Iterator[Row]:
         except IndexError:
             raise _too_few(path, number, cells, most, asked) from None
         if features is None and weight is None:
-            yield Row(cells[source], cells[target])
+            yield Row(cells[source], cells[target], line=number)
             continue
         yield Row(
             cells[source],
@@ -148,6 +148,7 @@ def _rows(path: Path, records: Iterator[Record], asked: Asked) -> Iterator[Row]:
             else weight_of(
                 cells[weight], f"{path}:{number}, column {_called(table, weight)}"
             ),
+            line=number,
         )
 
 
