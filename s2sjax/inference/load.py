@@ -161,7 +161,7 @@ def open_ensemble(
 
 
 def with_training(trained: Trained) -> Trained:
-    """The run with its training examples, read again where it keeps none.
+    """The run with its training examples; files are read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
@@ -169,10 +169,10 @@ def with_training(trained: Trained) -> Trained:
     if "train" in trained.task.buckets:
         return trained
     try:
-        train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+        task = tasks.load_all(trained.config, trained.path / DATA)
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
-    buckets = {**trained.task.buckets, "train": train}
+    buckets = {**trained.task.buckets, "train": task.buckets["train"]}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 

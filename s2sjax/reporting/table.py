@@ -198,15 +198,13 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]], side: str) -> Table:
     return Table(f"Exact match by {side} length", header, rows, header)
 
 
-def _by_feature(features: Mapping[Any, Mapping[str, Any]]) -> Table:
+def _by_feature(features: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = [
-        (str(name), number(row["count"]), percent(row["exact"]))
+        (name, number(row["count"]), percent(row["exact"]))
         for name, row in list(features.items())[:ROWS]
     ]
-    more = len(features) - len(rows)
     header = ("feature", "examples", "exact match")
-    note = f"{more} rarer features are left out" if more else ""
-    return Table("Exact match by feature", header, rows, header[1:], note)
+    return Table("Exact match by feature of the source", header, rows, header[1:])
 
 
 def _by_position(

@@ -119,6 +119,8 @@ def test_a_task_is_made_of_five_lines(page: Path, name: str) -> None:
     else:
         kept = dict(zip(train.store.ids.tolist(), train.store.weights, strict=True))
         assert [kept[number] for number in range(len(pairs))] == [r[3] for r in pairs]
+        some = train.fetch(train.store, np.array([-1, 0], np.int32))
+        assert some.weights.tolist() == [0, kept[train.store.ids.tolist()[0]]]
     assert test.store.weights is None
     batch = test.fetch(test.store, np.arange(test.size or 0))
     assert np.asarray(batch.weights).tolist() == [1.0] * (test.size or 0)
@@ -483,9 +485,9 @@ def test_a_second_start_takes_no_text_apart(
     counts = {"texts": 0, "lines": 0}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             counts[name] += 1
-            return function(*arguments)
+            return function(*arguments, **named)
 
         return wrapped
 

@@ -200,6 +200,18 @@ def test_normal_forms_that_are_mixed_are_told_and_made_one(
     assert vocabulary.decode(vocabulary.encode_known(typed)) == vocabulary.split("été")
 
 
+def test_sources_that_are_read_alike_are_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "forms.tsv"
+    words = [f"é{n}A" for n in range(200)]
+    forms = [unicodedata.normalize("NFD", word) for word in words]
+    lower = [word.lower() for word in words]
+    path.write_text("".join(f"{w}\tx\n" for w in (*words, *forms, *lower)), "utf-8")
+    fields = {"normalise": "nfc", "lowercase": True, "split": "hash"}
+    task = tasks.create(config(path, **fields), None)
+    parts = [{s for s, _ in examples(task, split).values()} for split in tasks.SPLITS]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 200
+
+
 def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "one.tsv"
     lines = [f"a{i}\tété \u0915\u093c \u0958" for i in range(100)]
@@ -237,6 +249,11 @@ def test_long_held_out_pairs_have_buckets_of_their_own(tmp_path: Path) -> None:
     ]
     assert len(examples(task, "test")) == 21
     assert len(task.buckets["valid"]) == 1
+    assert task.notes == (
+        "5 validation and test pairs with a side longer than task.max_length=8 are "
+        "decoded apart from the others; the longest side, at pairs.tsv:105, has 70 "
+        "symbols",
+    )
 
 
 def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
