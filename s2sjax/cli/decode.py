@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
@@ -85,19 +85,15 @@ def main(parsed: Parsed) -> int:
         )
 
     from s2sjax.cli import inputs
-    from s2sjax.runs import run_files
 
-    if values.no_user_code:
-        start.refuse_user_code(config, f"--workdir={paths[0]}")
     run = runs.open_all(parsed, paths)
-    start.tell_user_code(config, run.path / run_files.DATA, named=False)
     queries = (
         inputs.from_file(values.from_file, run.task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, run.task, values.features or "")
     )
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     decoded = run.decode_queries(
         queries,
@@ -160,7 +156,7 @@ def _draw(path: Path, decoded: "Sequence[Decoded]", panels: int) -> None:
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
-        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
+        printing.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
     printing.warn([f"attention: {path}"])
 
 
@@ -172,8 +168,6 @@ def _save_states(path: Path, run: "Run", decoded: "Sequence[Decoded]") -> None:
 
     written = io.BytesIO()
     np.savez_compressed(written, **run.states(decoded))
-    try:
+    with writing(f"--states={path}"):
         atomic.write_bytes(path, written.getvalue())
-    except OSError as error:
-        raise cannot_write(f"--states={path}", error) from None
     printing.warn([f"states: {path}"])

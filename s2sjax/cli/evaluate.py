@@ -8,7 +8,7 @@ from typing import Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 COMMAND = Command(
@@ -69,20 +69,15 @@ def main(parsed: Parsed) -> int:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
     paths = runs.paths(values)
-    config = start.reading(paths[0])
+    start.reading(paths[0])
     split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import run_files
 
     run = runs.open_all(parsed, paths, values.seed)
-    if split not in run.task.buckets:  # a pattern file is executed again
-        if values.no_user_code:
-            start.refuse_user_code(config, f"--workdir={paths[0]}")
-        start.tell_user_code(config, run.path / run_files.DATA, named=False)
     result = run.evaluate(
         split,
         examples=values.examples,
@@ -104,6 +99,7 @@ def main(parsed: Parsed) -> int:
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}{', oracle length' * values.oracle_length}",
+            chosen=run.config.train.metric,
             whole=values.all,
         )
     return 0
@@ -112,8 +108,6 @@ def main(parsed: Parsed) -> int:
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
     from s2sjax.inference.summary import write_predictions
 
-    try:
+    with writing(f"--predictions={name}"):
         write_predictions(Path(name), rows)
-    except OSError as error:
-        raise cannot_write(f"--predictions={name}", error) from None
     printing.warn([f"predictions: {len(rows):,} in {name}"])

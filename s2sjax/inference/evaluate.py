@@ -111,11 +111,9 @@ def outcomes(
 
     def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
         batch = _fetch(bucket, chunk.rows)
-        found = list(
-            map(np.asarray, columns(system, batch, oracle_length=oracle_length))
-        )
+        found = columns(system, batch, oracle_length=oracle_length)
         sources = rows_of(batch.source, batch.source_lengths, chunk.examples)
-        return of_columns(found, bucket, chunk), sources
+        return of_columns(list(map(np.asarray, found)), bucket, chunk), sources
 
     parts: list[Outcomes] = []
     sources: list[list[int]] = []

@@ -99,7 +99,6 @@ def evaluation(
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "search_errors": _search_errors(config, results, lengths),
         "most_frequent_output": _most_frequent(target, results),
-        **_by_feature(task, results, sources),
         "by_length": metrics.by_length(results),
         "by_source_length": metrics.by_length(results, lengths),
         "by_position": metrics.by_position(results),
@@ -108,6 +107,9 @@ def evaluation(
             named(token): row for token, row in metrics.by_symbol(results).items()
         },
     }
+    if task.source_vocabulary.features:
+        tags = [_parted(task, source)[1] for source in sources]
+        found["by_feature"] = metrics.by_group(results, tags)
     if baselines:
         found["baselines"] = task.baselines(split)
     if confusion:
@@ -116,15 +118,6 @@ def evaluation(
             for token, row in metrics.confusion(results).items()
         }
     return found
-
-
-def _by_feature(
-    task: Task, results: Outcomes, sources: Sequence[list[int]]
-) -> dict[str, Any]:
-    if not task.source_vocabulary.features:
-        return {}
-    tags = [_parted(task, source)[1] for source in sources]
-    return {"by_feature": metrics.by_group(results, tags)}
 
 
 def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:

@@ -22,18 +22,18 @@ from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.closing import Closing
 from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError, cannot_write
+from s2sjax.errors import RunError, UsageError, writing
 from s2sjax.runs import atomic, code, run_files
 from s2sjax.runs.lock import NAME as LOCK
 from s2sjax.runs.lock import Lock, is_lock
-from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
+from s2sjax.runs.run_files import CHECKPOINTS, CONFIG, DATA, METRICS, RECORD, REPLICA
 
 # Fields with which a model has parameters of the same shapes and symbols.
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
 OWN = (
-    *(DATA, code.FOLDER, "checkpoints", "tensorboard", "trackers", METRICS, RECORD),
+    *(DATA, code.FOLDER, CHECKPOINTS, "tensorboard", "trackers", METRICS, RECORD),
     CONFIG,
 )
 
@@ -52,7 +52,7 @@ class RunDirectory(Closing):
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def data(self) -> Path:
@@ -102,10 +102,8 @@ def open_for_training(
     with contextlib.ExitStack() as stack:
         # Where opening fails, folders that are empty go again.
         stack.callback(atomic.take_back, folders, ())
-        try:
+        with writing(f"path={path}"):
             directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(f"path={path}", error) from None
         is_locked = os.path.lexists(directory / LOCK)
         lock = stack.enter_context(contextlib.closing(Lock(directory)))
         inside = [directory / name for name in OWN]
@@ -118,12 +116,10 @@ def open_for_training(
         record = run_files.read_record(directory)
         if record and config is not None:
             code.check(directory, config)
-        try:
+        with writing(f"cannot write to {directory}", RunError):
             record = _written(
                 directory, asked, record, environment or {}, check_data, say
             )
-        except OSError as error:
-            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
         executed = code.of_run(directory, asked)
         stack.pop_all()
         return RunDirectory(directory, executed, record, lock, (folders, inside))
@@ -204,7 +200,7 @@ def _written(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Writes what a new run begins with, or what has changed; the run's record."""
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     if record:
         there = run_files.read_config(directory)
         if configs.data_files(there) != configs.data_files(asked):
@@ -314,7 +310,7 @@ def _another(what: str, directory: Path, there: Config, asked: Config) -> OtherR
 
 
 def _has_parameters(directory: Path) -> bool:
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     return (directory / REPLICA).is_file() or (
         checkpoints.is_dir() and any(checkpoints.iterdir())
     )
