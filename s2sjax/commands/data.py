@@ -65,6 +65,7 @@ def data(
             "vocabulary": {side: look.vocabulary(side) for side in SIDES},
             "found": {name: look.described(name) for name in KINDS},
             "unreachable": look.unreachable(look.splits),
+            "baselines": look.baselines(),
             "buckets": look.buckets(),
             "cost": _cost(resolved, task),
             "warnings": [*task.notes, *look.warnings()],
@@ -250,6 +251,15 @@ class _Look:
                     "longest": self._shown(split, longest),
                 }
         return found
+
+    def baselines(self) -> dict[str, Any]:
+        """How far one comes on held-out examples without a model."""
+        found = {s: self.task.baselines(s) for s in self.splits if s != "train"}
+        return {
+            split: {name: dict(row) for name, row in each.items()}
+            for split, each in found.items()
+            if each
+        }
 
     def buckets(self) -> list[dict[str, Any]]:
         """The widths of training batches, and how much of them is padding."""

@@ -119,6 +119,8 @@ def test_a_task_is_made_of_five_lines(page: Path, name: str) -> None:
     else:
         kept = dict(zip(train.store.ids.tolist(), train.store.weights, strict=True))
         assert [kept[number] for number in range(len(pairs))] == [r[3] for r in pairs]
+        some = train.fetch(train.store, np.array([-1, 0], np.int32))
+        assert some.weights.tolist() == [0, kept[train.store.ids.tolist()[0]]]
     assert test.store.weights is None
     batch = test.fetch(test.store, np.arange(test.size or 0))
     assert np.asarray(batch.weights).tolist() == [1.0] * (test.size or 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from s2sjax.reporting.formats import cut, duration, number, percent
-from s2sjax.reporting.table import Table
+from s2sjax.reporting.table import Table, trivial
 
 TEXT = 60  # columns of an example's text
 SIDES = ("source", "target")
@@ -32,6 +32,8 @@ def sections(data: Mapping[str, Any]) -> Iterator[Table | Histogram]:
         yield _found(found, splits)
     if data["unreachable"]:
         yield _unreachable(data["unreachable"])
+    for split, each in data["baselines"].items():
+        yield trivial(each, f"How far one comes on {split}")
     yield _buckets(data["buckets"])
     yield _cost(data["cost"])
 
