@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from s2sjax.models.seq2seq import Seq2Seq as Seq2Seq
     from s2sjax.reporting.alignment import Alignment as Alignment
     from s2sjax.training.by_hand import batch as batch
+    from s2sjax.training.by_hand import loss as loss
     from s2sjax.training.by_hand import nll as nll
     from s2sjax.training.observer import Observer as Observer
     from s2sjax.types import BOS as BOS
@@ -62,52 +63,21 @@ _MODULES = {
     "commands.bench": ("bench",),
     "commands.compare": ("compare",),
     "commands.data": ("data",),
-    "commands.run": (
-        "Decoded",
-        "Output",
-        "Run",
-        "Scored",
-        "export",
-        "load",
-    ),
-    "commands.sweep": (
-        "sweep",
-        "trials",
-    ),
+    "commands.run": ("Decoded", "Output", "Run", "Scored", "export", "load"),
+    "commands.sweep": ("sweep", "trials"),
     "commands.train": ("train",),
-    "config": (
-        "Config",
-        "ModelConfig",
-        "base_config",
-    ),
+    "config": ("Config", "ModelConfig", "base_config"),
     "decoding.beam": ("beam",),
     "decoding.diverse_beam": ("diverse_beam",),
     "decoding.exact": ("exact",),
-    "decoding.sampling": (
-        "greedy",
-        "sample",
-    ),
+    "decoding.sampling": ("greedy", "sample"),
     "decoding.stochastic_beam": ("stochastic_beam",),
-    "errors": (
-        "RunError",
-        "UsageError",
-    ),
+    "errors": ("RunError", "UsageError"),
     "models.seq2seq": ("Seq2Seq",),
     "reporting.alignment": ("Alignment",),
-    "training.by_hand": (
-        "batch",
-        "nll",
-    ),
+    "training.by_hand": ("batch", "loss", "nll"),
     "training.observer": ("Observer",),
-    "types": (
-        "BOS",
-        "EOS",
-        "PAD",
-        "UNK",
-        "Batch",
-        "Hypotheses",
-        "StepOutput",
-    ),
+    "types": ("BOS", "EOS", "PAD", "UNK", "Batch", "Hypotheses", "StepOutput"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

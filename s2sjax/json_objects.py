@@ -46,8 +46,8 @@ def encode(fields: Mapping[str, Any], *, indent: int | None = 1) -> str:
     >>> print(encode({"a": 1}, indent=None), end="")
     {"a": 1, "crc32": 1444654255}
     """
-    kept = loads(json.dumps(fields, allow_nan=False))  # as it will be read
-    whole = {**fields, CHECKSUM: _checksum(kept)}
+    plain = loads(json.dumps(fields, allow_nan=False))  # as it will be read
+    whole = {**fields, CHECKSUM: _checksum(plain)}
     return json.dumps(whole, indent=indent, allow_nan=False) + "\n"
 
 
@@ -91,18 +91,18 @@ class OtherFormat(UsageError):
     """A file is of another format than this s2sjax reads."""
 
 
-def check_version(what: str, found: Any) -> None:
+def check_version(what: str, version: Any) -> None:
     """Refuses another version than this one; what is no number is none.
 
     Raises:
       OtherFormat: it is older or newer.
     """
-    if not isinstance(found, int) or isinstance(found, bool) or found == FORMAT_VERSION:
+    if type(version) is not int or version == FORMAT_VERSION:
         return
     remedy = "train it again, or use the s2sjax that wrote it"
     raise OtherFormat(
-        f"{what} has {VERSION} {found}; this s2sjax reads {FORMAT_VERSION}: "
-        f"{remedy if found < FORMAT_VERSION else 'install a newer one'}"
+        f"{what} has {VERSION} {version}; this s2sjax reads {FORMAT_VERSION}: "
+        f"{remedy if version < FORMAT_VERSION else 'install a newer one'}"
     )
 
 

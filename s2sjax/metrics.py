@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from s2sjax import spec
+from s2sjax import foreign, spec
 from s2sjax.errors import UsageError, unknown
 from s2sjax.outcomes import Outcomes, Rows, correct_positions, is_exact, written
 from s2sjax.types import EOS, UNK
@@ -337,7 +337,8 @@ def headlines(results: Mapping[str, Any], chosen: str) -> dict[str, Any]:
 def own(text: str) -> Metric | None:
     """The metric of a spec, `FILE.py:name`, that is a user's own; None of ours.
 
-    The function gives a `Counts`, of which more is better.
+    The function gives a `Counts`, of which more is better; the first line of its
+    docstring is what it means.
 
     Raises:
       UsageError: there is no such function, or it raises.
@@ -345,8 +346,10 @@ def own(text: str) -> Metric | None:
     chosen = spec.parse(text)
     if not chosen.file:
         return None
-    counts = spec.call("train.metric", chosen, {})
-    return Metric(chosen.name.replace("_", " "), counts=counts)
+    function = spec.find("train.metric", chosen, {})
+    counts = spec.apply("train.metric", chosen, function)
+    label = chosen.name.replace("_", " ")
+    return Metric(label, foreign.first_line(function.__doc__), counts=counts)
 
 
 def _try(own: Metric) -> None:

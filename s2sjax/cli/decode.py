@@ -85,19 +85,15 @@ def main(parsed: Parsed) -> int:
         )
 
     from s2sjax.cli import inputs
-    from s2sjax.runs import run_files
 
-    if values.no_user_code:
-        start.refuse_user_code(config, f"--workdir={paths[0]}")
     run = runs.open_all(parsed, paths)
-    start.tell_user_code(config, run.path / run_files.DATA, named=False)
     queries = (
         inputs.from_file(values.from_file, run.task)
         if values.from_file
         else inputs.from_arguments(parsed.positional, run.task, values.features or "")
     )
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     decoded = run.decode_queries(
         queries,
@@ -160,7 +156,7 @@ def _draw(path: Path, decoded: "Sequence[Decoded]", panels: int) -> None:
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
-        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
+        printing.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
     printing.warn([f"attention: {path}"])
 
 

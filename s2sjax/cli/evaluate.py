@@ -62,20 +62,15 @@ def main(parsed: Parsed) -> int:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
     paths = runs.paths(values)
-    config = start.reading(paths[0])
+    start.reading(paths[0])
     split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import run_files
 
     run = runs.open_all(parsed, paths, values.seed)
-    if split not in run.task.buckets:  # a pattern file is executed again
-        if values.no_user_code:
-            start.refuse_user_code(config, f"--workdir={paths[0]}")
-        start.tell_user_code(config, run.path / run_files.DATA, named=False)
     result = run.evaluate(
         split,
         examples=values.examples,
@@ -96,6 +91,7 @@ def main(parsed: Parsed) -> int:
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}",
+            chosen=run.config.train.metric,
             whole=values.all,
         )
     return 0

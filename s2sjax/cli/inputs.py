@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from s2sjax import compressed, places
-from s2sjax.cli import start
-from s2sjax.commands.run import tags_of
+from s2sjax.cli import printing
+from s2sjax.commands.run import symbols_of, tags_of
 from s2sjax.errors import UsageError, unknown
+from s2sjax.foreign import shown
 from s2sjax.inference.predict import Query
-from s2sjax.tasks import Symbol, Task, Vocabulary
+from s2sjax.tasks import Task
 from s2sjax.tasks.files.rows import split_features
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
@@ -75,7 +76,7 @@ def from_file(name: str, task: Task) -> list[Query]:
         if isinstance(item, dict):
             found.append(_query(where, item, task))
         else:
-            source = _sequence(where, item, task.source_vocabulary, "each item")
+            source = symbols_of(where, item, task.source_vocabulary)
             found.append(Query(source, where=where))
     return found
 
@@ -109,7 +110,9 @@ def _standard_input() -> bytes:
     if stream is None:
         raise UsageError("--from_file=-: there is no standard input")
     if sys.stdin.isatty():
-        start.warn(["reading inputs from the terminal, one a line; Ctrl-D ends them"])
+        printing.warn(
+            ["reading inputs from the terminal, one a line; Ctrl-D ends them"]
+        )
     content: bytes = stream.read()
     return content
 
@@ -141,31 +144,31 @@ def _query(where: str, item: dict[str, Any], task: Task) -> Query:
     def listed(name: str) -> list[Any]:
         value = item.get(name, [])
         if not isinstance(value, list):
-            raise UsageError(f"{where}: '{name}' is {_short(value)}; it is a list")
+            raise UsageError(f"{where}: '{name}' is {shown(value)}; it is a list")
         return value
 
     required = [
-        _sequence(where, _phrase(each), target, "each of 'required'")
+        symbols_of(f"{where}: 'required'", _phrase(each), target)
         for each in listed("required")
     ]
     if not all(required):
         raise UsageError(f"{where}: 'required' holds an empty phrase")
     banned = []
     for each in listed("banned"):
-        symbols = _sequence(where, _phrase(each), target, "each of 'banned'")
+        symbols = symbols_of(f"{where}: 'banned'", _phrase(each), target)
         if len(symbols) != 1:
             raise UsageError(
-                f"{where}: 'banned' holds {_short(each)}, which is {len(symbols)} "
+                f"{where}: 'banned' holds {shown(each)}, which is {len(symbols)} "
                 f"symbols of this task; single symbols can be banned"
             )
         banned += symbols
     output = None
     if "output" in item:
-        output = _sequence(where, item["output"], target, "'output'")
+        output = symbols_of(f"{where}: 'output'", item["output"], target)
     return Query(
-        _sequence(where, item["input"], task.source_vocabulary, "'input'"),
+        symbols_of(f"{where}: 'input'", item["input"], task.source_vocabulary),
         output,
-        _sequence(where, item.get("prefix", []), target, "'prefix'"),
+        symbols_of(f"{where}: 'prefix'", item.get("prefix", []), target),
         required,
         banned,
         where,
@@ -195,22 +198,3 @@ def _lines(name: str, text: str, task: Task) -> list[Query]:
             raise UsageError(f"{where}: {error}") from None
         items.append(Query(symbols, where=where))
     return items
-
-
-def _sequence(where: str, item: Any, vocabulary: Vocabulary, what: str) -> list[Symbol]:
-    kind = int if vocabulary.kind == "integer" else str
-    if isinstance(item, str):
-        try:
-            return vocabulary.split(item)
-        except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
-    if isinstance(item, list) and all(type(symbol) is kind for symbol in item):
-        return item
-    raise UsageError(
-        f"{where} is {_short(item)}; {what} is a text or a list of "
-        f"{'integers' if kind is int else 'symbols'}"
-    )
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value)[:60]

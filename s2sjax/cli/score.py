@@ -38,7 +38,7 @@ def main(parsed: Parsed) -> int:
     task = run.task
     queries = inputs.from_file(values.from_file, task)
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
     for scored in run.score_queries(queries):
         line: dict[str, Any] = {
             "input": scored.input,

@@ -7,11 +7,12 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from s2sjax import experiment
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
+from s2sjax.config import code_files
 from s2sjax.errors import UsageError
+from s2sjax.experiment import is_json, locate
 from s2sjax.schema import written
 
 if TYPE_CHECKING:
@@ -134,20 +135,18 @@ def main(parsed: Parsed) -> int:
     init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
         with joined(parsed.values) as hosts, hosts.together():
-            if record and hosts.leads:
+            if hosts.leads:
                 there = run_files.checked_path(path)
-                recorded = run_files.read_config(there)
-                code.announce(there, recorded, parsed.say, refused=False)
+                asked = run_files.read_config(there) if record else config
+                file = parsed.config_file
+                code.announce(
+                    *(there, asked, code.pattern(asked) | code_files(asked)),
+                    parsed.say,
+                    named=bool(file) and not is_json(locate(file)[0]),
+                )
             check_config(config, is_new=not record, draws=init_from is None)
             tracker = parsed.values.tracker
             observers = train.tracking(path, config, tracker) if hosts.leads else []
-            if hosts.leads:
-                data = run_files.checked_path(path) / run_files.DATA
-                file = parsed.config_file
-                named = bool(file) and not experiment.is_json(
-                    experiment.locate(file)[0]
-                )
-                start.tell_user_code(config, data, named=named)
             # Of all hosts: each waits here until the others are there.
             about = train.described(["s2sjax", *sys.argv[1:]], init_from)
             run = stack.enter_context(
@@ -195,6 +194,7 @@ def _summarise(
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
+        chosen=run.config.train.metric,
         whole=True,
     )
     where = run.path

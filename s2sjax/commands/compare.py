@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s2sjax.commands.run import Run, Watch, load, notice, unseen
+from s2sjax.commands.run import Run, load, notice
 from s2sjax.errors import UsageError
 from s2sjax.inference import comparison
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.comparison import Comparison, Prediction
 from s2sjax.inference.load import Which
 from s2sjax.reporting.comparison import draw_comparison
@@ -27,7 +28,7 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     no_user_code: bool = False,
     say: Callable[[str], None] = notice,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> Comparison:
     """Compares two systems: which is better, whether by chance, and where.
 

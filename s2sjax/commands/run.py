@@ -4,7 +4,6 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +15,12 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
-from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length
 from s2sjax.inference.predict import Query
 from s2sjax.reporting.alignment import Alignment
-from s2sjax.runs import journal, run_files
+from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
 from s2sjax.tasks.files.rows import split_features
@@ -30,18 +29,10 @@ from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown
 
-Watch = Callable[[str], AbstractContextManager[Passed]]
-"""`watch(what)`: tells a person how far `what` is."""
-
 
 def notice(line: str) -> None:
     """A line for a person, as a warning of Python's."""
     warnings.warn(line, stacklevel=3)
-
-
-def unseen(what: str) -> AbstractContextManager[Passed]:
-    """Nobody waits."""
-    return nullcontext(unwatched)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -155,7 +146,8 @@ class Run:
 
     trained: Trained
     say: Callable[[str], None] = notice
-    watch: Watch = unseen
+    watch: Watch = nobody
+    no_user_code: bool = False
 
     @property
     def path(self) -> Path:
@@ -239,9 +231,9 @@ class Run:
         target = self.task.target_vocabulary
         sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
         asked = (
-            tuple(_sequence("prefix", prefix, target)),
-            tuple(tuple(_sequence("required", each, target)) for each in required),
-            tuple(_sequence("banned", banned, target)),
+            tuple(symbols_of("prefix", prefix, target)),
+            tuple(tuple(symbols_of("required", each, target)) for each in required),
+            tuple(symbols_of("banned", banned, target)),
         )
         queries = [
             Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]", tags)
@@ -272,6 +264,7 @@ class Run:
         """
         if attention and self.config.model.attention == "none":
             raise UsageError("attention=True: this model has no attention to show")
+        self._announce_pattern()
         system = self.trained.system
         if strategy is not None:
             decoding(strategy)
@@ -344,7 +337,7 @@ class Run:
         queries = [
             Query(
                 source,
-                _sequence("outputs" if is_one else f"outputs[{place}]", each, target),
+                symbols_of("outputs" if is_one else f"outputs[{place}]", each, target),
                 where="" if is_one else f"inputs[{place}]",
                 features=tags,
             )
@@ -406,6 +399,8 @@ class Run:
         """
         split = split_name(split)
         config = self.config
+        if split not in self.task.buckets:
+            self._announce_pattern()
         if strategy is not None:
             decoding(strategy)
             config = loading.with_decode(config, strategy=strategy)
@@ -413,24 +408,24 @@ class Run:
         trained = self.trained._replace(config=config, system=system)
         with (
             environment.precision(config.train.precision),
-            self.watch(f"evaluation on {split}") as passed,
+            self.watch(
+                f"evaluation on {split}", "counting what the outputs are worth"
+            ) as passed,
         ):
             results, sources = split_outcomes(
                 trained, split, examples, warn=self.say, passed=passed
             )
-            if hasattr(passed, "then"):
-                passed.then(f"counting what {len(sources):,} outputs are worth")
         about = (self.task, config, self.step, split)
-        found = summary.evaluation(
+        numbers = summary.evaluation(
             *about, results, sources, confusion=confusion, ter=ter
         )
-        alarm = summary.collapse(found)
+        alarm = summary.collapse(numbers)
         if alarm:
             self.say(f"{split}: {alarm}")
         if predictions:
             rows = summary.predictions(self.task, results, sources)
-            found["predictions"] = rows
-        return plain(found)
+            numbers["predictions"] = rows
+        return plain(numbers)
 
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs
@@ -451,6 +446,13 @@ class Run:
         if longer:
             self.say(longer)
         return ids
+
+    def _announce_pattern(self) -> None:
+        """Says that a task's file is executed, or refuses; see `code.announce`."""
+        code.announce(
+            *(self.path, self.config, code.pattern(self.config), self.say),
+            refused=self.no_user_code,
+        )
 
     def _expected(self, query: Query) -> list[Symbol] | None:
         try:
@@ -490,7 +492,7 @@ def load(
     seed: int | None = None,
     no_user_code: bool = False,
     say: Callable[[str], None] = notice,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> Run:
     """Opens a trained run; needs nothing but its directory, and executes no code of it
     but its copies of the files of one's own that it was trained with.
@@ -502,7 +504,8 @@ def load(
       strategy: another decoding strategy than the config's.
       combine: the mean of several: "probability" or "logprob"; None: the config's.
       seed: another seed, of test data that are generated and of decoding.
-      no_user_code: refuse a run whose model or training is a Python file.
+      no_user_code: refuse to execute a Python file: a run whose model or training is
+        one, and what takes a task that is.
       say: takes one line for a person.
       watch: tells a person how far something is.
 
@@ -527,7 +530,7 @@ def load(
         no_user_code=no_user_code,
         say=say,
     )
-    return Run(trained, say, watch)
+    return Run(trained, say, watch, no_user_code)
 
 
 def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
@@ -562,11 +565,11 @@ def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]],
         vocabulary.kind == "integer" and any(True for _ in _whole_numbers(given))
     )
     if is_one:
-        return [_sequence("inputs", given, vocabulary)], True
+        return [symbols_of("inputs", given, vocabulary)], True
     if not isinstance(given, Sequence):
         raise UsageError(f"inputs is {given!r:.60}; it is an input, or a list of them")
     return [
-        _sequence(f"inputs[{place}]", each, vocabulary)
+        symbols_of(f"inputs[{place}]", each, vocabulary)
         for place, each in enumerate(given)
     ], False
 
@@ -576,8 +579,12 @@ def _whole_numbers(given: Any) -> Iterator[int]:
     return (each for each in items if isinstance(each, int))
 
 
-def _sequence(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
-    """The symbols of a text, or of a list of symbols."""
+def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
+    """The symbols of a text, or of a list of symbols.
+
+    Raises:
+      UsageError: it is neither, or a text that the vocabulary cannot split.
+    """
     kind = int if vocabulary.kind == "integer" else str
     given = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(given, str):

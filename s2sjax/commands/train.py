@@ -10,10 +10,11 @@ import jax
 
 from s2sjax import environment, experiment, places, rng, tasks
 from s2sjax.commands.data import warnings
-from s2sjax.commands.run import Run, Watch, load, notice, unseen
+from s2sjax.commands.run import Run, load, notice
 from s2sjax.config import Config, embedding_files
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference import summary, vectors, weights
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
@@ -212,7 +213,7 @@ def conclude(
     ended: Ended,
     observers: Sequence[Observer],
     say: Say,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> dict[str, Any]:
     """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
     curves = run.path / CURVES

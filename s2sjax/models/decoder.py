@@ -21,7 +21,6 @@ from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     Context,
-    DecoderNoise,
     DecoderState,
     Flow,
     IntoCell,
@@ -32,7 +31,7 @@ from s2sjax.models.context import (
     prefixed,
     run_stage,
 )
-from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.dropout import NONE, Dropout, Noise, drop
 from s2sjax.models.layer import Embedding, Layer, at_once, symmetric
 from s2sjax.models.scan import run_step, scan
 from s2sjax.types import EOS, StepOutput
@@ -142,12 +141,7 @@ class Decoder(nn.Module):
             layers = tuple(
                 tuple(
                     part
-                    * scales(
-                        dropout.keys,
-                        f"state_{depth}_{index}",
-                        dropout.state,
-                        part.shape[1:],
-                    )
+                    * dropout.factors("state", f"state_{depth}_{index}", part.shape[1:])
                     for index, part in enumerate(state)
                 )
                 for depth, state in enumerate(layers)
@@ -158,20 +152,25 @@ class Decoder(nn.Module):
         state = DecoderState(layers, self.attention.start(memory))
         return self.context.start(state), memory
 
-    def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
-        """Draws the dropout of `time` steps."""
-        keys, units = dropout.keys, self.cell.units
-        return DecoderNoise(
-            scales(keys, "target", dropout.embedding, (time, self.embed.noise)),
-            scales(keys, "decoder", dropout.output, (time, self.layers, units)),
-        )
+    def noise(self, dropout: Dropout | None, time: int) -> Noise:
+        """Draws the dropout of `time` steps: all that is dropped within them."""
+        if dropout is None:
+            return {}
+        size = (time, self.layers, self.cell.units)
+        layers = dropout.factors("output", "decoder", size)
+        return {
+            "embedding": dropout.factors(
+                "embedding", "target", (time, self.embed.noise)
+            ),
+            **{f"layer_{depth}": layers[:, :, depth] for depth in range(self.layers)},
+        }
 
     def step(
         self,
         state: DecoderState,
         x: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One step from token ids [B] or a distribution [B, V]."""
         column = self._column(tabled=False)
@@ -183,7 +182,7 @@ class Decoder(nn.Module):
         state: DecoderState,
         inputs: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All steps at once from known inputs [B, T]: the same function as `step`.
 
@@ -204,7 +203,7 @@ class Decoder(nn.Module):
         gold: Array,
         feed: Feed,
         xs: Any = (),
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All steps, each from what the last one said or from the gold token.
 
@@ -241,10 +240,11 @@ class Decoder(nn.Module):
         _, outputs = scan(step, weights, {}, (state, first), now, operands)
         return _time_major(outputs)
 
-    def _tabled(self, tokens: Array, noise: DecoderNoise | None) -> bool:
+    def _tabled(self, tokens: Array, noise: Noise) -> bool:
         """Whether to project the table of embeddings, which is smaller than what is
         read, and to gather its rows. Dropout would come between."""
-        return bool(self.embedding) and noise is None and self.vocabulary <= tokens.size
+        smaller = self.vocabulary <= tokens.size
+        return bool(self.embedding) and "embedding" not in noise and smaller
 
     def _column(self, tabled: bool) -> "Column":
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
@@ -314,14 +314,14 @@ class Column:
             flow = stage.run(known, state, flow)
         return self._read(known.dot, flow)
 
-    def _enter(self, dot: Dot, tokens: Array, noise: DecoderNoise | None) -> Flow:
+    def _enter(self, dot: Dot, tokens: Array, noise: Noise) -> Flow:
         """What the lowest stage reads: embeddings, or ids or distributions."""
         if self.embeds:
             tokens = dot("embed", tokens)
-        elif noise is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
-            dtype = noise.embedding.dtype
+        elif "embedding" in noise and jnp.issubdtype(tokens.dtype, jnp.integer):
+            dtype = noise["embedding"].dtype
             tokens = jax.nn.one_hot(tokens, self.vocabulary, dtype=dtype)
-        return Flow(tokens if noise is None else tokens * noise.embedding)
+        return Flow(drop(noise, "embedding", tokens))
 
     def _read(self, dot: Dot, flow: Flow) -> StepOutput:
         """The logits, of one step or of all."""

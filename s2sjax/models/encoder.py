@@ -6,7 +6,7 @@ from jax import Array
 
 from s2sjax.models.base import Cell, Encoded
 from s2sjax.models.cells import check, initial_state
-from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.dropout import Dropout
 from s2sjax.models.layer import Embedding, Layer, project_tokens
 
 
@@ -66,9 +66,8 @@ class Encoder(nn.Module):
         x = source.T  # -> [S, B]; above the first layer [S, B, C]
         scale = None
         if dropout is not None:
-            scale = _time_major(
-                dropout, "source", dropout.embedding, time, self.embed.noise
-            )
+            size = (time, self.embed.noise)
+            scale = dropout.factors("embedding", "source", size).swapaxes(0, 1)
         states = []
         for depth, directions in enumerate(self.stack):
             final, outputs = [], []
@@ -89,13 +88,6 @@ class Encoder(nn.Module):
             states.append(tuple(final))
             x = jnp.concatenate(outputs, axis=-1)
             if dropout is not None:
-                x = x * _time_major(
-                    dropout, f"encoder_{depth}", dropout.output, time, self.width
-                )
+                size = (time, self.width)
+                x *= dropout.factors("output", f"encoder_{depth}", size).swapaxes(0, 1)
         return Encoded(x.swapaxes(0, 1), mask, tuple(states))
-
-
-def _time_major(
-    dropout: Dropout, name: str, rate: Array | float, time: int, size: int
-) -> Array:
-    return scales(dropout.keys, name, rate, (time, size)).swapaxes(0, 1)

@@ -22,11 +22,10 @@ from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     CONTEXTS,
     Context,
-    DecoderNoise,
     DecoderState,
 )
 from s2sjax.models.decoder import Decoder, Feed
-from s2sjax.models.dropout import Dropout
+from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.layer import Embedding
 from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
@@ -159,7 +158,7 @@ class Seq2Seq(nn.Module):
         """The decoder's first state, and what it looks back at."""
         return self.writer.start(encoded, dropout)
 
-    def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
+    def noise(self, dropout: Dropout | None, time: int) -> Noise:
         """The decoder's dropout of `time` steps."""
         return self.writer.noise(dropout, time)
 
@@ -168,7 +167,7 @@ class Seq2Seq(nn.Module):
         state: DecoderState,
         x: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
         return self.writer.step(state, x, memory, noise)
@@ -180,7 +179,7 @@ class Seq2Seq(nn.Module):
         gold: Array,
         feed: Feed,
         xs: Any = (),
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
         return self.writer.free(state, memory, gold, feed, xs, noise)
@@ -194,7 +193,7 @@ class Seq2Seq(nn.Module):
     ) -> StepOutput:
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
-        noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
+        noise = self.noise(dropout, inputs.shape[1])
         return self.writer(state, inputs, memory, noise)
 
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from s2sjax.metrics import METRICS, metric
+from s2sjax.metrics import METRICS, Metric, metric, own
 from s2sjax.reporting.formats import number, percent, printable
 from s2sjax.reporting.screen import Screen
 
@@ -23,11 +23,20 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def show(table: Table, screen: Screen) -> None:
-    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut."""
+def show(table: Table, screen: Screen, *, bare: bool = False) -> None:
+    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut.
+
+    A `bare` one is elsewhere its rows alone, for grep and cut.
+    """
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if not screen.terminal:
-        for line in _lines(table, rows):
+        header, *lines = _aligned(table, rows)
+        if not bare:
+            title, note = (
+                [printable(text)] if text else [] for text in (table.title, table.note)
+            )
+            lines = [*title, header, *lines, *note, ""]
+        for line in lines:
             screen.line(line)
         return
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -43,11 +52,12 @@ def show(table: Table, screen: Screen) -> None:
         screen.line(Text(f"{printable(table.note)}\n", "dim"))
 
 
-def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The header and the rows, in columns."""
     header = [printable(name) for name in table.header]
     every = [header, *rows]
     widths = [max(map(cell_len, column)) for column in zip(*every, strict=True)]
-    lines = [printable(table.title)] if table.title else []
+    lines = []
     for row in every:
         cells = [
             " " * (width - cell_len(cell)) + cell
@@ -56,7 +66,7 @@ def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
             for cell, width, name in zip(row, widths, table.header, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, *([printable(table.note)] if table.note else []), ""]
+    return lines
 
 
 ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
@@ -73,7 +83,12 @@ class TaskExample(NamedTuple):
 
 
 def show_evaluation(
-    results: Mapping[str, Any], screen: Screen, title: str = "", *, whole: bool = False
+    results: Mapping[str, Any],
+    screen: Screen,
+    title: str = "",
+    *,
+    chosen: str = "exact",
+    whole: bool = False,
 ) -> None:
     """Shows what `eval --json` prints, each number with what it means.
 
@@ -83,9 +98,10 @@ def show_evaluation(
         come last.
       screen: where it is shown.
       title: above it.
+      chosen: the run's `train.metric`; one of the user's own says what it means.
       whole: whether all is shown, or what is looked at first.
     """
-    show(_headlines(results, title, whole=whole), screen)
+    show(_headlines(results, title, own(chosen), whole=whole), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"], "target"), screen)
     if whole and results.get("by_source_length"):
@@ -115,7 +131,9 @@ def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
     show(Table("", ("task", "what", "example"), rows), screen)
 
 
-def _headlines(results: Mapping[str, Any], title: str, *, whole: bool) -> Table:
+def _headlines(
+    results: Mapping[str, Any], title: str, theirs: Metric | None, *, whole: bool
+) -> Table:
     rows = []
     if "examples" in results:
         rows.append(("examples", number(results["examples"]), "evaluated"))
@@ -128,6 +146,8 @@ def _headlines(results: Mapping[str, Any], title: str, *, whole: bool) -> Table:
     for name in [*known, *others]:
         if not isinstance(results[name], Mapping | list):
             about, value = metric(name), _value(name, results[name])
+            if theirs is not None and theirs.label == about.label:
+                about = theirs
             rows.append((about.label, value, about.meaning))
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
 
@@ -212,9 +232,9 @@ def _show_by_symbol(symbols: Mapping[Any, Mapping[str, Any]], screen: Screen) ->
 
 
 def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
-    came = {symbol for row in confusion.values() for symbol in row}
-    if len(came | set(confusion)) <= WIDEST_MATRIX:
-        return _matrix(confusion, came)
+    outputs = {symbol for row in confusion.values() for symbol in row}
+    if len(outputs | set(confusion)) <= WIDEST_MATRIX:
+        return _matrix(confusion, outputs)
     totals = {symbol: sum(row.values()) for symbol, row in confusion.items()}
     wrong = [
         (count, symbol, output)
@@ -238,8 +258,8 @@ def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
     return Table("The most frequent confusions", header, rows, header[2:], note)
 
 
-def _matrix(confusion: Mapping[Any, Mapping[Any, int]], came: set[Any]) -> Table:
-    columns = sorted(came | set(confusion), key=_order)
+def _matrix(confusion: Mapping[Any, Mapping[Any, int]], outputs: set[Any]) -> Table:
+    columns = sorted(outputs | set(confusion), key=_order)
     header = ("reference", *map(_quoted, columns))
     rows = [
         (

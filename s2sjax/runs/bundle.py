@@ -165,8 +165,8 @@ def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
       UsageError: a file holds something else, or there are more or fewer of them.
     """
     _, about = read(directory)
-    kept = about.get("sources")
-    before = list(kept.values()) if isinstance(kept, dict) else []
+    stored = about.get("sources")
+    before = list(stored.values()) if isinstance(stored, dict) else []
     for number, (path, now) in enumerate(sources.items()):
         if before[number : number + 1] != [now] or len(before) != len(sources):
             raise UsageError(

@@ -26,14 +26,14 @@ from s2sjax.errors import RunError, UsageError, cannot_write
 from s2sjax.runs import atomic, code, run_files
 from s2sjax.runs.lock import NAME as LOCK
 from s2sjax.runs.lock import Lock, is_lock
-from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
+from s2sjax.runs.run_files import CHECKPOINTS, CONFIG, DATA, METRICS, RECORD, REPLICA
 
 # Fields with which a model has parameters of the same shapes and symbols.
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
 OWN = (
-    *(DATA, code.FOLDER, "checkpoints", "tensorboard", "trackers", METRICS, RECORD),
+    *(DATA, code.FOLDER, CHECKPOINTS, "tensorboard", "trackers", METRICS, RECORD),
     CONFIG,
 )
 
@@ -52,7 +52,7 @@ class RunDirectory(Closing):
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def data(self) -> Path:
@@ -204,7 +204,7 @@ def _written(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Writes what a new run begins with, or what has changed; the run's record."""
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     if record:
         there = run_files.read_config(directory)
         if configs.data_files(there) != configs.data_files(asked):
@@ -314,7 +314,7 @@ def _another(what: str, directory: Path, there: Config, asked: Config) -> OtherR
 
 
 def _has_parameters(directory: Path) -> bool:
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     return (directory / REPLICA).is_file() or (
         checkpoints.is_dir() and any(checkpoints.iterdir())
     )

@@ -23,6 +23,7 @@ TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
 TEST = "test.json"  # its evaluation on test data, once it has ended
 
 

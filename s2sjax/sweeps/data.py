@@ -38,25 +38,25 @@ def settle(
       UsageError: a file that cannot be read, or that changed since an earlier launch.
     """
     known = _known(sweep)
-    found = {}
+    current = {}
     readers = {
         path: (field, trial)
         for trial in trials
         for field, path in configs.user_files(trial.config).items()
     }
     for path, (field, trial) in readers.items():
-        found[path] = _hashes(field, trial, is_known=path in known)
-        if known.get(path, found[path]) != found[path]:
+        current[path] = _hashes(field, trial, is_known=path in known)
+        if known.get(path, current[path]) != current[path]:
             raise UsageError(
                 f"{path} is not what this sweep was begun with (its SHA-256 "
                 f"differs); bring that back, or start another sweep"
             )
     for old, hashes in known.items():
-        same = [path for path in found if found[path] == hashes]
+        same = [path for path in current if current[path] == hashes]
         named = [p for p in same if os.path.basename(p) == os.path.basename(old)]
-        if old not in found and same:
+        if old not in current and same:
             sweep.move_files(old, (named or same)[0], command)
-    return found
+    return current
 
 
 def _known(sweep: SweepDirectory) -> dict[str, Any]:

@@ -108,10 +108,10 @@ def estimate(config: Config, task: Task | None = None) -> Cost:
     state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     loss = _loss(config, model)
 
-    def kept(params: Any, batch: Batch) -> Any:
+    def residuals(params: Any, batch: Batch) -> Any:
         return jax.vjp(lambda p: loss(p, batch), params)[1]
 
-    activations = jax.eval_shape(kept, state.params, batch)
+    activations = jax.eval_shape(residuals, state.params, batch)
     held = _bytes(state)
     data = _bytes([b.store for split in task.buckets.values() for b in split])
     return Cost(

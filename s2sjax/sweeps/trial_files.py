@@ -186,7 +186,7 @@ def validations(directory: Path) -> list[dict[str, Any]]:
 
 def has_begun(directory: Path) -> bool:
     """Whether a process of its own trains a trial, or has left a checkpoint of it."""
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / run_files.CHECKPOINTS
     return (checkpoints.is_dir() and any(checkpoints.iterdir())) or is_held(directory)
 
 

@@ -14,7 +14,6 @@ from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
-from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Entry",
     "Symbol",
     "Task",
-    "UserCode",
     "Vocabulary",
     "check",
     "check_sources",
@@ -33,7 +31,6 @@ __all__ = [
     "load",
     "load_all",
     "sources",
-    "user_code",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -241,17 +238,6 @@ def check_sources(config: Config, directory: Path) -> None:
     """
     if bundle.exists(directory):
         bundle.check_sources(directory, bundle.kept(sources(config))["sources"])
-
-
-def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
-    """The file that the task of a config executes; None where it executes none.
-
-    Raises:
-      UsageError: there is no such file, or the one kept in `directory` is damaged.
-    """
-    if not is_user_code(config.task.name):
-        return None
-    return user_pattern.code_of(config, directory)
 
 
 def _shared(config: Config, task: Task) -> Task:

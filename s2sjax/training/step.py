@@ -96,7 +96,7 @@ def decoded(
     encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
     states, memory = run(encoded, dropout, method="start")
     time = gold.shape[1]
-    noise = None if dropout is None else run(dropout, time, method="noise")
+    noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
     own = feeding.own(key, keys, time, probability)
     sizes = None if vocabulary is None else jnp.full(time, vocabulary)
@@ -111,12 +111,13 @@ def decoded(
 
 
 def _dropout(numbers: Numbers, keys: Array) -> Dropout:
-    return Dropout(
-        jax.vmap(partial(rng.stream, name="dropout"))(keys),
-        numbers["model.dropout_embedding"],
-        numbers["model.dropout_state"],
-        numbers["model.dropout_output"],
-    )
+    start = "model.dropout_"
+    rates = {
+        name.removeprefix(start): rate
+        for name, rate in numbers.items()
+        if name.startswith(start)
+    }
+    return Dropout(jax.vmap(partial(rng.stream, name="dropout"))(keys), rates)
 
 
 class Program(NamedTuple):

@@ -222,7 +222,7 @@ def test_what_takes_long_tells_on_standard_error(
     bench = ("--strategy=greedy", "--batch_sizes=1", "--examples=2", "--repeats=1")
     for argv, said in (
         (("eval", run), "evaluation on test: 0 of 32 examples (0%)"),
-        (("eval", run), "evaluation on test: counting what 32 outputs are worth"),
+        (("eval", run), "evaluation on test: counting what the outputs are worth"),
         (("decode", run, given_), "decoding: 0 of 2 examples (0%)"),
         (("score", run, given_), "scoring: 0 of 2 examples (0%)"),
         (("bench", run, *bench, f"--out={tmp_path}"), "greedy: 0 of 2 batches (0%)"),

@@ -129,7 +129,8 @@ def freed(model, params, source, lengths, gold, dropout):
 
 def all_paths(model, params, source, lengths, gold, weights, seeds, rates):
     """Outputs and gradients of the forced, the stepped and the free-running path."""
-    dropout = Dropout(jax.vmap(jax.random.key)(seeds), *rates)
+    named = dict(zip(("embedding", "state", "output"), rates, strict=True))
+    dropout = Dropout(jax.vmap(jax.random.key)(seeds), named)
     results = {}
     for name, path in (("forced", forced), ("stepped", stepped), ("free", freed)):
 

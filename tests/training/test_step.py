@@ -280,6 +280,8 @@ class Spy:
             return ()
         if method == "start":
             return (), ()
+        if method == "noise":
+            return {}
         assert method == "free"
         _, _, gold, feed, xs, _ = arguments
 

@@ -44,10 +44,10 @@ class Layout:
     @classmethod
     def of(cls, size: int, devices: Sequence[Any] | None = None) -> "Layout":
         """The layout of `size` replicas: on as many devices as divide them evenly."""
-        found = jax.devices() if devices is None else list(devices)
-        count = math.gcd(size, len(found))
-        mesh = Mesh(np.array(found[:count]), (AXIS,))
-        return cls(mesh, batched=found[0].platform != "cpu")
+        available = jax.devices() if devices is None else list(devices)
+        count = math.gcd(size, len(available))
+        mesh = Mesh(np.array(available[:count]), (AXIS,))
+        return cls(mesh, batched=available[0].platform != "cpu")
 
     @property
     def sharding(self) -> NamedSharding:
