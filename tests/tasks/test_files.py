@@ -137,6 +137,32 @@ def test_a_task_is_made_of_five_lines(page: Path, name: str) -> None:
         assert (now is None and then is None) or (now == then).all()
 
 
+def test_equal_sources_have_each_target_once(tmp_path: Path) -> None:
+    lines = [
+        '{"source": "ab", "target": "x", "references": ["y", "x", "z"]}',
+        '{"source": "c", "target": "x"}',
+        '{"source": "ab", "target": "z"}',
+        '{"source": "ab", "target": "x", "features": ["V"]}',  # another example
+        '{"source": "AB", "target": "w"}',  # equal in lower case
+    ]
+    for split in tasks.SPLITS:
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    task = TaskConfig("text", path=str(tmp_path), lowercase=True)
+    made = tasks.create(Config(task=task))
+    (train,), (test,) = made.buckets["train"], made.buckets["test"]
+    assert (train.size, test.size) == (8, 3)
+    assert test.references is not None
+    decode = made.target_vocabulary.decode
+    rows = iter(test.references.rows.tolist())
+    further = {
+        number: "".join(str(decode(next(rows))[0]) for _ in range(count))
+        for number, count in zip(
+            test.store.ids.tolist(), test.references.counts.tolist(), strict=True
+        )
+    }
+    assert further == {16: "yzw", 20: "", 22: ""}
+
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
