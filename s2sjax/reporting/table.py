@@ -1,4 +1,4 @@
-"""The tables of `eval` and `tasks`."""
+"""Tables, drawn on a terminal and plain elsewhere; those of `eval` and `tasks`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

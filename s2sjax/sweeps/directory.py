@@ -31,7 +31,6 @@ from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trials import Trial, renumbered
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
-EMPTY = (TRIALS, "slurm")  # what a launcher makes first
 
 
 class _Launch(TypedDict):
@@ -40,6 +39,7 @@ class _Launch(TypedDict):
     config: list[str]
     base: NotRequired[dict[str, Any]]
     backend: str
+    ray_address: NotRequired[str]
     trials: int
     data: dict[str, list[str]]
     since: str
@@ -163,6 +163,7 @@ class SweepDirectory(Closing):
         trials: int = 0,
         data: Mapping[str, Sequence[str]] | None = None,
         base: Config | None = None,
+        ray_address: str = "",
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -174,6 +175,7 @@ class SweepDirectory(Closing):
           trials: how many it asks for.
           data: the SHA-256 of each file that its trials read, by path.
           base: the config that its trials override; None: those of the directory run.
+          ray_address: of the Ray cluster that it went to, if it did.
         """
         now: dict[str, Any] = {
             "command": list(command),
@@ -186,6 +188,8 @@ class SweepDirectory(Closing):
         }
         if base is not None:
             now["base"] = json.loads(configs.canonical_json(base))
+        if ray_address:
+            now["ray_address"] = ray_address
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
         record = {
@@ -229,7 +233,7 @@ def check(path: Path) -> bool:
     for entry in sorted(path.iterdir()):
         # A launcher that was killed at once leaves its lock, and no trial.
         half = entry.name == f"{SWEEP}.tmp" or (
-            entry.name in EMPTY and entry.is_dir() and not any(entry.iterdir())
+            entry.name == TRIALS and entry.is_dir() and not any(entry.iterdir())
         )
         if half or entry.name == CODE or (entry.name == LOCK and is_lock(entry)):
             continue
