@@ -20,7 +20,7 @@ from s2sjax.inference.system import (
     force,
     symbol_lengths,
 )
-from s2sjax.metrics import Outcomes, concatenate
+from s2sjax.outcomes import Outcomes, concatenate, with_further
 from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
 from s2sjax.tasks.generated import Generator
@@ -60,7 +60,12 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
             store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            found.append(dataclasses.replace(bucket, size=len(rows), store=store))
+            further = bucket.references and bucket.references.taken(rows)
+            found.append(
+                dataclasses.replace(
+                    bucket, size=len(rows), store=store, references=further
+                )
+            )
     return tuple(found)
 
 
@@ -103,9 +108,9 @@ def outcomes(
 
     def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
         batch = _fetch(bucket, chunk.rows)
-        found = map(np.asarray, columns(system, batch))
-        results = Outcomes.of(*(column[: chunk.examples] for column in found))
-        return results, rows_of(batch.source, batch.source_lengths, chunk.examples)
+        found = list(map(np.asarray, columns(system, batch)))
+        sources = rows_of(batch.source, batch.source_lengths, chunk.examples)
+        return of_columns(found, bucket, chunk), sources
 
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
@@ -123,6 +128,14 @@ def outcomes(
             sources += its_sources
             passed(len(sources), examples)
     return concatenate(parts), sources
+
+
+def of_columns(columns: Sequence[np.ndarray], bucket: Bucket, chunk: Chunk) -> Outcomes:
+    """The outcomes of a chunk of a bucket, from the columns of its batch, [B, ...]."""
+    results = Outcomes.of(*(column[: chunk.examples] for column in columns))
+    rows = chunk.rows[: chunk.examples]
+    further = bucket.references and bucket.references.taken(rows)
+    return results if further is None else with_further(results, further)
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
