@@ -301,6 +301,9 @@ def prepared(
         launch.say(line)
     path = None if launch.path is None else run_files.checked_path(launch.path)
     choice = _choice(launch, trials, path, space)
+    if launch.ray_address and not choice.is_ray:
+        came = f"ray_address={launch.ray_address}"
+        raise UsageError(f"{came} needs backend=ray; it is {choice.backend}")
     before = os.environ.get("XLA_FLAGS")
     lines = _split_cpu(trials) if choice.is_batched else []
     if (not choice.is_batched or launch.dry_run) and not environment.has_begun():
@@ -521,11 +524,9 @@ def _opened(
 
 def _ray_address(launch: Launch, choice: Choice, sweep: Path) -> str:
     """Where Ray is, if trials go there: as given, or as an earlier launch found it."""
-    is_ray = backends.name(choice.backend) == "ray"
-    if launch.ray_address and not is_ray:
-        came = f"ray_address={launch.ray_address}"
-        raise UsageError(f"{came} needs backend=ray; backend={choice.backend} came")
-    return (launch.ray_address or backends.ray_address(sweep)) if is_ray else ""
+    if not choice.is_ray:
+        return ""
+    return launch.ray_address or backends.ray_address(sweep)
 
 
 def _ended(
