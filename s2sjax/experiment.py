@@ -29,6 +29,8 @@ from s2sjax.schema import written
 
 SWEEP = "sweep"  # the function that a sweep without a name is
 SEARCH = "search"
+# How files end that people have and that are no program.
+DATA = (".tsv", ".csv", ".txt", ".jsonl", ".src", ".trg", ".gz", ".bz2", ".xz")
 
 
 Source: TypeAlias = str | os.PathLike[str] | Config | ConfigDict | Mapping[str, Any]
@@ -281,6 +283,11 @@ def _program(text: str, function: str) -> pathlib.Path:
 
 
 def _execute(path: pathlib.Path) -> types.ModuleType:
+    if path.suffix in DATA:
+        raise UsageError(
+            f"config={path} holds data, and an experiment is a FILE.py; one that reads "
+            f"yours: config=experiments/text.py with the override task.path={path}"
+        )
     try:
         source = path.read_bytes()
     except OSError as error:

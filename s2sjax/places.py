@@ -34,7 +34,7 @@ def hint(path: Path) -> str:
         near = first.with_name(name) / absolute.relative_to(first)
         if os.path.exists(near):
             shown = near if path.is_absolute() else os.path.relpath(near)
-            return f"; did you mean '{shown}'?"
+            return f" (did you mean '{shown}'?)"
     return ""
 
 

@@ -205,6 +205,14 @@ def test_what_is_wrong_in_the_file_is_one_line(tmp_path, source, told):
     assert told in refused(str(path))
 
 
+def test_data_in_the_place_of_an_experiment(tmp_path):
+    table = tmp_path / "dates.tsv"
+    table.write_text("8/3/76\t1976-08-03\n")
+    told = f"config={table} holds data, and an experiment is a FILE.py"
+    assert told in refused(str(table))
+    assert f"task.path={table}" in refused(str(table))
+
+
 def test_variants_that_do_not_exist(good, tmp_path):
     assert "did you mean 'smoke'" in refused(f"{good}:smok")
     plain = tmp_path / "plain.py"

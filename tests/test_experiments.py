@@ -53,6 +53,7 @@ def corpora(tmp_path):
         "fra_eng": pairs,
         "fra_eng_words": pairs,
         "joeynmt_reverse": folder,
+        "text": pairs,
     }
 
 

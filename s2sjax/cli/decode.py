@@ -26,7 +26,7 @@ COMMAND = Command(
     "compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
         *runs.FLAGS,
-        Flag("decode", STRATEGY, value="SPEC"),
+        Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
@@ -54,7 +54,7 @@ COMMAND = Command(
     memory="size or n of the decoding strategy, or decode.batch_size",
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
-        's2sjax decode --workdir=runs/fra_eng --decode=beam:size=5,n=3 "Be nice."',
+        's2sjax decode --workdir=runs/fra_eng --strategy=beam:size=5,n=3 "Be nice."',
     ),
 )
 

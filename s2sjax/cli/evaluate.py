@@ -27,7 +27,7 @@ COMMAND = Command(
             least=1,
             argument="examples",
         ),
-        Flag("decode", STRATEGY, value="SPEC"),
+        Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(

@@ -64,7 +64,7 @@ def split(values: SimpleNamespace) -> str:
 
 
 def open_all(parsed: Parsed, paths: list[str], seed: int | None = None) -> "Run":
-    """Opens the runs with the flags `decode` and `checkpoint`, where there are such."""
+    """Opens the runs with `--strategy` and `--checkpoint`, where there are such."""
     values = parsed.values
     from s2sjax.commands.run import load
     from s2sjax.reporting.progress_line import ProgressLine
@@ -73,7 +73,7 @@ def open_all(parsed: Parsed, paths: list[str], seed: int | None = None) -> "Run"
         paths,
         checkpoint(getattr(values, "checkpoint", "best")),
         combine=values.combine,
-        strategy=getattr(values, "decode", None),
+        strategy=getattr(values, "strategy", None),
         seed=seed,
         no_user_code=values.no_user_code,
         say=parsed.say,

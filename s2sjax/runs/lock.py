@@ -142,6 +142,19 @@ def _read(path: Path) -> _Owner | None:
     return owner if 0 < owner["pid"] < 2**31 else None
 
 
+def held_since(directory: Path) -> float | None:
+    """The wall clock when the owner that a lock names took it, if it names one."""
+    owner = _read(directory / NAME)
+    try:
+        return (
+            None
+            if owner is None
+            else datetime.fromisoformat(owner["since"]).timestamp()
+        )
+    except ValueError:
+        return None
+
+
 def is_held(directory: Path) -> bool:
     """Whether some process trains in a directory right now."""
     try:

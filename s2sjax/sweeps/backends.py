@@ -73,20 +73,23 @@ def _makers(
     def slurm(
         *,
         partition: str = "",
+        account: str = "",
+        qos: str = "",
+        constraint: str = "",
         cpus: int = 1,
         gpus: int = 0,
         memory: float = 0.0,
         minutes: int = 60,
-        cluster: str = "slurm",
     ) -> Callable[[], Pool]:
         spec.between("cpus", cpus, 1, _MOST)
         spec.between("gpus", gpus, 0, _MOST)
         spec.between("memory", memory, 0, _MOST)
         spec.between("minutes", minutes, 1, spec.LARGEST)
-        from s2sjax.sweeps.pools.slurm import Slurm
+        from s2sjax.sweeps.pools.slurm import Request, Slurm
 
-        of_job = (partition, cpus, gpus, memory, minutes, cluster)
-        return lambda: Slurm(sweep / "slurm", workers, *of_job)
+        where = (partition, account, qos, constraint)
+        request = Request(*where, cpus, gpus, memory, minutes)
+        return lambda: Slurm(sweep, workers, request)
 
     return {BATCHED: batched, "processes": processes, "ray": ray, "slurm": slurm}
 

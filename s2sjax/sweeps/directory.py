@@ -31,7 +31,6 @@ from s2sjax.sweeps import trial_files
 from s2sjax.sweeps.trials import Trial, renumbered
 
 SWEEP, TRIALS, CODE = "sweep.json", "trials", "code"
-EMPTY = (TRIALS, "slurm")  # what a launcher makes first
 
 
 class _Launch(TypedDict):
@@ -229,7 +228,7 @@ def check(path: Path) -> bool:
     for entry in sorted(path.iterdir()):
         # A launcher that was killed at once leaves its lock, and no trial.
         half = entry.name == f"{SWEEP}.tmp" or (
-            entry.name in EMPTY and entry.is_dir() and not any(entry.iterdir())
+            entry.name == TRIALS and entry.is_dir() and not any(entry.iterdir())
         )
         if half or entry.name == CODE or (entry.name == LOCK and is_lock(entry)):
             continue

@@ -178,11 +178,21 @@ def measured(directory: Path, metric: str) -> Measured:
 
 def validations(directory: Path) -> list[dict[str, Any]]:
     """The evaluations on validation examples, in order."""
+    return _entries(directory, "valid")
+
+
+def trained_seconds(directory: Path) -> float:
+    """How long a trial has trained, as its run counts; 0 where that is not known."""
+    entries = _entries(directory, "train")
+    return (entries and finite(entries[-1].get("seconds"))) or 0.0
+
+
+def _entries(directory: Path, kind: str) -> list[dict[str, Any]]:
     try:
         entries = journal.read(directory / run_files.METRICS)
     except RunError:  # the run says so when it goes on
         return []
-    return [entry for entry in entries if entry.get("kind") == "valid"]
+    return [entry for entry in entries if entry.get("kind") == kind]
 
 
 def has_begun(directory: Path) -> bool:

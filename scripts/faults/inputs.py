@@ -125,7 +125,7 @@ class Inputs:
             text = _garbled(text[:60], draw)
         run = self.run_of(draw.choice(("integers", "words")))
         command = draw.choice(("decode", "eval"))
-        argv = [command, f"--workdir={run}", f"--decode={text}", "--json"]
+        argv = [command, f"--workdir={run}", f"--strategy={text}", "--json"]
         argv += ["1"] if command == "decode" else ["--examples=2"]
         return Asked(f"{command} {run.parent.name} {_short(text)}", argv, may_last=True)
 
@@ -297,7 +297,7 @@ class Inputs:
         text = draw.choice(
             (
                 f"train --config={good} --workdir=run --config.train.steps=2",
-                f"decode --workdir={run} --decode=beam:size=2 1 2",
+                f"decode --workdir={run} --strategy=beam:size=2 1 2",
                 f"eval --workdir={run} --examples=2 --json --split=test",
                 f"sweep --config={good} --dry_run --json",
                 f"config diff {good} {self.config('words')}",

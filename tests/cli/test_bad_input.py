@@ -134,7 +134,7 @@ def test_what_is_near_is_named(command, tmp_path, integers, monkeypatch):
     workdir = "--workdir=run"
     # A relative path is absolute from there on, in what is said too.
     path = "--config.task.path=dat/pairs.tsv"
-    said = f"{tmp_path}/dat/pairs.tsv does not exist; did you mean '{tmp_path}/data/"
+    said = f"{tmp_path}/dat/pairs.tsv does not exist (did you mean '{tmp_path}/data/"
     refused(command("train", TEXT, path, workdir), said)
     beside = integers.parent
     for source, said in (
@@ -189,8 +189,8 @@ def test_another_config(command, integers):
     ("argv", "words"),
     [
         (["eval", "--split=tset"], ["split 'tset'", "dev", "val"]),
-        (["eval", "--decode=beem"], ["beem", "greedy"]),
-        (["eval", "--decode=greedy:size=3"], ["size"]),
+        (["eval", "--strategy=beem"], ["beem", "greedy"]),
+        (["eval", "--strategy=greedy:size=3"], ["size"]),
         (["eval", "--examples=0"], ["examples", "0"]),
         (["eval", "--wrong"], ["--wrong", "--predictions"]),
         (["eval", "--predictions=a.json"], ["a.json", ".jsonl"]),
@@ -320,7 +320,7 @@ def test_long_words_come_back_cut(command, tmp_path):
         ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.{word}=3"],
         ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--config.seed={word}"],
         ["train", f"--workdir={tmp_path / 'run'}", REVERSED, f"--{word}=3"],
-        ["decode", "--workdir=none", f"--decode={word}", "1"],
+        ["decode", "--workdir=none", f"--strategy={word}", "1"],
         [word],
     ):
         result = command(*argv)
@@ -345,7 +345,7 @@ def test_control_characters_come_back_as_codes(command, tmp_path):
 
 def test_memory_that_runs_out_names_what_to_lower(command, integers):
     result = command(
-        *("decode", f"--workdir={integers}", "--decode=beam:size=1000000", "1", "2")
+        *("decode", f"--workdir={integers}", "--strategy=beam:size=1000000", "1", "2")
     )
     line = refused(result, "out of memory; lower size or n", code=1)
     assert "decode.batch_size" in line and "allocating" in line

@@ -34,7 +34,11 @@ def other_seed(integers, tmp_path_factory):
 
 
 def test_an_nbest_list_best_first(command, integers):
-    arguments = ("decode", f"--workdir={integers}", "--decode=beam:size=4,n=3,alpha=1")
+    arguments = (
+        "decode",
+        f"--workdir={integers}",
+        "--strategy=beam:size=4,n=3,alpha=1",
+    )
     (line,) = lines(command(*arguments, "--json", *ROW))
     assert all(
         {"output", "score", "logprob", "truncated"} <= set(row) for row in line["nbest"]
@@ -45,7 +49,7 @@ def test_an_nbest_list_best_first(command, integers):
     for row in line["nbest"]:
         length = len(row["output"]) + (not row["truncated"])
         assert row["score"] == pytest.approx(row["logprob"] / length, rel=1e-5)
-    arguments = ("decode", f"--workdir={integers}", "--decode=sample:n=3,top_k=2")
+    arguments = ("decode", f"--workdir={integers}", "--strategy=sample:n=3,top_k=2")
     (line,) = lines(command(*arguments, "--json", *ROW))
     assert len(line["nbest"]) == 3
     shown = command(*arguments, *ROW)
@@ -63,7 +67,7 @@ def test_wishes_are_met(command, integers, tmp_path):
     given = written(tmp_path / "wishes.jsonl", *wishes)
     arguments = ("decode", f"--workdir={integers}", "--json", given)
     for spec in ("greedy", "beam:size=6", "sample:seed=3"):
-        free, begun, held = lines(command(*arguments, f"--decode={spec}"))
+        free, begun, held = lines(command(*arguments, f"--strategy={spec}"))
         assert begun["output"][:2] == [7, 7]
         assert not {9, 5} & set(held["output"])
         if not held["truncated"]:
@@ -79,7 +83,9 @@ def test_a_score_is_the_log_probability_of_what_was_decoded(
     inputs = [ROW, [2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
     given = written(tmp_path / "inputs.jsonl", *({"input": row} for row in inputs))
     workdir = f"--workdir={integers}"
-    decoded = lines(command("decode", workdir, "--json", "--decode=beam:size=3", given))
+    decoded = lines(
+        command("decode", workdir, "--json", "--strategy=beam:size=3", given)
+    )
     pairs = written(
         tmp_path / "pairs.jsonl",
         *({"input": row["input"], "output": row["output"]} for row in decoded),
@@ -98,7 +104,7 @@ def test_a_score_is_the_log_probability_of_what_was_decoded(
 def test_weights_and_tokens_in_the_lines_of_json(
     command, integers, tmp_path, monkeypatch
 ):
-    arguments = ("decode", f"--workdir={integers}", "--json", "--decode=beam:size=3")
+    arguments = ("decode", f"--workdir={integers}", "--json", "--strategy=beam:size=3")
     result = command(*arguments, "--attention=-", *ROW)
     (line,) = lines(result)
     for row in line["nbest"]:
@@ -275,15 +281,15 @@ def test_bad_lines_and_members(command, integers, text, tmp_path):
             "unknown --combine 'mean'",
         ),
         (
-            ("eval", f"--workdir={integers}", "--decode=beam:size=0"),
+            ("eval", f"--workdir={integers}", "--strategy=beam:size=0"),
             "size=0 is not a number from 1 to 1000000",
         ),
         (
-            ("decode", f"--workdir={integers}", "--decode=beam:min_extra=50", *ROW),
+            ("decode", f"--workdir={integers}", "--strategy=beam:min_extra=50", *ROW),
             "more than the most",
         ),
         (
-            ("decode", f"--workdir={text}", "--decode=beam:coverage=1", "Hi."),
+            ("decode", f"--workdir={text}", "--strategy=beam:coverage=1", "Hi."),
             "coverage",
         ),
     ):

@@ -73,7 +73,7 @@ def test_predictions_are_those_of_the_evaluation_worst_first(
 
 
 def test_predictions_say_what_decode_says(command, integers, tmp_path):
-    spec = "--decode=beam:size=3,alpha=1"
+    spec = "--strategy=beam:size=3,alpha=1"
     file = tmp_path / "some.jsonl"
     _, rows = predicted(command, integers, file, "--examples=5", spec)
     (tmp_path / "inputs.json").write_text(json.dumps([row["source"] for row in rows]))

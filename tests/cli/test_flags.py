@@ -28,7 +28,7 @@ DECODE = Command(
     "Decodes symbols.",
     (
         WORKDIR,
-        Flag("decode", "how", "greedy", value="SPEC"),
+        Flag("strategy", "how", "greedy", value="SPEC"),
         Flag("json", "JSON", False, type=bool),
     ),
     positional="SYMBOLS",
@@ -86,8 +86,8 @@ def test_values_arrive_typed():
     ["beam:size=10,alpha=1.0", "beam(size=10, alpha=1.0)", "sample:t=-1,seed=3", "a=b"],
 )
 def test_specs_need_no_quoting(spec):
-    assert read("decode", RUN, f"--decode={spec}", "1").values.decode == spec
-    assert read("decode", RUN, "--decode", spec, "1").values.decode == spec
+    assert read("decode", RUN, f"--strategy={spec}", "1").values.strategy == spec
+    assert read("decode", RUN, "--strategy", spec, "1").values.strategy == spec
 
 
 @settings(deadline=None)

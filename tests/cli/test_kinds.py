@@ -59,7 +59,7 @@ def test_a_run_that_is_continued_is_the_run_in_one_go(command, tmp_path, cell):
         np.testing.assert_array_equal(a, b)
 
     states = tmp_path / "states.npz"
-    argv = ("--decode=beam:size=3,n=3", "--json", f"--states={states}")
+    argv = ("--strategy=beam:size=3,n=3", "--json", f"--states={states}")
     done = command("decode", f"--workdir={parts}", *argv, "3", "1", "2")
     assert done.code == 0, done.err
     scores = [row["score"] for row in json.loads(done.out)["nbest"]]

@@ -112,7 +112,7 @@ def test_every_kind_takes_part(made):
     [
         ["eval", "--json"],
         ["decode", "--json", "--", "1", "2"],
-        ["decode", "--decode=beam:size=3,n=2", "1", "2"],
+        ["decode", "--strategy=beam:size=3,n=2", "1", "2"],
         ["bench", "--strategy=greedy", "--batch_sizes=8", "--repeats=1"],
         ["export", "--out=OUT.safetensors"],
         ["train"],

@@ -75,7 +75,7 @@ def test_the_page_runs_and_its_values_are_those_of_the_commands(page, run, capsy
 
     workdir = f"--workdir={path}"
     assert said("eval", workdir, "--json") == run.evaluate("test")
-    beam = "--decode=beam:size=5,n=3"
+    beam = "--strategy=beam:size=5,n=3"
     line = said("decode", workdir, beam, "--json", "--attention=-", *"01234")
     best = names["best"]
     assert [output.symbols for output in best] == [
@@ -157,7 +157,7 @@ def test_what_cannot_be_is_refused_by_its_name(run, tmp_path):
         (lambda: model.decoder(params, [[4]], [[1]]), r"lengths is int32\[1, 1\]"),
         (
             lambda: s2s.load(beside),
-            f"path={beside} does not exist; did you mean '.*mine'",
+            f"path={beside} does not exist \\(did you mean '.*mine'",
         ),
         (lambda: s2s.load([]), "path is an empty list"),
         (

@@ -116,7 +116,7 @@ def test_a_place_that_is_no_run_names_what_is_near(runs, tmp_path):
     open_for_training(trial, runs.resolved()).close()
     for name, said in [
         ("sweep/lengths/trials/0000-a", "did you mean '.*/sweeps/lengths/.*0000-a'"),
-        ("sweeps/length", "does not exist; did you mean '.*/sweeps/lengths'"),
+        ("sweeps/length", "does not exist \\(did you mean '.*/sweeps/lengths'"),
         ("sweeps/lengths", "is a sweep; name one of its trials, e.g. .*/0000-a"),
         ("sweeps/lengths/trials", "holds runs, e.g. .*/0000-a"),
     ]:

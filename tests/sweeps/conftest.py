@@ -43,7 +43,16 @@ def rows():
 def launch(tmp_path, trials):
     """Runs a script for each trial, in a sweep that stays from call to call."""
 
-    def run(script, count=4, *, workers=2, meanwhile=None, retry=False, **budgets):
+    def run(
+        script,
+        count=4,
+        *,
+        workers=2,
+        pool=None,
+        meanwhile=None,
+        retry=False,
+        **budgets,
+    ):
         said = []
         observer = SweepObserver()
         observer.message = said.append
@@ -59,7 +68,7 @@ def launch(tmp_path, trials):
                     sweep,
                     ledger,
                     Listed(left),
-                    Processes(workers),
+                    pool or Processes(workers),
                     lambda path: ["sh", "-c", script, "sh", str(path)],
                     signals,
                     scheduler.Budgets(**budgets),

@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import signal
 import threading
 import time
@@ -12,7 +13,9 @@ import pytest
 from s2sjax.errors import RunError
 from s2sjax.json_objects import encode
 from s2sjax.runs.lock import Lock
-from s2sjax.sweeps import trial_files
+from s2sjax.sweeps import scheduler, trial_files
+from s2sjax.sweeps.pools.processes import Processes
+from s2sjax.sweeps.protocols import UNSEEN, Ended
 
 TEST = encode({"exact": 0.5, "step": 4, "seed": 9}, indent=None).rstrip()
 DONE = f"echo '{TEST}' > $1/test.json"
@@ -141,17 +144,34 @@ def test_a_signal_is_handed_on_once_and_the_trials_wait(launch, rows, tmp_path, 
     assert set(launch(DONE).status.values()) == {"done"}
 
 
-def test_a_trial_that_another_launchers_worker_trains_is_waited_for(launch):
+def test_a_trial_that_another_launchers_worker_trains_is_waited_for(launch, rows):
     ran = launch("exit 1", count=2, failed=0)
     orphan = ran.path / "trials" / ran.trials[1].name
     (orphan / trial_files.RESULT).unlink()
     lock = Lock(orphan)
     threading.Timer(0.5, lock.close).start()
     begun = time.monotonic()
-    again = launch(DONE, count=3)
+    again = launch(f"echo ours; {DONE}", count=3)
     assert again.status == {0: "failed", 1: "done", 2: "done"}
     assert time.monotonic() - begun > 0.4
-    assert any("is being trained already" in line for line in again.said)
+    assert log(again, 1) == log(again, 2) == ["ours"]
+
+    # One that it brings to its end is not begun again to see that.
+    ran = launch("exit 1", failed=0)
+    orphan = ran.path / "trials" / ran.trials[3].name
+    (orphan / trial_files.RESULT).unlink()
+    lock = Lock(orphan)
+
+    def finish():
+        (orphan / "test.json").write_text(TEST)
+        lock.close()
+
+    threading.Timer(0.5, finish).start()
+    again = launch(f"echo ours; {DONE}", count=4)
+    assert again.status[3] == "done" and log(again, 3) == []
+    row = rows(ran.path)[3]
+    assert row["attempts"] == 1 and row["seconds"] > 0.4
+    assert any("is under way already" in line for line in again.said)
 
 
 def test_a_worker_that_was_started_before_ours_is_waited_for(launch, tmp_path):
@@ -168,10 +188,10 @@ def test_a_worker_that_was_started_before_ours_is_waited_for(launch, tmp_path):
 
     ran = launch(of_one(refused), meanwhile=take_the_lock, failed=0)
     assert set(ran.status.values()) == {"done"}
-    assert any("is being trained already" in line for line in ran.said)
+    assert any("is under way already" in line for line in ran.said)
 
 
-def test_a_half_written_result_is_run_again(launch, rows):
+def test_a_half_written_result_is_found_again(launch, rows):
     ran = launch(f"echo once; {DONE}")
     for seed, text in ((1, '{"status": "done", "met'), (3, "[]"), (0, "")):
         path = ran.path / "trials" / ran.trials[seed].name / trial_files.RESULT
@@ -181,7 +201,8 @@ def test_a_half_written_result_is_run_again(launch, rows):
     ran = launch(f"echo twice; {DONE}")
     assert set(ran.status.values()) == {"done"}
     assert [row["status"] for row in rows(ran.path)] == ["done"] * 4
-    assert log(ran, 2) == ["once"] and log(ran, 3) == ["once", "twice"]
+    # The runs themselves have ended, and are read.
+    assert [log(ran, seed) for seed in range(4)] == [["once"]] * 4
 
 
 def test_workers_are_pinned_to_their_share(launch):
@@ -215,3 +236,129 @@ def test_a_full_disk_ends_the_launch_and_costs_nothing(launch, rows, monkeypatch
     ran = launch(f"echo twice; {DONE}")
     assert set(ran.status.values()) == {"done"}
     assert [row["status"] for row in rows(ran.path)] == ["done"] * 4
+
+
+class Engine(Processes):
+    """Processes of an engine that delays, answers or keeps silent as it likes."""
+
+    def __init__(self, how=lambda job, ended: ended, waits=""):
+        super().__init__(1)
+        self._how, self._waits = how, waits
+        self._killers = []
+
+    def start(self, command, log, slot):
+        job = super().start(command, log, slot)
+        self._killers.append(job.kill)
+        poll = job.poll
+        job.poll = lambda: self._how(job, poll())
+        return job
+
+    def waiting(self):
+        return self._waits
+
+    def reap(self):
+        """Ends what was left as it is."""
+        for kill in self._killers:
+            kill()
+            kill.__self__._process.wait()
+
+
+def mute(job, ended):
+    job.stop = job.kill = lambda: None
+
+
+def test_a_signal_ends_a_launch_whatever_the_engine_answers(launch, monkeypatch):
+    """It says what it waits for, and what it leaves."""
+    monkeypatch.setattr(scheduler, "WORD_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler, "STOP_SECONDS", 0.5)
+    sent = []
+
+    def waits(job, ended):
+        job.since = None
+        return mute(job, ended)
+
+    engine = Engine(waits, "1 of 2 cores")
+
+    def stop():
+        passed = time.monotonic() - begun
+        if passed > 0.6:
+            engine._waits = "0 of 2 cores"  # the same but for the number
+        if passed > 0.9:
+            engine._waits = "a place"
+        if passed > 1.2 and not sent:
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    begun = time.monotonic()
+    ran = launch("exec sleep 3", count=1, pool=engine, meanwhile=stop)
+    assert set(ran.status.values()) == {"pending"}
+    assert 0.4 < time.monotonic() - sent[0] < 1.5
+    engine.reap()
+    assert ran.said[:2] == ["waiting: 1 of 2 cores", "waiting: a place"]
+    assert re.fullmatch(r"not ended yet, .*: 0000-.* \(process \d+\)", ran.said[2])
+
+
+def test_a_silent_worker_is_over_though_its_engine_does_not_say(launch, monkeypatch):
+    monkeypatch.setattr(scheduler, "KILLED_SECONDS", 0.3)
+    engine = Engine(mute)
+    ran = launch("exec sleep 3", count=1, pool=engine, failed=0, silence=1)
+    assert ran.status == {0: "failed"}
+    engine.reap()
+
+
+def test_a_trial_that_comes_further_each_time_is_healthy(launch, rows):
+    further = """n=$(ls $1/checkpoints 2>/dev/null | wc -l)
+    [ $n = 12 ] || { mkdir -p $1/checkpoints/$n; exit 143; }"""
+    ran = launch(of_one(further), preempted=0, failed=0)
+    assert set(ran.status.values()) == {"done"}
+    assert rows(ran.path)[2]["attempts"] == 13
+
+
+def test_seconds_are_those_of_work(launch, rows):
+    def later(job, ended):
+        job.began = getattr(job, "began", time.time() + 0.7)
+        job.since = job.began if time.time() >= job.began else None
+        return ended
+
+    ran = launch(f"sleep 1; {DONE}", count=1, pool=Engine(later))
+    assert 0.1 < rows(ran.path)[0]["seconds"] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("script", "how", "error"),
+    [
+        ("echo a sample; exit 1", Ended(1, "no memory"), "no memory"),
+        ("echo a sample; kill -SEGV $$", None, "signal 11"),
+        (
+            "echo failed an assertion; kill -ABRT $$",
+            None,
+            "signal 6: failed an assertion",
+        ),
+        ("exit 7", None, "exit code 7: it printed nothing"),
+        ("exit 0", None, "exit code 0: it ended without an evaluation on test data"),
+    ],
+)
+def test_reasons(launch, rows, script, how, error):
+    engine = Engine(lambda job, ended: ended and (how or ended))
+    ran = launch(script, count=1, pool=engine, failed=0)
+    assert rows(ran.path)[0]["error"] == error
+
+
+def test_a_place_without_the_sweep_is_told_once_and_costs_nothing(launch, rows):
+    said = "sweeps/x is not on n2: it must be on storage that all nodes mount"
+    tried = set()
+
+    def elsewhere(job, ended):
+        if ended and job.args not in tried:
+            tried.add(job.args)
+            return Ended(UNSEEN, said)
+        return ended
+
+    class Nodes(Engine):
+        def start(self, command, log, slot):
+            job = super().start(command, log, slot)
+            job.args = log
+            return job
+
+    ran = launch(DONE, pool=Nodes(elsewhere), failed=0)
+    assert set(ran.status.values()) == {"done"} and ran.said == [said]

@@ -80,6 +80,10 @@ class SweepConsole(SweepObserver):
         ]
         self.message("  ".join(filter(None, parts)))
 
+    def waited(self, seconds: float) -> None:
+        """Leaves that time out of the rate."""
+        self._begun += seconds
+
     def passed(self) -> None:
         """Draws the table again, a few times a second."""
         now = time.monotonic()
@@ -152,7 +156,7 @@ class SweepConsole(SweepObserver):
         return sum(trial.name in self._ledger.results for trial in self.trials)
 
     def _rate(self) -> float:
-        """Trials a second in this launch."""
+        """Trials a second of work in this launch."""
         return self._ended / max(time.monotonic() - self._begun, 1e-9)
 
     def _left(self) -> str:

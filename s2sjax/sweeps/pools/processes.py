@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from s2sjax import environment, program_cache
 from s2sjax.errors import RunError, UsageError
+from s2sjax.sweeps.protocols import Ended
 
 
 class Processes:
@@ -31,8 +33,6 @@ class Processes:
     Raises:
       UsageError: more workers than cores.
     """
-
-    queues = False
 
     def __init__(self, workers: int | None):
         self._cores = sorted(environment.cores())
@@ -79,6 +79,13 @@ class Processes:
                 os.sched_setaffinity(process.pid, share)
         return Process(process)
 
+    def adopt(self, directory: Path) -> None:
+        """See `Pool`; a process that outlived its launcher is known by its lock."""
+
+    def waiting(self) -> str:
+        """See `Pool`; a process begins at once."""
+        return ""
+
     def close(self) -> None:
         """Removes compiled programs that are not kept."""
         self._remove()
@@ -89,15 +96,12 @@ class Process:
 
     def __init__(self, process: "subprocess.Popen[bytes]"):
         self._process = process
+        self.since = time.time()
 
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
-
-    def poll(self) -> int | None:
+    def poll(self) -> Ended | None:
         """See `Job`."""
-        return self._process.poll()
+        code = self._process.poll()
+        return None if code is None else Ended(code)
 
     def stop(self) -> None:
         """See `Job`."""
@@ -107,6 +111,9 @@ class Process:
         """Ends it and what it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def __str__(self) -> str:
+        return f"process {self._process.pid}"
 
 
 def cores_of(cores: Sequence[int], workers: int, slot: int) -> set[int]:

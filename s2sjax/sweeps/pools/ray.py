@@ -5,6 +5,7 @@ jax's flags and memory never pass from one trial to the next.
 """
 
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps.pools.remote import Control, RemoteCommand
+from s2sjax.sweeps.protocols import Ended
 
 
 class RayCluster:
@@ -26,8 +28,6 @@ class RayCluster:
     Raises:
       UsageError: Ray is not installed, or the address does not answer.
     """
-
-    queues = True
 
     def __init__(
         self, address: str, size: int | None, cpus: float = 1.0, gpus: float = 0.0
@@ -58,6 +58,13 @@ class RayCluster:
         remote = RemoteCommand(list(command), str(log.absolute()), str(Path.cwd()))
         return RayJob(self._ray, self._task.remote(remote), job)
 
+    def adopt(self, directory: Path) -> None:
+        """See `Pool`; the tasks of a launcher that is gone have ended."""
+
+    def waiting(self) -> str:
+        """See `Pool`."""
+        return ""
+
     def close(self) -> None:
         """Leaves the cluster; a local one ends."""
         self._ray.shutdown()
@@ -69,18 +76,22 @@ class RayJob:
     def __init__(self, ray: ModuleType, task: Any, control: Control):
         self._ray, self._result = ray, task
         self.stop, self.kill = control.stop, control.kill
+        self.since = time.time()
 
-    def poll(self) -> int | None:
+    def poll(self) -> Ended | None:
         """See `Job`; a node that was lost reads as a worker that was killed."""
         ready, _ = self._ray.wait([self._result], timeout=0)
         if not ready:
             return None
         try:
-            return int(self._ray.get(self._result))
-        except self._ray.exceptions.RayTaskError:
-            return 1
-        except self._ray.exceptions.RayError:
-            return -9
+            return Ended(*self._ray.get(self._result))
+        except self._ray.exceptions.RayTaskError as error:
+            return Ended(1, str(error.cause))
+        except self._ray.exceptions.RayError as error:
+            return Ended(-9, (str(error).strip().splitlines() or [""])[0])
+
+    def __str__(self) -> str:
+        return "a task of Ray"
 
 
 def _knock(address: str) -> None:
@@ -90,7 +101,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _run(remote: RemoteCommand) -> int:
+def _run(remote: RemoteCommand) -> Ended:
     return remote()
 
 

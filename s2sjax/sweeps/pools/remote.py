@@ -7,14 +7,16 @@ file in the trial's directory says when it shall end, whatever the cluster's mea
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from s2sjax.runs import atomic
+from s2sjax.runs.run_files import TRIAL
+from s2sjax.sweeps.protocols import Ended, unseen
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
 SECONDS = 0.2  # between two looks at it
@@ -28,11 +30,17 @@ class RemoteCommand:
     log: str  # absolute, in the trial's directory
     folder: str  # where the launcher was started
 
-    def __call__(self) -> int:
-        """Runs the command to its end; its exit code, minus a signal that killed it."""
-        control = Path(self.log).with_name(CONTROL)
+    def __call__(self) -> Ended:
+        """Runs the command to its end.
+
+        Where the directory of the trial is not, nothing is run, and why says so.
+        """
+        directory = Path(self.log).parent
+        control = directory / CONTROL
+        if not (directory / TRIAL).is_file():
+            return unseen(directory, socket.gethostname())
         with open(self.log, "ab") as log:
-            process = self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -48,17 +56,7 @@ class RemoteCommand:
                 sent = wanted
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
-        return process.returncode
-
-    def checkpoint(self) -> Any:
-        """What submitit calls before Slurm takes the machine: save, and queue again."""
-        import submitit
-
-        self._process.terminate()
-        self._process.wait()
-        return submitit.helpers.DelayedSubmission(
-            RemoteCommand(self.command, self.log, self.folder)
-        )
+        return Ended(process.returncode)
 
 
 class Control:
