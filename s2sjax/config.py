@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import operator
 import os
 import pathlib
 import types
@@ -290,8 +291,7 @@ def code_files(config: Config) -> dict[str, str]:
     >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
     {'model.cell': 'mine.py'}
     """
-    values = flatten(config)
-    files = {field: file_of(values[field]) for field in CODE}
+    files = {field: file_of(operator.attrgetter(field)(config)) for field in CODE}
     return {field: file for field, file in files.items() if file}
 
 

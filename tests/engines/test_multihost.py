@@ -9,7 +9,6 @@ from s2sjax.training.hosts import LOST
 from tests.test_resume import ending
 from tests.training.pair import START, ended, two, wait_for_steps
 
-pytestmark = pytest.mark.engines
 LONG = (
     *START,
     "--config.train.steps=120",
