@@ -136,7 +136,7 @@ COMMAND = Command(
         ),
         Flag(
             "workers",
-            "processes at a time, or proposals of a search; unset: what fits",
+            "trials at a time, or proposals of a search; unset: what fits",
             type=int,
             least=1,
             argument="workers",
@@ -175,7 +175,13 @@ COMMAND = Command(
             argument="pruner",
         ),
         Flag("retries", "new tries of a trial that fails", 1, int, least=0),
-        Flag("preemptions", "new tries of one that is killed", 10, int, least=0),
+        Flag(
+            "preemptions",
+            "new tries of one that is killed before it came any further",
+            10,
+            int,
+            least=0,
+        ),
         Flag(
             "silence",
             "seconds without a sign of life after which a worker has failed",

@@ -245,6 +245,7 @@ def joined(
                 coordinator_bind_address=_bind_address(coordinator),
                 heartbeat_timeout_seconds=heartbeat or HEARTBEAT,
             )
+            loss.index, loss.count = jax.process_index(), jax.process_count()
         except ValueError:
             raise UsageError(
                 "multihost=True: no cluster was found in the environment; give "
@@ -254,7 +255,6 @@ def joined(
             reason = str(error).strip().partition("\n")[0]
             where = coordinator or "the cluster's environment"
             raise UsageError(f"multihost=True: {where}: {reason}") from None
-        loss.index, loss.count = jax.process_index(), jax.process_count()
         hosts = Hosts(loss.index, loss.count, loss)
         try:
             yield hosts

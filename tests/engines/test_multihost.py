@@ -1,6 +1,11 @@
 """A run of two processes one of which dies: what the other does, and how both go on."""
 
+import json
+import shlex
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -72,3 +77,26 @@ def test_one_that_is_silent_is_lost_after_the_heartbeat(tmp_path, frozen):
     assert codes == [LOST, LOST] and 2 < took < 20
     assert_told("".join(said), other, workdir, f"process {frozen} is lost")
     assert_told("".join(late), frozen, workdir, "")
+
+
+def test_srun_starts_both_without_further_flags(slurm, tmp_path):
+    workdir, hosts = tmp_path / "srun", tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost n1 n2 {socket.gethostname()}\n")
+    train = [sys.executable, "-m", "s2sjax", "train", f"--workdir={workdir}", *START]
+    # The nodes are names of this machine alone; jax's port follows from the job.
+    script = f"""
+    mount --bind {hosts} /etc/hosts
+    export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$((SLURM_JOB_ID % 4096 + 61440))
+    exec {shlex.join([*train, "--multihost"])}
+    """
+    task = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(
+        ["srun", "--nodes=2", "--ntasks=2", *task],
+        env=slurm.environ,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "[Gloo]" not in said, said
+    assert json.loads((workdir / "run.json").read_text())["process_count"] == 2

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 
 from s2sjax.errors import UsageError
 from s2sjax.sweeps import backends
-from tests.engines.conftest import DONE, wait
+from tests.engines.conftest import DONE, ROOT, wait
+from tests.test_resume import ending
 
 SLEEPS = f"echo $$ >>$1/starts; sleep 2; {DONE}"
 
@@ -316,3 +319,46 @@ def test_without_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="there is no sbatch here"):
         backends.make_pool("slurm", tmp_path / "sweep", None, "")
+
+
+TINY = """
+from s2sjax.config import base_config
+from s2sjax.sweeps import seeds
+
+def get_config(arg=None):
+    config = base_config()
+    config.task.name, config.task.length = "reversed", 4
+    config.task.num_train = config.task.num_valid = config.task.num_test = 50
+    config.model.units = config.model.embedding = 4
+    config.train.steps, config.train.batch_size = 60, 8
+    config.train.eval_every = config.train.save_every = config.train.log_every = 30
+    return config
+
+def sweep(config):
+    return seeds(2)
+"""
+
+
+@plain
+def test_training_that_slurm_ends_again_and_again_is_the_same(slurm, tmp_path):
+    """Bit for bit, by the command line; every job saves one checkpoint and is ended."""
+    (tmp_path / "tiny.py").write_text(TINY)
+    command = [sys.executable, "-m", "s2sjax", "sweep", f"--config={tmp_path}/tiny.py"]
+    ends = {"S2SJAX_FAILPOINT": "checkpoint.after_commit:term:1"}
+    for backend, environ in (("processes", {}), ("slurm", ends)):
+        done = subprocess.run(
+            [*command, f"--workdir={tmp_path / backend}", f"--backend={backend}"],
+            env={**os.environ, **environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ("was preempted" in done.stdout) == (backend == "slurm")
+    one, other = (
+        sorted((tmp_path / b / "trials").iterdir()) for b in ("processes", "slurm")
+    )
+    assert len(one) == len(other) == 2
+    for here, there in zip(one, other, strict=True):
+        assert ending(here) == ending(there)
+        assert (here / "test.json").read_bytes() == (there / "test.json").read_bytes()
