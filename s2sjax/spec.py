@@ -200,8 +200,8 @@ def _kind(parameter: inspect.Parameter) -> type | None:
     kinds = [kind for kind in annotated if kind is not type(None)]
     if len(kinds) == 1 and kinds[0] in (bool, int, float, str):
         return typing.cast(type, kinds[0])
-    found = type(parameter.default)
-    return found if found in (bool, int, float, str) else None
+    default = type(parameter.default)
+    return default if default in (bool, int, float, str) else None
 
 
 def _like(kind: type | None, value: Any, what: str) -> Any:

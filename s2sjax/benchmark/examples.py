@@ -48,16 +48,16 @@ def chunks(
     """
     sizes = [bucket.size for bucket in buckets]
     assert None not in sizes, "an endless split needs a number of examples"
-    found: list[Chunk] = []
+    filled: list[Chunk] = []
     before = 0
     every = chosen_rows([size for size in sizes if size is not None], examples)
     for bucket, rows in zip(buckets, every, strict=True):
         fetch = jax.jit(bucket.fetch)
         for within, count in batches.chunks(range(len(rows)), batch_size, repeat=True):
             batch = fetch(bucket.store, jnp.asarray(rows[within], jnp.int32))
-            found.append(Chunk(batch, before + within, count))
+            filled.append(Chunk(batch, before + within, count))
         before += len(rows)
-    return found
+    return filled
 
 
 def evenly(chosen: Sequence[Chunk], most: int) -> list[Chunk]:

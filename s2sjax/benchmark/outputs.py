@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s2sjax.benchmark.examples import Chunk
-from s2sjax.benchmark.timing import Implementation, together
+from s2sjax.benchmark.timing import Implementation, decode_all
 from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.system import System, force
 from s2sjax.types import Hypotheses
@@ -47,7 +47,7 @@ def outputs(
     implementation: Implementation, chunks: Sequence[Chunk], passed: Passed = unwatched
 ) -> Outputs:
     """Decodes all examples, once; `passed` is told how many batches are done."""
-    hypotheses: list[Hypotheses] = together(implementation, chunks, passed)
+    hypotheses: list[Hypotheses] = decode_all(implementation, chunks, passed)
 
     def column(pick: Any) -> np.ndarray:
         return _in_order([pick(each) for each in hypotheses], chunks)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from s2sjax.benchmark.examples import Chunk, chunks
 from s2sjax.benchmark.peers.model import check_supported
-from s2sjax.benchmark.search_errors import goal
+from s2sjax.decoding.goals import goal
 from s2sjax.inference.evaluate import enough, size
 from s2sjax.inference.load import Trained, with_decode
 from s2sjax.inference.system import System, batch_rows, output_lengths

@@ -1,7 +1,6 @@
 """`s2sjax doctor`: versions, devices, and whether this machine computes right."""
 
 import glob
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -16,6 +15,7 @@ from s2sjax import environment
 from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
+from s2sjax.environment import version_of
 
 COMMAND = Command(
     "doctor",
@@ -68,7 +68,7 @@ def examine(
         "gpu": why_no_gpu(
             environ,
             present=gpu_present(),
-            plugins=[name for name in PLUGINS if _version(name)],
+            plugins=[name for name in PLUGINS if version_of(name)],
             platform=started.get("platform"),
             detail=started.get("detail", ""),
         ),
@@ -193,9 +193,9 @@ def gpu_present() -> bool:
 
 def versions() -> dict[str, str]:
     """Installed versions, without importing what they are of."""
-    found = {name: _version(name) or "missing" for name in (*PACKAGES, "numpy")}
-    found |= {name: version for name in PLUGINS if (version := _version(name))}
-    return {"python": platform.python_version()} | found
+    installed = {name: version_of(name) or "missing" for name in (*PACKAGES, "numpy")}
+    installed |= {name: version for name in PLUGINS if (version := version_of(name))}
+    return {"python": platform.python_version()} | installed
 
 
 def free_memory() -> int | None:
@@ -217,10 +217,3 @@ def without_guard(flags: str) -> str:
     '--xla_a=1'
     """
     return " ".join(flag for flag in flags.split() if flag != environment.GUARD)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -32,12 +32,19 @@ COMMAND = Command(
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(
             "predictions",
-            "saves each output beside its reference, the worst first, a line of JSON "
-            "each",
+            "saves each output beside its references, the worst first, a line of JSON "
+            "each; `s2sjax compare` reads two such files",
             value="FILE.jsonl",
         ),
         Flag("wrong", "save only the predictions that are wrong", False, type=bool),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
+        Flag(
+            "ter",
+            "of texts the translation edit rate too, which takes long",
+            False,
+            type=bool,
+        ),
+        Flag("all", "every number and every table on the screen", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
     memory="size or n of the decoding strategy, or decode.batch_size",
@@ -55,24 +62,20 @@ def main(parsed: Parsed) -> int:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
     paths = runs.paths(values)
-    config = start.reading(paths[0])
+    start.reading(paths[0])
     split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import run_files
 
     run = runs.open_all(parsed, paths, values.seed)
-    if split not in run.task.buckets:  # a pattern file is executed again
-        if values.no_user_code:
-            start.refuse_user_code(config, f"--workdir={paths[0]}")
-        start.tell_user_code(config, run.path / run_files.DATA, named=False)
     result = run.evaluate(
         split,
         examples=values.examples,
         confusion=values.confusion,
+        ter=values.ter,
         predictions=values.predictions is not None,
     )
     rows = result.pop("predictions", ())
@@ -88,6 +91,8 @@ def main(parsed: Parsed) -> int:
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
             f"{result['decode']}",
+            chosen=run.config.train.metric,
+            whole=values.all,
         )
     return 0
 

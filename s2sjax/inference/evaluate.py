@@ -20,7 +20,7 @@ from s2sjax.inference.system import (
     force,
     symbol_lengths,
 )
-from s2sjax.metrics import Outcomes, concatenate
+from s2sjax.outcomes import Outcomes, concatenate, with_further
 from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
 from s2sjax.tasks.generated import Generator
@@ -60,7 +60,12 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
             store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            found.append(dataclasses.replace(bucket, size=len(rows), store=store))
+            further = bucket.references and bucket.references.taken(rows)
+            found.append(
+                dataclasses.replace(
+                    bucket, size=len(rows), store=store, references=further
+                )
+            )
     return tuple(found)
 
 
@@ -105,6 +110,10 @@ def outcomes(
         batch = _fetch(bucket, chunk.rows)
         found = map(np.asarray, columns(system, batch))
         results = Outcomes.of(*(column[: chunk.examples] for column in found))
+        rows = chunk.rows[: chunk.examples]
+        further = bucket.references and bucket.references.taken(rows)
+        if further is not None:
+            results = with_further(results, further)
         return results, rows_of(batch.source, batch.source_lengths, chunk.examples)
 
     parts: list[Outcomes] = []

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from s2sjax import rng, tasks
-from s2sjax.config import Config
+from s2sjax.config import Config, code_files
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
@@ -65,7 +65,8 @@ def open_trained(
     """
     run = open_for_reading(workdir)
     recorded = run_files.read_config(run.path)
-    code.announce(run.path, recorded, say, refused=no_user_code)
+    files = code_files(recorded)
+    code.announce(run.path, recorded, files, say, refused=no_user_code)
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
@@ -191,11 +192,12 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
                 f"runs that decode together write the same symbols"
             )
-    if first.task.reverse_source != other.task.reverse_source:
-        raise UsageError(
-            f"{other.path} and {first.path} do not both read their "
-            f"sources in the same direction (task.reverse_source)"
-        )
+    for field in ("reverse_source", "source_eos"):
+        if getattr(first.task, field) != getattr(other.task, field):
+            raise UsageError(
+                f"{other.path} and {first.path} do not read their sources in the same "
+                f"way (task.{field})"
+            )
 
 
 def longest_trained(task: Task) -> int:

@@ -55,7 +55,7 @@ class Forced(NamedTuple):
     """Teacher-forced scores of each row."""
 
     log_probs: Array  # [B, T] float32, of the target's tokens; 0 after EOS
-    correct: Array  # [B] int32, tokens that would have been chosen
+    correct: Array  # [B, T] bool, tokens that would have been chosen; False after EOS
 
 
 class Lengths(NamedTuple):
@@ -175,7 +175,7 @@ def force(system: System, batch: Batch) -> Forced:
     losses = token_losses(logits, batch.target, batch.target_lengths)
     real = real_tokens(batch.target, batch.target_lengths)
     chosen = jnp.argmax(logits, axis=-1) == batch.target
-    return Forced(-losses, jnp.sum(chosen & real, axis=1))
+    return Forced(-losses, chosen & real)
 
 
 @jax.jit

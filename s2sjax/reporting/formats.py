@@ -22,10 +22,10 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     if cell_len(text) <= width:
         return text
     room = width - cell_len(ellipsis)
-    kept = text[: max(room, 0)]
-    while cell_len(kept) > room and kept:
-        kept = kept[:-1]
-    return kept.rstrip() + ellipsis
+    short = text[: max(room, 0)]
+    while cell_len(short) > room and short:
+        short = short[:-1]
+    return short.rstrip() + ellipsis
 
 
 def distinct(texts: Sequence[str], width: int) -> list[str]:
@@ -38,13 +38,13 @@ def distinct(texts: Sequence[str], width: int) -> list[str]:
     """
     shown = [printable(text) for text in texts]
     shortened = [cut(text, width) for text in shown]
-    for kept in range(width // 2, width):
+    for ending in range(width // 2, width):
         if len(set(shortened)) == len(set(shown)):
             break
         shortened = [
             text
             if cell_len(text) <= width
-            else cut(text, width - kept, "") + "…" + text[1 - kept :]
+            else cut(text, width - ending, "") + "…" + text[1 - ending :]
             for text in shown
         ]
     return shortened

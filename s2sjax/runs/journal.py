@@ -128,13 +128,13 @@ def truncate_after(
     mark = Mark()
     if not path.exists():
         return mark
-    kept = []
+    left = []
     for line in _complete_lines(path):
         entry = _entry(line)
         if entry is not None and entry["step"] <= step and keep(entry):
-            kept.append(line)
+            left.append(line)
             mark = mark.after(line)
-    data = b"".join(kept)
+    data = b"".join(left)
     try:
         if path.read_bytes() != data:
             atomic.write_bytes(path, data)
@@ -192,8 +192,8 @@ def _damage(
     marks: Sequence[Mark],
 ) -> str:
     """What is damaged or missing, and from where on; nothing where all is whole."""
-    found = list(itertools.accumulate(lines, Mark.after, initial=Mark()))
-    whole = [mark for mark in marks if mark in found]
+    after = list(itertools.accumulate(lines, Mark.after, initial=Mark()))
+    whole = [mark for mark in marks if mark in after]
     illegible = [place for place, entry in enumerate(entries) if entry is None]
     if not illegible and len(whole) == len(marks):
         return ""

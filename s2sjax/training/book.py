@@ -14,7 +14,7 @@ import numpy as np
 from s2sjax.config import Config
 from s2sjax.inference import summary
 from s2sjax.inference.evaluate import spread
-from s2sjax.metrics import Outcomes
+from s2sjax.outcomes import Outcomes
 from s2sjax.runs import logged, run_files
 from s2sjax.runs.journal import Journal
 from s2sjax.runs.progress import Progress

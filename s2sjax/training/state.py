@@ -10,6 +10,8 @@ from jax import Array
 
 from s2sjax import rng
 from s2sjax.config import Config, fields, flatten
+from s2sjax.models import embeddings
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.padding import zero_rows
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training.recipe import Recipe
@@ -61,7 +63,11 @@ def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def first_state(
-    model: Seq2Seq, recipe: Recipe, numbers: Numbers, params: Any = None
+    model: Seq2Seq,
+    recipe: Recipe,
+    numbers: Numbers,
+    params: Any = None,
+    vectors: Mapping[str, Vectors] | None = None,
 ) -> TrainState:
     """The state before the first step.
 
@@ -70,14 +76,16 @@ def first_state(
       recipe: of the training.
       numbers: of the run.
       params: to begin with; None: drawn from the seed.
+      vectors: rows of the drawn embeddings that are known; see `embeddings.filled`.
     """
     if params is None:
         key = rng.stream(rng.root(numbers["seed"]), "parameters")
-        params = model.init(key)
+        params = embeddings.filled(model.init(key), model.config, vectors or {})
         if "vocabulary" in numbers:
             params = zero_rows(params, vocabulary_axes(model), numbers["vocabulary"])
     optimizer = recipe.optimizer(numbers["train.learning_rate"])
-    return TrainState(jnp.int32(0), params, optimizer.init(params))
+    trained = embeddings.trained(params, model.config)
+    return TrainState(jnp.int32(0), params, optimizer.init(trained))
 
 
 def vocabulary_axes(model: Seq2Seq) -> Any:

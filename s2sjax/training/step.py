@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from s2sjax import rng
 from s2sjax.decoding.forced import decoder_inputs
+from s2sjax.models import embeddings
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.padding import cut
 from s2sjax.models.seq2seq import Seq2Seq, apply
@@ -37,18 +38,18 @@ def train_step(
     """
     tokens = _total(jnp.sum(batch.target_lengths * batch.weights), axis)
 
-    def mean_loss(params: Any) -> tuple[Array, Array]:
+    def mean_loss(trained: Any) -> tuple[Array, Array]:
+        params = embeddings.whole(trained, state.params)
         output = decoded(model, recipe.feeding, params, numbers, state.step, batch)
         per_token = losses(recipe.objective, output, batch)
         loss = jnp.sum(per_token * batch.weights[:, None])
         return loss / jnp.maximum(tokens, 1), loss
 
-    grads, loss = _total(jax.grad(mean_loss, has_aux=True)(state.params), axis)
+    trained = embeddings.trained(state.params, model.config)
+    grads, loss = _total(jax.grad(mean_loss, has_aux=True)(trained), axis)
     rate = numbers["train.learning_rate"] * recipe.schedule(state.step)
-    updates, opt_state = recipe.optimizer(rate).update(
-        grads, state.opt_state, state.params
-    )
-    params = optax.apply_updates(state.params, updates)
+    updates, opt_state = recipe.optimizer(rate).update(grads, state.opt_state, trained)
+    params = embeddings.whole(optax.apply_updates(trained, updates), state.params)
     metrics = StepMetrics(loss, tokens, _norm(grads), rate)
     return TrainState(state.step + 1, params, opt_state), metrics
 
@@ -90,7 +91,7 @@ def decoded(
     encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
     states, memory = run(encoded, dropout, method="start")
     time = gold.shape[1]
-    noise = None if dropout is None else run(dropout, time, method="noise")
+    noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
     own = feeding.own(key, keys, time, probability)
     sizes = None if vocabulary is None else jnp.full(time, vocabulary)
@@ -105,12 +106,13 @@ def decoded(
 
 
 def _dropout(numbers: Numbers, keys: Array) -> Dropout:
-    return Dropout(
-        jax.vmap(partial(rng.stream, name="dropout"))(keys),
-        numbers["model.dropout_embedding"],
-        numbers["model.dropout_state"],
-        numbers["model.dropout_output"],
-    )
+    start = "model.dropout_"
+    rates = {
+        name.removeprefix(start): rate
+        for name, rate in numbers.items()
+        if name.startswith(start)
+    }
+    return Dropout(jax.vmap(partial(rng.stream, name="dropout"))(keys), rates)
 
 
 class Program(NamedTuple):

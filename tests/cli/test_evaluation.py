@@ -11,7 +11,8 @@ import pytest
 from tests import oracles
 
 FIELDS = [
-    *("source", "output", "reference", "right", "edits", "truncated"),
+    *("source", "output", "reference", "references", "lengths"),
+    *("right", "edits", "truncated"),
     *("score", "logprob", "reference_logprob"),
 ]
 
@@ -59,6 +60,8 @@ def test_predictions_are_those_of_the_evaluation_worst_first(
     assert nll == pytest.approx(found["nll"], rel=1e-5)
     for row in rows:
         assert list(row) == FIELDS
+        assert row["references"] == [row["reference"]]
+        assert row["lengths"] == [len(symbols_of(row["reference"]))]
         wanted = [None if s == "<unk>" else s for s in symbols_of(row["reference"])]
         output = symbols_of(row["output"])
         assert row["edits"] == oracles.edit_distance(output, tuple(wanted))

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.seq2seq import Seq2Seq, build_model
 from s2sjax.training import state as states
 from s2sjax.training.feeding import FEEDINGS, GOLD
 from s2sjax.training.objectives import OBJECTIVES, losses
@@ -228,6 +228,8 @@ class Spy:
             return ()
         if method == "start":
             return (), ()
+        if method == "noise":
+            return {}
         assert method == "free"
         _, _, gold, feed, xs, _ = arguments
 
@@ -359,3 +361,39 @@ def test_runs_that_differ_in_numbers_have_one_recipe():
     one = recipe(copying.config(learning_rate=0.1, log_every=3).train, 9)
     assert one is recipe(copying.config(learning_rate=0.2).train, 9)
     assert one != recipe(copying.config(objective="label_smoothing").train, 9)
+
+
+def test_a_frozen_table_is_not_trained_and_does_not_count():
+    """One step of clipped descent on the others, as arithmetic on gradients says."""
+    shape = {"embedding": 3, "embedding_file": "a", "tie_output": True}
+    clip = {"optimizer": "sgd", "clip_norm": 0.01, "learning_rate": 1.0}
+    run = small_run("gold", **clip)
+    plain, frozen = (
+        dataclasses.replace(run.config.model, **shape, freeze_embedding=each)
+        for each in (False, True)
+    )
+    config = dataclasses.replace(run.config, model=frozen)
+    model, other = (
+        Seq2Seq(each, *[copying.VOCABULARY] * 2) for each in (frozen, plain)
+    )
+    params = copying.drawn(jax.eval_shape(model.init, jax.random.key(0)))
+    own, chosen = numbers(config), recipe(config.train, 1)
+    batch = copying.fetch(STORE, jnp.asarray(ROWS[0]))
+
+    def mean(params):
+        output = decoded(other, chosen.feeding, params, own, jnp.int32(0), batch)
+        return jnp.sum(losses(chosen.objective, output, batch)) / jnp.sum(
+            batch.target_lengths * batch.weights
+        )
+
+    grads = jax.jit(jax.grad(mean))(params)
+    assert np.abs(grads["encoder"]["embed"].pop("table")).max() > 1e-3
+    norm = sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(grads)) ** 0.5
+    start = states.first_state(model, chosen, own, params)
+    state, metrics = jax.jit(partial(train_step, model, chosen))(start, own, batch)
+    np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-5)
+    after = jax.tree.map(np.asarray, state.params)
+    table = after["encoder"]["embed"].pop("table")
+    np.testing.assert_array_equal(table, params["encoder"]["embed"].pop("table"))
+    wanted = jax.tree.map(lambda w, g: w - g * 0.01 / norm, params, grads)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), after, wanted)

@@ -166,8 +166,8 @@ def _curve(
     count = len(files.valid)
     if not count:
         return None
-    kept = sorted({round(i * (count - 1) / max(most - 1, 1)) for i in range(most)})
-    entries = [files.valid[i] for i in kept if i < count]
+    places = sorted({round(i * (count - 1) / max(most - 1, 1)) for i in range(most)})
+    entries = [files.valid[i] for i in places if i < count]
     key = tuple(entry["step"] for entry in entries)
     logged = set(files.metrics())
     return {

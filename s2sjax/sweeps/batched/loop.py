@@ -16,9 +16,12 @@ import numpy as np
 
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import Evaluated, chosen
 from s2sjax.inference.system import System
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import build_model
+from s2sjax.runs import run_files
 from s2sjax.runs.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.runs.progress import Progress
 from s2sjax.sweeps.batched import programs, stored_group
@@ -147,9 +150,9 @@ class ReplicaLoop:
     def _restore(self) -> tuple[TrainState, Any]:
         """The state and the best parameters, from the last checkpoint or the start."""
 
-        def start() -> TrainState:
+        def start(vectors: dict[str, Vectors] | None = None) -> TrainState:
             return programs.first_states(
-                self.layout, self.model, self.recipe, self.numbers
+                self.layout, self.model, self.recipe, self.numbers, vectors
             )
 
         shapes = jax.tree.map(
@@ -165,7 +168,7 @@ class ReplicaLoop:
         except NoCheckpoint:
             for replica in self._running():
                 replica.book.begin(-1, Progress(evaluated=0), report)
-            state = start()
+            state = start(self._vectors())
             # A copy: the state's own parameters are given away to the next step.
             return state, jax.tree.map(jnp.copy, state.params)
         self.saves = restored.step + 1
@@ -181,6 +184,20 @@ class ReplicaLoop:
         for replica, results in pairs:
             replica.restore(results, report)
         return restored.state["state"], restored.state["best"]
+
+    def _vectors(self) -> dict[str, Vectors]:
+        """What is known of each replica's embeddings."""
+        found = []
+        for replica in self._all:
+            read = vectors.read(replica.trial.config, replica.book.task)
+            if read and not replica.ended:
+                noted = {f"model.{field}": each.noted for field, each in read.items()}
+                run_files.note_embeddings(replica.book.folder, noted)
+            found.append(vectors.of_fields(read))
+        if read:
+            for each in read.values():
+                self.callbacks.message(each.note)
+        return self.layout.place(programs.stack(found)) if read else {}
 
     def _save(self, state: TrainState, best: Any) -> None:
         """Saves under a number that counts up: an evaluation changes what is best."""
