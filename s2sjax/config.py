@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import operator
 import os
 import pathlib
@@ -20,6 +21,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from s2sjax import json_objects
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.schema import (
     LEVELS,
@@ -210,6 +212,8 @@ def resolve(
         _check_together(resolved, wrong)
     files = user_files(resolved)
     resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
+    with problems:
+        resolved = _with_symbol_weights(resolved)
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
@@ -407,6 +411,35 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+def _with_symbol_weights(config: Config) -> Config:
+    """The config with the weights of symbols in place, also where a file holds them."""
+    text = config.train.symbol_weights
+    if not text:
+        return config
+    try:
+        if not text.startswith("{") and "=" in text:
+            pairs = [each.rpartition("=") for each in text.split(",")]
+            weights = {name.strip(): float(weight) for name, _, weight in pairs}
+        else:
+            found = text
+            if not text.startswith("{"):
+                found = pathlib.Path(os.path.expanduser(text)).read_text("utf-8")
+            weights = json_objects.checked(json_objects.loads(found), dict[str, float])
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError("a weight is no finite number from 0")
+    except OSError as error:
+        why = f"{error.strerror}; it takes SYMBOL=WEIGHT,.. or a file of a JSON object"
+        raise UsageError(f"train.symbol_weights={text:.60}: {why}") from None
+    except ValueError as error:
+        raise UsageError(
+            f"train.symbol_weights={text:.60} is not weights by symbol: {error}; write "
+            f"e.g. <eos>=2, or a JSON object into a file"
+        ) from None
+    written = {name: float(weight) for name, weight in sorted(weights.items())}
+    train = dataclasses.replace(config.train, symbol_weights=json.dumps(written))
+    return dataclasses.replace(config, train=train)
 
 
 def _absolute(path: str) -> str:

@@ -130,7 +130,7 @@ def loads(text: str | bytes) -> Any:
     raise ValueError("nested too deeply")
 
 
-def checked(value: Any, kind: type[T], name: str = "it") -> T:
+def checked(value: Any, kind: type[T]) -> T:
     """`value`, which is of a type as annotations write it.
 
     The types: bool, int, float (whole numbers too), str, None, Any; lists and dicts,
@@ -144,7 +144,7 @@ def checked(value: Any, kind: type[T], name: str = "it") -> T:
     Traceback (most recent call last):
     ValueError: sizes[1] is "2", not a whole number
     """
-    _check(value, kind, name)
+    _check(value, kind, "it")
     return typing.cast(T, value)
 
 

@@ -420,7 +420,14 @@ class TrainConfig:
     clip_norm: float = option(
         0.0, "largest gradient norm; 0: unlimited", least=0.0, most=LARGE
     )
-    objective: str = option("nll", "nll, label_smoothing:epsilon=0.1 or FILE.py:name")
+    objective: str = option(
+        "nll", "nll (or nll:focal=2), label_smoothing:epsilon=0.1 or FILE.py:name"
+    )
+    symbol_weights: str = option(
+        "",
+        "what target symbols count in the loss, others 1: SYMBOL=WEIGHT,.. or a file "
+        "of a JSON object",
+    )
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "

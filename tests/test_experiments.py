@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
+import verbs
 
 from s2sjax import experiment, json_objects
 from s2sjax.cli import main
@@ -52,18 +53,21 @@ def corpora(tmp_path):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
     for split, count in (("train", 60), ("test", 8)):
-        verbs = [["walk", "run"][n % 2] for n in range(count)]
+        words = [["walk", "run"][n % 2] for n in range(count)]
         lines = [
-            f"IN: {v} {n} OUT: {f'I_{v.upper()} ' * 2}" for n, v in enumerate(verbs)
+            f"IN: {word} {n} OUT: {f'I_{word.upper()} ' * 2}"
+            for n, word in enumerate(words)
         ]
         (tmp_path / f"{split}.txt").write_text("\n".join(lines) + "\n")
     scan = [f"--config.task.{s}={tmp_path / s}.txt" for s in ("train", "test")]
+    verbs.write(tmp_path / "verbs", count=15, seed=0)
     path = f"--config.task.path={pairs}"
     return {
         "buckets": [path],
         "fra_eng": [path],
         "fra_eng_words": [path],
         "g2p": [path],
+        "inflection": [f"--config.task.path={tmp_path / 'verbs'}"],
         "joeynmt_reverse": [f"--config.task.path={folder}"],
         "scan": scan,
         "text": [path],
@@ -118,7 +122,7 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
     # The command that training named last is one that works.
     words = _last_command(run(capsys, "train", workdir)[1])
-    inputs = words[words.index("--") :]
+    inputs = words[words.index("decode") + 2 :]
     code, out, err = run(capsys, "decode", workdir, "--json", *inputs)
     assert code == 0, err
     (line,) = [json.loads(line) for line in out.splitlines()]

@@ -57,14 +57,12 @@ def quality(decoded: Outputs, right: References) -> Quality:
     )
 
 
-def calibration_error(
-    confidences: np.ndarray, right: np.ndarray, bins: int = BINS
-) -> float:
+def calibration_error(confidences: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error, over sequences.
 
         sum_b |B_b| / E | mean of right in B_b - mean confidence in B_b |
 
-    B_b are the examples with a confidence in (b / bins, (b + 1) / bins]; the first
+    B_b are the examples with a confidence in (b / `BINS`, (b + 1) / `BINS`]; the first
     holds 0 too. (Naeini et al. 2015; Guo et al. 2017, equation 3.)
 
     Args:
@@ -74,9 +72,9 @@ def calibration_error(
     >>> calibration_error(np.array([0.75, 0.75]), np.array([True, False]))
     0.25
     """
-    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.linspace(0, 1, BINS + 1)[1:-1]
     places = np.digitize(confidences, edges, right=True)
-    gaps = np.bincount(places, right.astype(float) - confidences, minlength=bins)
+    gaps = np.bincount(places, right.astype(float) - confidences, minlength=BINS)
     return float(np.abs(gaps).sum()) / max(len(right), 1)
 
 

@@ -23,7 +23,7 @@ COMMAND = Command(
             least=1,
             argument="examples",
         ),
-        Flag("decode", STRATEGY, value="SPEC", argument="strategy"),
+        Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag(
             "checkpoint",
             "best, last or a step",
@@ -75,7 +75,7 @@ def main(parsed: Parsed) -> int:
         *given,
         split,
         examples=values.examples,
-        strategy=values.decode,
+        strategy=values.strategy,
         checkpoint=which,
         out=values.out,
         no_user_code=values.no_user_code,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
@@ -168,8 +168,6 @@ def _save_states(path: Path, run: "Run", decoded: "Sequence[Decoded]") -> None:
 
     written = io.BytesIO()
     np.savez_compressed(written, **run.states(decoded))
-    try:
+    with writing(f"--states={path}"):
         atomic.write_bytes(path, written.getvalue())
-    except OSError as error:
-        raise cannot_write(f"--states={path}", error) from None
     printing.warn([f"states: {path}"])

@@ -26,6 +26,8 @@ COMMAND = Command(
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml_collections")
 PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
 _PROBE = pathlib.Path(__file__).with_name("probe.py")
+TIMEOUT = 60.0  # seconds that jax may take to start and compute
+PATIENCE = 15.0  # seconds after which the initialisers count as hanging
 _GIB = 2**30
 
 
@@ -42,17 +44,13 @@ def main(parsed: Parsed) -> int:
     return 0 if right else 1
 
 
-def examine(
-    environ: Mapping[str, str], *, timeout: float = 60.0, patience: float = 15.0
-) -> dict[str, Any]:
+def examine(environ: Mapping[str, str]) -> dict[str, Any]:
     """Everything that doctor knows, as JSON values.
 
     Args:
       environ: the environment as the command line left it.
-      timeout: seconds that jax may take to start and compute.
-      patience: seconds after which the initialisers count as hanging.
     """
-    started = probe("devices", environ, timeout)
+    started = probe("devices", environ, TIMEOUT)
     # The faults are the CPU compiler's, and a GPU's products are rounded coarsely.
     on_cpu = dict(environ) | {"JAX_PLATFORMS": "cpu"}
     on_cpu.pop("JAX_COMPILATION_CACHE_DIR", None)  # it is the compiler that is checked
@@ -77,10 +75,10 @@ def examine(
         "xla_flags": environ.get("XLA_FLAGS", ""),
         "checks": {
             "reduction": {
-                name: probe("reduction", env, timeout) for name, env in both.items()
+                name: probe("reduction", env, TIMEOUT) for name, env in both.items()
             },
             "initialisers": {
-                name: probe("initialisers", env, patience) for name, env in both.items()
+                name: probe("initialisers", env, PATIENCE) for name, env in both.items()
             },
         },
     }

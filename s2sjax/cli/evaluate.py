@@ -8,7 +8,7 @@ from typing import Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 COMMAND = Command(
@@ -100,8 +100,6 @@ def main(parsed: Parsed) -> int:
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
     from s2sjax.inference.summary import write_predictions
 
-    try:
+    with writing(f"--predictions={name}"):
         write_predictions(Path(name), rows)
-    except OSError as error:
-        raise cannot_write(f"--predictions={name}", error) from None
     printing.warn([f"predictions: {len(rows):,} in {name}"])

@@ -277,4 +277,4 @@ def _announce_user_code(
         if tuple(files.items()) not in announced:
             announced.add(tuple(files.items()))
             folder = run_files.checked_path(workdir) / "trials" / trial.name
-            code.announce(folder, trial.config, files, say)
+            code.announce(folder, files, say)

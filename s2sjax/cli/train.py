@@ -153,7 +153,8 @@ def main(parsed: Parsed) -> int:
                 asked = run_files.read_config(there) if record else config
                 file = parsed.config_file
                 code.announce(
-                    *(there, asked, code.pattern(asked) | code_files(asked)),
+                    there,
+                    code.pattern(asked) | code_files(asked),
                     parsed.say,
                     named=bool(file) and not is_json(locate(file)[0]),
                 )

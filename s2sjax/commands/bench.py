@@ -16,7 +16,7 @@ from s2sjax.benchmark.result import as_csv
 from s2sjax.benchmark.run import Benchmark, comparable
 from s2sjax.commands.run import notice
 from s2sjax.config import config_hash
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.load import Trained, Which, open_trained, with_training
 from s2sjax.reporting.benchmark.report import draw_benchmark
@@ -147,8 +147,7 @@ def _opened(
         name = folder if folders.count(folder) == 1 else path
         trained = open_trained(path, checkpoint, say=say)
         if split == "train":
-            config = trained.config
-            code.announce(trained.path, config, code.pattern(config), say)
+            code.announce(trained.path, code.pattern(trained.config), say)
             trained = with_training(trained)
         runs[name] = trained
     return runs
@@ -161,10 +160,8 @@ def _folder(out: str | os.PathLike[str] | None, path: str) -> Path:
       UsageError: it cannot be written; RunError: the disk is full.
     """
     folder = Path(path) / "bench" if out is None else Path(out)
-    try:
+    with writing(f"out={folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(f"out={folder}", error) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"out={folder}: this folder cannot be written to")
     return folder
@@ -211,11 +208,9 @@ def _write(
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:
-    try:
+    with writing(f"out={folder}"):
         atomic.write_text(folder / "bench.json", json.dumps(report, indent=1) + "\n")
         atomic.write_text(folder / "bench.csv", as_csv(result.rows))
-    except OSError as error:
-        raise cannot_write(f"out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
     title = f"{names}: {result.rows[0].examples:,} {report['plan']['split']} examples"
     draw_benchmark(result.rows, groups, folder, title, format_)

@@ -273,7 +273,9 @@ class _Look:
         if not self.is_text:
             return
         for name, kind in KINDS.items():
-            if kind.least > kind.most:
+            # Forms of words are often like their lemmas, letter by letter.
+            is_letters = self.task.target_vocabulary.kind in ("char", "grapheme")
+            if kind.least > kind.most or (name == "copies" and is_letters):
                 continue
             for split, places in self.found(name).items():
                 share = len(places) / len(self.examples(split))

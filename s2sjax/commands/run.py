@@ -265,11 +265,7 @@ class Run:
         if attention and self.config.model.attention == "none":
             raise UsageError("attention=True: this model has no attention to show")
         self._announce_pattern()
-        system = self.trained.system
-        if strategy is not None:
-            decoding(strategy)
-            config = loading.with_decode(self.config, strategy=strategy)
-            system = dataclasses.replace(system, config=config)
+        system = self._decoding_by(strategy).system
         ids = self._encoded([query._replace(output=None) for query in queries])
         with environment.precision(self.config.train.precision):
             with self.watch("decoding") as passed:
@@ -398,14 +394,10 @@ class Run:
           UsageError: an unknown split or strategy, or training data that are gone.
         """
         split = split_name(split)
-        config = self.config
         if split not in self.task.buckets:
             self._announce_pattern()
-        if strategy is not None:
-            decoding(strategy)
-            config = loading.with_decode(config, strategy=strategy)
-        system = dataclasses.replace(self.trained.system, config=config)
-        trained = self.trained._replace(config=config, system=system)
+        trained = self._decoding_by(strategy)
+        config = trained.config
         with (
             environment.precision(config.train.precision),
             self.watch(
@@ -447,12 +439,19 @@ class Run:
             self.say(longer)
         return ids
 
+    def _decoding_by(self, strategy: str | None) -> Trained:
+        """The models with another strategy; None: the config's."""
+        if strategy is None:
+            return self.trained
+        decoding(strategy)
+        config = loading.with_decode(self.config, strategy=strategy)
+        system = dataclasses.replace(self.trained.system, config=config)
+        return self.trained._replace(config=config, system=system)
+
     def _announce_pattern(self) -> None:
         """Says that a task's file is executed, or refuses; see `code.announce`."""
-        code.announce(
-            *(self.path, self.config, code.pattern(self.config), self.say),
-            refused=self.no_user_code,
-        )
+        files = code.pattern(self.config)
+        code.announce(self.path, files, self.say, refused=self.no_user_code)
 
     def _expected(self, query: Query) -> list[Symbol] | None:
         try:

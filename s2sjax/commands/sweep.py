@@ -465,7 +465,11 @@ def _run(
                 tracked = trackers.TrackedRun(sweep.of(first), first.config)
                 trackers.prepare(names, tracked, console.message)
             train = functools.partial(_train, tracker=names)
-            scheduler.run(*to, pool, train, signals, budgets, console)
+            try:
+                scheduler.run(*to, pool, train, signals, budgets, console)
+            except RunError as error:  # a full disk, or a cluster that is gone
+                again = _again(launch, sweep)
+                raise RunError(f"{error}; to go on: {again}") from None
     return _ended(launch, sweep, ledger, signals, console)
 
 
@@ -490,10 +494,11 @@ def _opened(
         tracked = trackers.TrackedRun(path / directory.TRIALS / "0000", launch.config)
         trackers.create(launch.tracker, tracked)  # or refused before anything is noted
     with contextlib.ExitStack() as stack:
-        pool = None
+        pool, address = None, _ray_address(launch, choice, path)
         if not choice.is_batched:
-            address = launch.ray_address or ""
-            pool = backends.make_pool(choice.backend, path, launch.workers, address)
+            pool = backends.make_pool(
+                choice.backend, path, launch.workers, address, launch.say
+            )
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
         ledger = Ledger(sweep, launch.say)
@@ -507,9 +512,19 @@ def _opened(
         if launch.add:  # to those that are there
             configs_ = {trial.config for trial in (*sweep.trials, *trials)}
             asked = max(asked, len(configs_))
-        launch.note(choice.line)
-        _record(launch, sweep, choice.backend, asked, hashes)
+        at = f", at {address}" if address else ""
+        launch.note(choice.line and choice.line + at)
+        _record(launch, sweep, choice.backend, address, asked, hashes)
         yield sweep, ledger, pool
+
+
+def _ray_address(launch: Launch, choice: Choice, sweep: Path) -> str:
+    """Where Ray is, if trials go there: as given, or as an earlier launch found it."""
+    is_ray = backends.name(choice.backend) == "ray"
+    if launch.ray_address and not is_ray:
+        came = f"ray_address={launch.ray_address}"
+        raise UsageError(f"{came} needs backend=ray; backend={choice.backend} came")
+    return (launch.ray_address or backends.ray_address(sweep)) if is_ray else ""
 
 
 def _ended(
@@ -521,30 +536,47 @@ def _ended(
 ) -> Outcome:
     """Says how the sweep ended."""
     there = console.trials
-    again = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
-    again += ["--retry_failed"] * launch.retry_failed
-    if launch.search:  # whose proposals need all that it was begun with
-        again = list(launch.command)
-    console.summarise(sweep, shlex.join(again), stopped=bool(signals.received))
+    again = _again(launch, sweep)
+    console.summarise(sweep, again, stopped=bool(signals.received))
     counts = {status: ledger.count(status, there) for status in ENDINGS}
     counts["pending"] = console.most - sum(counts.values())
     is_over = counts["done"] + counts["pruned"] >= console.most
     return Outcome(counts, signals.exit_code or int(not is_over))
 
 
+def _again(launch: Launch, sweep: SweepDirectory) -> str:
+    """The command that goes on where a launch was stopped."""
+    if launch.search:  # whose proposals need all that it was begun with
+        return shlex.join(launch.command)
+    words = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
+    last = sweep.launches[-1]
+    if backends.name(last["backend"]) in ("ray", "slurm"):
+        words.append(f"--backend={last['backend']}")
+    if "ray_address" in last:
+        words.append(f"--ray_address={last['ray_address']}")
+    return shlex.join(words + ["--retry_failed"] * launch.retry_failed)
+
+
 def _record(
     launch: Launch,
     sweep: SweepDirectory,
     backend: str,
+    ray_address: str,
     asked: int,
     hashes: Mapping[str, Sequence[str]],
 ) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(launch.config_file).parent if launch.config_file else Path.cwd()
     code = provenance.source_code(folder)
-    config = launch.words
     warning = sweep.record_launch(
-        list(launch.command), code, config, backend, asked, hashes, launch.config
+        list(launch.command),
+        code,
+        launch.words,
+        backend,
+        asked,
+        hashes,
+        launch.config,
+        ray_address,
     )
     launch.tell(warning)
 

@@ -96,8 +96,8 @@ class Ended(NamedTuple):
 def best_of(n: int, *lists: Record) -> Record:
     """The `n` entries of lists [B, ?, ...] whose first fields are largest, best first.
 
-    Of equal ones the one that came first stands first. Where a NaN would be sorted is
-    not defined, so one makes the first field of its whole row NaN, and is seen.
+    Of equal ones the one that came first stands first. Sorting a NaN is undefined, so
+    one makes the first field of its whole row NaN, which shows it.
     """
     joined = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *lists)
     _, order = lax.top_k(joined[0], n)

@@ -108,13 +108,9 @@ def outcomes(
 
     def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
         batch = _fetch(bucket, chunk.rows)
-        found = map(np.asarray, columns(system, batch))
-        results = Outcomes.of(*(column[: chunk.examples] for column in found))
-        rows = chunk.rows[: chunk.examples]
-        further = bucket.references and bucket.references.taken(rows)
-        if further is not None:
-            results = with_further(results, further)
-        return results, rows_of(batch.source, batch.source_lengths, chunk.examples)
+        found = list(map(np.asarray, columns(system, batch)))
+        sources = rows_of(batch.source, batch.source_lengths, chunk.examples)
+        return of_columns(found, bucket, chunk), sources
 
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
@@ -132,6 +128,14 @@ def outcomes(
             sources += its_sources
             passed(len(sources), examples)
     return concatenate(parts), sources
+
+
+def of_columns(columns: Sequence[np.ndarray], bucket: Bucket, chunk: Chunk) -> Outcomes:
+    """The outcomes of a chunk of a bucket, from the columns of its batch, [B, ...]."""
+    results = Outcomes.of(*(column[: chunk.examples] for column in columns))
+    rows = chunk.rows[: chunk.examples]
+    further = bucket.references and bucket.references.taken(rows)
+    return results if further is None else with_further(results, further)
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:

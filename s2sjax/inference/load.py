@@ -65,8 +65,7 @@ def open_trained(
     """
     run = open_for_reading(workdir)
     recorded = run_files.read_config(run.path)
-    files = code_files(recorded)
-    code.announce(run.path, recorded, files, say, refused=no_user_code)
+    code.announce(run.path, code_files(recorded), say, refused=no_user_code)
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
@@ -122,10 +121,7 @@ def open_ensemble(
     which: Which = "best",
     *,
     combine: str | None = None,
-    strategy: str | None = None,
-    seed: int | None = None,
-    no_user_code: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    **options: Any,
 ) -> Trained:
     """Opens runs that decode together; task and config are those of the first.
 
@@ -133,23 +129,12 @@ def open_ensemble(
       workdirs: their directories; a single one is that run.
       which: the checkpoint of each.
       combine: another mean than the first config's `decode.ensemble`.
-
-    The others are those of `open_trained`.
+      options: those of `open_trained`.
 
     Raises:
       UsageError: as `open_trained`; or the runs have different vocabularies.
     """
-    first, *others = (
-        open_trained(
-            path,
-            which,
-            strategy=strategy,
-            seed=seed,
-            no_user_code=no_user_code,
-            say=say,
-        )
-        for path in workdirs
-    )
+    first, *others = (open_trained(path, which, **options) for path in workdirs)
     config = first.config
     if combine is not None:
         config = with_decode(config, ensemble=combine)
@@ -161,7 +146,7 @@ def open_ensemble(
 
 
 def with_training(trained: Trained) -> Trained:
-    """The run with its training examples, read again where it keeps none.
+    """The run with its training examples; files are read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
@@ -169,10 +154,10 @@ def with_training(trained: Trained) -> Trained:
     if "train" in trained.task.buckets:
         return trained
     try:
-        train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+        task = tasks.load_all(trained.config, trained.path / DATA)
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
-    buckets = {**trained.task.buckets, "train": train}
+    buckets = {**trained.task.buckets, "train": task.buckets["train"]}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 
@@ -186,7 +171,8 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
     for side in ("source", "target"):
         ours = getattr(first.task, f"{side}_vocabulary")
         theirs = getattr(other.task, f"{side}_vocabulary")
-        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+        same = ("kind", "symbols", "features")
+        if any(getattr(ours, name) != getattr(theirs, name) for name in same):
             raise UsageError(
                 f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "

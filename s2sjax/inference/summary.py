@@ -16,6 +16,7 @@ from s2sjax.inference.system import output_lengths
 from s2sjax.outcomes import Outcomes, is_exact
 from s2sjax.runs import atomic, run_files
 from s2sjax.runs.journal import plain
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, decode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import UNK
@@ -104,12 +105,20 @@ def evaluation(
             named(token): row for token, row in metrics.by_symbol(results).items()
         },
     }
+    if task.source_vocabulary.features:
+        tags = [_features(task, source) for source in sources]
+        found["by_feature"] = metrics.by_group(results, tags)
     if confusion:
         found["confusion"] = {
             named(token): {named(came): count for came, count in row.items()}
             for token, row in metrics.confusion(results).items()
         }
     return found
+
+
+def _features(task: Task, source: Sequence[int]) -> list[str]:
+    symbols = task.source_vocabulary.decode(source)
+    return [symbol.name for symbol in symbols if isinstance(symbol, Feature)]
 
 
 def _search_errors(

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.inference.load import Trained, open_trained
 from s2sjax.runs import arrays, atomic
 
@@ -38,10 +38,8 @@ def export(trained: Trained, path: Path) -> int:
         "source_vocabulary": trained.task.source_vocabulary.to_json(),
         "target_vocabulary": trained.task.target_vocabulary.to_json(),
     }
-    try:
+    with writing(f"out={path}"):
         atomic.write_bytes(path, save(tensors, metadata))
-    except OSError as error:
-        raise cannot_write(f"out={path}", error) from None
     return sum(array.size for array in tensors.values())
 
 

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, writing
 from s2sjax.reporting import fonts
 from s2sjax.reporting.formats import cut, printable
 from s2sjax.runs import atomic
@@ -180,10 +180,8 @@ def save(figure: Figure, path: str | os.PathLike[str] | io.BytesIO) -> None:
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
     data = drawn(figure, ending if ending in FORMATS else "png", target)
-    try:
+    with writing(f"cannot write {target}", RunError):
         atomic.write_bytes(target, data)
-    except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror}") from None
 
 
 _ROUNDS = 6

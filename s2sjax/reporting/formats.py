@@ -50,8 +50,8 @@ def distinct(texts: Sequence[str], width: int) -> list[str]:
     return shortened
 
 
-def percent(share: Any) -> str:
-    """A share of 1 with two decimals; only 1 is 100 %, and only 0 is 0 %.
+def percent(share: Any, decimals: int = 2) -> str:
+    """A share of 1 in percent; only 1 is 100 %, and only 0 is 0 %.
 
     >>> percent(0.98765), percent(0.99999), percent(1), percent(None)
     ('98.77 %', '99.99 %', '100 %', 'n/a')
@@ -59,10 +59,11 @@ def percent(share: Any) -> str:
     if not _finite(share):
         return "n/a"
     if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
+        return f"{100 * share:.0f} %"
+    least = 10.0 ** -(decimals + 2)
     if 0 < share < 1:
-        share = min(max(share, 0.0001), 0.9999)
-    return f"{share:.2%}".replace("%", " %")
+        share = min(max(share, least), 1 - least)
+    return f"{100 * share:.{decimals}f} %"
 
 
 def number(value: Any, digits: int = 4) -> str:

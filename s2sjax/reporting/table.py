@@ -1,4 +1,4 @@
-"""The tables of `eval` and `tasks`."""
+"""Tables, drawn on a terminal and plain elsewhere; those of `eval` and `tasks`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -106,6 +106,8 @@ def show_evaluation(
         show(_by_length(results["by_length"], "target"), screen)
     if whole and results.get("by_source_length"):
         show(_by_length(results["by_source_length"], "source"), screen)
+    if results.get("by_feature"):
+        show(_by_feature(results["by_feature"]), screen)
     positions = results.get("by_position")
     if positions:
         title = "Token accuracy by position in the reference"
@@ -171,6 +173,15 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]], side: str) -> Table:
     ]
     header = (f"{side} length", "examples", "exact match")
     return Table(f"Exact match by {side} length", header, rows, header)
+
+
+def _by_feature(features: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        (name, number(row["count"]), percent(row["exact"]))
+        for name, row in list(features.items())[:ROWS]
+    ]
+    header = ("feature", "examples", "exact match")
+    return Table("Exact match by feature of the source", header, rows, header[1:])
 
 
 def _by_position(

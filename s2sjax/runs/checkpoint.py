@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import itertools
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from s2sjax import places
 from s2sjax.errors import RunError, UsageError
 from s2sjax.runs import arrays, atomic, failpoints
 from s2sjax.runs import manifest as manifests
@@ -367,13 +367,9 @@ class Checkpoints(CheckpointReader):
 
     def _set_aside(self, step: int, damage: Damaged) -> None:
         quarantine = self.directory / QUARANTINE
-        names = itertools.chain(
-            [str(step)], (f"{step}-{i}" for i in itertools.count(2))
-        )
-        places = map(quarantine.joinpath, names)
         try:
             quarantine.mkdir(exist_ok=True)
-            place = next(p for p in places if not os.path.lexists(p))
+            place = places.unused(quarantine / str(step))
             os.rename(self._path(step), place)
         except OSError:
             super()._set_aside(step, damage)

@@ -74,7 +74,6 @@ def pattern(config: Config) -> dict[str, str]:
 
 def announce(
     directory: Path,
-    config: Config,
     files: Mapping[str, str],
     say: Callable[[str], None],
     *,
@@ -88,8 +87,8 @@ def announce(
 
     Args:
       directory: of the run.
-      config: as the run keeps it.
-      files: which of the config's, by field: `pattern`, `configs.code_files`, or both.
+      files: of its config as it keeps it, by field: `pattern`, `configs.code_files`,
+        or both.
       say: takes a line for a person.
       refused: whether none may be.
       named: whether the user has named the config.

@@ -22,7 +22,7 @@ from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.closing import Closing
 from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError, cannot_write
+from s2sjax.errors import RunError, UsageError, writing
 from s2sjax.runs import atomic, code, run_files
 from s2sjax.runs.lock import NAME as LOCK
 from s2sjax.runs.lock import Lock, is_lock
@@ -102,10 +102,8 @@ def open_for_training(
     with contextlib.ExitStack() as stack:
         # Where opening fails, folders that are empty go again.
         stack.callback(atomic.take_back, folders, ())
-        try:
+        with writing(f"path={path}"):
             directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(f"path={path}", error) from None
         is_locked = os.path.lexists(directory / LOCK)
         lock = stack.enter_context(contextlib.closing(Lock(directory)))
         inside = [directory / name for name in OWN]
@@ -118,12 +116,10 @@ def open_for_training(
         record = run_files.read_record(directory)
         if record and config is not None:
             code.check(directory, config)
-        try:
+        with writing(f"cannot write to {directory}", RunError):
             record = _written(
                 directory, asked, record, environment or {}, check_data, say
             )
-        except OSError as error:
-            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
         executed = code.of_run(directory, asked)
         stack.pop_all()
         return RunDirectory(directory, executed, record, lock, (folders, inside))

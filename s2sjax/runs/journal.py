@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from s2sjax import json_objects
 from s2sjax.closing import Closing
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, writing
 from s2sjax.runs import atomic, failpoints
 
 
@@ -46,11 +46,9 @@ class Journal(Closing):
     def __init__(self, path: Path, mark: Mark | None = None):
         self._path = path
         self.mark = mark or Mark()
-        try:
+        with writing(f"cannot write {path}", RunError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(path, flags, 0o644)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from None
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Adds the line `{"step": step, ...}`; what is not finite becomes null.
@@ -135,11 +133,9 @@ def truncate_after(
             left.append(line)
             mark = mark.after(line)
     data = b"".join(left)
-    try:
+    with writing(f"cannot write {path}", RunError):
         if path.read_bytes() != data:
             atomic.write_bytes(path, data)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from None
     return mark
 
 

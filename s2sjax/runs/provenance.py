@@ -1,4 +1,4 @@
-"""Which code a sweep was launched with: the commit, and what differs from it."""
+"""What a run or a sweep was made with: versions, flags, devices, commit, changes."""
 
 import hashlib
 import os

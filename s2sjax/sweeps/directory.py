@@ -39,6 +39,7 @@ class _Launch(TypedDict):
     config: list[str]
     base: NotRequired[dict[str, Any]]
     backend: str
+    ray_address: NotRequired[str]
     trials: int
     data: dict[str, list[str]]
     since: str
@@ -164,6 +165,7 @@ class SweepDirectory(Closing):
         trials: int = 0,
         data: Mapping[str, Sequence[str]] | None = None,
         base: Config | None = None,
+        ray_address: str = "",
     ) -> str:
         """Notes a launch; what to say of one whose code differs from the first's.
 
@@ -175,6 +177,7 @@ class SweepDirectory(Closing):
           trials: how many it asks for.
           data: the SHA-256 of each file that its trials read, by path.
           base: the config that its trials override; None: those of the directory run.
+          ray_address: of the Ray cluster that it went to, if it did.
         """
         now: dict[str, Any] = {
             "command": list(command),
@@ -187,6 +190,8 @@ class SweepDirectory(Closing):
         }
         if base is not None:
             now["base"] = json.loads(configs.canonical_json(base))
+        if ray_address:
+            now["ray_address"] = ray_address
         first = self.launches[0] if self.launches else now
         self.launches.append(now)
         record = {

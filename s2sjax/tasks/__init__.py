@@ -29,6 +29,7 @@ __all__ = [
     "create",
     "encode_source",
     "load",
+    "load_all",
     "sources",
 ]
 
@@ -47,6 +48,7 @@ class Entry:
     load: Maker
     sources: Callable[[Config], tuple[bundle.Known, ...]]  # files of the user's
     check: Callable[[Config], None]  # whether those are there
+    load_all: Maker | None = None  # `load` with training examples; None: as `create`
 
 
 def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
@@ -150,6 +152,7 @@ TASKS: dict[str, Entry] = {
         ),
         create=text.create,
         load=text.load,
+        load_all=text.load_all,
         sources=text.sources,
         check=text.check,
     ),
@@ -204,6 +207,18 @@ def load(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, or a directory without the kept data.
     """
     return _shared(config, _entry(config).load(config, directory))
+
+
+def load_all(config: Config, directory: Path | None = None) -> Task:
+    """Builds the task from what `create` kept, with its training examples.
+
+    Where those were not kept, the user's files are read as by `create`.
+
+    Raises:
+      UsageError: as `load` and, then, `create`.
+    """
+    entry = _entry(config)
+    return (entry.load_all or entry.create)(config, directory)
 
 
 def sources(config: Config) -> tuple[bundle.Known, ...]:

@@ -140,6 +140,7 @@ class Pairs(NamedTuple):
         splits = arrays.get("splits")
         wanted = {TRAIN} if splits is None else HELD_OUT
         splits = np.full(len(ids), TRAIN, np.uint8) if splits is None else splits
+        splits = np.atleast_1d(splits)
         sides = [
             Ragged(arrays[f"{name}_tokens"], arrays[f"{name}_lengths"])
             for name in ("source", "target")

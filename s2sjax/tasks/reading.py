@@ -42,6 +42,7 @@ class _Columns(NamedTuple):
     splits: np.ndarray  # uint8, positions in SPLITS, or LEFT_OUT
     weights: np.ndarray  # float32
     answered: np.ndarray  # int64, of each the first pair of its source, or -1
+    longer: np.ndarray  # int32, symbols of its longer side
 
     @property
     def first(self) -> np.ndarray:
@@ -70,7 +71,7 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
         lengths = np.stack(counts)
         too_long = (chunk.splits == TRAIN) & (lengths.max(0) > task.max_length)
         splits = np.where(too_long, LEFT_OUT, chunk.splits)
-        parts.append((splits, chunk.weights, answers.of(chunk)))
+        parts.append((splits, chunk.weights, answers.of(chunk), lengths.max(0)))
         oddities.look(chunk, lengths)
         if task.lowercase:
             held_out += itertools.compress(chunk.targets, chunk.splits != TRAIN)
@@ -92,7 +93,7 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
         *corpus.unused,
         *_merged(columns),
         *oddities.notes((source, target), strange),
-        *_left_out(columns, task),
+        *_long(columns, task, corpus),
     ]
     known = pairs.training_hashes(task.reverse_source)
     cased = casing.cased(target, held_out) if task.lowercase else {}
@@ -100,7 +101,7 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
 
 
 def _pairs(codings: tuple[Coding, Coding], sides: Sides, columns: _Columns) -> Pairs:
-    splits, weights, answered = columns
+    splits, weights, answered, _ = columns
     real = (splits != LEFT_OUT) & columns.first
     ids = np.flatnonzero(real)
     pairs = Pairs(
@@ -191,13 +192,22 @@ def _merged(columns: _Columns) -> Iterator[str]:
             )
 
 
-def _left_out(columns: _Columns, task: TaskConfig) -> Iterator[str]:
-    left_out = int((columns.splits == LEFT_OUT).sum())
-    if left_out:
-        yield (
-            f"{left_out} training pairs with a side longer than task.max_length="
-            f"{task.max_length} are left out"
-        )
+def _long(columns: _Columns, task: TaskConfig, corpus: Corpus) -> Iterator[str]:
+    """What to say of pairs beyond `task.max_length`, with the place of the longest."""
+    left_out = columns.splits == LEFT_OUT
+    held_out = (columns.splits != TRAIN) & ~left_out & columns.first
+    for which, chosen, what in (
+        ("training", left_out, "left out"),
+        ("validation and test", held_out, "decoded apart from the others"),
+    ):
+        long = np.flatnonzero(chosen & (columns.longer > task.max_length))
+        if len(long):
+            longest = int(long[np.argmax(columns.longer[long])])
+            yield (
+                f"{len(long):,} {which} pairs with a side longer than task.max_length="
+                f"{task.max_length} are {what}; the longest side, at "
+                f"{corpus.where()(longest)}, has {columns.longer[longest]:,} symbols"
+            )
 
 
 def _check_splits(splits: np.ndarray, task: TaskConfig) -> None:

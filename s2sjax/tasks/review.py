@@ -220,9 +220,12 @@ def unlike(examples: Examples) -> np.ndarray:
 def copies(
     examples: Examples, source: Vocabulary, target: Vocabulary, *, reverse: bool
 ) -> np.ndarray:
-    """Positions of pairs whose target is the source, not empty ones."""
+    """Positions of pairs whose target is the source, of 3 symbols or more.
+
+    Shorter ones, names and numbers, are often the same on both sides.
+    """
     lengths = examples.source.lengths
-    may = np.flatnonzero((lengths == examples.target.lengths) & (lengths > 0))
+    may = np.flatnonzero((lengths == examples.target.lengths) & (lengths > 2))
     one, other = (side.taken(may) for side in (examples.source, examples.target))
     one = _backwards(one) if reverse else one
     ids = _in_other(source, target)[one.tokens]
@@ -314,7 +317,8 @@ def _backwards(side: Ragged) -> Ragged:
 def _in_other(one: Vocabulary, other: Vocabulary) -> np.ndarray:
     """The id in another vocabulary of each id in one, UNK where it has none."""
     ids = np.full(len(one), UNK, np.int64)
-    ids[SYMBOLS:] = [other.index.get(symbol, UNK) for symbol in one.symbols]
+    known = [other.index.get(symbol, UNK) for symbol in one.symbols]
+    ids[SYMBOLS : SYMBOLS + len(known)] = known  # features are of one side alone
     return ids
 
 

@@ -75,13 +75,7 @@ def where(config: Config) -> Callable[[int], str]:
     Raises:
       UsageError: they cannot be read.
     """
-    corpus = _corpus(config)
-    places, lines = corpus.lines()
-
-    def of(number: int) -> str:
-        return f"{corpus.sources[places[number]].files[0].name}:{lines[number]}"
-
-    return of
+    return _corpus(config).where()
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -94,6 +88,19 @@ def load(config: Config, directory: Path | None) -> Task:
     return _task(config, kept, (kept.pairs,))
 
 
+def load_all(config: Config, directory: Path | None) -> Task:
+    """As `load`, with the training pairs; their files are read if none were kept.
+
+    Raises:
+      UsageError: a directory that is missing or damaged, or files that are gone.
+    """
+    kept = _kept(directory)
+    training = None if directory is None else _training(directory, kept)
+    if training is None:
+        return create(config, directory)
+    return _task(config, kept, (training, kept.pairs))
+
+
 def _kept(directory: Path | None) -> Read:
     files, about = bundle.read(directory, (*sides.NAMES, HELD_OUT))
     source, target = sides.kept(files)
@@ -102,17 +109,25 @@ def _kept(directory: Path | None) -> Read:
     return Read(held_out, source, target, known, about.get("notes", ()), cased)
 
 
+def _training(directory: Path, kept: Read) -> Pairs | None:
+    """The training pairs, which stay on the disk; None in a run of before."""
+    names = [f"{TRAINING}{name}" for name in (*NAMES, "weights")]
+    arrays = bundle.mapped(directory, names)
+    if arrays is None:
+        return None
+    named = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
+    return Pairs.from_arrays(named, (len(kept.source), len(kept.target)))
+
+
 def _continued(config: Config, directory: Path, corpus: Corpus) -> Task:
     bundle.check_sources(directory, bundle.kept(corpus.known)["sources"])
     kept = _kept(directory)
     like = kept.source, kept.target
     sides.check(config.task, like)
-    names = [f"{TRAINING}{name}" for name in (*NAMES, "weights")]
-    arrays = bundle.mapped(directory, names)
-    if arrays is None:  # a run of before, which kept none
+    training = _training(directory, kept)
+    if training is None:
         arrays = read(corpus, config.task, like).pairs.training()
-    named = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
-    training = Pairs.from_arrays(named, (len(kept.source), len(kept.target)))
+        training = Pairs.from_arrays(arrays, (len(kept.source), len(kept.target)))
     return _task(config, kept, (training, kept.pairs))
 
 

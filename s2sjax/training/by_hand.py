@@ -97,7 +97,8 @@ def loss(
     weights = batch.weights[:, None]
     real = real_tokens(batch.target, batch.target_lengths) * weights
     total = jnp.sum(objectives.losses(objective, output, batch) * weights)
-    return total / jnp.maximum(jnp.sum(real), 1)
+    counted = jnp.sum(real)
+    return total / jnp.where(counted > 0, counted, 1)
 
 
 def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:

@@ -8,6 +8,7 @@ from s2sjax.errors import Problems
 from s2sjax.inference import vectors
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.order import Order
 
 
@@ -33,7 +34,9 @@ def check(config: Config, *, is_new: bool = True, draws: bool = True) -> None:
             vectors.check(config.model)
     problems.tell()
     if is_new and not data_files(config) and config.task.name != "text":
-        total_steps(config, Order.of(config, tasks.create(config)))
+        task = tasks.create(config)
+        total_steps(config, Order.of(config, task))
+        symbol_weights(config.train.symbol_weights, task.target_vocabulary)
 
 
 def check_names(

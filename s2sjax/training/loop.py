@@ -33,6 +33,7 @@ from s2sjax.training.feeding import feeding
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.objectives import objective
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.recipe import recipe
@@ -151,7 +152,12 @@ class _Loop:
             self.config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.recipe = recipe(self.config.train, self.book.cadence.steps)
-        self.numbers = self.placement.whole(numbers(self.config))
+        weights = symbol_weights(
+            self.config.train.symbol_weights, task.target_vocabulary
+        )
+        self.numbers = self.placement.whole(
+            numbers(self.config, symbol_weights=weights)
+        )
         self.stores = [
             self.placement.whole(bucket.store) for bucket in task.buckets["train"]
         ]

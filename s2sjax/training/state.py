@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from s2sjax import rng
@@ -28,25 +29,30 @@ class TrainState(NamedTuple):
 Numbers = Mapping[str, Array]
 """What may differ between the replicas of one program, each [] int32 or float32: the
 fields that the schema calls traced by their dotted names, `train.learning_rate`, but
-for a task's, which are part of its data; and `vocabulary`, a run's own size of a padded
-one."""
+for a task's, which are part of its data; `vocabulary`, a run's own size of a padded
+one; and `symbol_weights` [V] float32, where symbols have them."""
 
 
 class StepMetrics(NamedTuple):
     """What one step reports; sums, so that steps can be added up."""
 
     loss: Array  # [] float32, nats over the batch
-    tokens: Array  # [] float32, real tokens in the batch
+    tokens: Array  # [] float32, real tokens in the batch, each times its weight
     grad_norm: Array  # [] float32, before clipping
     learning_rate: Array  # [] float32
 
 
-def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
+def numbers(
+    config: Config,
+    vocabulary: int | None = None,
+    symbol_weights: np.ndarray | None = None,
+) -> Numbers:
     """The numbers of a config.
 
     Args:
       config: of a run.
       vocabulary: of its targets, where that of the model is padded to a larger one.
+      symbol_weights: [V] what each target symbol counts in the loss; None: all as much.
 
     >>> sorted(numbers(Config()))[:2]
     ['model.dropout_embedding', 'model.dropout_output']
@@ -57,8 +63,11 @@ def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
         for path, field in fields().items()
         if field.metadata["traced"] and not path.startswith("task.")
     }
-    padded = {} if vocabulary is None else {"vocabulary": jnp.int32(vocabulary)}
-    return traced | padded
+    if vocabulary is not None:
+        traced["vocabulary"] = jnp.int32(vocabulary)
+    if symbol_weights is not None:
+        traced["symbol_weights"] = jnp.asarray(symbol_weights)
+    return traced
 
 
 @partial(jax.jit, static_argnums=(0, 1))

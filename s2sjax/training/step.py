@@ -17,6 +17,7 @@ from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.tasks.task import Fetch
 from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
+from s2sjax.training.objectives.weights import token_weights
 from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
 from s2sjax.types import BOS, Batch, StepOutput
@@ -32,18 +33,22 @@ def train_step(
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss per real token.
 
+    Where examples or symbols have weights, it is the weighted mean: the sums of weights
+    divide.
+
     `model` and `recipe` are static, the rest is traced. Draws are functions of (seed,
     step, example id): see `rng`. Where each device of a mesh has a part of the batch,
     `axis` is the mesh's.
     """
-    tokens = _total(jnp.sum(batch.target_lengths * batch.weights), axis)
+    each, counted = token_weights(batch, numbers.get("symbol_weights"))
+    tokens = _total(counted, axis)
 
     def mean_loss(trained: Any) -> tuple[Array, Array]:
         params = embeddings.whole(trained, state.params)
         output = decoded(model, recipe.feeding, params, numbers, state.step, batch)
         per_token = losses(recipe.objective, output, batch)
-        loss = jnp.sum(per_token * batch.weights[:, None])
-        return loss / jnp.maximum(tokens, 1), loss
+        loss = jnp.sum(per_token * each)
+        return loss / jnp.where(tokens > 0, tokens, 1), loss
 
     trained = embeddings.trained(state.params, model.config)
     grads, loss = _total(jax.grad(mean_loss, has_aux=True)(trained), axis)

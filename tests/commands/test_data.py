@@ -22,7 +22,7 @@ def planted(folder):
     pairs = [(f"say {n} {n % 3}", f"dire {n} {n % 3}") for n in range(100)]
     pairs[5] = pairs[4]
     pairs[7] = (pairs[6][0], "autre chose")
-    pairs[9] = ("same here", "same here")
+    pairs[9] = ("the same here", "the same here")
     pairs[11] = ("", "rien")
     pairs[13] = ("long", "x y " * 12)
     pairs[15] = ("say\u200b it", "dire\x07 cela")

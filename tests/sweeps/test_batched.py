@@ -355,6 +355,7 @@ def alone(path, trial):
 
 
 PAIRS = [(f"{who} {what}", f"{what} {who}") for who in "abcdefgh" for what in "xyzuv"]
+PAIRS += [(f"h {what}", f"{what} {what}") for what in "xyzuv"]  # right as well
 
 
 @pytest.mark.parametrize(

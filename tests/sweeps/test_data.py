@@ -180,7 +180,7 @@ def test_code_that_changed_is_refused_and_moves_like_data(here):
     (here / "sub").mkdir()
     (here / "mine.py").rename(here / "sub" / "mine.py")
     moved = {"train.objective": "sub/mine.py:mine"}
-    with pytest.raises(UsageError, match=r"does not exist; .* with the same file"):
+    with pytest.raises(UsageError, match=r"does not exist.*; .* with the same file"):
         launched(here, **{"train.objective": "mine.py:mine"})
     again, added, statuses = launched(here, **moved)
     assert [t.name for t in again] == [t.name for t in trials] and not added

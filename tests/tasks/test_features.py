@@ -139,6 +139,17 @@ def test_features_of_a_task_without_any_are_refused(run: s2s.Run) -> None:
         encode_source(task, "ada", ("V", "PST"))
 
 
+def test_an_evaluation_has_numbers_by_feature(run: s2s.Run) -> None:
+    found = run.evaluate("test", predictions=True)
+    by_feature = found["by_feature"]
+    counts = {"V": 5, "PST": 2, "N": 2, "PL": 2, "<unk>": 1}
+    assert {name: row["count"] for name, row in by_feature.items()} == counts
+    assert next(iter(by_feature)) == "V"
+    of_verbs = [row for row in found["predictions"] if "[V]" in row["source"]]
+    right = sum(row["right"] for row in of_verbs) / len(of_verbs)
+    assert by_feature["V"]["exact"] == right and len(of_verbs) == 5
+
+
 def test_attention_is_labelled_in_the_order_of_reading(run: s2s.Run) -> None:
     one = run.decode("ab", features="V;PST", attention=True)
     assert one.attention is not None

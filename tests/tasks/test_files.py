@@ -398,12 +398,12 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     "a name": (
         {"pairs.tsv": GOOD},
         {"path": "pears.tsv"},
-        r"task.path: .*pears.tsv does not exist; did you mean '.*pairs.tsv'\?",
+        r"task.path: .*pears.tsv does not exist \(did you mean '.*pairs.tsv'\?\)",
     ),
     "a name of a split": (
         {"a.tsv": GOOD, "test.tsv": GOOD},
         {"train": "a.tsv", "test": "tset.tsv"},
-        r"task.test: .*tset.tsv does not exist; did you mean '.*test.tsv'\?",
+        r"task.test: .*tset.tsv does not exist \(did you mean '.*test.tsv'\?\)",
     ),
     "features of none": (
         {
@@ -483,9 +483,9 @@ def test_a_second_start_takes_no_text_apart(
     counts = {"texts": 0, "lines": 0}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             counts[name] += 1
-            return function(*arguments)
+            return function(*arguments, **named)
 
         return wrapped
 

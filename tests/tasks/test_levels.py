@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from s2sjax import tasks
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
-from s2sjax.inference.summary import text_scores
+from s2sjax.inference.text_scores import text_scores
 from s2sjax.tasks import sides
 from s2sjax.tasks.coding import Coding
 from s2sjax.tasks.levels import LEVELS, UNKNOWN, Feature, Subwords
@@ -74,7 +74,7 @@ def test_words_lose_nothing_and_split_the_same_again(text: str) -> None:
 def test_bleu_sees_no_difference_between_words_joined_and_the_text(text: str) -> None:
     # Of signs beyond ASCII it makes no words; both sides are joined alike there.
     level = LEVELS["word"]
-    assert text_scores([level.join(level.split(text))], [text])["bleu"] == 100
+    assert text_scores([level.join(level.split(text))], [[text]])["bleu"] == 100
 
 
 @pytest.mark.parametrize("name", TEXTS)

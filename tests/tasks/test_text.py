@@ -200,6 +200,18 @@ def test_normal_forms_that_are_mixed_are_told_and_made_one(
     assert vocabulary.decode(vocabulary.encode_known(typed)) == vocabulary.split("été")
 
 
+def test_sources_that_are_read_alike_are_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "forms.tsv"
+    words = [f"é{n}A" for n in range(200)]
+    forms = [unicodedata.normalize("NFD", word) for word in words]
+    lower = [word.lower() for word in words]
+    path.write_text("".join(f"{w}\tx\n" for w in (*words, *forms, *lower)), "utf-8")
+    fields = {"normalise": "nfc", "lowercase": True, "split": "hash"}
+    task = tasks.create(config(path, **fields), None)
+    parts = [{s for s, _ in examples(task, split).values()} for split in tasks.SPLITS]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 200
+
+
 def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "one.tsv"
     lines = [f"a{i}\tété \u0915\u093c \u0958" for i in range(100)]

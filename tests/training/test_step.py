@@ -168,6 +168,58 @@ def test_the_first_loss_and_the_norms_are_those_of_numpy(gold):
     np.testing.assert_allclose(metrics.learning_rate, rate, rtol=1e-6)
 
 
+def one_step(gold, rows, weights, symbols=None):
+    """A step on rows of the store, each of which counts so much."""
+    own = numbers(gold.config, symbol_weights=symbols)
+    for name in NO_DROPOUT:
+        own[f"model.{name}"] = jnp.float32(0)
+    batch = copying.fetch(STORE, jnp.asarray(rows, jnp.int32))
+    batch = batch._replace(weights=jnp.asarray(weights, jnp.float32))
+    start = first_state(gold.config, gold.model)
+    step = jax.jit(partial(train_step, gold.model, recipe(gold.config.train, STEPS)))
+    return step(start, own, batch)
+
+
+def test_an_example_that_counts_twice_is_one_that_is_there_twice(gold):
+    """The sums of weights divide; what all count does not matter."""
+    twice, wanted = one_step(gold, [3, 6, 6, 0], [1, 1, 1, 0])
+    found, metrics = one_step(gold, [3, 6, 0, 5], [1, 2, 0, 0])
+    less, its = one_step(gold, [3, 6, 0, 5], [0.001, 0.002, 0, 0])
+    assert metrics.tokens == wanted.tokens
+    np.testing.assert_allclose(metrics.loss, wanted.loss, rtol=1e-5)
+    np.testing.assert_allclose(its.loss, wanted.loss / 1000, rtol=1e-5)
+    np.testing.assert_allclose(its.grad_norm, wanted.grad_norm, rtol=1e-4)
+    for a, b, c in zip(*map(jax.tree.leaves, (twice, found, less)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(a, c, rtol=1e-5, atol=1e-6)
+    _, empty = one_step(gold, [3, 6, 0, 5], [0, 0, 0, 0])
+    assert (empty.loss, empty.tokens, empty.grad_norm) == (0, 0, 0)
+
+
+def test_the_loss_of_a_symbol_counts_as_much_as_its_weight(gold):
+    symbols = np.linspace(0, 3, copying.VOCABULARY).astype(np.float32)
+    _, metrics = one_step(gold, [3, 6, 0, 5], [1, 0.5, 1, 0], symbols)
+    oracle = oracles.Model(
+        gold.config.model, first_state(gold.config, gold.model).params
+    )
+    total, counted = 0.0, 0.0
+    for row, weight in ((3, 1), (6, 0.5), (0, 1)):
+        length = int(STORE["source_lengths"][row])
+        target = np.asarray(STORE["target"][row, : length + 1])
+        source = np.asarray(STORE["source"][row, :length])
+        logits, _ = oracle.forced(source, [BOS, *target[:-1]])
+        for time, token in enumerate(target):
+            loss = oracles.nll(logits[time : time + 1], [token])
+            total += weight * symbols[token] * loss
+            counted += weight * symbols[token]
+    np.testing.assert_allclose(metrics.loss, total, rtol=1e-5)
+    np.testing.assert_allclose(metrics.tokens, counted, rtol=1e-6)
+    ones = np.ones(copying.VOCABULARY, np.float32)
+    same, plain = (one_step(gold, [3, 6, 0, 5], [1] * 4, w) for w in (ones, None))
+    for a, b in zip(*map(jax.tree.leaves, (same, plain)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
 def test_a_step_is_clipped_and_reports_the_norm_before(gold):
     start = first_state(gold.config, gold.model)
     start = start._replace(params=jax.tree.map(lambda leaf: leaf * 4, start.params))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from s2sjax.errors import cannot_write
+from s2sjax.errors import writing
 from s2sjax.reporting.formats import cut
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep.factor import Factor, factors, level_label
@@ -51,10 +51,8 @@ def write_page(findings: Findings, files: Sequence[TrialFiles], path: Path) -> N
     template = (folder / "page.html").read_text(encoding="utf-8")
     # In one pass, so that braces in the data are not replaced again.
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-    try:
+    with writing(str(path)):
         atomic.write_text(path, text)
-    except OSError as error:
-        raise cannot_write(str(path), error) from None
 
 
 def script_json(value: Any) -> str:

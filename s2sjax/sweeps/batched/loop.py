@@ -31,6 +31,7 @@ from s2sjax.sweeps.batched.stored_group import StoredGroup
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.book import Dispatch
 from s2sjax.training.devices import FILLER
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import Numbers, TrainState, numbers
 from s2sjax.training.step import Program, Work
@@ -138,12 +139,16 @@ class ReplicaLoop:
 
     def _numbers(self) -> Numbers:
         """Those of each replica; where vocabularies differ, their sizes too."""
-        sizes = [len(replica.book.task.target_vocabulary) for replica in self._all]
-        padded = len(set(sizes)) > 1
+        known = [replica.book.task.target_vocabulary for replica in self._all]
+        padded = len(set(map(len, known))) > 1
         return programs.stack(
             [
-                numbers(replica.trial.config, size if padded else None)
-                for replica, size in zip(self._all, sizes, strict=True)
+                numbers(
+                    replica.trial.config,
+                    len(own) if padded else None,
+                    symbol_weights(replica.trial.config.train.symbol_weights, own),
+                )
+                for replica, own in zip(self._all, known, strict=True)
             ]
         )
 

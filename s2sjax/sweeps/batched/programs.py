@@ -13,7 +13,13 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s2sjax.inference.batches import chunks
-from s2sjax.inference.evaluate import Evaluated, columns, rows_at_once, rows_of
+from s2sjax.inference.evaluate import (
+    Evaluated,
+    columns,
+    of_columns,
+    rows_at_once,
+    rows_of,
+)
 from s2sjax.inference.system import System
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import Seq2Seq
@@ -181,7 +187,7 @@ def outcomes(
         arrays = [np.asarray(column) for column in columns(system, batch, of_each)]
         source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
         for place in range(size):
-            sliced = (column[place, : chunk.examples] for column in arrays)
-            parts[place].append(Outcomes.of(*sliced))
+            own = [column[place] for column in arrays]
+            parts[place].append(of_columns(own, bucket, chunk))
             sources[place] += rows_of(source[place], lengths[place], chunk.examples)
     return list(zip(map(concatenate, parts), sources, strict=True))

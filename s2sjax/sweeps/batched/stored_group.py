@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from s2sjax import json_objects
-from s2sjax.errors import RunError, UsageError
+from s2sjax.errors import RunError, UsageError, writing
 from s2sjax.runs import atomic, run_files
 from s2sjax.sweeps.trials import Trial
 
@@ -79,12 +79,10 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> StoredGroup:
     numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     path = folder / f"{1 + max(numbers, default=-1):04d}"
     stored = {"trials": [trial.name for trial in trials], "size": size}
-    try:
+    with writing(f"cannot write to {folder}", RunError):
         path.mkdir(parents=True)
         atomic.write_text(path / GROUP, json_objects.encode(stored))
         atomic.sync_directory(folder)
-    except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror}") from None
     return StoredGroup(path, tuple(trials), size)
 
 

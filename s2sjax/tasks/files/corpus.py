@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from s2sjax.tasks.files.formats import FORMATS
 from s2sjax.tasks.files.rows import NAMES, Asked, Row
 from s2sjax.tasks.files.sources import TEST, TRAIN, VALID, Source, formats, sources
 from s2sjax.tasks.task import SPLITS
+from s2sjax.tasks.vocabulary import Vocabulary
 
 CHUNK = 4096  # pairs read at a time
 
@@ -43,6 +44,7 @@ class Corpus:
     valid_share: float = 0.0  # of the training sources, kept for validation
     test_share: float = 0.0  # of the rows or sources of training, held out
     by_hash: bool = False  # whether the test part is one of sources, or the last rows
+    formed: Callable[[str], str] = str  # a source as it is read
 
     @functools.cached_property
     def known(self) -> tuple[Known, ...]:
@@ -91,11 +93,8 @@ class Corpus:
             )
             start += len(piece)
 
-    def lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each pair stands: the number of its source in `sources`, and the line.
-
-        Shapes: [N] int32 each.
-        """
+    def where(self) -> Callable[[int], str]:
+        """Where a pair stands, by its number, as FILE:LINE; reads the files again."""
         found = [
             (place, row.line)
             for place, source in enumerate(self.sources)
@@ -103,7 +102,11 @@ class Corpus:
             for _ in (row.target, *row.references)
         ]
         places, lines = np.array(found, np.int32).T
-        return places, lines
+
+        def of(number: int) -> str:
+            return f"{self.sources[places[number]].files[0].name}:{lines[number]}"
+
+        return of
 
     def _pairs(self) -> Iterator[tuple[str, str, int, tuple[str, ...], float]]:
         first_test = self._first_test()
@@ -133,7 +136,7 @@ class Corpus:
         # By the source itself, so that a source with several targets is on one side.
         if not self.valid_share and not self.test_share:
             return TRAIN
-        digest = hashlib.blake2b(source.encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(self.formed(source).encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "little") / 2**64
         test = self.test_share if self.by_hash else 0.0
         if place >= 1 - test:
@@ -159,6 +162,7 @@ def open_corpus(task: TaskConfig, joins: tuple[str, str] = (" ", " ")) -> Corpus
             _check_default(task, name, f"{SPLITS[split]} has files of its own")
     if TEST in there:
         _check_default(task, "split", f"{SPLITS[TEST]} has files of its own")
+    form = Vocabulary("char", (), task.normalise, task.lowercase).formed
     corpus = Corpus(
         found,
         formats(found),
@@ -166,6 +170,7 @@ def open_corpus(task: TaskConfig, joins: tuple[str, str] = (" ", " ")) -> Corpus
         valid_share=0.0 if VALID in there else task.valid_share,
         test_share=0.0 if TEST in there else task.test_share,
         by_hash=task.split == "hash",
+        formed=form if task.normalise or task.lowercase else str,
     )
     _ = corpus.unused  # finds the columns
     return corpus
