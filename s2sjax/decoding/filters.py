@@ -109,7 +109,7 @@ def with_filters(strategy: Callable[Arguments, Result]) -> Callable[Arguments, R
     Its signature lists them, and no other name is taken: all that draw take the same.
 
     >>> @with_filters
-    ... def left(p, **filters: Any):
+    ... def left(p, **filters):
     ...     return Filters(**filters)(jnp.log(p))
     >>> list(inspect.signature(left).parameters)[:4]
     ['p', 'temperature', 'top_k', 'top_p']
