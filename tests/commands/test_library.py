@@ -63,7 +63,7 @@ def test_every_name_is_there_and_says_what_it_is():
 def test_the_page_runs_and_its_values_are_those_of_the_commands(page, run, capsys):
     folder, names = page
     path = folder / "runs" / "mine"
-    assert names["found"].tokens.shape == (2, 3, 20)
+    assert names["hypotheses"].tokens.shape == (2, 3, 20)
     assert [row["status"] for row in names["rows"]] == ["done"] * 4
     assert {row["task.length"] for row in names["rows"]} == {3, 5}
     assert all(0 < row["test_nll"] < 10 for row in names["rows"])
