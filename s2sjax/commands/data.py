@@ -21,7 +21,6 @@ from s2sjax.tasks.review import Examples
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import Bucket, decode_source
 from s2sjax.training.check import check
-from s2sjax.types import SYMBOLS
 
 DRAWN = 10_000  # examples looked at of a generated split
 SHOWN = 3  # examples of what was found
@@ -207,7 +206,8 @@ class _Look:
         once, rarest = review.rarest(self._rows("train", side), vocabulary)
         return {
             "kind": vocabulary.kind,
-            "symbols": len(vocabulary) - SYMBOLS,
+            "symbols": len(vocabulary.symbols),
+            "features": len(vocabulary.features),
             "once": once,
             "rarest": [list(pair) for pair in rarest],
             "coverage": {

@@ -104,7 +104,8 @@ def _vocabulary(vocabulary: Mapping[str, Any]) -> Table:
     rows = [
         (
             side,
-            f"{each['symbols']:,} {_PLURALS.get(each['kind'], 'symbols')}",
+            f"{each['symbols']:,} {_PLURALS.get(each['kind'], 'symbols')}"
+            + f", {each['features']:,} features" * bool(each["features"]),
             number(each["once"]),
             *(_unknown(each["coverage"][split]) for split in held_out),
             " ".join(f"{symbol!r}" for symbol, _ in each["rarest"][:5])
@@ -116,7 +117,12 @@ def _vocabulary(vocabulary: Mapping[str, Any]) -> Table:
     return Table("Vocabulary, of the training part", header, rows, header[1:-1])
 
 
-_PLURALS = {"integer": "integers", "char": "characters", "word": "words"}
+_PLURALS = {
+    "integer": "integers",
+    "char": "characters",
+    "word": "words",
+    "subword": "subwords",
+}
 
 
 def _unknown(coverage: Mapping[str, int]) -> str:
