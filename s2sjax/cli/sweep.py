@@ -204,7 +204,7 @@ COMMAND = Command(
         start.NO_USER_CODE,
         Flag(
             "ray_address",
-            "of a Ray cluster; unset: a local one",
+            "of a Ray cluster, or local; unset: that of earlier launches, else local",
             value="ADDRESS",
             argument="ray_address",
         ),

@@ -103,7 +103,7 @@ def show_evaluation(
     """
     show(_headlines(results, title, own(chosen), whole=whole), screen)
     if results.get("baselines"):
-        show(_baselines(results["baselines"]), screen)
+        show(trivial(results["baselines"]), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"], "target"), screen)
     if whole and results.get("by_source_length"):
@@ -162,7 +162,8 @@ _TRIVIAL = {
 }
 
 
-def _baselines(found: Mapping[str, Mapping[str, Any]]) -> Table:
+def trivial(found: Mapping[str, Mapping[str, Any]], title: str = "") -> Table:
+    """How far one comes without a model, as `tasks.baselines` has it."""
     names = list(dict.fromkeys(name for row in found.values() for name in row))
     rows = [
         (
@@ -172,7 +173,7 @@ def _baselines(found: Mapping[str, Mapping[str, Any]]) -> Table:
         for which, row in found.items()
     ]
     header = ("without a model", *(metric(name).label for name in names))
-    return Table("", header, rows, header[1:])
+    return Table(title, header, rows, header[1:])
 
 
 def _value(name: str, value: Any) -> str:

@@ -156,6 +156,11 @@ class Choice(NamedTuple):
         return name(self.backend) == BATCHED
 
     @property
+    def is_ray(self) -> bool:
+        """Whether they go to a Ray cluster."""
+        return name(self.backend) == "ray"
+
+    @property
     def line(self) -> str:
         """What to say of it; nothing where it was asked for."""
         return f"backend: {self.backend}, {self.why}" if self.why else ""

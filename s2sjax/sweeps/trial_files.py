@@ -44,7 +44,7 @@ class Result:
     test: dict[str, float] = dataclasses.field(default_factory=dict)
     best_step: int | None = None
     seed: int | None = None  # of its config
-    seconds: float = 0.0  # that its workers took
+    seconds: float = 0.0  # that it was worked at, in no queue
     device: str = ""
     error: str = ""
     attempts: int = 1  # of all launches that came to an end

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 
 from s2sjax import config as configs
 from s2sjax.reporting.screen import Screen
@@ -90,6 +91,23 @@ def test_what_is_tried_again_is_to_go(tmp_path):
     assert second.startswith("3 of 3  done ") and "left" not in second
     assert third == "9 trials, 3 of them ended before; 6 to go"
     assert fourth == "3 trials, 3 of them ended before; 0 to go"
+
+
+def test_what_is_left_counts_work_and_no_queue(tmp_path, monkeypatch):
+    base = configs.resolve({"train": {"steps": 4}})
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    with SweepDirectory(tmp_path) as sweep:
+        trials, _ = sweep.add(definition.resolve(base, seeds(3)), lambda *_: "")
+        ledger = Ledger(sweep)
+        screen = Screen(file, terminal=False, width=100)
+        console = SweepConsole(trials, ledger, screen=screen)
+        now[0] += 3600
+        console.waited(3600)
+        now[0] += 10
+        console.ended(trials[0], Result("done", seconds=10.0))
+    assert file.getvalue().strip().endswith("took 10.0 s  left 20.0 s")
 
 
 def test_less_is_better_where_it_is(tmp_path):

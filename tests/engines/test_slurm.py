@@ -304,7 +304,11 @@ def refused(slurm, tmp_path, text, said):
 @accounted
 def test_what_can_be_is_asked_for(slurm, launch):
     asked = "account=main,qos=normal,constraint=fast,gpus=1,cpus=1,memory=0.0005"
-    ran = launch(f"slurm:{asked},minutes=7,partition=high", script=SLEEPS)
+    # Also from within a job of something else.
+    other = {"SLURM_JOB_ID": "999999", "SLURM_CPUS_PER_TASK": "7", "SLURM_NTASKS": "3"}
+    environ = {**slurm.environ, **other}
+    text = f"slurm:{asked},minutes=7,partition=high"
+    ran = launch(text, script=SLEEPS, environ=environ)
     ran.runs(0)
     fields = ("%a", "%q", "%f", "%b", "%C", "%m", "%l", "%P")
     (row,) = queue(slurm, *fields)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import IO, NamedTuple
 
 from s2sjax.errors import RunError
@@ -44,6 +45,7 @@ class Call:
                 stdin=given,
                 stdout=self._output,
                 stderr=self._errors,
+                env=_environ(os.environ),
                 start_new_session=True,  # Ctrl-C is for the launcher
             )
         except OSError as error:
@@ -84,6 +86,20 @@ class Call:
     def _close_files(self) -> None:
         for file in self._files:
             file.close()
+
+
+def _environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a launcher, without what belongs to a job that it is in.
+
+    >>> _environ({"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "2", "SLURM_CONF": "c"})
+    {'SLURM_CONF': 'c'}
+    """
+    kept = dict(environ)
+    if "SLURM_JOB_ID" in environ:
+        for name in environ:
+            if name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF":
+                del kept[name]
+    return kept
 
 
 def _file() -> IO[bytes]:
