@@ -51,6 +51,7 @@ python_maximum_signature_line_length = 80
 # The contents, which the front page has hidden: title and pages of each part.
 CONTENTS = {
     "Guides": [
+        "data",
         "training",
         "library",
         "models",

@@ -21,7 +21,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     config = base_config()
     config.task.name = "text"
-    config.task.level = "word"
+    config.task.level = "space"
 
     config.model.cell = "lstm"
     config.model.units = 64

@@ -20,6 +20,8 @@ from s2sjax import environment
 
 if TYPE_CHECKING:
     from s2sjax.commands.bench import bench as bench
+    from s2sjax.commands.compare import compare as compare
+    from s2sjax.commands.data import data as data
     from s2sjax.commands.run import Decoded as Decoded
     from s2sjax.commands.run import Output as Output
     from s2sjax.commands.run import Run as Run
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from s2sjax.models.seq2seq import Seq2Seq as Seq2Seq
     from s2sjax.reporting.alignment import Alignment as Alignment
     from s2sjax.training.by_hand import batch as batch
+    from s2sjax.training.by_hand import loss as loss
     from s2sjax.training.by_hand import nll as nll
     from s2sjax.training.observer import Observer as Observer
     from s2sjax.types import BOS as BOS
@@ -58,52 +61,23 @@ __version__ = "0.1.0"
 # Where each name of the face is.
 _MODULES = {
     "commands.bench": ("bench",),
-    "commands.run": (
-        "Decoded",
-        "Output",
-        "Run",
-        "Scored",
-        "export",
-        "load",
-    ),
-    "commands.sweep": (
-        "sweep",
-        "trials",
-    ),
+    "commands.compare": ("compare",),
+    "commands.data": ("data",),
+    "commands.run": ("Decoded", "Output", "Run", "Scored", "export", "load"),
+    "commands.sweep": ("sweep", "trials"),
     "commands.train": ("train",),
-    "config": (
-        "Config",
-        "ModelConfig",
-        "base_config",
-    ),
+    "config": ("Config", "ModelConfig", "base_config"),
     "decoding.beam": ("beam",),
     "decoding.diverse_beam": ("diverse_beam",),
     "decoding.exact": ("exact",),
-    "decoding.sampling": (
-        "greedy",
-        "sample",
-    ),
+    "decoding.sampling": ("greedy", "sample"),
     "decoding.stochastic_beam": ("stochastic_beam",),
-    "errors": (
-        "RunError",
-        "UsageError",
-    ),
+    "errors": ("RunError", "UsageError"),
     "models.seq2seq": ("Seq2Seq",),
     "reporting.alignment": ("Alignment",),
-    "training.by_hand": (
-        "batch",
-        "nll",
-    ),
+    "training.by_hand": ("batch", "loss", "nll"),
     "training.observer": ("Observer",),
-    "types": (
-        "BOS",
-        "EOS",
-        "PAD",
-        "UNK",
-        "Batch",
-        "Hypotheses",
-        "StepOutput",
-    ),
+    "types": ("BOS", "EOS", "PAD", "UNK", "Batch", "Hypotheses", "StepOutput"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,6 +10,8 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
+import operator
 import os
 import pathlib
 import types
@@ -19,8 +21,10 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from s2sjax import json_objects
 from s2sjax.errors import Problems, UsageError, unknown
 from s2sjax.schema import (
+    LEVELS,
     Config,
     DecodeConfig,
     Field,
@@ -49,9 +53,10 @@ __all__ = [
     "checked",
     "coerced",
     "config_hash",
-    "data_path",
+    "data_files",
     "difference",
     "displaced",
+    "embedding_files",
     "fields",
     "flatten",
     "is_user_code",
@@ -61,7 +66,7 @@ __all__ = [
     "resolve",
     "unknown_field",
     "user_files",
-    "with_data_path",
+    "with_files",
     "written",
 ]
 
@@ -76,15 +81,29 @@ MAY_DIFFER = (
 )
 
 
-# Fields that say where data of the user's lie. The same bytes elsewhere are the same
-# data: whoever compares configs compares those instead; see `data_path`.
-PLACES = ("task.name", "task.path")
+# Fields that say where pairs of the user's lie.
+CORPUS = ("task.path", "task.train", "task.valid", "task.test")
+# Fields that may name a file with data of the user's, and what stands before it. The
+# same bytes elsewhere are the same data: whoever compares configs compares those.
+DATA_FILES = {
+    **dict.fromkeys(CORPUS, ""),
+    "task.level": "subword:",
+    "task.source_level": "subword:",
+    "task.target_level": "subword:",
+    "task.vocabulary": "",
+    "task.source_vocabulary": "",
+    "task.target_vocabulary": "",
+}
+PLACES = ("task.name", *DATA_FILES)
 
 # Fields that may name a kind of the user's own, `FILE.py:name`.
 CODE = (
     *("model.cell", "model.attention", "train.objective", "train.feeding"),
     *("train.metric", "decode.strategy"),
 )
+
+# Fields that name a file of vectors, which is read when a run begins and never again.
+EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
@@ -93,6 +112,14 @@ _SILENCES = (
     ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
     ("train.feeding", "gold", "train.feeding_unit", "argmax"),
     ("model.attention", "none", "model.context", "general"),
+    *(
+        ("model.embedding", 0, f"model.{name}", "64")
+        for name in (
+            *("embedding_file", "target_embedding_file"),
+            *("share_embeddings", "tie_output"),
+        )
+    ),
+    ("model.share_embeddings", True, "model.target_embedding_file", "false"),
 )
 _EITHER = ("train.steps", "train.epochs")  # one of them is set
 
@@ -183,11 +210,10 @@ def resolve(
     resolved = _build(Config, "", defaults | values)
     with problems:
         _check_together(resolved, wrong)
-    path = data_path(resolved)
-    if path:
-        resolved = with_data_path(resolved, _absolute(path))
-    files = code_files(resolved)
-    resolved = with_code(resolved, {field: _absolute(files[field]) for field in files})
+    files = user_files(resolved)
+    resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
+    with problems:
+        resolved = _with_symbol_weights(resolved)
     if problems.found:
         raise ConfigError(problems.found, wrong, resolved)
     return resolved
@@ -256,32 +282,18 @@ def config_hash(config: Config) -> str:
     Of the path to data or code the last part counts, so that the hash is the same on
     another machine.
     """
-    path = data_path(config)
-    if path:
-        config = with_data_path(config, os.path.basename(path))
-    files = code_files(config)
-    config = with_code(config, {name: placeless(files[name]) for name in files})
+    files = user_files(config)
+    config = with_files(config, {name: placeless(files[name]) for name in files})
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:8]
 
 
-def data_path(config: Config) -> str:
-    """The file or folder of the user's that a task reads; empty where it needs none.
+def data_files(config: Config) -> dict[str, str]:
+    """The files and folders of data that a config reads, or its pattern, by field.
 
-    >>> data_path(Config(task=TaskConfig(name="mine.py:double")))
-    'mine.py'
+    >>> data_files(Config(task=TaskConfig(name="mine.py:double")))
+    {'task.name': 'mine.py'}
     """
-    file, _, _ = config.task.name.rpartition(":")
-    return file if file.endswith(".py") else config.task.path
-
-
-def with_data_path(config: Config, path: str) -> Config:
-    """The config of a task that reads the file or folder `path` instead of its own."""
-    file, _, function = config.task.name.rpartition(":")
-    if file.endswith(".py"):
-        task = dataclasses.replace(config.task, name=f"{path}:{function}")
-    else:
-        task = dataclasses.replace(config.task, path=path)
-    return dataclasses.replace(config, task=task)
+    return _files(config, PLACES)
 
 
 def code_files(config: Config) -> dict[str, str]:
@@ -290,22 +302,16 @@ def code_files(config: Config) -> dict[str, str]:
     >>> code_files(Config(model=ModelConfig(cell="mine.py:Cell:size=3")))
     {'model.cell': 'mine.py'}
     """
-    values = flatten(config)
-    files = {field: file_of(values[field]) for field in CODE}
-    return {field: file for field, file in files.items() if file}
+    return _files(config, CODE)
 
 
-def with_code(config: Config, files: Mapping[str, str]) -> Config:
-    """The config with other files in the place of those that its fields name."""
-    for field, file in files.items():
-        name, _, leaf = field.partition(".")
-        group = getattr(config, name)
-        text = getattr(group, leaf)
-        moved = {leaf: file + text.removeprefix(file_of(text))}
-        config = dataclasses.replace(
-            config, **{name: dataclasses.replace(group, **moved)}
-        )
-    return config
+def embedding_files(config: Config) -> dict[str, str]:
+    """The files of vectors that a config begins with, by field.
+
+    >>> embedding_files(Config(model=ModelConfig(embedding_file="glove.txt")))
+    {'model.embedding_file': 'glove.txt'}
+    """
+    return _files(config, EMBEDDING_FILES)
 
 
 def user_files(config: Config) -> dict[str, str]:
@@ -314,22 +320,48 @@ def user_files(config: Config) -> dict[str, str]:
     >>> user_files(Config(task=TaskConfig(name="text", path="pairs.tsv")))
     {'task.path': 'pairs.tsv'}
     """
-    path = data_path(config)
-    field = "task.path" if path == config.task.path else "task.name"
-    return ({field: path} if path else {}) | code_files(config)
+    return data_files(config) | code_files(config) | embedding_files(config)
+
+
+def _files(config: Config, names: Sequence[str]) -> dict[str, str]:
+    named = {field: operator.attrgetter(field)(config) for field in names}
+    files = {field: file_in(field, text) for field, text in named.items()}
+    return {field: file for field, file in files.items() if file}
+
+
+def file_in(field: str, text: str | None) -> str:
+    """The file of the user's that the value of a field names; empty where it does not.
+
+    >>> file_in("task.level", "subword:a.model"), file_in("task.level", "word")
+    ('a.model', '')
+    """
+    if field not in (*DATA_FILES, *EMBEDDING_FILES):
+        return file_of(text or "")
+    before = DATA_FILES.get(field, "")
+    return text[len(before) :] if text and text.startswith(before) else ""
+
+
+def with_files(config: Config, files: Mapping[str, str]) -> Config:
+    """The config with other files in the place of those that its fields name."""
+    for field, file in files.items():
+        name, _, leaf = field.partition(".")
+        group = getattr(config, name)
+        text = getattr(group, leaf)
+        moved = {leaf: text.replace(file_in(field, text), file, 1)}
+        config = dataclasses.replace(
+            config, **{name: dataclasses.replace(group, **moved)}
+        )
+    return config
 
 
 def relocated(config: Config, old: str, new: str) -> Config:
     """The config that reads `new` where it read the file or folder `old`.
 
-    Code keeps the name of its file, by which a run finds its copy.
+    Code keeps the name of its file, by which a run finds its copy, and so do vectors.
     """
-    if data_path(config) == old:
-        config = with_data_path(config, new)
-    if os.path.basename(old) != os.path.basename(new):
-        return config
-    files = code_files(config)
-    return with_code(config, {field: new for field in files if files[field] == old})
+    same_name = os.path.basename(old) == os.path.basename(new)
+    files = user_files(config) if same_name else data_files(config)
+    return with_files(config, {field: new for field in files if files[field] == old})
 
 
 def file_of(text: str) -> str:
@@ -379,6 +411,35 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+def _with_symbol_weights(config: Config) -> Config:
+    """The config with the weights of symbols in place, also where a file holds them."""
+    text = config.train.symbol_weights
+    if not text:
+        return config
+    try:
+        if not text.startswith("{") and "=" in text:
+            pairs = [each.rpartition("=") for each in text.split(",")]
+            weights = {name.strip(): float(weight) for name, _, weight in pairs}
+        else:
+            found = text
+            if not text.startswith("{"):
+                found = pathlib.Path(os.path.expanduser(text)).read_text("utf-8")
+            weights = json_objects.checked(json_objects.loads(found), dict[str, float])
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError("a weight is no finite number from 0")
+    except OSError as error:
+        why = f"{error.strerror}; it takes SYMBOL=WEIGHT,.. or a file of a JSON object"
+        raise UsageError(f"train.symbol_weights={text:.60}: {why}") from None
+    except ValueError as error:
+        raise UsageError(
+            f"train.symbol_weights={text:.60} is not weights by symbol: {error}; write "
+            f"e.g. <eos>=2, or a JSON object into a file"
+        ) from None
+    written = {name: float(weight) for name, weight in sorted(weights.items())}
+    train = dataclasses.replace(config.train, symbol_weights=json.dumps(written))
+    return dataclasses.replace(config, train=train)
 
 
 def _absolute(path: str) -> str:
@@ -451,11 +512,34 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
         for by, value, path, other in _SILENCES
         if flat[by] == value and flat[path] != fields()[path].default
     ]
+    if config.model.freeze_embedding and not embedding_files(config):
+        problems.append(
+            "model.freeze_embedding=True means nothing without vectors of a file; use "
+            "e.g. model.embedding_file=glove.txt"
+        )
     if task.valid_share + task.test_share >= 1:
         problems.append(
             f"task.valid_share={task.valid_share} and task.test_share="
             f"{task.test_share} leave nothing to train on"
         )
+    problems += _wrong_levels(flat)
     problems = [line for line in problems if not any(field in line for field in wrong)]
     if problems:
         raise UsageError(*problems)
+
+
+def _wrong_levels(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    for field in ("task.level", "task.source_level", "task.target_level"):
+        text = values[field]
+        if text is None:
+            continue
+        kind, colon, _ = text.partition(":")
+        takes_file = kind == "subword"
+        if kind not in LEVELS:
+            found.append(str(unknown(field, kind, LEVELS)))
+        elif takes_file and not file_in(field, text):
+            found.append(f"{field}={text} lacks its model; write subword:FILE.model")
+        elif colon and not takes_file:
+            found.append(f"{field}={text}: {kind} takes no argument")
+    return found

@@ -154,9 +154,17 @@ def needs_guard() -> bool:
 
 
 def jaxlib_version() -> str | None:
-    """The installed jaxlib's version, without importing it; None if there is none."""
+    """See `version_of`."""
+    return version_of("jaxlib")
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed package, which is not imported; None: there is none.
+
+    >>> version_of("no such package")
+    """
     try:
-        return importlib.metadata.version("jaxlib")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 

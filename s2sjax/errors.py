@@ -1,8 +1,9 @@
 """The errors that a person can act on: wrong usage, and a run that failed."""
 
+import contextlib
 import difflib
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
 
@@ -59,6 +60,27 @@ class Problems:
 
 class RunError(RuntimeError):
     """A run that had started failed: a full disk, a non-finite loss. Exit code 1."""
+
+
+@contextlib.contextmanager
+def writing(what: str, error: type[Exception] | None = None) -> Iterator[None]:
+    """Makes `what: reason` of an OSError.
+
+    Args:
+      what: the argument that names the file, or what cannot be done.
+      error: of which kind it is; None: as `cannot_write` has it.
+
+    >>> with writing("out=a"):
+    ...     raise OSError(errno.EACCES, "Permission denied")
+    Traceback (most recent call last):
+    s2sjax.errors.UsageError: out=a: Permission denied
+    """
+    try:
+        yield
+    except OSError as reason:
+        if error is not None:
+            raise error(f"{what}: {reason.strerror}") from None
+        raise cannot_write(what, reason) from None
 
 
 def cannot_write(argument: str, error: OSError) -> Exception:

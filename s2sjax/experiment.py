@@ -142,14 +142,14 @@ def sweeps(
             f"{path} has several sweeps; choose with sweep=NAME,... "
             f"(one of: {', '.join(functions)})"
         )
-    found = {}
+    chosen = {}
     for name in names or [SWEEP]:
         if name not in functions:
             raise unknown(f"sweep of {path}", name, functions)
-        found[name] = user_code.call(
+        chosen[name] = user_code.call(
             str(path), functools.partial(_trials, functions[name], base)
         )
-    return found
+    return chosen
 
 
 def search(text: str, base: Config) -> dict[str, Any]:
@@ -335,14 +335,14 @@ def _sweep_functions(
     path: pathlib.Path, module: types.ModuleType
 ) -> dict[str, Callable[[Config], Any]]:
     """The sweeps of a file by name; an imported function is none."""
-    found = {}
+    functions = {}
     for name, function in vars(module).items():
         own = type(function) is types.FunctionType and (
             function.__code__.co_filename == str(path)
         )
         if own and (name == SWEEP or name.startswith(f"{SWEEP}_")):
-            found[name.removeprefix(f"{SWEEP}_")] = function
-    return found
+            functions[name.removeprefix(f"{SWEEP}_")] = function
+    return functions
 
 
 def _trials(function: Callable[[Config], Any], base: Config) -> list[dict[str, Any]]:

@@ -37,6 +37,15 @@ def message(text: str) -> str:
     return line
 
 
+def first_line(doc: object) -> str:
+    r"""The first line of a docstring as a message; empty where there is none.
+
+    >>> first_line("\n  How many begin right.\n\n  As a share."), first_line(None)
+    ('How many begin right.', '')
+    """
+    return message(doc.strip().partition("\n")[0]) if type(doc) is str else ""
+
+
 def shown(value: object) -> str:
     """The `repr` of a value on one line, cut; of one that has none, its type.
 

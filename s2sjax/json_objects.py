@@ -46,8 +46,8 @@ def encode(fields: Mapping[str, Any], *, indent: int | None = 1) -> str:
     >>> print(encode({"a": 1}, indent=None), end="")
     {"a": 1, "crc32": 1444654255}
     """
-    kept = loads(json.dumps(fields, allow_nan=False))  # as it will be read
-    whole = {**fields, CHECKSUM: _checksum(kept)}
+    plain = loads(json.dumps(fields, allow_nan=False))  # as it will be read
+    whole = {**fields, CHECKSUM: _checksum(plain)}
     return json.dumps(whole, indent=indent, allow_nan=False) + "\n"
 
 
@@ -91,18 +91,18 @@ class OtherFormat(UsageError):
     """A file is of another format than this s2sjax reads."""
 
 
-def check_version(what: str, found: Any) -> None:
+def check_version(what: str, version: Any) -> None:
     """Refuses another version than this one; what is no number is none.
 
     Raises:
       OtherFormat: it is older or newer.
     """
-    if not isinstance(found, int) or isinstance(found, bool) or found == FORMAT_VERSION:
+    if type(version) is not int or version == FORMAT_VERSION:
         return
     remedy = "train it again, or use the s2sjax that wrote it"
     raise OtherFormat(
-        f"{what} has {VERSION} {found}; this s2sjax reads {FORMAT_VERSION}: "
-        f"{remedy if found < FORMAT_VERSION else 'install a newer one'}"
+        f"{what} has {VERSION} {version}; this s2sjax reads {FORMAT_VERSION}: "
+        f"{remedy if version < FORMAT_VERSION else 'install a newer one'}"
     )
 
 
@@ -130,7 +130,7 @@ def loads(text: str | bytes) -> Any:
     raise ValueError("nested too deeply")
 
 
-def checked(value: Any, kind: type[T], name: str = "it") -> T:
+def checked(value: Any, kind: type[T]) -> T:
     """`value`, which is of a type as annotations write it.
 
     The types: bool, int, float (whole numbers too), str, None, Any; lists and dicts,
@@ -144,7 +144,7 @@ def checked(value: Any, kind: type[T], name: str = "it") -> T:
     Traceback (most recent call last):
     ValueError: sizes[1] is "2", not a whole number
     """
-    _check(value, kind, name)
+    _check(value, kind, "it")
     return typing.cast(T, value)
 
 
@@ -179,10 +179,12 @@ def _check(value: Any, kind: Any, name: str) -> None:
     if origin in (typing.Union, types.UnionType):
         if value is not None or types.NoneType not in parts:
             options = [part for part in parts if part is not types.NoneType]
-            if len(options) == 1:
-                _check(value, options[0], name)
-            elif not any(_is(value, part) for part in options):
-                raise _wrong(value, " or ".join(_CALLED[p] for p in options), name)
+            plain = [typing.get_origin(part) or part for part in options]
+            fits = [o for o, p in zip(options, plain, strict=True) if _is(value, p)]
+            if fits or len(options) == 1:
+                _check(value, (fits or options)[0], name)
+            else:
+                raise _wrong(value, " or ".join(_CALLED[p] for p in plain), name)
     elif origin is typing.Literal:
         if not any(value == part and type(value) is type(part) for part in parts):
             raise _wrong(value, f"one of {', '.join(map(str, parts))}", name)

@@ -1,148 +1,24 @@
-"""Metrics as per-example sums and counts, divided once.
+"""Metrics: what they are called, what they count, and how they are computed.
 
-Free-running numbers (`exact`, `token_accuracy`, `edit_distance`) compare what a model
-wrote by itself with the reference. Teacher-forced ones (`nll`,
-`forced_token_accuracy`) have other names. Denominators count reference tokens, so that
-a short output cannot raise a score. `METRICS` has what there is to know of each.
+Most are per-example sums and counts, divided once. Free-running numbers (`exact`,
+`token_accuracy`, `edit_distance`) compare what a model wrote by itself with the
+reference nearest to it. Teacher-forced ones (`nll`, `forced_token_accuracy`) have other
+names. Denominators count reference tokens, so that a short output cannot raise a score.
+`METRICS` has what there is to know of each.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
-from s2sjax import spec
+from s2sjax import foreign, spec
 from s2sjax.errors import UsageError, unknown
+from s2sjax.outcomes import Outcomes, Rows, correct_positions, is_exact, written
 from s2sjax.types import EOS, UNK
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """N sequences, one after another: a long one does not make the others longer.
-
-    >>> rows = Rows.of(np.array([[4, 5, 2], [6, 2, 0]]), np.array([2, 1]))
-    >>> rows.tokens.tolist(), rows.tolist()
-    ([4, 5, 6], [[4, 5], [6]])
-    """
-
-    tokens: np.ndarray  # [sum of lengths] int32
-    lengths: np.ndarray  # [N] int32
-
-    @staticmethod
-    def of(padded: np.ndarray, lengths: np.ndarray) -> "Rows":
-        """From an array [N, W] whose rows go on with something else."""
-        return Rows(padded[np.arange(padded.shape[1]) < lengths[:, None]], lengths)
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each sequence begins, [N]."""
-        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
-
-    def tolist(self) -> list[list[int]]:
-        """The sequences as lists."""
-        parts = np.split(self.tokens, self.starts[1:]) if len(self.lengths) else []
-        return [part.tolist() for part in parts]
-
-
-class Outcomes(NamedTuple):
-    """What became of N examples; arrays of numpy. `of` makes one of padded arrays."""
-
-    output: Rows  # symbols without EOS, free-running
-    truncated: np.ndarray  # [N] bool
-    target: Rows  # symbols without EOS
-    edits: np.ndarray  # [N] int32, edit distance between the symbols
-    scores: np.ndarray  # [N] float32, of the hypotheses
-    log_probs: np.ndarray  # [N] float32, of the hypotheses, in nats, EOS included
-    nll: np.ndarray  # [N] float32, nats, teacher-forced, EOS included
-    forced_correct: np.ndarray  # [N] int32, tokens right when forced, EOS included
-
-    @classmethod
-    def of(
-        cls,
-        output: np.ndarray,
-        output_lengths: np.ndarray,
-        truncated: np.ndarray,
-        target: np.ndarray,
-        target_lengths: np.ndarray,
-        *numbers: np.ndarray,
-    ) -> "Outcomes":
-        """Outcomes of outputs [N, U] and targets [N, T] of such lengths without EOS.
-
-        `numbers` are the others, in their order.
-        """
-        return cls(
-            Rows.of(output, output_lengths),
-            truncated,
-            Rows.of(target, target_lengths),
-            *numbers,
-        )
-
-    @property
-    def output_lengths(self) -> np.ndarray:
-        """Symbols without EOS, [N]."""
-        return self.output.lengths
-
-    @property
-    def target_lengths(self) -> np.ndarray:
-        """Symbols without EOS, [N]."""
-        return self.target.lengths
-
-
-def concatenate(parts: list[Outcomes]) -> Outcomes:
-    """Joins outcomes."""
-
-    def join(columns: tuple[Any, ...]) -> Any:
-        if isinstance(columns[0], Rows):
-            return Rows(
-                np.concatenate([rows.tokens for rows in columns]),
-                np.concatenate([rows.lengths for rows in columns]),
-            )
-        return np.concatenate(columns)
-
-    return Outcomes(*map(join, zip(*parts, strict=True)))
-
-
-def is_exact(outcomes: Outcomes) -> np.ndarray:
-    """Which outputs ended by themselves and are the reference, [N] bool."""
-    return (outcomes.edits == 0) & ~outcomes.truncated
-
-
-def written(outcomes: Outcomes) -> np.ndarray:
-    """What stands in each output at each position of its target, EOS past its end.
-
-    Shapes: -> [sum of target lengths], like `outcomes.target.tokens`.
-    """
-    output, target = outcomes.output, outcomes.target
-    positions = _positions(target)
-    within = positions < np.repeat(output.lengths, target.lengths)
-    places = np.repeat(output.starts, target.lengths) + positions
-    came = np.full_like(target.tokens, EOS)
-    came[within] = output.tokens[places[within]]
-    return came
-
-
-def _positions(rows: Rows) -> np.ndarray:
-    """Of each token in its sequence, from 0 on, like `rows.tokens`."""
-    return np.arange(len(rows.tokens)) - np.repeat(rows.starts, rows.lengths)
-
-
-def correct_positions(outcomes: Outcomes) -> np.ndarray:
-    """Which target positions hold the right symbol, bool, like `target.tokens`.
-
-    An unknown symbol in a reference is never right: nobody knows what it was.
-    """
-    wanted = outcomes.target.tokens
-    return (written(outcomes) == wanted) & (wanted != UNK)
-
-
-def symbols_correct(outcomes: Outcomes) -> np.ndarray:
-    """How many target positions of each example hold the right symbol, [N]."""
-    total = np.concatenate([[0], np.cumsum(correct_positions(outcomes))])
-    starts = outcomes.target.starts
-    return total[starts + outcomes.target_lengths] - total[starts]
-
 
 Counts = Callable[[Outcomes], tuple[np.ndarray, np.ndarray]]
 """`counts(outcomes) -> (sums, counts)`: of each example what it adds to a metric and to
@@ -161,9 +37,11 @@ class Metric:
       share: whether it is a share of 1, which people read in percent.
       lower: whether less is better.
       most: its largest value, where its least is 0; None: it may be any number.
-      counts: of outcomes; None: it is computed elsewhere.
+      counts: of outcomes; None: it is not a ratio of sums.
+      whole: of outcomes, where it is not; None of both: it is computed elsewhere.
       of_text: whether integers do not have it.
       is_headline: whether the end of a run shows it.
+      is_aside: whether `s2sjax eval` shows it only where all is asked for.
       is_measured: whether an evaluation has it, so that it can be `train.metric`.
     """
 
@@ -174,8 +52,10 @@ class Metric:
     lower: bool = False
     most: float | None = None
     counts: Counts | None = None
+    whole: Callable[[Outcomes], float] | None = None
     of_text: bool = False
     is_headline: bool = False
+    is_aside: bool = False
     is_measured: bool = True
 
     @property
@@ -185,6 +65,8 @@ class Metric:
 
     def mean(self, outcomes: Outcomes) -> float:
         """Its value; 0 of no examples."""
+        if self.whole is not None:
+            return self.whole(outcomes) if len(outcomes.edits) else 0.0
         assert self.counts is not None
         sums, counts = (
             column.sum(dtype=np.float64) for column in self.counts(outcomes)
@@ -196,9 +78,73 @@ def _ones(outcomes: Outcomes) -> np.ndarray:
     return np.ones(len(outcomes.edits))
 
 
-def _tokens(outcomes: Outcomes) -> np.ndarray:
-    return outcomes.target_lengths + 1  # with EOS
+def symbols_correct(outcomes: Outcomes) -> np.ndarray:
+    """How many target positions of each example hold the right symbol, [N]."""
+    right = correct_positions(outcomes.output, outcomes.target)
+    return outcomes.target.totals(right)
 
+
+def _before_error(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    """The share of each target that is right before the first symbol that is not."""
+    target = outcomes.target
+    wrong = ~correct_positions(outcomes.output, target)
+    first = target.lengths.copy()
+    owners = np.repeat(np.arange(len(first)), target.lengths)
+    np.minimum.at(first, owners[wrong], target.positions[wrong].astype(first.dtype))
+    # Of an empty target nothing is missing, unless something is written.
+    empty = (target.lengths == 0) & (outcomes.output_lengths == 0)
+    return np.where(empty, 1, first / np.maximum(target.lengths, 1)), _ones(outcomes)
+
+
+def _exposure(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    forced, free, first = _forced_and_free(outcomes)
+    return first.totals(forced) - first.totals(free), first.lengths
+
+
+def _forced_and_free(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, Rows]:
+    """Which symbols of the first references are right, forced and free-running, bool.
+
+    Returns:
+      Both, like the tokens of the first references; and these.
+    """
+    first = outcomes.references.first
+    ends = np.cumsum(first.lengths + 1) - 1
+    forced = np.delete(outcomes.forced, ends) & (first.tokens != UNK)
+    return forced, correct_positions(outcomes.output, first), first
+
+
+def _macro(outcomes: Outcomes) -> float:
+    accuracies = [row["accuracy"] for row in by_symbol(outcomes).values()]
+    return float(np.mean(accuracies)) if accuracies else 0.0
+
+
+def _distinct(outcomes: Outcomes) -> float:
+    return len(set(map(tuple, outcomes.output.tolist()))) / len(outcomes.edits)
+
+
+def most_frequent(rows: Rows) -> tuple[list[int], float]:
+    """The row that comes most often, and its share of the rows; there are some."""
+    (row, count), *_ = Counter(map(tuple, rows.tolist())).most_common(1)
+    return list(row), count / len(rows.lengths)
+
+
+def _above_constant(outcomes: Outcomes) -> float:
+    """Exact match less that of the answer which is right most often."""
+    answers = Counter(
+        row
+        for some in outcomes.references.by_example()
+        for row in set(map(tuple, some))
+        if UNK not in row
+    )
+    best = max(answers.values(), default=0)
+    return float(is_exact(outcomes).mean()) - best / len(outcomes.edits)
+
+
+_EDITS: dict[str, Any] = {
+    "lower": True,
+    "most": math.inf,
+    "counts": lambda outcomes: (outcomes.edits, outcomes.target_lengths),
+}
 
 METRICS: dict[str, Metric] = {
     "exact": Metric(
@@ -209,6 +155,15 @@ METRICS: dict[str, Metric] = {
         counts=lambda outcomes: (is_exact(outcomes), _ones(outcomes)),
         is_headline=True,
     ),
+    "sequence_error": Metric(
+        "sequence error",
+        "outputs not all right, free-running",
+        share=True,
+        lower=True,
+        most=1.0,
+        counts=lambda outcomes: (~is_exact(outcomes), _ones(outcomes)),
+        is_aside=True,
+    ),
     "token_accuracy": Metric(
         "token accuracy",
         "tokens right in place, free-running",
@@ -217,14 +172,34 @@ METRICS: dict[str, Metric] = {
         counts=lambda outcomes: (symbols_correct(outcomes), outcomes.target_lengths),
         is_headline=True,
     ),
+    "macro_accuracy": Metric(
+        "macro accuracy",
+        "mean over symbols of their accuracy",
+        share=True,
+        most=1.0,
+        whole=_macro,
+        is_aside=True,
+    ),
+    "before_error": Metric(
+        "before first error",
+        "of a target right before an error",
+        share=True,
+        most=1.0,
+        counts=_before_error,
+    ),
     "edit_distance": Metric(
         "edit distance",
         "edits per token, free-running",
         "edits per token",
-        lower=True,
-        most=math.inf,
-        counts=lambda outcomes: (outcomes.edits, outcomes.target_lengths),
         is_headline=True,
+        **_EDITS,
+    ),
+    "per": Metric(
+        "PER",
+        "edits per symbol, free-running",
+        "edits per symbol",
+        is_aside=True,
+        **_EDITS,
     ),
     "nll": Metric(
         "nll",
@@ -232,7 +207,7 @@ METRICS: dict[str, Metric] = {
         "nats per token",
         lower=True,
         most=math.inf,
-        counts=lambda outcomes: (outcomes.nll, _tokens(outcomes)),
+        counts=lambda outcomes: (outcomes.nll, outcomes.forced_lengths),
         is_headline=True,
     ),
     "forced_token_accuracy": Metric(
@@ -240,7 +215,13 @@ METRICS: dict[str, Metric] = {
         "tokens and EOS right, teacher-forced",
         share=True,
         most=1.0,
-        counts=lambda outcomes: (outcomes.forced_correct, _tokens(outcomes)),
+        counts=lambda outcomes: (outcomes.forced_correct, outcomes.forced_lengths),
+    ),
+    "exposure_bias": Metric(
+        "exposure bias",
+        "forced less free-running accuracy",
+        lower=True,
+        counts=_exposure,
     ),
     "wer": Metric(
         "WER",
@@ -257,6 +238,29 @@ METRICS: dict[str, Metric] = {
         most=1.0,
         counts=lambda outcomes: (outcomes.truncated, _ones(outcomes)),
     ),
+    "distinct": Metric(
+        "distinct outputs",
+        "different outputs, of all outputs",
+        share=True,
+        most=1.0,
+        whole=_distinct,
+        is_aside=True,
+    ),
+    "most_frequent": Metric(
+        "most frequent",
+        "outputs that are the commonest one",
+        share=True,
+        lower=True,
+        most=1.0,
+        whole=lambda outcomes: most_frequent(outcomes.output)[1],
+        is_aside=True,
+    ),
+    "above_constant": Metric(
+        "above a constant",
+        "exact match less that of the best constant answer",
+        whole=_above_constant,
+        is_aside=True,
+    ),
     "bleu": Metric(
         "BLEU",
         "sacrebleu, 13a tokens, 0 to 100",
@@ -271,6 +275,13 @@ METRICS: dict[str, Metric] = {
         of_text=True,
         is_headline=True,
     ),
+    "ter": Metric(
+        "TER",
+        "sacrebleu, edits and shifts per 100 words",
+        lower=True,
+        most=math.inf,
+        of_text=True,
+    ),
     "unseen": Metric(
         "unseen",
         "sources that are new to the model",
@@ -278,6 +289,15 @@ METRICS: dict[str, Metric] = {
         most=1.0,
         is_headline=True,
         is_measured=False,
+    ),
+    "search_errors": Metric(
+        "search errors",
+        "outputs that score less than a reference",
+        share=True,
+        lower=True,
+        most=1.0,
+        is_measured=False,
+        is_aside=True,
     ),
     "loss": Metric(
         "loss",
@@ -317,7 +337,8 @@ def headlines(results: Mapping[str, Any], chosen: str) -> dict[str, Any]:
 def own(text: str) -> Metric | None:
     """The metric of a spec, `FILE.py:name`, that is a user's own; None of ours.
 
-    The function gives a `Counts`, of which more is better.
+    The function gives a `Counts`, of which more is better; the first line of its
+    docstring is what it means.
 
     Raises:
       UsageError: there is no such function, or it raises.
@@ -325,14 +346,18 @@ def own(text: str) -> Metric | None:
     chosen = spec.parse(text)
     if not chosen.file:
         return None
-    counts = spec.call("train.metric", chosen, {})
-    return Metric(chosen.name.replace("_", " "), counts=counts)
+    function = spec.find("train.metric", chosen, {})
+    counts = spec.apply("train.metric", chosen, function)
+    label = chosen.name.replace("_", " ")
+    return Metric(label, foreign.first_line(function.__doc__), counts=counts)
 
 
 def _try(own: Metric) -> None:
-    rows = Rows(np.array([4, 5, 6], np.int32), np.array([2, 1], np.int32))
+    tokens, lengths = np.array([[4, 5], [6, 2]], np.int32), np.array([2, 1], np.int32)
     numbers = np.zeros(2)
-    some = Outcomes(rows, numbers > 0, rows, *[numbers] * 5)
+    rows, forced = (tokens, lengths), np.zeros((2, 3), bool)
+    four = numbers, numbers, numbers, numbers
+    some = Outcomes.of(*rows, numbers > 0, *rows, *four, forced)
     assert own.counts is not None
     columns = own.counts(some)
     came = [np.shape(column) for column in columns]
@@ -364,44 +389,86 @@ def check(text: str) -> None:
 
 
 def summary(outcomes: Outcomes) -> dict[str, Any]:
-    """The metrics of outcomes, by name; see the module for what each counts.
-
-    `exact` is the share of outputs that end by themselves and equal the reference.
-    `token_accuracy` compares position by position and `edit_distance` counts edits,
-    both over reference symbols without EOS. `nll` (nats) and `forced_token_accuracy`
-    are teacher-forced, over reference tokens with EOS.
-    """
+    """The metrics of outcomes, by name; see `METRICS` for what each counts."""
     values = {
-        name: each.mean(outcomes) for name, each in METRICS.items() if each.counts
+        name: each.mean(outcomes)
+        for name, each in METRICS.items()
+        if each.counts or each.whole
     }
     return {"examples": len(outcomes.edits), **values}
 
 
-def by_length(outcomes: Outcomes) -> dict[str, dict[str, float]]:
-    """Exact match and count for each target length (symbols without EOS)."""
-    exact = is_exact(outcomes)
+def by_length(
+    outcomes: Outcomes, lengths: np.ndarray | None = None
+) -> dict[str, dict[str, float]]:
+    """Exact match and count of the examples of each length.
+
+    Args:
+      outcomes: of N examples.
+      lengths: [N] of the examples; None: symbols of their first reference.
+    """
+    if lengths is None:
+        lengths = outcomes.references.first.lengths
+    groups = [[int(length)] for length in lengths]
+    found = by_group(outcomes, groups)
+    return {str(length): found[length] for length in sorted(found)}
+
+
+def by_group(
+    outcomes: Outcomes, groups: Sequence[Sequence[Hashable]]
+) -> dict[Any, dict[str, float]]:
+    """Exact match and count of the examples of each group, the largest group first.
+
+    Args:
+      outcomes: of N examples.
+      groups: of each example those that it is in.
+    """
+    exact = is_exact(outcomes).tolist()
+    counts = Counter(group for own in groups for group in set(own))
+    right = Counter(
+        group
+        for own, is_right in zip(groups, exact, strict=True)
+        for group in set(own)
+        if is_right
+    )
     return {
-        str(length): {
-            "count": int((outcomes.target_lengths == length).sum()),
-            "exact": float(exact[outcomes.target_lengths == length].mean()),
-        }
-        for length in np.unique(outcomes.target_lengths)
+        group: {"count": count, "exact": right[group] / count}
+        for group, count in counts.most_common()
     }
 
 
 def by_position(outcomes: Outcomes) -> dict[str, dict[str, float]]:
     """Count and free-running accuracy of each position of the references, from 1 on.
 
-    A position past the end of an output is wrong; EOS is no position.
+    A position past the end of an output is wrong; EOS is no position. Of several
+    references it is the nearest.
     """
-    positions = _positions(outcomes.target)
-    counts = np.bincount(positions)
-    right = np.bincount(positions[correct_positions(outcomes)], minlength=len(counts))
+    right = correct_positions(outcomes.output, outcomes.target)
+    return _by_position(outcomes.target, accuracy=right)
+
+
+def exposure_by_position(outcomes: Outcomes) -> dict[str, dict[str, float]]:
+    """Accuracy of each position, forced and free-running, from 1 on.
+
+    Of several references it is the first, which was forced. The difference is what a
+    model loses by reading its own outputs (exposure bias: Ranzato et al. 2016).
+    """
+    forced, free, first = _forced_and_free(outcomes)
+    return _by_position(first, forced=forced, free=free)
+
+
+def _by_position(rows: Rows, **right: np.ndarray) -> dict[str, dict[str, float]]:
+    counts = np.bincount(rows.positions)
+    columns = {
+        name: np.bincount(rows.positions[each], minlength=len(counts)) / counts
+        for name, each in right.items()
+    }
     return {
-        str(position): {"count": int(count), "accuracy": int(correct) / int(count)}
-        for position, (count, correct) in enumerate(
-            zip(counts, right, strict=True), start=1
-        )
+        str(place + 1): {
+            "count": int(count),
+            **{name: float(column[place]) for name, column in columns.items()},
+        }
+        for place, count in enumerate(counts)
     }
 
 
@@ -410,11 +477,12 @@ def by_symbol(outcomes: Outcomes) -> dict[int, dict[str, float]]:
     wanted = outcomes.target.tokens
     size = int(wanted.max(initial=0)) + 1
     counts = np.bincount(wanted, minlength=size)
-    right = np.bincount(wanted[correct_positions(outcomes)], minlength=size)
+    right = correct_positions(outcomes.output, outcomes.target)
+    found = np.bincount(wanted[right], minlength=size)
     return {
         int(token): {
             "count": int(counts[token]),
-            "accuracy": float(right[token] / counts[token]),
+            "accuracy": float(found[token] / counts[token]),
         }
         for token in np.nonzero(counts)[0]
         if token != EOS
@@ -428,11 +496,10 @@ def confusion(outcomes: Outcomes) -> dict[int, dict[int, int]]:
     EOS.
     """
     table: dict[int, dict[int, int]] = {}
+    came = written(outcomes.output, outcomes.target)
     pairs, counts = np.unique(
-        np.stack([outcomes.target.tokens, written(outcomes)]),
-        axis=1,
-        return_counts=True,
+        np.stack([outcomes.target.tokens, came]), axis=1, return_counts=True
     )
-    for (token, came), count in zip(pairs.T, counts, strict=True):
-        table.setdefault(int(token), {})[int(came)] = int(count)
+    for (token, other), count in zip(pairs.T, counts, strict=True):
+        table.setdefault(int(token), {})[int(other)] = int(count)
     return table

@@ -40,19 +40,19 @@ def keep(environ: MutableMapping[str, str], most: int = MOST_BYTES) -> list[str]
     """
     if FOLDER in environ or is_off(environ):
         return []
-    kept = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = kept / "s2sjax" / "programs"
-    folder = kept / f"jaxlib-{jaxlib_version()}-{processor()}"
+    programs = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    programs = programs / "s2sjax" / "programs"
+    folder = programs / f"jaxlib-{jaxlib_version()}-{processor()}"
     try:
         folder.parent.parent.mkdir(parents=True, exist_ok=True)
-        for each in (kept, folder):
+        for each in (programs, folder):
             each.mkdir(mode=0o700, exist_ok=True)
             if not _is_private(each):
                 return [
                     f"{each} is not yours alone (chmod 700), so that compiled programs "
                     f"are not kept between runs"
                 ]
-        _bound(kept, most)
+        _bound(programs, most)
     except OSError:
         return []
     if os.access(folder, os.W_OK):

@@ -178,6 +178,7 @@ SIZE = 10**6  # the most of what is an axis of an array, or is unrolled
 COUNT = 2**31 - 1  # the most of what is counted: the int32 of compiled code
 LARGE = 1e38  # the most of what may be any number: its float32
 # What a spec of a strategy may name; `decoding.strategies` has each.
+LEVELS = ("char", "word", "space", "subword")  # of texts; `tasks.levels` has each
 TRAIN_EXAMPLES = 2000  # evaluated of a training set, unless more are asked for
 STRATEGY = (
     "a decoding strategy, e.g. beam:size=5,alpha=1.0 (one of greedy, sample, beam, "
@@ -250,32 +251,91 @@ class TaskConfig:
     )
     num_valid: int = option(1000, "validation examples", least=1, most=COUNT)
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
-    path: str = option("", "text: a tab-separated file, or a folder of parallel files")
-    level: str = option("char", "text: what a symbol is", choices=("char", "word"))
+    path: str = option(
+        "", "text: a file of pairs, or a folder with train, valid and test"
+    )
+    train: str = option(
+        "", "text: the training pairs, a file or a folder of some; instead of task.path"
+    )
+    valid: str = option(
+        "", "text: the validation pairs, beside task.train; unset: a share of it"
+    )
+    test: str = option("", "text: the test pairs, likewise")
+    columns: str = option(
+        "",
+        "text: columns of source and target, by name or number, e.g. source,target or "
+        "2,1; unset: those names, or the first two",
+    )
+    features: str = option(
+        "", "text: column of tags, set apart by ; or blanks, e.g. 3; unset: none"
+    )
+    weight: str = option(
+        "", "text: column of what each training pair counts, e.g. 4; unset: 1"
+    )
+    suffixes: str = option(
+        "src,trg", "text: how the names of parallel files end, source first, e.g. de,en"
+    )
+    split: str = option(
+        "position",
+        "text of one file: the test part is the last lines, or of sources by a hash",
+        choices=("position", "hash"),
+    )
+    sampling: str = option(
+        "epochs",
+        "text: training takes each pair once an epoch, or draws with replacement",
+        choices=("epochs", "replacement"),
+    )
+    level: str = option(
+        "char",
+        "text: what a symbol is: char, word (and each sign beside it), space (what "
+        "stands between blanks) or subword:FILE.model, by SentencePiece",
+    )
+    source_level: str | None = option(None, "text: level of the sources; unset: level")
+    target_level: str | None = option(None, "text: level of the targets; unset: level")
+    graphemes: bool = option(
+        False, "text: characters are those that people see, with their marks"
+    )
     normalise: str | None = option(
         None,
         "text: Unicode normal form that texts are brought into; unset: none",
         choices=("nfc", "nfkc"),
     )
+    lowercase: bool = option(False, "text: brought into lower case")
     min_count: int = option(
         1, "text: symbols seen fewer times in training are unknown", least=1, most=COUNT
+    )
+    max_vocabulary: int | None = option(
+        None,
+        "text: so many symbols a side at most, the most frequent ones; unset: all",
+        least=1,
+        most=COUNT,
+    )
+    vocabulary: str | None = option(
+        None, "text: a file with the symbols, one a line; unset: those of training"
+    )
+    source_vocabulary: str | None = option(
+        None, "text: that of the sources; unset: vocabulary"
+    )
+    target_vocabulary: str | None = option(
+        None, "text: that of the targets; unset: vocabulary"
     )
     max_length: int = option(
         400, "text: training pairs with a longer side are left out", least=1, most=SIZE
     )
     valid_share: float = option(
         0.1,
-        "tab-separated text: share of the first part kept to choose the best epoch",
+        "text without validation files: share of training kept to choose the best",
         least=0.0,
         most=0.9,
     )
     test_share: float = option(
         0.2,
-        "tab-separated text: share of the lines held out, from the end",
+        "text without test files: share of the lines held out, from the end",
         least=0.0,
         most=0.9,
     )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
+    source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,6 +350,20 @@ class ModelConfig:
     layers: int = option(1, "recurrent layers on each side", least=1, most=1000)
     embedding: int = option(
         64, "size of learned embeddings; 0: one-hot input", least=0, most=SIZE
+    )
+    embedding_file: str = option(
+        "",
+        "vectors that source symbols begin with: GloVe, word2vec or fastText, as text",
+    )
+    target_embedding_file: str = option("", "the same for target symbols")
+    freeze_embedding: bool = option(
+        False, "tables that begin with vectors of a file are not trained"
+    )
+    share_embeddings: bool = option(
+        False, "one vocabulary and one table of embeddings for both sides"
+    )
+    tie_output: bool = option(
+        False, "the output projection is the target's embeddings, transposed"
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
@@ -346,7 +420,14 @@ class TrainConfig:
     clip_norm: float = option(
         0.0, "largest gradient norm; 0: unlimited", least=0.0, most=LARGE
     )
-    objective: str = option("nll", "nll, label_smoothing:epsilon=0.1 or FILE.py:name")
+    objective: str = option(
+        "nll", "nll (or nll:focal=2), label_smoothing:epsilon=0.1 or FILE.py:name"
+    )
+    symbol_weights: str = option(
+        "",
+        "what target symbols count in the loss, others 1: SYMBOL=WEIGHT,.. or a file "
+        "of a JSON object",
+    )
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
@@ -384,8 +465,8 @@ class TrainConfig:
     metric: str = option(
         "exact",
         "what the best checkpoint is chosen by, on the validation examples: exact, "
-        "token_accuracy, edit_distance, nll, forced_token_accuracy, wer, truncated, or "
-        "of texts bleu or chrf; or FILE.py:name",
+        "token_accuracy, edit_distance, nll, wer and others (docs/training.md), or of "
+        "texts bleu, chrf or ter; or FILE.py:name",
     )
     patience: int = option(
         0,

@@ -104,26 +104,18 @@ def call(
     text: str | Spec,
     table: Mapping[str, Callable[..., Any]],
     *positional: Any,
-    also: Collection[str] = (),
-    hidden: Collection[str] = (),
 ) -> Any:
-    """Calls the function that a spec names with the spec's arguments; see `find`.
-
-    Only parameters with a number, boolean or string as default (or None, or nothing)
-    can be given; `positional` fills the first ones, and those that are `hidden` are not
-    a spec's to give. `also` names arguments that the caller takes itself, for the hint
-    at the nearest name. Numbers fit what is compiled: an int32 or a float32.
+    """Calls the function that a spec names with the spec's arguments.
 
     Raises:
-      UsageError: an unknown name or argument (with the nearest one), a missing one,
-        or one of the wrong type; or whatever a user's function raises.
+      UsageError: as `find` and `apply`.
 
     >>> call("shape", "square:side=2", {"square": lambda *, side: side * side})
     4
     """
     parsed = parse(text) if isinstance(text, str) else text
     function = find(kind, parsed, table)
-    return apply(kind, parsed, function, *positional, also=also, hidden=hidden)
+    return apply(kind, parsed, function, *positional)
 
 
 def apply(
@@ -134,7 +126,17 @@ def apply(
     also: Collection[str] = (),
     hidden: Collection[str] = (),
 ) -> Any:
-    """Calls the function that `find` has found; see `call`."""
+    """Calls the function that `find` has found with the spec's arguments.
+
+    Only parameters with a number, boolean or string as default (or None, or nothing)
+    can be given; `positional` fills the first ones, and those that are `hidden` are not
+    a spec's to give. `also` names arguments that the caller takes itself, for the hint
+    at the nearest name. Numbers fit what is compiled: an int32 or a float32.
+
+    Raises:
+      UsageError: an unknown argument (with the nearest one), a missing one, or one of
+        the wrong type; or whatever a user's function raises.
+    """
     parameters = list(inspect.signature(function).parameters.values())
     accepted = {
         p.name: p
@@ -200,8 +202,8 @@ def _kind(parameter: inspect.Parameter) -> type | None:
     kinds = [kind for kind in annotated if kind is not type(None)]
     if len(kinds) == 1 and kinds[0] in (bool, int, float, str):
         return typing.cast(type, kinds[0])
-    found = type(parameter.default)
-    return found if found in (bool, int, float, str) else None
+    default = type(parameter.default)
+    return default if default in (bool, int, float, str) else None
 
 
 def _like(kind: type | None, value: Any, what: str) -> Any:

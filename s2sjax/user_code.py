@@ -61,8 +61,8 @@ def named(module: types.ModuleType, path: str, name: str) -> Callable[..., Any]:
     Raises:
       UsageError: it has no such function or class (with those that it has).
     """
-    found = vars(module).get(name)
-    if not callable(found):
+    function = vars(module).get(name)
+    if not callable(function):
         own = [
             each
             for each, value in vars(module).items()
@@ -72,7 +72,7 @@ def named(module: types.ModuleType, path: str, name: str) -> Callable[..., Any]:
         ]
         listed = ", ".join(own) or "none"
         raise UsageError(f"{path} has no function '{name}' (it has: {listed})")
-    return found
+    return function
 
 
 def execute(content: bytes, path: str, name: str) -> types.ModuleType:

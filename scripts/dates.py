@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    rng, written = random.Random(given.seed), {}
+    rng = random.Random(given.seed)
+    written: dict[str, datetime.date] = {}
     while len(written) < given.pairs:
         day = FIRST + datetime.timedelta(days=rng.randrange(DAYS))
         written.setdefault(rng.choice(spellings(day)), day)

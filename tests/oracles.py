@@ -225,6 +225,11 @@ class Model:
 
     def __init__(self, config, params, scales=None):
         self.config, self.params = config, to_float64(params)
+        if config.share_embeddings:
+            table = self.params["embed"]["table"]
+            size = len(self.params["decoder"]["output_bias"])
+            for side, rows in (("encoder", table), ("decoder", table[:size])):
+                self.params[side] = self.params[side] | {"embed": {"table": rows}}
         self.scales = scales or {}
         self.parts = state_parts(config.cell)
 
@@ -331,7 +336,12 @@ class Model:
         if context is not None:
             read = np.concatenate([below, context])
             below = np.tanh(read @ params["readout_kernel"] + params["readout_bias"])
-        logits = params["output_kernel"] @ below + params["output_bias"]
+        kernel = params.get("output_kernel")
+        if config.tie_output:
+            kernel = params["embed"]["table"]
+            if "tied_kernel" in params:
+                kernel = kernel @ params["tied_kernel"].T
+        logits = kernel @ below + params["output_bias"]
         logits[:EOS] = -np.inf
         mean = None if weights is None else weights.mean(axis=0)
         return (new, last, below if fed else None), logits, mean

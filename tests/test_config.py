@@ -56,8 +56,14 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["model.bridge"] = "zero"
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
+    flat["train.symbol_weights"] = '{"<eos>": 2.0}'
+    flat["model.embedding"] = max(flat["model.embedding"], 1)
+    flat["model.embedding_file"] = flat["model.embedding_file"] or "a"
+    flat["model.share_embeddings"] = False
+    flat["task.level"], flat["task.source_level"] = "subword:a.model", None
+    flat["task.target_level"] = "space"
     resolved = config.resolve(nested(flat))
-    for name in config.PLACES:  # which becomes absolute
+    for name in (*config.PLACES, *config.EMBEDDING_FILES):  # which become absolute
         flat[name] = config.flatten(resolved)[name]
     assert config.flatten(resolved) == flat
     assert config.resolve(json.loads(config.canonical_json(resolved))) == resolved
@@ -93,6 +99,10 @@ def test_every_field_refuses_what_is_not_its_own(path):
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),
         ({"task__valid_share": 0.5, "task__test_share": 0.5}, "test_share"),
+        ({"task__level": "wrd"}, "unknown task.level 'wrd'; did you mean 'word'?"),
+        ({"task__source_level": ""}, "unknown task.source_level ''"),
+        ({"task__target_level": "subword"}, "lacks its model; write subword:FILE"),
+        ({"task__level": "char:x"}, "task.level=char:x: char takes no argument"),
     ],
 )
 def test_fields_that_do_not_go_together(changes, told):

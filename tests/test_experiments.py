@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
+import verbs
 
 from s2sjax import experiment, json_objects
 from s2sjax.cli import main
@@ -28,6 +29,9 @@ SWEEPS = [
     ("data_size", "", [], 36),
     ("data_size", "small", [], 36),
     ("data_size", "smoke", ["sweep", "units"], 45),
+    ("scan", "small", [], 12),
+    ("scan", "small", ["sizes"], 9),
+    ("g2p", "small", [], 3),
 ]
 KEYS = {
     *("examples", "exact", "token_accuracy", "edit_distance", "nll", "unseen"),
@@ -37,7 +41,7 @@ KEYS = {
 
 @pytest.fixture
 def corpora(tmp_path):
-    """A file or folder for each experiment that takes one."""
+    """The flags that name files, of each experiment that takes some."""
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("".join(f"{e}\t{f}\n" for e, f in PAIRS), encoding="utf-8")
     folder = tmp_path / "parallel"
@@ -48,12 +52,25 @@ def corpora(tmp_path):
         for ending, step in (("src", 1), ("trg", -1)):
             lines = [" ".join(map(str, row[::step])) for row in rows]
             (folder / f"{split}.{ending}").write_text("\n".join(lines) + "\n")
+    for split, count in (("train", 60), ("test", 8)):
+        words = [["walk", "run"][n % 2] for n in range(count)]
+        lines = [
+            f"IN: {word} {n} OUT: {f'I_{word.upper()} ' * 2}"
+            for n, word in enumerate(words)
+        ]
+        (tmp_path / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    scan = [f"--config.task.{s}={tmp_path / s}.txt" for s in ("train", "test")]
+    verbs.write(tmp_path / "verbs", count=15, seed=0)
+    path = f"--config.task.path={pairs}"
     return {
-        "buckets": pairs,
-        "fra_eng": pairs,
-        "fra_eng_words": pairs,
-        "joeynmt_reverse": folder,
-        "text": pairs,
+        "buckets": [path],
+        "fra_eng": [path],
+        "fra_eng_words": [path],
+        "g2p": [path],
+        "inflection": [f"--config.task.path={tmp_path / 'verbs'}"],
+        "joeynmt_reverse": [f"--config.task.path={folder}"],
+        "scan": scan,
+        "text": [path],
     }
 
 
@@ -73,9 +90,9 @@ def run(capsys, *argv):
 def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
     workdir = f"--workdir={tmp_path / 'run'}"
     config = f"--config={ROOT / 'experiments' / name}.py:smoke"
-    path = [f"--config.task.path={corpora[name]}"] if name in corpora else []
+    files = corpora.get(name, ())
 
-    code, out, err = run(capsys, "train", config, *path, workdir)
+    code, out, err = run(capsys, "train", config, *files, workdir)
     assert code == 0, err
     assert "test examples" in out and "s2sjax decode" in out and "\x1b" not in out
     for file in ("config.json", "metrics.jsonl", "curves.png", "test.json"):
@@ -105,7 +122,7 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
 
     # The command that training named last is one that works.
     words = _last_command(run(capsys, "train", workdir)[1])
-    inputs = words[words.index("--") :]
+    inputs = words[words.index("decode") + 2 :]
     code, out, err = run(capsys, "decode", workdir, "--json", *inputs)
     assert code == 0, err
     (line,) = [json.loads(line) for line in out.splitlines()]

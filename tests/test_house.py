@@ -18,9 +18,8 @@ PACKAGE = ROOT / "s2sjax"
 LAYERS = (
     {
         *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "config"),
-        *("experiment", "metrics", "environment", "json_objects", "places"),
-        "program_cache",
-        "closing",
+        *("experiment", "metrics", "outcomes", "environment", "json_objects"),
+        *("places", "program_cache", "closing", "compressed"),
     },
     {"runs"},
     {"tasks", "models", "decoding"},
@@ -35,7 +34,7 @@ LAYERS = (
 WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "config"),
     *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
-    *("program_cache", "closing", "metrics", "types"),
+    *("program_cache", "closing", "compressed", "metrics", "outcomes", "types"),
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"inputs"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from s2sjax import metrics
 from s2sjax.decoding.similarity import edits
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import Outcomes, concatenate
 from s2sjax.types import EOS, PAD, UNK
 from tests import oracles
 
@@ -65,11 +66,9 @@ def outcomes(cases, width=6, filler=9, rows=None):
         "scores": np.linspace(-2, -1, len(cases)),
         "log_probs": np.linspace(-4, -2, len(cases)),
         "nll": np.linspace(1, 2, len(cases)),
-        "forced_correct": [len(target) for _, target, _ in cases],
+        "forced": np.ones((len(cases), width), bool) & (np.arange(width) != 1),
     }
-    return metrics.Outcomes.of(
-        *(np.array(column)[:rows] for column in columns.values())
-    )
+    return Outcomes.of(*(np.array(column)[:rows] for column in columns.values()))
 
 
 CASES = [
@@ -92,7 +91,8 @@ def test_a_summary_done_by_hand():
     assert found["token_accuracy"] == (3 + 3 + 2 + 2 + 0 + 0) / symbols
     assert found["edit_distance"] == (0 + 0 + 1 + 2 + 2 + 1 + 0 + 1) / symbols
     np.testing.assert_allclose(found["nll"], 12 / tokens)
-    assert found["forced_token_accuracy"] == 14 / tokens
+    seconds = 6  # tokens at the second place, the only ones wrong when forced
+    assert found["forced_token_accuracy"] == (tokens - seconds) / tokens
     assert found["truncated"] == 1 / 8
 
 
@@ -114,7 +114,7 @@ def test_neither_width_nor_content_of_padding_matters():
 
 def test_outcomes_of_different_widths_join():
     parts = [outcomes(CASES[:3], width=5), outcomes(CASES[3:], width=8)]
-    joined = metrics.concatenate(parts)
+    joined = concatenate(parts)
     assert joined.output.tolist() == [list(output) for output, _, _ in CASES]
     assert joined.target.tolist() == [list(target) for _, target, _ in CASES]
     assert joined.output.tokens.size == joined.output_lengths.sum()  # no padding

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.inference import batches
+from s2sjax.outcomes import References
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import Batch
 
@@ -48,16 +49,29 @@ def chunks(
     """
     sizes = [bucket.size for bucket in buckets]
     assert None not in sizes, "an endless split needs a number of examples"
-    found: list[Chunk] = []
+    filled: list[Chunk] = []
     before = 0
     every = chosen_rows([size for size in sizes if size is not None], examples)
     for bucket, rows in zip(buckets, every, strict=True):
         fetch = jax.jit(bucket.fetch)
         for within, count in batches.chunks(range(len(rows)), batch_size, repeat=True):
             batch = fetch(bucket.store, jnp.asarray(rows[within], jnp.int32))
-            found.append(Chunk(batch, before + within, count))
+            filled.append(Chunk(batch, before + within, count))
         before += len(rows)
-    return found
+    return filled
+
+
+def further(buckets: Sequence[Bucket], examples: int | None) -> References | None:
+    """What is right besides the targets of `chunks`, by example; None: nothing is."""
+    every = chosen_rows([bucket.size or 0 for bucket in buckets], examples)
+    if all(bucket.references is None for bucket in buckets):
+        return None
+    parts = []
+    for bucket, rows in zip(buckets, every, strict=True):
+        taken = bucket.references and bucket.references.taken(rows)
+        nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        parts.append(taken or References(*nothing, np.zeros(len(rows), np.int32)))
+    return References(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def evenly(chosen: Sequence[Chunk], most: int) -> list[Chunk]:

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from s2sjax import outcomes
 from s2sjax.benchmark.examples import Chunk
-from s2sjax.benchmark.timing import Implementation, together
+from s2sjax.benchmark.timing import Implementation, decode_all
 from s2sjax.inference.batches import Passed, unwatched
 from s2sjax.inference.system import System, force
 from s2sjax.types import Hypotheses
@@ -41,13 +42,14 @@ class References(NamedTuple):
     tokens: np.ndarray  # [E, T] int32
     lengths: np.ndarray  # [E] int32, EOS counted
     log_probs: np.ndarray  # [E] float32, under the model
+    further: outcomes.References | None = None  # that are right too
 
 
 def outputs(
     implementation: Implementation, chunks: Sequence[Chunk], passed: Passed = unwatched
 ) -> Outputs:
     """Decodes all examples, once; `passed` is told how many batches are done."""
-    hypotheses: list[Hypotheses] = together(implementation, chunks, passed)
+    hypotheses: list[Hypotheses] = decode_all(implementation, chunks, passed)
 
     def column(pick: Any) -> np.ndarray:
         return _in_order([pick(each) for each in hypotheses], chunks)
@@ -64,7 +66,11 @@ def outputs(
     )
 
 
-def references(system: System, chunks: Sequence[Chunk]) -> References:
+def references(
+    system: System,
+    chunks: Sequence[Chunk],
+    further: outcomes.References | None = None,
+) -> References:
     """What stands in the data, and how probable it is to the model."""
     forced = [np.asarray(force(system, chunk.batch).log_probs) for chunk in chunks]
     batches = [chunk.batch for chunk in chunks]
@@ -73,6 +79,7 @@ def references(system: System, chunks: Sequence[Chunk]) -> References:
         _in_order([np.asarray(batch.target) for batch in batches], chunks),
         _in_order([np.asarray(batch.target_lengths) for batch in batches], chunks),
         _in_order([each.sum(axis=1) for each in forced], chunks),
+        further,
     )
 
 

@@ -1,6 +1,6 @@
 """The outputs of every strategy on a run's examples, and how good they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -8,15 +8,16 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.benchmark.outputs import Outputs, References, outputs, references
-from s2sjax.benchmark.plan import Plan, chunks_of, system_of
-from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
+from s2sjax.benchmark.plan import Plan, chunks_of, further_of, system_of
+from s2sjax.benchmark.search_errors import best_known, search_errors
 from s2sjax.benchmark.timing import Ours, Say
-from s2sjax.inference.batches import Passed
+from s2sjax.decoding.goals import Goal, goal
+from s2sjax.inference.batches import Watch
 from s2sjax.inference.load import Trained
-from s2sjax.inference.summary import of_tokens
 from s2sjax.inference.system import System, edits
-from s2sjax.metrics import Outcomes
-from s2sjax.tasks import Vocabulary
+from s2sjax.inference.text_scores import of_tokens
+from s2sjax.outcomes import Outcomes, is_exact, with_further
+from s2sjax.tasks import Task
 from s2sjax.types import EOS
 
 BINS = 15
@@ -39,31 +40,29 @@ class Quality(NamedTuple):
     truncated: float
 
 
-def quality(found: Outputs, right: References) -> Quality:
+def quality(decoded: Outputs, right: References) -> Quality:
     """What the best outputs of all examples are worth."""
-    results = _outcomes(found, right)
+    results = _outcomes(decoded, right)
     summary = metrics.summary(results)
-    exact = metrics.is_exact(results)
-    ratios = found.lengths[:, 0] / right.lengths
+    exact = is_exact(results)
+    ratios = decoded.lengths[:, 0] / right.lengths
     return Quality(
         summary["exact"],
         summary["token_accuracy"],
         summary["edit_distance"],
-        float(found.log_probs[:, 0].astype(np.float64).mean()),
+        float(decoded.log_probs[:, 0].astype(np.float64).mean()),
         float(ratios.mean()),
-        calibration_error(np.exp(found.log_probs[:, 0].astype(np.float64)), exact),
+        calibration_error(np.exp(decoded.log_probs[:, 0].astype(np.float64)), exact),
         summary["truncated"],
     )
 
 
-def calibration_error(
-    confidences: np.ndarray, right: np.ndarray, bins: int = BINS
-) -> float:
+def calibration_error(confidences: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error, over sequences.
 
         sum_b |B_b| / E | mean of right in B_b - mean confidence in B_b |
 
-    B_b are the examples with a confidence in (b / bins, (b + 1) / bins]; the first
+    B_b are the examples with a confidence in (b / `BINS`, (b + 1) / `BINS`]; the first
     holds 0 too. (Naeini et al. 2015; Guo et al. 2017, equation 3.)
 
     Args:
@@ -73,31 +72,30 @@ def calibration_error(
     >>> calibration_error(np.array([0.75, 0.75]), np.array([True, False]))
     0.25
     """
-    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.linspace(0, 1, BINS + 1)[1:-1]
     places = np.digitize(confidences, edges, right=True)
-    gaps = np.bincount(places, right.astype(float) - confidences, minlength=bins)
+    gaps = np.bincount(places, right.astype(float) - confidences, minlength=BINS)
     return float(np.abs(gaps).sum()) / max(len(right), 1)
 
 
-def _outcomes(found: Outputs, right: References) -> Outcomes:
+def _outcomes(decoded: Outputs, right: References) -> Outcomes:
     """The best outputs; what is teacher-forced is not looked at."""
-    tokens, truncated = found.tokens[:, 0], found.truncated[:, 0]
-    symbols = (found.lengths[:, 0] - (tokens == EOS).any(axis=1)).astype(np.int32)
+    tokens, truncated = decoded.tokens[:, 0], decoded.truncated[:, 0]
+    symbols = (decoded.lengths[:, 0] - (tokens == EOS).any(axis=1)).astype(np.int32)
     wanted = (right.lengths - 1).astype(np.int32)
     edited = np.asarray(
         edits(*map(jnp.asarray, (tokens, symbols, right.tokens, wanted)))
     )
     nothing = np.zeros(len(tokens))
-    return Outcomes.of(
+    results = Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
-        *(nothing, found.log_probs[:, 0], -right.log_probs, nothing.astype(np.int32)),
+        *(nothing, decoded.log_probs[:, 0], -right.log_probs),
+        np.zeros(right.tokens.shape, bool),
     )
+    return results if right.further is None else with_further(results, right.further)
 
 
 REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
-
-Watch = Callable[[str], Passed]
-"""`watch(what)` is told how many batches of something are done."""
 
 
 class Evaluated(NamedTuple):
@@ -116,15 +114,15 @@ def evaluate(
 ) -> tuple[list[Evaluated], References]:
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
-    right = references(trained.system, chunks)
+    right = references(trained.system, chunks, further_of(trained, plan))
     goals = {strategy: goal(strategy) for strategy in plan.strategies}
     systems = {each: system_of(trained, each) for each in plan.strategies}
     compiled, written = {}, {}
     for strategy in plan.strategies:
         say(f"{name}: {strategy} decodes {len(right.tokens):,} examples")
         compiled[strategy] = Ours(systems[strategy], chunks)
-        passed = watch(f"{name}: {strategy}")
-        written[strategy] = outputs(compiled[strategy], chunks, passed)
+        with watch(f"{name}: {strategy}") as passed:
+            written[strategy] = outputs(compiled[strategy], chunks, passed)
     pool = [(goals[each], written[each]) for each in plan.strategies]
     for own in dict.fromkeys(filter(None, goals.values())):
         if plan.reference is None or own.of(plan.reference) in plan.strategies:
@@ -132,48 +130,47 @@ def evaluate(
         say(f"{name}: {own.of(plan.reference)} decodes the reference")
         few = chunks_of(trained, plan, min(REFERENCE_BATCH, max(plan.batch_sizes)))
         referee = Ours(system_of(trained, own.of(plan.reference)), few)
-        passed = watch(f"{name}: the reference")
-        pool.append((own, outputs(referee, few, passed)))
-    vocabulary = trained.task.target_vocabulary
+        with watch(f"{name}: the reference") as passed:
+            pool.append((own, outputs(referee, few, passed)))
     evaluated = [
         Evaluated(
             name,
             strategy,
             systems[strategy],
             compiled[strategy],
-            found,
+            decoded,
             {
-                "examples": len(found.tokens),
-                **quality(found, right)._asdict(),
-                **_texts(vocabulary, found, right),
+                "examples": len(decoded.tokens),
+                **quality(decoded, right)._asdict(),
+                **_texts(trained.task, decoded, right),
                 "target_logprob": float(right.log_probs.astype(np.float64).mean()),
-                **_errors(goals[strategy], found, pool),
+                **_errors(goals[strategy], decoded, pool),
             },
         )
-        for strategy, found in written.items()
+        for strategy, decoded in written.items()
     ]
     return evaluated, right
 
 
-def _texts(
-    vocabulary: Vocabulary, found: Outputs, right: References
-) -> dict[str, float | None]:
-    texts = of_tokens(vocabulary, found.tokens[:, 0].tolist(), right.tokens.tolist())
+def _texts(task: Task, decoded: Outputs, right: References) -> dict[str, float | None]:
+    results = _outcomes(decoded, right)
+    rows = results.output.tolist(), results.references.by_example()
+    texts = of_tokens(task.target_vocabulary, *rows, cased=task.cased)
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 
 def _errors(
-    own: Goal | None, found: Outputs, pool: Sequence[tuple[Goal | None, Outputs]]
+    own: Goal | None, decoded: Outputs, pool: Sequence[tuple[Goal | None, Outputs]]
 ) -> dict[str, Any]:
     """The share of search errors, and what they were told by."""
     share, reference, proved = None, "not defined", None
     if own is not None:
         best = best_known(own, pool)
-        share, reference = float(search_errors(own, found, best).mean()), "best known"
+        share, reference = float(search_errors(own, decoded, best).mean()), "best known"
         if best.proved is not None:
             proved = float(best.proved.mean())
             # Only 1 is written as 100 %.
-            told = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
-            reference = f"exact (proved for {told})".replace("%", " %")
+            shown = f"{min(proved, 0.999):.1%}" if proved < 1 else "100%"
+            reference = f"exact (proved for {shown})".replace("%", " %")
     names = ("search_errors", "search_reference", "proved")
     return dict(zip(names, (share, reference, proved), strict=True))

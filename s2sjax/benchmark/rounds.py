@@ -20,10 +20,10 @@ from s2sjax.benchmark.timing import (
     Say,
     Speed,
     counted,
+    decode_all,
     device_peak_mib,
     rounds,
     speed,
-    together,
 )
 from s2sjax.inference.load import Trained
 
@@ -102,8 +102,8 @@ def time_all(
                 row, one, name, implementations[place], float(speeds[place])
             )
             times = [
-                f"{peer.way.threads} x {peer.way.at_once} {its:,.0f}"
-                for peer, its in zip(implementations, speeds, strict=True)
+                f"{peer.way.threads} x {peer.way.at_once} {rate:,.0f}"
+                for peer, rate in zip(implementations, speeds, strict=True)
             ]
             what = f"{one.evaluated.run}, {one.evaluated.strategy}, batch {batch_size}"
             notes.append(f"{what}: {name} a second: {', '.join(times)}")
@@ -117,7 +117,7 @@ def _prepare(
     """Decodes once what will be timed."""
     peak = Peak()
     with peak.watched():
-        outputs = together(ours, chunks)
+        outputs = decode_all(ours, chunks)
     theirs = (
         table.implementations(evaluated.system, evaluated.strategy, chunks, ways)
         if ways
@@ -174,16 +174,16 @@ def _compared(
     one: Prepared,
     name: str,
     fastest: TorchImplementation,
-    its_speed: float,
+    speed_of_peer: float,
 ) -> Result:
     """The row with the numbers of a peer."""
-    tokens = together(fastest, one.chunks)
+    tokens = decode_all(fastest, one.chunks)
     numbers: dict[str, Any] = {
-        "sequences_per_second": its_speed,
+        "sequences_per_second": speed_of_peer,
         "threads": fastest.way.threads,
         "at_once": fastest.at_once,
         "same_outputs": _share_same(one.evaluated.outputs, one.chunks, tokens),
-        "ratio": row.sequences_per_second / its_speed,
+        "ratio": row.sequences_per_second / speed_of_peer,
     }
     named = {f"{name}_{key}": value for key, value in numbers.items()}
     return dataclasses.replace(row, **named)

@@ -8,11 +8,11 @@ import numpy as np
 from s2sjax.benchmark.outputs import References
 from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.plan import Plan, check, long_examples
-from s2sjax.benchmark.quality import Watch, evaluate
+from s2sjax.benchmark.quality import evaluate
 from s2sjax.benchmark.result import Result
 from s2sjax.benchmark.rounds import time_all
 from s2sjax.benchmark.timing import Say
-from s2sjax.inference.batches import unwatched
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.load import Trained
 
 
@@ -54,7 +54,7 @@ def run(
     runs: Mapping[str, Trained],
     plan: Plan,
     say: Say,
-    watch: Watch = lambda what: unwatched,
+    watch: Watch = nobody,
 ) -> Benchmark:
     """Everything in the plan, for every run.
 
@@ -74,8 +74,8 @@ def run(
                 f"{max(plan.batch_sizes)} are too many for a batch"
             )
             say(notes[-1])
-        found, right[name] = evaluate(name, trained, plan, say, watch)
-        evaluated += found
+        qualities, right[name] = evaluate(name, trained, plan, say, watch)
+        evaluated += qualities
     # Now, because PyTorch's own number of threads is forgotten once another is set.
     ways = table.ways() if plan.peers else ()
     rows = []

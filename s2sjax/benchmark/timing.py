@@ -104,10 +104,10 @@ class Implementation(Protocol):
         """
 
 
-def together(
+def decode_all(
     implementation: Implementation, chunks: Sequence[Chunk], passed: Passed = unwatched
 ) -> list[Any]:
-    """What a implementation decodes, as many batches at the same time as it takes.
+    """What an implementation decodes, as many batches at the same time as it takes.
 
     The widest begin, as in `inference.predict`, so that the cores end at about the
     same time.
@@ -185,7 +185,7 @@ class Entry(NamedTuple):
 
 
 class Seconds(NamedTuple):
-    """What a implementation took."""
+    """What an implementation took."""
 
     rounds: np.ndarray  # [repeats], by the clock on the wall
     batches: np.ndarray  # [repeats, alone], of each batch that was decoded alone
@@ -206,7 +206,7 @@ def rounds(entries: Sequence[Entry], repeats: int) -> list[Seconds]:
         for entry, taken in zip(entries, seconds, strict=True):
             entry.implementation.decode(entry.chunks[0])
             begin = time.perf_counter()
-            together(entry.implementation, entry.chunks)
+            decode_all(entry.implementation, entry.chunks)
             taken.rounds[turn] = time.perf_counter() - begin
             for place, chunk in enumerate(entry.alone):
                 begin = time.perf_counter()

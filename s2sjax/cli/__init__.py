@@ -11,6 +11,8 @@ from typing import NoReturn
 from s2sjax import __version__
 from s2sjax.cli import (
     bench,
+    compare,
+    data,
     decode,
     doctor,
     evaluate,
@@ -35,8 +37,10 @@ RUNS: dict[str, Callable[[Parsed], int]] = {
     "decode": decode.main,
     "score": score.main,
     "bench": bench.main,
+    "compare": compare.main,
     "export": export.main,
     "report": report.main,
+    "data": data.main,
     "sweep": sweep.main,
     "tasks": tasks.main,
     "config show": inspection.show,
@@ -49,9 +53,11 @@ COMMANDS = (
     decode.COMMAND,
     score.COMMAND,
     bench.COMMAND,
+    compare.COMMAND,
     export.COMMAND,
     report.COMMAND,
     sweep.COMMAND,
+    data.COMMAND,
     tasks.COMMAND,
     inspection.SHOW,
     inspection.DIFF,
@@ -60,7 +66,10 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143.
+
+    A process of several that train a run exits with 75 where another is lost.
+    """
     from s2sjax.reporting.screen import write_codes
 
     # Where a shell has closed one (`>&-`), Python has none.

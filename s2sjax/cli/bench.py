@@ -3,14 +3,13 @@
 import json
 import re
 import sys
+from functools import partial
 
-from s2sjax import spec
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError
 
-STRATEGIES = ("greedy", "beam:size=2", "beam:size=5", "beam:size=10", "sample")
 COMMAND = Command(
     "bench",
     "Compares decoding strategies: quality, search errors, calibration, speed.\n"
@@ -26,7 +25,7 @@ COMMAND = Command(
         ),
         Flag(
             "strategy",
-            f"a decoding strategy; unset: {', '.join(STRATEGIES)}",
+            "a decoding strategy; unset: greedy, beams of 2, 5 and 10, and sample",
             value="SPEC",
             many=True,
             argument="strategy",
@@ -73,24 +72,19 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
-    paths = _paths(values.workdir)
+    paths = runs.directories("workdir", values.workdir)
     sizes = _batch_sizes(values.batch_sizes)
-    strategies = [str(spec.parse(text)) for text in values.strategy or STRATEGIES]
     start.check_format(values.format)
     start.reading(paths[0])
 
+    from s2sjax.benchmark.plan import Plan
     from s2sjax.commands import bench
     from s2sjax.reporting.benchmark.report import show_benchmark
     from s2sjax.reporting.progress_line import ProgressLine
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import directory
 
-    if runs.split(values) == "train":  # a pattern file is executed again
-        for path in paths:
-            run = directory.open_for_reading(path)
-            start.tell_user_code(run.config, run.data, named=False)
-    plan = bench.planned(
-        strategies,
+    plan = Plan(
+        values.strategy or bench.STRATEGIES,
         sizes,
         values.examples,
         runs.split(values),
@@ -98,7 +92,7 @@ def main(parsed: Parsed) -> int:
         values.reference,
         values.peers,
     )
-    found = bench.measured(
+    measured = bench.measured(
         paths,
         plan,
         runs.checkpoint(values.checkpoint),
@@ -106,24 +100,15 @@ def main(parsed: Parsed) -> int:
         command=["s2sjax", *sys.argv[1:]],
         format_=values.format,
         say=parsed.say,
-        watch=lambda what: ProgressLine(what, "batches"),
+        watch=partial(ProgressLine, units="batches"),
     )
     if values.json:
-        printing.line(json.dumps(found.about))
+        printing.line(json.dumps(measured.about))
     else:
-        rows, notes = found.result.rows, found.about["notes"]
+        rows, notes = measured.result.rows, measured.about["notes"]
         show_benchmark(rows, notes, Screen(), values.split)
-    start.warn([f"written: {found.folder}"])
+    printing.warn([f"written: {measured.folder}"])
     return 0
-
-
-def _paths(text: str) -> list[str]:
-    listed = [path.strip() for path in text.split(",")]
-    if not all(listed):
-        raise UsageError(
-            f"--workdir={text} names an empty directory; write DIR or DIR,DIR2"
-        )
-    return list(dict.fromkeys(listed))
 
 
 def _batch_sizes(text: str) -> tuple[int, ...]:

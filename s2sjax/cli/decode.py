@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ COMMAND = Command(
     "Decodes inputs of yours with a trained model, or several together.\n"
     "For a task of integers all SYMBOLS are one sequence; for text each is one.\n"
     "FILE is a JSON list of sequences, or has one sequence a line, or one JSON object\n"
-    'a line: {"input": .., "prefix": .., "required": [..], "banned": [..]}; it may be\n'
-    "compressed (gzip, bzip2, xz), and - is standard input.",
+    'a line: {"input": .., "features": .., "prefix": .., "required": [..], "banned": '
+    "[..]};\nit may be compressed (gzip, bzip2, xz), and - is standard input.",
     flags=(
         *runs.FLAGS,
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
+        Flag("features", "tags beside SYMBOLS, ; or blanks between", value="V;PST"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
         Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
         Flag(
@@ -65,6 +66,11 @@ def main(parsed: Parsed) -> int:
     if bool(parsed.positional) == bool(values.from_file):
         came = "both" if values.from_file else "neither"
         raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
+    if values.features and values.from_file:
+        raise UsageError(
+            f"--features={values.features} is of SYMBOLS; in --from_file=FILE a line "
+            f"of JSON has its own"
+        )
     picture = None if values.attention == IN_JSON else values.attention
     start.check_output("attention", picture, start.PICTURES)
     if values.attention == IN_JSON and not values.json:
@@ -79,19 +85,15 @@ def main(parsed: Parsed) -> int:
         )
 
     from s2sjax.cli import inputs
-    from s2sjax.runs import run_files
 
-    if values.no_user_code:
-        start.refuse_user_code(config, f"--workdir={paths[0]}")
     run = runs.open_all(parsed, paths)
-    start.tell_user_code(config, run.path / run_files.DATA, named=False)
     queries = (
         inputs.from_file(values.from_file, run.task)
         if values.from_file
-        else inputs.from_arguments(parsed.positional, run.task)
+        else inputs.from_arguments(parsed.positional, run.task, values.features or "")
     )
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
         return 0
     decoded = run.decode_queries(
         queries,
@@ -118,7 +120,10 @@ def written(run: "Run", decoded: "Decoded", *, attention: bool = False) -> str:
     from s2sjax.runs.journal import plain
 
     rows = [output.to_json(attention=attention) for output in decoded]
-    line: dict[str, Any] = {"input": decoded.input, **rows[0]}
+    line: dict[str, Any] = {"input": decoded.input}
+    if decoded.features:
+        line["features"] = decoded.features
+    line |= rows[0]
     if is_list(run.config.decode.strategy):
         line["nbest"] = rows
     if decoded.expected is not None:
@@ -128,6 +133,8 @@ def written(run: "Run", decoded: "Decoded", *, attention: bool = False) -> str:
 
 def _show(task: "Task", decoded: "Decoded") -> None:
     printing.line(f"input     {task.source_vocabulary.join(decoded.input)}")
+    if decoded.features:
+        printing.line(f"features  {';'.join(decoded.features)}")
     for output in decoded:
         cut = "  (cut at its limit)" if output.truncated else ""
         printing.line(f"output    {output.text}{cut}")
@@ -149,7 +156,7 @@ def _draw(path: Path, decoded: "Sequence[Decoded]", panels: int) -> None:
     left_out = len(drawn) - draw_alignments(drawn, path, panels)
     if left_out:
         last = f"the last {left_out} inputs have" if left_out > 1 else "the last has"
-        start.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
+        printing.warn([f"--attention={path}: {last} no panel; --panels=N draws N"])
     printing.warn([f"attention: {path}"])
 
 
@@ -161,8 +168,6 @@ def _save_states(path: Path, run: "Run", decoded: "Sequence[Decoded]") -> None:
 
     written = io.BytesIO()
     np.savez_compressed(written, **run.states(decoded))
-    try:
+    with writing(f"--states={path}"):
         atomic.write_bytes(path, written.getvalue())
-    except OSError as error:
-        raise cannot_write(f"--states={path}", error) from None
     printing.warn([f"states: {path}"])

@@ -1,7 +1,6 @@
 """`s2sjax doctor`: versions, devices, and whether this machine computes right."""
 
 import glob
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -16,6 +15,7 @@ from s2sjax import environment
 from s2sjax.cli import printing
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
+from s2sjax.environment import version_of
 
 COMMAND = Command(
     "doctor",
@@ -26,6 +26,8 @@ COMMAND = Command(
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml_collections")
 PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
 _PROBE = pathlib.Path(__file__).with_name("probe.py")
+TIMEOUT = 60.0  # seconds that jax may take to start and compute
+PATIENCE = 15.0  # seconds after which the initialisers count as hanging
 _GIB = 2**30
 
 
@@ -42,17 +44,13 @@ def main(parsed: Parsed) -> int:
     return 0 if right else 1
 
 
-def examine(
-    environ: Mapping[str, str], *, timeout: float = 60.0, patience: float = 15.0
-) -> dict[str, Any]:
+def examine(environ: Mapping[str, str]) -> dict[str, Any]:
     """Everything that doctor knows, as JSON values.
 
     Args:
       environ: the environment as the command line left it.
-      timeout: seconds that jax may take to start and compute.
-      patience: seconds after which the initialisers count as hanging.
     """
-    started = probe("devices", environ, timeout)
+    started = probe("devices", environ, TIMEOUT)
     # The faults are the CPU compiler's, and a GPU's products are rounded coarsely.
     on_cpu = dict(environ) | {"JAX_PLATFORMS": "cpu"}
     on_cpu.pop("JAX_COMPILATION_CACHE_DIR", None)  # it is the compiler that is checked
@@ -68,7 +66,7 @@ def examine(
         "gpu": why_no_gpu(
             environ,
             present=gpu_present(),
-            plugins=[name for name in PLUGINS if _version(name)],
+            plugins=[name for name in PLUGINS if version_of(name)],
             platform=started.get("platform"),
             detail=started.get("detail", ""),
         ),
@@ -77,10 +75,10 @@ def examine(
         "xla_flags": environ.get("XLA_FLAGS", ""),
         "checks": {
             "reduction": {
-                name: probe("reduction", env, timeout) for name, env in both.items()
+                name: probe("reduction", env, TIMEOUT) for name, env in both.items()
             },
             "initialisers": {
-                name: probe("initialisers", env, patience) for name, env in both.items()
+                name: probe("initialisers", env, PATIENCE) for name, env in both.items()
             },
         },
     }
@@ -193,9 +191,9 @@ def gpu_present() -> bool:
 
 def versions() -> dict[str, str]:
     """Installed versions, without importing what they are of."""
-    found = {name: _version(name) or "missing" for name in (*PACKAGES, "numpy")}
-    found |= {name: version for name in PLUGINS if (version := _version(name))}
-    return {"python": platform.python_version()} | found
+    installed = {name: version_of(name) or "missing" for name in (*PACKAGES, "numpy")}
+    installed |= {name: version for name in PLUGINS if (version := version_of(name))}
+    return {"python": platform.python_version()} | installed
 
 
 def free_memory() -> int | None:
@@ -217,10 +215,3 @@ def without_guard(flags: str) -> str:
     '--xla_a=1'
     """
     return " ".join(flag for flag in flags.split() if flag != environment.GUARD)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -8,7 +8,7 @@ from typing import Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.schema import STRATEGY
 
 COMMAND = Command(
@@ -32,12 +32,26 @@ COMMAND = Command(
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(
             "predictions",
-            "saves each output beside its reference, the worst first, a line of JSON "
-            "each",
+            "saves each output beside its references, the worst first, a line of JSON "
+            "each; `s2sjax compare` reads two such files",
             value="FILE.jsonl",
         ),
         Flag("wrong", "save only the predictions that are wrong", False, type=bool),
+        Flag(
+            "oracle_length",
+            "each output is told the length of its reference, and ends there",
+            False,
+            type=bool,
+            argument="oracle_length",
+        ),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
+        Flag(
+            "ter",
+            "of texts the translation edit rate too, which takes long",
+            False,
+            type=bool,
+        ),
+        Flag("all", "every number and every table on the screen", False, type=bool),
         Flag("json", "one JSON object", False, type=bool),
     ),
     memory="size or n of the decoding strategy, or decode.batch_size",
@@ -55,24 +69,21 @@ def main(parsed: Parsed) -> int:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
     paths = runs.paths(values)
-    config = start.reading(paths[0])
+    start.reading(paths[0])
     split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
 
     from s2sjax.reporting import table
     from s2sjax.reporting.screen import Screen
-    from s2sjax.runs import run_files
 
     run = runs.open_all(parsed, paths, values.seed)
-    if split not in run.task.buckets:  # a pattern file is executed again
-        if values.no_user_code:
-            start.refuse_user_code(config, f"--workdir={paths[0]}")
-        start.tell_user_code(config, run.path / run_files.DATA, named=False)
     result = run.evaluate(
         split,
         examples=values.examples,
+        oracle_length=values.oracle_length,
         confusion=values.confusion,
+        ter=values.ter,
         predictions=values.predictions is not None,
     )
     rows = result.pop("predictions", ())
@@ -82,12 +93,14 @@ def main(parsed: Parsed) -> int:
     if values.json:
         printing.line(json.dumps(result))
     else:
-        titled = ("split", "step", "decode", "seed")
+        titled = ("split", "step", "decode", "seed", "oracle_length")
         table.show_evaluation(
             {name: value for name, value in result.items() if name not in titled},
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
-            f"{result['decode']}",
+            f"{result['decode']}{', oracle length' * values.oracle_length}",
+            chosen=run.config.train.metric,
+            whole=values.all,
         )
     return 0
 
@@ -95,8 +108,6 @@ def main(parsed: Parsed) -> int:
 def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
     from s2sjax.inference.summary import write_predictions
 
-    try:
+    with writing(f"--predictions={name}"):
         write_predictions(Path(name), rows)
-    except OSError as error:
-        raise cannot_write(f"--predictions={name}", error) from None
     printing.warn([f"predictions: {len(rows):,} in {name}"])

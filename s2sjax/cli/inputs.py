@@ -3,24 +3,22 @@
 A command imports it once jax's flags are set.
 """
 
-import bz2
-import gzip
 import json
-import lzma
-import re
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax import places
-from s2sjax.cli import start
+from s2sjax import compressed, places
+from s2sjax.cli import printing
+from s2sjax.commands.run import symbols_of, tags_of
 from s2sjax.errors import UsageError, unknown
+from s2sjax.foreign import shown
 from s2sjax.inference.predict import Query
-from s2sjax.tasks import Symbol, Task, Vocabulary
+from s2sjax.tasks import Task
+from s2sjax.tasks.files.rows import split_features
 
-FIELDS = ("input", "output", "prefix", "required", "banned")
+FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be
 # read again; it asks for nothing.
 SAID = frozenset(
@@ -31,29 +29,26 @@ SAID = frozenset(
     )
 )
 BLANK = " \t\r\n"  # what JSON takes for white space; Unicode has more
-# Compressed files by how they begin; None: not read.
-COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes] | None], ...] = (
-    (rb"\x1f\x8b\x08", gzip.decompress),
-    (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", bz2.decompress),
-    (rb"\xfd7zXZ\x00", lzma.decompress),
-    (rb"PK\x03\x04|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", None),
-)
 
 
-def from_arguments(arguments: Sequence[str], task: Task) -> list[Query]:
-    """The inputs that the command line holds."""
+def from_arguments(
+    arguments: Sequence[str], task: Task, features: str = ""
+) -> list[Query]:
+    """The inputs that the command line holds; each has the features."""
     vocabulary = task.source_vocabulary
     whole = vocabulary.kind == "integer"
     texts = [" ".join(arguments)] if whole else arguments
-    return [Query(vocabulary.split(text)) for text in texts]
+    tags = split_features(features)
+    return [Query(vocabulary.split(text), features=tags) for text in texts]
 
 
 def from_file(name: str, task: Task) -> list[Query]:
     """The inputs of a file: one a line, a JSON list, or JSON objects, one a line.
 
     An object has `input` and, as wanted, `prefix` (how the output begins), `required`
-    (a list of symbols or phrases), `banned` (a list of symbols) and `output`. Only a
-    newline, or a carriage return and a newline, ends a line.
+    (a list of symbols or phrases), `banned` (a list of symbols), `output` and
+    `features` (tags, a list or a text with ; or blanks between). Only a newline, or a
+    carriage return and a newline, ends a line.
 
     Args:
       name: the file, perhaps compressed by gzip, bzip2 or xz; `-` is standard input.
@@ -81,7 +76,7 @@ def from_file(name: str, task: Task) -> list[Query]:
         if isinstance(item, dict):
             found.append(_query(where, item, task))
         else:
-            source = _sequence(where, item, task.source_vocabulary, "each item")
+            source = symbols_of(where, item, task.source_vocabulary)
             found.append(Query(source, where=where))
     return found
 
@@ -101,20 +96,7 @@ def _content(name: str) -> str:
     except OSError as error:
         near = places.hint(Path(name))
         raise UsageError(f"--from_file={name}: {error.strerror}{near}") from None
-    for begin, decompress in COMPRESSED:
-        if re.match(begin, content):
-            if decompress is None:
-                raise UsageError(
-                    f"--from_file={name} is compressed in a way that is not read; "
-                    f"gzip, bzip2 and xz are"
-                )
-            try:
-                content = decompress(content)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-                raise UsageError(
-                    f"--from_file={name} is compressed and damaged: {error}"
-                ) from None
-            break
+    content = compressed.content(content, f"--from_file={name}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -128,7 +110,9 @@ def _standard_input() -> bytes:
     if stream is None:
         raise UsageError("--from_file=-: there is no standard input")
     if sys.stdin.isatty():
-        start.warn(["reading inputs from the terminal, one a line; Ctrl-D ends them"])
+        printing.warn(
+            ["reading inputs from the terminal, one a line; Ctrl-D ends them"]
+        )
     content: bytes = stream.read()
     return content
 
@@ -160,35 +144,43 @@ def _query(where: str, item: dict[str, Any], task: Task) -> Query:
     def listed(name: str) -> list[Any]:
         value = item.get(name, [])
         if not isinstance(value, list):
-            raise UsageError(f"{where}: '{name}' is {_short(value)}; it is a list")
+            raise UsageError(f"{where}: '{name}' is {shown(value)}; it is a list")
         return value
 
     required = [
-        _sequence(where, _phrase(each), target, "each of 'required'")
+        symbols_of(f"{where}: 'required'", _phrase(each), target)
         for each in listed("required")
     ]
     if not all(required):
         raise UsageError(f"{where}: 'required' holds an empty phrase")
     banned = []
     for each in listed("banned"):
-        symbols = _sequence(where, _phrase(each), target, "each of 'banned'")
+        symbols = symbols_of(f"{where}: 'banned'", _phrase(each), target)
         if len(symbols) != 1:
             raise UsageError(
-                f"{where}: 'banned' holds {_short(each)}, which is {len(symbols)} "
+                f"{where}: 'banned' holds {shown(each)}, which is {len(symbols)} "
                 f"symbols of this task; single symbols can be banned"
             )
         banned += symbols
     output = None
     if "output" in item:
-        output = _sequence(where, item["output"], target, "'output'")
+        output = symbols_of(f"{where}: 'output'", item["output"], target)
     return Query(
-        _sequence(where, item["input"], task.source_vocabulary, "'input'"),
+        symbols_of(f"{where}: 'input'", item["input"], task.source_vocabulary),
         output,
-        _sequence(where, item.get("prefix", []), target, "'prefix'"),
+        symbols_of(f"{where}: 'prefix'", item.get("prefix", []), target),
         required,
         banned,
         where,
+        _features(where, item.get("features", [])),
     )
+
+
+def _features(where: str, given: Any) -> tuple[str, ...]:
+    try:
+        return tags_of("'features'", given)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _phrase(each: Any) -> Any:
@@ -206,22 +198,3 @@ def _lines(name: str, text: str, task: Task) -> list[Query]:
             raise UsageError(f"{where}: {error}") from None
         items.append(Query(symbols, where=where))
     return items
-
-
-def _sequence(where: str, item: Any, vocabulary: Vocabulary, what: str) -> list[Symbol]:
-    kind = int if vocabulary.kind == "integer" else str
-    if isinstance(item, str):
-        try:
-            return vocabulary.split(item)
-        except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
-    if isinstance(item, list) and all(type(symbol) is kind for symbol in item):
-        return item
-    raise UsageError(
-        f"{where} is {_short(item)}; {what} is a text or a list of "
-        f"{'integers' if kind is int else 'symbols'}"
-    )
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value)[:60]

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.config import Config, ConfigError
 from s2sjax.errors import Problems, UsageError
-from s2sjax.foreign import printable
 
 SHOW = Command(
     "config show",
@@ -156,20 +154,7 @@ def _of_run(workdir: str) -> Config:
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; elsewhere aligned lines, one a row, for grep and cut."""
-    if sys.stdout.isatty():
-        from rich.table import Table
-        from rich.text import Text
+    from s2sjax.reporting.screen import Screen
+    from s2sjax.reporting.table import Table, show
 
-        from s2sjax.reporting.screen import Screen
-
-        table = Table(*header, box=None)
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        Screen().show(table)
-        return
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        printing.line("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    show(Table("", header, rows), Screen(), bare=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 
 COMMAND = Command(
     "report",
@@ -73,10 +73,8 @@ def main(parsed: Parsed) -> int:
     else:
         show_findings(findings, Screen())
     folder = table.directory / "report"
-    try:
+    with writing(str(folder)):
         folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise cannot_write(str(folder), error) from None
 
     # After the tables, since matplotlib takes its time to start.
     from s2sjax.reporting.sweep.csv import write_csv

@@ -37,11 +37,7 @@ def paths(values: SimpleNamespace) -> list[str]:
     """
     listed = [values.workdir] if values.workdir else []
     if values.ensemble is not None:
-        listed += [path.strip() for path in values.ensemble.split(",")]
-        if not all(listed):
-            raise UsageError(
-                f"--ensemble={values.ensemble} names an empty directory; write DIR,DIR2"
-            )
+        listed += directories("ensemble", values.ensemble)
     if not listed:
         raise UsageError("--workdir=DIR is needed")
     if values.combine is not None:
@@ -49,6 +45,18 @@ def paths(values: SimpleNamespace) -> list[str]:
             raise unknown("--combine", values.combine, COMBINE)
         if len(set(listed)) == 1:
             raise UsageError(f"--combine={values.combine} needs --ensemble=DIR,DIR2")
+    return list(dict.fromkeys(listed))
+
+
+def directories(flag: str, text: str) -> list[str]:
+    """The directories of `DIR,DIR2`, each once.
+
+    Raises:
+      UsageError: one has no name.
+    """
+    listed = [path.strip() for path in text.split(",")]
+    if not all(listed):
+        raise UsageError(f"--{flag}={text} names an empty directory; write DIR,DIR2")
     return list(dict.fromkeys(listed))
 
 

@@ -38,7 +38,7 @@ def main(parsed: Parsed) -> int:
     task = run.task
     queries = inputs.from_file(values.from_file, task)
     if not queries:
-        start.warn([f"--from_file={values.from_file} holds no input"])
+        printing.warn([f"--from_file={values.from_file} holds no input"])
     for scored in run.score_queries(queries):
         line: dict[str, Any] = {
             "input": scored.input,
@@ -46,10 +46,14 @@ def main(parsed: Parsed) -> int:
             "logprob": scored.logprob,
             "token_logprobs": scored.token_logprobs.tolist(),
         }
+        if scored.features:
+            line["features"] = scored.features
         if values.json:
             printing.line(json.dumps(plain(line)))
             continue
         printing.line(f"input    {task.source_vocabulary.join(scored.input)}")
+        if scored.features:
+            printing.line(f"features {';'.join(scored.features)}")
         printing.line(f"output   {task.target_vocabulary.join(scored.output)}")
         printing.line(f"logprob  {scored.logprob:.4f}")
         named = zip([*scored.output, END], line["token_logprobs"], strict=True)

@@ -11,23 +11,6 @@ from s2sjax.cli.printing import warn
 from s2sjax.config import Config, TrainConfig, code_files, is_user_code
 from s2sjax.errors import UsageError, unknown
 
-__all__ = [
-    "FORMAT",
-    "NO_USER_CODE",
-    "PICTURES",
-    "TRACKER",
-    "check_format",
-    "check_names",
-    "check_output",
-    "check_style",
-    "check_tracker",
-    "prepare",
-    "reading",
-    "recorded_flags",
-    "refuse_user_code",
-    "tell_user_code",
-    "warn",
-]
 NO_USER_CODE = Flag(
     "no_user_code",
     "refuse to execute a Python file that is a task, or a part of a model or training",
@@ -157,27 +140,3 @@ def check_tracker(values: SimpleNamespace) -> None:
     own = [name for name in named if is_user_code(name.strip())]
     if own and values.no_user_code:
         raise UsageError(f"--no_user_code and --tracker={own[0]}: choose one")
-
-
-def tell_user_code(config: Config, data: Path, *, named: bool) -> None:
-    """Says in a line that a file is executed, unless it is the user's own.
-
-    It is where the config names it on this machine with the same bytes, or where the
-    command line names the config.
-
-    Args:
-      config: of a run.
-      data: what the run keeps of its data, a copy of the file among it.
-      named: whether the command line names the config.
-    """
-    from s2sjax import tasks
-
-    code = tasks.user_code(config, data)
-    if code is None or (code.is_here if code.is_kept else named):
-        return
-    warn(
-        [
-            f"{code.path} (SHA-256 {code.sha256[:16]}) is executed, the pattern of "
-            f"this run; --no_user_code refuses that"
-        ]
-    )

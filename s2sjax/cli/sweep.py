@@ -204,7 +204,7 @@ COMMAND = Command(
         start.NO_USER_CODE,
         Flag(
             "ray_address",
-            "of a Ray cluster; unset: a local one",
+            "of a Ray cluster, or local; unset: that of earlier launches, else local",
             value="ADDRESS",
             argument="ray_address",
         ),
@@ -252,7 +252,7 @@ def main(parsed: Parsed) -> int:
                 start.refuse_user_code(trial.config, f"trial {trial.name}")
         choice = sweep.prepared(launch, trials)
         if parsed.config is None:
-            _tell_user_code(values.workdir, trials, parsed.say)
+            _announce_user_code(values.workdir, trials, parsed.say)
         if values.dry_run:
             folder = Path(values.workdir or "DIR") / "trials"
             lines = [launch.command_of(each, folder / each.name) for each in trials]
@@ -264,23 +264,17 @@ def main(parsed: Parsed) -> int:
     return outcome.exit_code
 
 
-def _tell_user_code(
+def _announce_user_code(
     workdir: str, trials: "Sequence[Trial]", say: Callable[[str], None]
 ) -> None:
     """Says which files of the user's are executed, once for each."""
-    from s2sjax.config import user_files
+    from s2sjax.config import code_files
     from s2sjax.runs import code, run_files
 
-    readers = {tuple(user_files(t.config).items()): t for t in trials}
-    for files, trial in readers.items():
-        folder = run_files.checked_path(workdir) / "trials" / trial.name
-        start.tell_user_code(trial.config, folder / run_files.DATA, named=False)
-        if (folder / run_files.RECORD).is_file():
-            code.announce(folder, trial.config, say, refused=False)
-            continue
-        for field, file in files:
-            if not field.startswith("task."):
-                say(
-                    f"{file} is executed, {field} of {trial.name}; "
-                    f"no_user_code=True refuses that"
-                )
+    announced: set[tuple[tuple[str, str], ...]] = set()
+    for trial in trials:
+        files = code.pattern(trial.config) | code_files(trial.config)
+        if tuple(files.items()) not in announced:
+            announced.add(tuple(files.items()))
+            folder = run_files.checked_path(workdir) / "trials" / trial.name
+            code.announce(folder, files, say)

@@ -50,7 +50,7 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def _written(symbols: Sequence[int | str]) -> str:
+def _written(symbols: Sequence[object]) -> str:
     """Integers with spaces between, characters without."""
     between = " " if any(isinstance(symbol, int) for symbol in symbols) else ""
     return between.join(map(str, symbols))

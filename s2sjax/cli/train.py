@@ -7,11 +7,12 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from s2sjax import experiment
 from s2sjax.cli import printing, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
+from s2sjax.config import code_files
 from s2sjax.errors import UsageError
+from s2sjax.experiment import is_json, locate
 from s2sjax.schema import written
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ FLAGS = (
         "process_id", "which process this is", type=int, least=0, argument="process_id"
     ),
     Flag("processes", "how many there are", type=int, least=1, argument="processes"),
+    Flag(
+        "heartbeat",
+        "seconds without a sign of life after which a process is lost and the others "
+        "end, the same for all; unset: 30",
+        type=int,
+        least=5,
+        argument="heartbeat",
+    ),
 )
 
 
@@ -47,12 +56,13 @@ def check(values: SimpleNamespace) -> None:
     Raises:
       UsageError: they do not.
     """
-    names = [flag.name for flag in FLAGS[1:]]
-    given = {name: getattr(values, name) for name in names}
+    given = {flag.name: getattr(values, flag.name) for flag in FLAGS[1:]}
     flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
     if flags and not values.multihost:
         raise UsageError(f"{' '.join(flags)}: give --multihost with it")
-    if flags and len(flags) < len(names):
+    places = ("coordinator", "process_id", "processes")
+    flags = [f"--{name}={given[name]}" for name in places if given[name] is not None]
+    if flags and len(flags) < len(places):
         raise UsageError(
             f"{' '.join(flags)} is not enough; give --coordinator=HOST:PORT "
             f"--process_id=I --processes=N, or none where the cluster says them"
@@ -69,13 +79,17 @@ def check(values: SimpleNamespace) -> None:
         )
 
 
-def joined(values: SimpleNamespace) -> contextlib.AbstractContextManager["Hosts"]:
+def joined(parsed: Parsed) -> contextlib.AbstractContextManager["Hosts"]:
     """The processes of the run; this one alone without `--multihost`."""
+    from s2sjax.runs import run_files
     from s2sjax.training import hosts
 
+    values = parsed.values
     if not values.multihost:
         return contextlib.nullcontext(hosts.Hosts())
-    return hosts.joined(values.coordinator, values.process_id, values.processes)
+    path = run_files.checked_path(values.workdir)
+    given = (values.coordinator, values.process_id, values.processes)
+    return hosts.joined(path, parsed.say, *given, values.heartbeat)
 
 
 COMMAND = Command(
@@ -133,21 +147,20 @@ def main(parsed: Parsed) -> int:
 
     init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
-        with joined(parsed.values) as hosts, hosts.together():
-            if record and hosts.leads:
+        with joined(parsed) as hosts, hosts.together():
+            if hosts.leads:
                 there = run_files.checked_path(path)
-                recorded = run_files.read_config(there)
-                code.announce(there, recorded, parsed.say, refused=False)
-            check_config(config, is_new=not record)
+                asked = run_files.read_config(there) if record else config
+                file = parsed.config_file
+                code.announce(
+                    there,
+                    code.pattern(asked) | code_files(asked),
+                    parsed.say,
+                    named=bool(file) and not is_json(locate(file)[0]),
+                )
+            check_config(config, is_new=not record, draws=init_from is None)
             tracker = parsed.values.tracker
             observers = train.tracking(path, config, tracker) if hosts.leads else []
-            if hosts.leads:
-                data = run_files.checked_path(path) / run_files.DATA
-                file = parsed.config_file
-                named = bool(file) and not experiment.is_json(
-                    experiment.locate(file)[0]
-                )
-                start.tell_user_code(config, data, named=named)
             # Of all hosts: each waits here until the others are there.
             about = train.described(["s2sjax", *sys.argv[1:]], init_from)
             run = stack.enter_context(
@@ -195,6 +208,8 @@ def _summarise(
         Screen(),
         f"best checkpoint (step {result['step']}) on {result['examples']:,} test "
         f"examples",
+        chosen=run.config.train.metric,
+        whole=True,
     )
     where = run.path
     curves = [f"curves: {where / CURVES}"] if (where / CURVES).is_file() else []
@@ -203,18 +218,21 @@ def _summarise(
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",
-            f"  s2sjax decode --workdir={where} -- {_example(task)}",
+            f"  s2sjax decode --workdir={where} {_example(task)}",
         ]
     )
 
 
 def _example(task: "Task") -> str:
-    """A test source as it is typed after `decode --`."""
+    """A test source as it is typed after `decode`, with its features."""
     from s2sjax.inference.evaluate import some_source
+    from s2sjax.tasks.levels import Feature
     from s2sjax.tasks.task import decode_source
 
     symbols = decode_source(task, some_source(task.buckets["test"]))
-    text = task.source_vocabulary.join(symbols)
+    tags = [symbol.name for symbol in symbols if isinstance(symbol, Feature)]
+    text = task.source_vocabulary.join(symbols[len(tags) :])
     if task.source_vocabulary.kind == "integer":
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"-- {text}"
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'--features="{";".join(tags)}" ' * bool(tags) + f'-- "{text}"'

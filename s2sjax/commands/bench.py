@@ -16,11 +16,11 @@ from s2sjax.benchmark.result import as_csv
 from s2sjax.benchmark.run import Benchmark, comparable
 from s2sjax.commands.run import notice
 from s2sjax.config import config_hash
-from s2sjax.errors import UsageError, cannot_write
-from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.errors import UsageError, writing
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.load import Trained, Which, open_trained, with_training
 from s2sjax.reporting.benchmark.report import draw_benchmark
-from s2sjax.runs import atomic, provenance
+from s2sjax.runs import atomic, code, provenance
 from s2sjax.runs.journal import plain
 from s2sjax.tasks.task import split_name
 
@@ -71,38 +71,30 @@ def bench(
     """
     single = isinstance(path, str | os.PathLike)
     paths: Any = [path] if single else path
-    plan = planned(
-        strategies, batch_sizes, examples, split_name(split), repeats, reference, peers
+    plan = Plan(
+        tuple(strategies),
+        tuple(batch_sizes),
+        examples,
+        split_name(split),
+        repeats,
+        reference,
+        peers,
     )
     return measured(list(map(str, paths)), plan, checkpoint, out).about
 
 
-def planned(
-    strategies: Sequence[str],
-    batch_sizes: Sequence[int],
-    examples: int,
-    split: str,
-    repeats: int,
-    reference: str | None,
-    peers: bool,
-) -> Plan:
-    """What is to be measured; each strategy and size once, sizes in order.
+def normal(plan: Plan) -> Plan:
+    """The plan with each strategy and size once, sizes in order.
 
     Raises:
       UsageError: numbers below 1, or a spec that is none.
     """
-    counts = {"examples": [examples], "repeats": [repeats], "batch_sizes": batch_sizes}
-    for name, numbers in counts.items():
-        for number in numbers:
-            spec.between(name, number, 1, 999_999)
-    return Plan(
-        tuple(dict.fromkeys(str(spec.parse(text)) for text in strategies)),
-        tuple(sorted(set(batch_sizes))),
-        examples,
-        split,
-        repeats,
-        reference,
-        peers,
+    numbers = [("examples", plan.examples or 0), ("repeats", plan.repeats)]
+    for name, value in numbers + [("batch_sizes", each) for each in plan.batch_sizes]:
+        spec.between(name, value, 1, 999_999)
+    strategies = dict.fromkeys(str(spec.parse(text)) for text in plan.strategies)
+    return plan._replace(
+        strategies=tuple(strategies), batch_sizes=tuple(sorted(set(plan.batch_sizes)))
     )
 
 
@@ -115,9 +107,14 @@ def measured(
     command: Sequence[str] = ("s2s.bench",),
     format_: str = "png",
     say: Callable[[str], None] = notice,
-    watch: Callable[[str], Passed] = lambda what: unwatched,
+    watch: Watch = nobody,
 ) -> Measured:
-    """Measures, and writes what was found."""
+    """Measures, and writes what was found.
+
+    Raises:
+      UsageError: as `bench`.
+    """
+    plan = normal(plan)
     runs = _opened(paths, checkpoint, plan.split, say)
     check(runs, plan)
     if plan.peers:
@@ -149,7 +146,10 @@ def _opened(
     for path, folder in zip(paths, folders, strict=True):
         name = folder if folders.count(folder) == 1 else path
         trained = open_trained(path, checkpoint, say=say)
-        runs[name] = with_training(trained) if split == "train" else trained
+        if split == "train":
+            code.announce(trained.path, code.pattern(trained.config), say)
+            trained = with_training(trained)
+        runs[name] = trained
     return runs
 
 
@@ -160,10 +160,8 @@ def _folder(out: str | os.PathLike[str] | None, path: str) -> Path:
       UsageError: it cannot be written; RunError: the disk is full.
     """
     folder = Path(path) / "bench" if out is None else Path(out)
-    try:
+    with writing(f"out={folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(f"out={folder}", error) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"out={folder}: this folder cannot be written to")
     return folder
@@ -210,11 +208,9 @@ def _write(
     groups: Sequence[Sequence[str]],
     format_: str,
 ) -> None:
-    try:
+    with writing(f"out={folder}"):
         atomic.write_text(folder / "bench.json", json.dumps(report, indent=1) + "\n")
         atomic.write_text(folder / "bench.csv", as_csv(result.rows))
-    except OSError as error:
-        raise cannot_write(f"out={folder}", error) from None
     names = ", ".join(dict.fromkeys(row.run for row in result.rows))
     title = f"{names}: {result.rows[0].examples:,} {report['plan']['split']} examples"
     draw_benchmark(result.rows, groups, folder, title, format_)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,30 +15,24 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
-from s2sjax.inference.batches import Passed, unwatched
+from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length
 from s2sjax.inference.predict import Query
 from s2sjax.reporting.alignment import Alignment
-from s2sjax.runs import journal, run_files
+from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
+from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown
-
-Watch = Callable[[str], AbstractContextManager[Passed]]
-"""`watch(what)`: tells a person how far `what` is."""
 
 
 def notice(line: str) -> None:
     """A line for a person, as a warning of Python's."""
     warnings.warn(line, stacklevel=3)
-
-
-def unseen(what: str) -> AbstractContextManager[Passed]:
-    """Nobody waits."""
-    return nullcontext(unwatched)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -91,6 +84,7 @@ class Decoded(Sequence[Output]):
     input: list[Symbol]
     outputs: tuple[Output, ...]
     expected: list[Symbol] | None  # what the task says is right, where it does
+    features: tuple[str, ...] = ()  # tags beside the input
 
     @property
     def best(self) -> Output:
@@ -135,6 +129,7 @@ class Scored(NamedTuple):
     output: list[Symbol]
     logprob: float  # in nats, the end of the output counted
     token_logprobs: np.ndarray  # [output + 1] float32, the end's last
+    features: tuple[str, ...] = ()  # tags beside the input
 
     def __repr__(self) -> str:
         return f"Scored({self.output} of {self.input}, logprob {self.logprob:.4f})"
@@ -151,7 +146,8 @@ class Run:
 
     trained: Trained
     say: Callable[[str], None] = notice
-    watch: Watch = unseen
+    watch: Watch = nobody
+    no_user_code: bool = False
 
     @property
     def path(self) -> Path:
@@ -207,6 +203,7 @@ class Run:
         inputs: Any,
         strategy: str | None = None,
         *,
+        features: Any = (),
         attention: bool = False,
         prefix: Sequence[Symbol] | str = (),
         required: Sequence[Sequence[Symbol] | str] = (),
@@ -216,6 +213,8 @@ class Run:
 
         Args:
           inputs: one input, a list of integers or a text; or a list of inputs.
+          features: the tags beside it, "V;PST" or a list; of several inputs a text
+            that is for all, or a list with the tags of each.
           strategy: e.g. `beam:size=5,n=3`; None: the config's.
           attention: whether outputs say what they looked at.
           prefix: how each output begins.
@@ -232,13 +231,15 @@ class Run:
         target = self.task.target_vocabulary
         sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
         asked = (
-            tuple(_sequence("prefix", prefix, target)),
-            tuple(tuple(_sequence("required", each, target)) for each in required),
-            tuple(_sequence("banned", banned, target)),
+            tuple(symbols_of("prefix", prefix, target)),
+            tuple(tuple(symbols_of("required", each, target)) for each in required),
+            tuple(symbols_of("banned", banned, target)),
         )
         queries = [
-            Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]")
-            for place, each in enumerate(sequences)
+            Query(each, None, *asked, "inputs" if is_one else f"inputs[{place}]", tags)
+            for place, (each, tags) in enumerate(
+                zip(sequences, _tags(features, len(sequences), is_one), strict=True)
+            )
         ]
         outputs = self.decode_queries(queries, strategy, attention=attention)
         return outputs[0] if is_one else outputs
@@ -263,11 +264,8 @@ class Run:
         """
         if attention and self.config.model.attention == "none":
             raise UsageError("attention=True: this model has no attention to show")
-        system = self.trained.system
-        if strategy is not None:
-            decoding(strategy)
-            config = loading.with_decode(self.config, strategy=strategy)
-            system = dataclasses.replace(system, config=config)
+        self._announce_pattern()
+        system = self._decoding_by(strategy).system
         ids = self._encoded([query._replace(output=None) for query in queries])
         with environment.precision(self.config.train.precision):
             with self.watch("decoding") as passed:
@@ -284,6 +282,7 @@ class Run:
                 list(query.source),
                 tuple(self._output(query, each) for each in nbest),
                 self._expected(query),
+                tuple(query.features),
             )
             for query, nbest in zip(queries, hypotheses, strict=True)
         ]
@@ -292,7 +291,9 @@ class Run:
         """The encoder's memory and states of inputs, and the decoder's of their best
         outputs, decoded with `states`; docs/decoding.md names the arrays.
         """
-        sources = [encode_source(self.task, each.input)[0] for each in decoded]
+        sources = [
+            encode_source(self.task, each.input, each.features)[0] for each in decoded
+        ]
         encoded = predict.encode_sources(self.trained.system, sources)
         arrays: dict[str, Any] = {}
         for place, (source, each) in enumerate(zip(encoded, decoded, strict=True)):
@@ -310,12 +311,13 @@ class Run:
                     )
         return arrays
 
-    def score(self, inputs: Any, outputs: Any) -> Any:
+    def score(self, inputs: Any, outputs: Any, *, features: Any = ()) -> Any:
         """How probable given outputs are: log-probabilities in nats.
 
         Args:
           inputs: one input, or a list of them; see `decode`.
           outputs: the output of it, or of each.
+          features: the tags beside it, or beside each.
 
         Returns:
           A `Scored` for one input, a list of them for several.
@@ -331,10 +333,13 @@ class Run:
         queries = [
             Query(
                 source,
-                _sequence("outputs" if is_one else f"outputs[{place}]", each, target),
+                symbols_of("outputs" if is_one else f"outputs[{place}]", each, target),
                 where="" if is_one else f"inputs[{place}]",
+                features=tags,
             )
-            for place, (source, each) in enumerate(zip(sources, given, strict=True))
+            for place, (source, each, tags) in enumerate(
+                zip(sources, given, _tags(features, len(given), is_one), strict=True)
+            )
         ]
         scored = self.score_queries(queries)
         return scored[0] if is_one else scored
@@ -356,6 +361,7 @@ class Run:
                 list(query.output or ()),
                 float(tokens.sum()),
                 tokens,
+                tuple(query.features),
             )
             for query, tokens in zip(queries, scored, strict=True)
         ]
@@ -366,7 +372,9 @@ class Run:
         *,
         examples: int | None = None,
         strategy: str | None = None,
+        oracle_length: bool = False,
         confusion: bool = False,
+        ter: bool = False,
         predictions: bool = False,
     ) -> dict[str, Any]:
         """What `s2sjax eval --json` says of a split: numbers by name.
@@ -379,35 +387,44 @@ class Run:
           examples: how many, the same ones every time; None: the whole split, and of
             train `TRAIN_EXAMPLES`.
           strategy: None: the config's.
+          oracle_length: tell each output the length of its (first) reference.
           confusion: a symbol-by-symbol table too, by `confusion`.
-          predictions: each output beside its reference too, the worst first.
+          ter: the translation edit rate of texts too, which takes long.
+          predictions: each output beside its references too, the worst first.
 
         Raises:
           UsageError: an unknown split or strategy, or training data that are gone.
         """
         split = split_name(split)
-        config = self.config
-        if strategy is not None:
-            decoding(strategy)
-            config = loading.with_decode(config, strategy=strategy)
-        system = dataclasses.replace(self.trained.system, config=config)
-        trained = self.trained._replace(config=config, system=system)
+        if split not in self.task.buckets:
+            self._announce_pattern()
+        trained = self._decoding_by(strategy)
+        config = trained.config
         with (
             environment.precision(config.train.precision),
-            self.watch(f"evaluation on {split}") as passed,
+            self.watch(
+                f"evaluation on {split}", "counting what the outputs are worth"
+            ) as passed,
         ):
             results, sources = split_outcomes(
-                trained, split, examples, warn=self.say, passed=passed
+                *(trained, split, examples),
+                oracle_length=oracle_length,
+                warn=self.say,
+                passed=passed,
             )
-            if hasattr(passed, "then"):
-                passed.then(f"counting what {len(sources):,} outputs are worth")
-        found = summary.evaluation(
-            self.task, config, self.step, split, results, sources, confusion=confusion
+        about = (self.task, config, self.step, split)
+        numbers = summary.evaluation(
+            *about, results, sources, confusion=confusion, ter=ter, baselines=True
         )
+        if oracle_length:
+            numbers |= {"oracle_length": True, "search_errors": None}
+        alarm = summary.collapse(numbers)
+        if alarm:
+            self.say(f"{split}: {alarm}")
         if predictions:
             rows = summary.predictions(self.task, results, sources)
-            found["predictions"] = rows
-        return plain(found)
+            numbers["predictions"] = rows
+        return plain(numbers)
 
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs
@@ -417,11 +434,31 @@ class Run:
           UsageError: a query that cannot be, or an input that is too long to be read.
         """
         ids = [predict.encoded(query, self.task, self.say) for query in queries]
-        longest = max((len(query.source) for query in queries), default=0)
+        bare = sum(not query.features for query in queries)
+        if bare and self.task.source_vocabulary.features:
+            self.say(
+                f"{bare} of {len(queries)} inputs have no features, and sources of "
+                f"training have; give e.g. features=V;PST"
+            )
+        longest = max((len(query.source) for query in ids), default=0)
         longer = check_length(self.trained, longest)
         if longer:
             self.say(longer)
         return ids
+
+    def _decoding_by(self, strategy: str | None) -> Trained:
+        """The models with another strategy; None: the config's."""
+        if strategy is None:
+            return self.trained
+        decoding(strategy)
+        config = loading.with_decode(self.config, strategy=strategy)
+        system = dataclasses.replace(self.trained.system, config=config)
+        return self.trained._replace(config=config, system=system)
+
+    def _announce_pattern(self) -> None:
+        """Says that a task's file is executed, or refuses; see `code.announce`."""
+        files = code.pattern(self.config)
+        code.announce(self.path, files, self.say, refused=self.no_user_code)
 
     def _expected(self, query: Query) -> list[Symbol] | None:
         try:
@@ -436,7 +473,9 @@ class Run:
         attention = None
         if hypothesis.attention is not None:
             weights = _in_reading_order(self.task, hypothesis.attention)
-            attention = Alignment(weights, list(query.source), symbols)
+            tags = map(str, map(Feature, query.features))
+            end = [END] if self.task.source_eos else []
+            attention = Alignment(weights, [*tags, *query.source, *end], symbols)
         return Output(
             symbols,
             target.join(symbols),
@@ -459,7 +498,7 @@ def load(
     seed: int | None = None,
     no_user_code: bool = False,
     say: Callable[[str], None] = notice,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> Run:
     """Opens a trained run; needs nothing but its directory, and executes no code of it
     but its copies of the files of one's own that it was trained with.
@@ -471,7 +510,8 @@ def load(
       strategy: another decoding strategy than the config's.
       combine: the mean of several: "probability" or "logprob"; None: the config's.
       seed: another seed, of test data that are generated and of decoding.
-      no_user_code: refuse a run whose model or training is a Python file.
+      no_user_code: refuse to execute a Python file: a run whose model or training is
+        one, and what takes a task that is.
       say: takes one line for a person.
       watch: tells a person how far something is.
 
@@ -496,7 +536,7 @@ def load(
         no_user_code=no_user_code,
         say=say,
     )
-    return Run(trained, say, watch)
+    return Run(trained, say, watch, no_user_code)
 
 
 def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
@@ -518,7 +558,10 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
     """An array whose last axis is the source as the user gives it."""
-    return columns[..., ::-1] if task.reverse_source else columns
+    if not task.reverse_source:
+        return columns
+    end = columns.shape[-1] - task.source_eos  # which stays the last
+    return np.concatenate([columns[..., :end][..., ::-1], columns[..., end:]], -1)
 
 
 def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]], bool]:
@@ -528,11 +571,11 @@ def _sequences(inputs: Any, vocabulary: Vocabulary) -> tuple[list[list[Symbol]],
         vocabulary.kind == "integer" and any(True for _ in _whole_numbers(given))
     )
     if is_one:
-        return [_sequence("inputs", given, vocabulary)], True
+        return [symbols_of("inputs", given, vocabulary)], True
     if not isinstance(given, Sequence):
         raise UsageError(f"inputs is {given!r:.60}; it is an input, or a list of them")
     return [
-        _sequence(f"inputs[{place}]", each, vocabulary)
+        symbols_of(f"inputs[{place}]", each, vocabulary)
         for place, each in enumerate(given)
     ], False
 
@@ -542,8 +585,12 @@ def _whole_numbers(given: Any) -> Iterator[int]:
     return (each for each in items if isinstance(each, int))
 
 
-def _sequence(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
-    """The symbols of a text, or of a list of symbols."""
+def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
+    """The symbols of a text, or of a list of symbols.
+
+    Raises:
+      UsageError: it is neither, or a text that the vocabulary cannot split.
+    """
     kind = int if vocabulary.kind == "integer" else str
     given = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(given, str):
@@ -556,6 +603,33 @@ def _sequence(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
     raise UsageError(
         f"{where} is {given!r:.60}; it is a text or a list of "
         f"{'integers' if kind is int else 'symbols'}"
+    )
+
+
+def _tags(given: Any, count: int, is_one: bool) -> list[tuple[str, ...]]:
+    """The features of each of so many inputs."""
+    if is_one:
+        return [tags_of("features", given)]
+    if isinstance(given, str):
+        return [tags_of("features", given)] * count
+    if given and len(given) != count:
+        raise UsageError(f"inputs has {count} rows and features {len(given)}")
+    rows = given or [()] * count
+    return [tags_of(f"features[{place}]", row) for place, row in enumerate(rows)]
+
+
+def tags_of(where: str, given: Any) -> tuple[str, ...]:
+    """The features of an input, from a text with ; or blanks between, or a list.
+
+    Raises:
+      UsageError: it is neither.
+    """
+    if isinstance(given, str):
+        return split_features(given)
+    if isinstance(given, Sequence) and all(isinstance(tag, str) for tag in given):
+        return tuple(given)
+    raise UsageError(
+        f"{where} is {given!r:.60}; features are a text, e.g. V;PST, or a list of texts"
     )
 
 

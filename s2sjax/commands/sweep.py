@@ -301,6 +301,9 @@ def prepared(
         launch.say(line)
     path = None if launch.path is None else run_files.checked_path(launch.path)
     choice = _choice(launch, trials, path, space)
+    if launch.ray_address and not choice.is_ray:
+        came = f"ray_address={launch.ray_address}"
+        raise UsageError(f"{came} needs backend=ray; it is {choice.backend}")
     before = os.environ.get("XLA_FLAGS")
     lines = _split_cpu(trials) if choice.is_batched else []
     if (not choice.is_batched or launch.dry_run) and not environment.has_begun():
@@ -381,7 +384,8 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
         if launch.config is not None and not launch.add:
             base.check(sweep, launch.config, defined or ())
 
-    with _opened(launch, choice, len(defined or ()), defined, check) as (sweep, pool):
+    asked = len(defined or ())
+    with _opened(launch, choice, asked, defined, check) as (sweep, ledger, pool):
         trials, most = sweep.trials[: launch.max_trials], None
         if defined is None:
             launch.tell(_lacking(sweep))
@@ -391,7 +395,6 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
         else:
             trials, added = sweep.add(defined, launch.command_of)
             launch.tell(_changes(sweep, trials, added))
-        ledger = Ledger(sweep, launch.say)
         left = [t for t in trials if _is_left(ledger, t, launch.retry_failed)]
         metric = trials[0].config.train.metric_name
         console = SweepConsole(
@@ -419,8 +422,7 @@ def run_search(
             base.check(sweep, config, leave_out=space)
 
     places = _places(config, space)
-    with _opened(launch, choice, asked, places, check) as (sweep, pool):
-        ledger = Ledger(sweep, launch.say)
+    with _opened(launch, choice, asked, places, check) as (sweep, ledger, pool):
         queue = Search(
             sweep,
             ledger,
@@ -466,7 +468,11 @@ def _run(
                 tracked = trackers.TrackedRun(sweep.of(first), first.config)
                 trackers.prepare(names, tracked, console.message)
             train = functools.partial(_train, tracker=names)
-            scheduler.run(*to, pool, train, signals, budgets, console)
+            try:
+                scheduler.run(*to, pool, train, signals, budgets, console)
+            except RunError as error:  # a full disk, or a cluster that is gone
+                again = _again(launch, sweep)
+                raise RunError(f"{error}; to go on: {again}") from None
     return _ended(launch, sweep, ledger, signals, console)
 
 
@@ -477,12 +483,12 @@ def _opened(
     asked: int,
     trials: Sequence[Trial] | None,
     check: Callable[[SweepDirectory], None] = lambda sweep: None,
-) -> Iterator[tuple[SweepDirectory, Pool | None]]:
-    """The directory, with this launch noted, and where trials run: in the pool, or,
-    where there is none, in this process. Nothing is made where the pool cannot be.
-    `asked` is how many trials there are to be, 0 where those of the directory are
-    trained; `trials` have the data that it reads; None: those that the directory has
-    left. `check` may refuse what is there before anything is noted.
+) -> Iterator[tuple[SweepDirectory, Ledger, Pool | None]]:
+    """The directory, with this launch noted, how its trials stand, and where they run:
+    in the pool, or, where there is none, in this process. Nothing is made where the
+    pool cannot be. `asked` is how many trials there are to be, 0 where those of the
+    directory are trained; `trials` have the data that it reads; None: those that the
+    directory has left. `check` may refuse what is there before anything is noted.
     """
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
@@ -491,14 +497,15 @@ def _opened(
         tracked = trackers.TrackedRun(path / directory.TRIALS / "0000", launch.config)
         trackers.create(launch.tracker, tracked)  # or refused before anything is noted
     with contextlib.ExitStack() as stack:
-        pool = None
+        pool, address = None, _ray_address(launch, choice, path)
         if not choice.is_batched:
-            address = launch.ray_address or ""
-            pool = backends.make_pool(choice.backend, path, launch.workers, address)
+            pool = backends.make_pool(
+                choice.backend, path, launch.workers, address, launch.say
+            )
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
+        ledger = Ledger(sweep, launch.say)
         if trials is None:
-            ledger = Ledger(sweep)
             trials = [
                 t for t in sweep.trials if _is_left(ledger, t, launch.retry_failed)
             ]
@@ -508,9 +515,17 @@ def _opened(
         if launch.add:  # to those that are there
             configs_ = {trial.config for trial in (*sweep.trials, *trials)}
             asked = max(asked, len(configs_))
-        launch.note(choice.line)
-        _record(launch, sweep, choice.backend, asked, hashes)
-        yield sweep, pool
+        at = f", at {address}" if address else ""
+        launch.note(choice.line and choice.line + at)
+        _record(launch, sweep, choice.backend, address, asked, hashes)
+        yield sweep, ledger, pool
+
+
+def _ray_address(launch: Launch, choice: Choice, sweep: Path) -> str:
+    """Where Ray is, if trials go there: as given, or as an earlier launch found it."""
+    if not choice.is_ray:
+        return ""
+    return launch.ray_address or backends.ray_address(sweep)
 
 
 def _ended(
@@ -522,30 +537,47 @@ def _ended(
 ) -> Outcome:
     """Says how the sweep ended."""
     there = console.trials
-    again = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
-    again += ["--retry_failed"] * launch.retry_failed
-    if launch.search:  # whose proposals need all that it was begun with
-        again = list(launch.command)
-    console.summarise(sweep, shlex.join(again), stopped=bool(signals.received))
+    again = _again(launch, sweep)
+    console.summarise(sweep, again, stopped=bool(signals.received))
     counts = {status: ledger.count(status, there) for status in ENDINGS}
     counts["pending"] = console.most - sum(counts.values())
     is_over = counts["done"] + counts["pruned"] >= console.most
     return Outcome(counts, signals.exit_code or int(not is_over))
 
 
+def _again(launch: Launch, sweep: SweepDirectory) -> str:
+    """The command that goes on where a launch was stopped."""
+    if launch.search:  # whose proposals need all that it was begun with
+        return shlex.join(launch.command)
+    words = ["s2sjax", "sweep", f"--workdir={sweep.path}"]
+    last = sweep.launches[-1]
+    if backends.name(last["backend"]) in ("ray", "slurm"):
+        words.append(f"--backend={last['backend']}")
+    if "ray_address" in last:
+        words.append(f"--ray_address={last['ray_address']}")
+    return shlex.join(words + ["--retry_failed"] * launch.retry_failed)
+
+
 def _record(
     launch: Launch,
     sweep: SweepDirectory,
     backend: str,
+    ray_address: str,
     asked: int,
     hashes: Mapping[str, Sequence[str]],
 ) -> None:
     """Notes this launch, and says where its code differs from the first one's."""
     folder = Path(launch.config_file).parent if launch.config_file else Path.cwd()
     code = provenance.source_code(folder)
-    config = launch.words
     warning = sweep.record_launch(
-        list(launch.command), code, config, backend, asked, hashes, launch.config
+        list(launch.command),
+        code,
+        launch.words,
+        backend,
+        asked,
+        hashes,
+        launch.config,
+        ray_address,
     )
     launch.tell(warning)
 

@@ -9,10 +9,13 @@ from typing import Any
 import jax
 
 from s2sjax import environment, experiment, places, rng, tasks
-from s2sjax.commands.run import Run, Watch, load, notice, unseen
-from s2sjax.config import Config
+from s2sjax.commands.data import warnings
+from s2sjax.commands.run import Run, load, notice
+from s2sjax.config import Config, embedding_files
 from s2sjax.errors import RunError, UsageError
-from s2sjax.inference import summary, weights
+from s2sjax.inference import summary, vectors, weights
+from s2sjax.inference.batches import Watch, nobody
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
@@ -85,7 +88,7 @@ def train(
     given = beginning(path, given, record)
     hosts = Hosts()
     with environment.precision(agreed.train.precision), contextlib.ExitStack() as stack:
-        check(agreed, is_new=not record)
+        check(agreed, is_new=not record, draws=given is None)
         observers = [*callbacks, *tracking(path, agreed, tracker)]
         about = described(["s2s.train", str(path)], given)
         run = stack.enter_context(opened(path, asked, about, hosts, notice))
@@ -191,13 +194,13 @@ def begin(
             return tasks.load(run.config, run.data), over
         total_steps(run.config, Order.of(run.config, task))
         memory.check(run.config, task)
-        params = _first_params(run, task, init_from)
+        params, known = _beginning(run, task, init_from, hosts, say)
         if hosts.leads:
-            for note in task.notes:
-                say(note)
+            for line in (*task.notes, *(warnings(run.config, task) if is_new else ())):
+                say(line)
             hosts.of_first(0)  # the run and its data are there to be read
         with interruption.watch() as signals:
-            ended = loop.train(run, task, observer, signals, params, hosts)
+            ended = loop.train(run, task, observer, signals, params, known, hosts)
     except BaseException:  # an interruption too
         if is_new and hosts.leads:
             directory.discard_unless_begun(run)
@@ -210,7 +213,7 @@ def conclude(
     ended: Ended,
     observers: Sequence[Observer],
     say: Say,
-    watch: Watch = unseen,
+    watch: Watch = nobody,
 ) -> dict[str, Any]:
     """Draws the curves of a run and tests its best checkpoint; the test's numbers."""
     curves = run.path / CURVES
@@ -237,12 +240,24 @@ def conclude(
     return result
 
 
-def _first_params(run: RunDirectory, task: Task, init_from: str | None) -> Any:
-    begun = CheckpointReader(run.checkpoints, metric_better="max").steps()
-    if init_from is None or begun:
-        return None
-    model = build_model(
-        run.config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+def _beginning(
+    run: RunDirectory, task: Task, init_from: str | None, hosts: Hosts, say: Say
+) -> tuple[Any, dict[str, Vectors] | None]:
+    """The parameters that a run begins with, or what is known of those it draws."""
+    if CheckpointReader(run.checkpoints, metric_better="max").steps():
+        return None, None
+    config = run.config
+    if init_from is None:
+        read = vectors.read(config, task)
+        if read and hosts.leads:
+            noted = {f"model.{field}": each.noted for field, each in read.items()}
+            run_files.note_embeddings(run.path, noted)
+            for each in read.values():
+                say(each.note)
+        return None, vectors.of_fields(read)
+    for field in embedding_files(config) if hosts.leads else ():
+        say(f"{field} is not read: all parameters are those of init_from={init_from}")
+    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
+    model = build_model(config, *sizes)
     wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
-    return weights.read_params(init_from, wanted)
+    return weights.read_params(init_from, wanted), None

@@ -243,7 +243,7 @@ def best(live: Array, log_probs: Array, carry: Carry = None) -> Candidates:
     totals = jnp.where(
         live[:, :, None] == -jnp.inf, -jnp.inf, live[:, :, None] + log_probs
     )
-    # Where a NaN would be sorted is not defined; infinity comes first, and is seen.
+    # Sorting a NaN is undefined; infinity comes first, so that the result shows it.
     totals = jnp.where(jnp.isnan(totals), jnp.inf, totals)
     ends, is_end = totals[:, :, EOS], jnp.arange(vocabulary)[None, None] == EOS
     others = jnp.where(is_end, -jnp.inf, totals).reshape(batch, size * vocabulary)

@@ -80,7 +80,7 @@ def _expand(
     """The candidates of one row: live [K], log_probs [K, V], required [C, L]."""
     size, vocabulary = log_probs.shape
     totals = (live[:, None] + log_probs).reshape(-1)
-    # Where a NaN would be sorted is not defined; infinity comes first, and is seen.
+    # Sorting a NaN is undefined; infinity comes first, so that the result shows it.
     totals = jnp.where(jnp.isnan(totals), jnp.inf, totals)
     _, best = lax.top_k(totals, min(2 * size, size * vocabulary))
     tokens = jnp.concatenate(

@@ -17,8 +17,12 @@ probable token (for `typical`, the most typical one) always stays. After each fi
 what is left is normalised again.
 """
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +32,9 @@ from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.base import only
 from s2sjax.errors import UsageError
 from s2sjax.spec import LARGEST
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 # float32 rounds sums and quotients of probabilities: what is reached up to this counts
 # as reached, so that a boundary token stays.
@@ -94,6 +101,31 @@ class Filters:
             likely = log_probs >= _log(self.epsilon)
             log_probs = _keep(log_probs, likely | is_best)
         return log_probs
+
+
+def with_filters(strategy: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A strategy whose `**filters` are the fields of `Filters`.
+
+    Its signature lists them, and no other name is taken: all that draw take the same.
+
+    >>> @with_filters
+    ... def left(p, **filters: Any):
+    ...     return Filters(**filters)(jnp.log(p))
+    >>> list(inspect.signature(left).parameters)[:4]
+    ['p', 'temperature', 'top_k', 'top_p']
+    """
+    parameters = list(inspect.signature(strategy).parameters.values())
+    listed = inspect.signature(Filters).parameters.values()
+    keywords = [each.replace(kind=each.KEYWORD_ONLY) for each in listed]
+    signature = inspect.Signature([*parameters[:-1], *keywords])
+
+    @functools.wraps(strategy)
+    def filtering(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        signature.bind(*args, **kwargs)  # a TypeError, as of any function
+        return strategy(*args, **kwargs)
+
+    filtering.__signature__ = signature  # type: ignore[attr-defined]
+    return filtering
 
 
 def _log(probability: float) -> float:

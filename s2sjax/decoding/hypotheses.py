@@ -96,14 +96,14 @@ class Ended(NamedTuple):
 def best_of(n: int, *lists: Record) -> Record:
     """The `n` entries of lists [B, ?, ...] whose first fields are largest, best first.
 
-    Of equal ones the one that came first stands first. Where a NaN would be sorted is
-    not defined, so one makes the first field of its whole row NaN, and is seen.
+    Of equal ones the one that came first stands first. Sorting a NaN is undefined, so
+    one makes the first field of its whole row NaN, which shows it.
     """
-    together = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *lists)
-    _, order = lax.top_k(together[0], n)
-    spoilt = jnp.any(jnp.isnan(together[0]), axis=1, keepdims=True)
-    first, *others = pick_all(together, order)
-    return type(together)(jnp.where(spoilt, jnp.nan, first), *others)
+    joined = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *lists)
+    _, order = lax.top_k(joined[0], n)
+    spoilt = jnp.any(jnp.isnan(joined[0]), axis=1, keepdims=True)
+    first, *others = pick_all(joined, order)
+    return type(joined)(jnp.where(spoilt, jnp.nan, first), *others)
 
 
 def spell_out(complete: Ended, cut: Ended, history: History) -> Hypotheses:

@@ -16,6 +16,7 @@ from jax import Array
 from s2sjax import spec
 from s2sjax.decoding.base import LARGEST_SIZE, Limit, Request, Strategy, accept
 from s2sjax.decoding.beam import beam
+from s2sjax.decoding.filters import with_filters
 from s2sjax.decoding.hypotheses import competing, n_best, repeated
 from s2sjax.decoding.sampling import sample
 from s2sjax.decoding.scores import KINDS, Normaliser
@@ -30,6 +31,7 @@ Scorer = Callable[[Hypotheses, Request], Array]
 """`scorer(hypotheses, request) -> [B, N]` float32, larger for the better."""
 
 
+@with_filters
 def rerank(
     step: StepFn,
     carry: Carry,
@@ -41,11 +43,8 @@ def rerank(
     size: int = 10,
     by: str | Scorer = "average",
     alpha: float | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    epsilon: float | None = None,
     seed: int | None = None,
+    **filters: Any,
 ) -> Hypotheses:
     """The candidates that a scorer likes best, each once.
 
@@ -58,7 +57,7 @@ def rerank(
       size: how many candidates, unless they are a strategy's.
       by: a scorer, or the name of one (`scorer_named`).
       alpha: of the scorer's normaliser.
-      temperature, top_k, top_p, epsilon, seed: of samples; as for `sample`.
+      seed, filters: of samples; as for `sample`.
 
     Returns:
       An n-best list [B, N, T], best first, with the scorer's scores and the candidates'
@@ -75,13 +74,11 @@ def rerank(
         spec.between(name, value, 1, LARGEST_SIZE)
     if isinstance(candidates, str) and n > size:
         raise UsageError(f"n={n} is more than there are candidates: size={size}")
-    drawn: dict[str, Any] = {"temperature": temperature, "top_k": top_k}
-    drawn |= {"top_p": top_p, "epsilon": epsilon, "seed": seed}
-    drawn = {name: value for name, value in drawn.items() if value is not None}
+    of_samples = filters if seed is None else filters | {"seed": seed}
     if candidates == "sample":
-        hypotheses = sample(step, carry, request, n=size, **drawn)
-    elif drawn:
-        name, value = next(iter(drawn.items()))
+        hypotheses = sample(step, carry, request, n=size, **of_samples)
+    elif of_samples:
+        name, value = next(iter(of_samples.items()))
         raise UsageError(f"{name}={value} has no effect with candidates={candidates}")
     elif candidates == "beam":
         hypotheses = beam(step, carry, request, size=size, n=size)
@@ -92,6 +89,7 @@ def rerank(
     return n_best(hypotheses, scorer(hypotheses, request), n)
 
 
+@with_filters
 def mbr(
     step: StepFn,
     carry: Carry,
@@ -103,11 +101,8 @@ def mbr(
     size: int = 32,
     utility: str = "edit_distance",
     weights: str | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    epsilon: float | None = None,
     seed: int | None = None,
+    **filters: Any,
 ) -> Hypotheses:
     """The candidates of the largest expected utility (Kumar and Byrne 2004).
 
@@ -144,11 +139,8 @@ def mbr(
         candidates=candidates,
         size=size,
         by=expected,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        epsilon=epsilon,
         seed=seed,
+        **filters,
     )
 
 

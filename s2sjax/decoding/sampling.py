@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from s2sjax.decoding.base import (
 )
 from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.filters import Filters
+from s2sjax.decoding.filters import Filters, with_filters
 from s2sjax.decoding.hypotheses import masked
 from s2sjax.errors import UsageError
 from s2sjax.types import BOS, EOS, PAD, Carry, Hypotheses, StepFn
@@ -149,6 +149,7 @@ def greedy(step: StepFn, carry: Carry, limit: Limit) -> Hypotheses:
     return follow(step, carry, request, 1, most_probable).hypotheses()
 
 
+@with_filters
 def sample(
     step: StepFn,
     carry: Carry,
@@ -156,13 +157,8 @@ def sample(
     key: Array | None = None,
     *,
     n: int = 1,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    typical: float = 1.0,
-    epsilon: float = 0.0,
     seed: int | None = None,
+    **filters: Any,
 ) -> Hypotheses:
     """Draws y_t ~ q(y | y_1 .. y_{t-1}), `n` times for each row.
 
@@ -177,8 +173,8 @@ def sample(
       limit: most tokens of an output, an int or [B]; or a `Request` with its keys.
       key: of all rows; row b draws with `fold_in(key, b)`.
       n: samples for each row, N.
-      temperature, top_k, top_p, min_p, typical, epsilon: see `filters`.
       seed: folded into the keys: other samples of the same inputs.
+      filters: temperature, top_k, top_p, min_p, typical, epsilon; see `filters`.
 
     Returns:
       The samples as drawn, [B, N, T]: not sorted, and the same one may come twice.
@@ -190,14 +186,16 @@ def sample(
     """
     step, request = accept(step, carry, limit, key)
     spec.between("n", n, 1, LARGEST_SIZE)
-    filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
+    apply_filters = Filters(**filters)
     numbered = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     keys = jax.vmap(numbered, in_axes=(0, None))(
         keys_of(request, seed), jnp.arange(n)
     )  # -> [B, N]
 
     def draw(key: Array, time: Array, log_probs: Array) -> tuple[Array, Array]:
-        filtered = filters(normalised(log_probs))  # a constraint may have masked some
+        filtered = apply_filters(
+            normalised(log_probs)
+        )  # a constraint may have masked some
         noise = jax.random.gumbel(jax.random.fold_in(key, time), filtered.shape)
         token = jnp.argmax(filtered + noise)
         return token, filtered[token]

@@ -131,8 +131,8 @@ def clipped_matches(
             with_reference &= _ahead(same, order)
             with_itself &= _ahead(own, order)
         earlier = jnp.sum(jnp.tril(with_itself, -1), axis=1)
-        there = jnp.sum(with_reference, axis=1)
-        matches.append(jnp.sum(earlier < there))
+        available = jnp.sum(with_reference, axis=1)
+        matches.append(jnp.sum(earlier < available))
     return jnp.stack(matches)
 
 

@@ -1,6 +1,6 @@
 """Stochastic beam search: samples without replacement, with their probabilities."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from s2sjax.decoding.base import (
 )
 from s2sjax.decoding.base import log_probs as normalised
 from s2sjax.decoding.constraints import constrained
-from s2sjax.decoding.filters import Filters
+from s2sjax.decoding.filters import Filters, with_filters
 from s2sjax.decoding.hypotheses import History, best_of, masked
 from s2sjax.decoding.sampling import keys_of
 from s2sjax.types import BOS, EOS, Carry, Hypotheses, StepFn
@@ -93,6 +93,7 @@ class Search(NamedTuple):
     history: History
 
 
+@with_filters
 def stochastic_beam(
     step: StepFn,
     carry: Carry,
@@ -100,13 +101,8 @@ def stochastic_beam(
     key: Array | None = None,
     *,
     size: int = 5,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    typical: float = 1.0,
-    epsilon: float = 0.0,
     seed: int | None = None,
+    **filters: Any,
 ) -> Hypotheses:
     """K outputs sampled without replacement (Kool, van Hoof and Welling 2019).
 
@@ -143,7 +139,7 @@ def stochastic_beam(
       limit: most tokens of an output, an int or [B]; or a `Request` with its keys.
       key: of all rows; row b draws with `fold_in(key, b)`.
       size: samples for each row, K.
-      temperature, top_k, top_p, min_p, typical, epsilon, seed: as for `sample`.
+      seed, filters: as for `sample`.
 
     Returns:
       Distinct samples [B, K, T], the largest G first. Scores are G; the rest is in
@@ -155,7 +151,7 @@ def stochastic_beam(
     """
     step, request = accept(step, carry, limit, key)
     spec.between("size", size, 1, LARGEST_SIZE)
-    filters = Filters(temperature, top_k, top_p, min_p, typical, epsilon)
+    apply_filters = Filters(**filters)
     roots = _roots(keys_of(request, seed), size + 1)
     score, carry = constrained(step, carry, request)
     score, carry = slotwise(score), spread(carry, size + 1)
@@ -175,7 +171,7 @@ def stochastic_beam(
 
     def extend(search: Search) -> Search:
         carry, scores = score(search.carry, search.last)
-        proposed = normalised(filters(scores.log_probs))
+        proposed = normalised(apply_filters(scores.log_probs))
         time, live = search.time + 1, search.live
         alive = live.perturbed != -jnp.inf
         perturbed = masked(alive, _perturb(live, proposed), -jnp.inf)

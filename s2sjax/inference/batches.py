@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -15,6 +16,10 @@ Result = TypeVar("Result")
 
 Passed = Callable[[int, int], None]
 """`passed(done, all)`: how many of all, examples mostly, are done, from 0 on."""
+
+Watch = Callable[..., AbstractContextManager[Passed]]
+"""`watch(what, then="")`: tells a person how far `what` is; and what comes `then`, once
+all is done, if that took long."""
 
 WAIT_SECONDS = 1.0  # of one batch, until it is said that it is not done yet
 MOST_AT_ONCE = 8  # each holds the memory of a batch
@@ -78,6 +83,11 @@ def at_once() -> int:
 
 def unwatched(done: int, all_: int) -> None:
     """Nobody waits."""
+
+
+def nobody(what: str, then: str = "") -> AbstractContextManager[Passed]:
+    """The `Watch` of nobody."""
+    return nullcontext(unwatched)
 
 
 def each_batch(

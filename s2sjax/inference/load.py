@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from s2sjax import rng, tasks
-from s2sjax.config import Config
+from s2sjax.config import Config, code_files
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
@@ -65,7 +65,7 @@ def open_trained(
     """
     run = open_for_reading(workdir)
     recorded = run_files.read_config(run.path)
-    code.announce(run.path, recorded, say, refused=no_user_code)
+    code.announce(run.path, code_files(recorded), say, refused=no_user_code)
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
@@ -121,10 +121,7 @@ def open_ensemble(
     which: Which = "best",
     *,
     combine: str | None = None,
-    strategy: str | None = None,
-    seed: int | None = None,
-    no_user_code: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    **options: Any,
 ) -> Trained:
     """Opens runs that decode together; task and config are those of the first.
 
@@ -132,23 +129,12 @@ def open_ensemble(
       workdirs: their directories; a single one is that run.
       which: the checkpoint of each.
       combine: another mean than the first config's `decode.ensemble`.
-
-    The others are those of `open_trained`.
+      options: those of `open_trained`.
 
     Raises:
       UsageError: as `open_trained`; or the runs have different vocabularies.
     """
-    first, *others = (
-        open_trained(
-            path,
-            which,
-            strategy=strategy,
-            seed=seed,
-            no_user_code=no_user_code,
-            say=say,
-        )
-        for path in workdirs
-    )
+    first, *others = (open_trained(path, which, **options) for path in workdirs)
     config = first.config
     if combine is not None:
         config = with_decode(config, ensemble=combine)
@@ -160,7 +146,7 @@ def open_ensemble(
 
 
 def with_training(trained: Trained) -> Trained:
-    """The run with its training examples, read again where it keeps none.
+    """The run with its training examples; files are read again where it keeps none.
 
     Raises:
       UsageError: the files are gone, or are not those of the run.
@@ -168,10 +154,10 @@ def with_training(trained: Trained) -> Trained:
     if "train" in trained.task.buckets:
         return trained
     try:
-        train = tasks.create(trained.config, trained.path / DATA).buckets["train"]
+        task = tasks.load_all(trained.config, trained.path / DATA)
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
-    buckets = {**trained.task.buckets, "train": train}
+    buckets = {**trained.task.buckets, "train": task.buckets["train"]}
     return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
 
 
@@ -185,17 +171,19 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
     for side in ("source", "target"):
         ours = getattr(first.task, f"{side}_vocabulary")
         theirs = getattr(other.task, f"{side}_vocabulary")
-        if (ours.kind, ours.symbols) != (theirs.kind, theirs.symbols):
+        same = ("kind", "symbols", "features")
+        if any(getattr(ours, name) != getattr(theirs, name) for name in same):
             raise UsageError(
                 f"{other.path} has another {side} vocabulary "
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
                 f"runs that decode together write the same symbols"
             )
-    if first.task.reverse_source != other.task.reverse_source:
-        raise UsageError(
-            f"{other.path} and {first.path} do not both read their "
-            f"sources in the same direction (task.reverse_source)"
-        )
+    for field in ("reverse_source", "source_eos"):
+        if getattr(first.task, field) != getattr(other.task, field):
+            raise UsageError(
+                f"{other.path} and {first.path} do not read their sources in the same "
+                f"way (task.{field})"
+            )
 
 
 def longest_trained(task: Task) -> int:

@@ -26,6 +26,7 @@ from s2sjax.inference.system import (
     output_lengths,
     symbol_lengths,
 )
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, encode_source
 from s2sjax.types import EOS, PAD, Batch
 
@@ -44,6 +45,7 @@ class Query(NamedTuple):
     required: Sequence[Sequence[Any]] = ()  # phrases that stand in it
     banned: Sequence[Any] = ()  # symbols that do not
     where: str = ""  # it comes from, for messages, e.g. "--from_file=a.jsonl:3"
+    features: Sequence[str] = ()  # tags beside the source; ids hold them already
 
 
 class Hypothesis(NamedTuple):
@@ -82,10 +84,15 @@ def encoded(
     """
     target = task.target_vocabulary
     try:
-        source, strange = encode_source(task, query.source)
-        if strange:
+        source, strange = encode_source(task, query.source, query.features)
+        tags = [symbol for symbol in strange if isinstance(symbol, Feature)]
+        if len(strange) > len(tags):
             hint = task.source_vocabulary.known_form(list(query.source))
-            warn(f"not in the vocabulary, read as unknown: {_listed(strange)}{hint}")
+            listed = _listed(strange[len(tags) :])
+            warn(f"not in the vocabulary, read as unknown: {listed}{hint}")
+        if tags:
+            listed = ", ".join(tag.name for tag in tags)
+            warn(f"features that training had not, read as an unknown one: {listed}")
         output = None
         if query.output is not None:
             output, strange = target.encode(query.output)
@@ -170,13 +177,13 @@ def with_token_logprobs(
     ]
     scored = iter(score(system, written, passed))
 
-    def with_its(hypothesis: Hypothesis) -> Hypothesis:
+    def with_tokens(hypothesis: Hypothesis) -> Hypothesis:
         tokens = next(scored)
         return hypothesis._replace(
             token_logprobs=tokens[:-1] if hypothesis.truncated else tokens
         )
 
-    return [[with_its(hypothesis) for hypothesis in nbest] for nbest in nbests]
+    return [[with_tokens(hypothesis) for hypothesis in nbest] for nbest in nbests]
 
 
 def encode_sources(
@@ -294,21 +301,21 @@ class _Constraints(NamedTuple):
 
     def arrays(self, rows: Sequence[Query], size: int) -> dict[str, jax.Array]:
         """Those of a batch, as `Request` has them."""
-        found = {}
+        constraints = {}
         if self.prefix:
             prefixes = [query.prefix for query in rows]
-            found["prefixes"], _ = padded(prefixes, size, self.prefix)
+            constraints["prefixes"], _ = padded(prefixes, size, self.prefix)
         if self.banned:
-            found["banned"] = np.zeros((size, self.vocabulary), bool)
+            constraints["banned"] = np.zeros((size, self.vocabulary), bool)
             for row, query in enumerate(rows):
-                found["banned"][row, list(query.banned)] = True
+                constraints["banned"][row, list(query.banned)] = True
         if self.phrases:
             shape = size, self.phrases, self.phrase
-            found["required"] = np.full(shape, PAD, np.int32)
+            constraints["required"] = np.full(shape, PAD, np.int32)
             for row, query in enumerate(rows):
                 for place, phrase in enumerate(query.required):
-                    found["required"][row, place, : len(phrase)] = phrase
-        return {name: jnp.asarray(array) for name, array in found.items()}
+                    constraints["required"][row, place, : len(phrase)] = phrase
+        return {name: jnp.asarray(array) for name, array in constraints.items()}
 
 
 def _check(system: System, queries: Sequence[Query]) -> None:
@@ -330,7 +337,7 @@ def _check(system: System, queries: Sequence[Query]) -> None:
 
 
 def _nbest(
-    found: Any,
+    hypotheses: Any,
     symbols: np.ndarray,
     row: int,
     source_length: int,
@@ -340,29 +347,29 @@ def _nbest(
     """Those of one row of `Hypotheses`, of numpy; `symbols` [B, N]: without EOS."""
 
     def one(place: int) -> Hypothesis:
-        at, length = (row, place), found.lengths[row, place]
+        at, length = (row, place), hypotheses.lengths[row, place]
         return Hypothesis(
-            found.tokens[at][: symbols[at]].tolist(),
-            float(found.scores[at]),
-            float(found.aux["logprob"][at]),
-            bool(found.truncated[at]),
+            hypotheses.tokens[at][: symbols[at]].tolist(),
+            float(hypotheses.scores[at]),
+            float(hypotheses.aux["logprob"][at]),
+            bool(hypotheses.truncated[at]),
             {
                 name: float(leaf[at])
-                for name, leaf in found.aux.items()
+                for name, leaf in hypotheses.aux.items()
                 if leaf.ndim == 2 and name != "logprob"
             },
-            found.aux["attention"][at][:length, :source_length]
-            if attention and "attention" in found.aux
+            hypotheses.aux["attention"][at][:length, :source_length]
+            if attention and "attention" in hypotheses.aux
             else None,
             {
                 name: leaf[at][:length]
-                for name, leaf in found.aux.items()
+                for name, leaf in hypotheses.aux.items()
                 if name.startswith("decoder_")
             }
             or None,
         )
 
-    return [one(place) for place in np.flatnonzero(found.valid[row]).tolist()]
+    return [one(place) for place in np.flatnonzero(hypotheses.valid[row]).tolist()]
 
 
 def _listed(symbols: Sequence[Any]) -> str:

@@ -1,117 +1,47 @@
 """Results of an evaluation: the numbers of `eval --json`, and its predictions."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
 
 from s2sjax import json_objects, metrics, spec, user_code
 from s2sjax.config import Config, placeless
+from s2sjax.decoding.goals import TOLERANCE, goal
 from s2sjax.errors import RunError
-from s2sjax.metrics import Outcomes
+from s2sjax.inference import text_scores
+from s2sjax.inference.system import output_lengths
+from s2sjax.outcomes import Outcomes, is_exact
 from s2sjax.runs import atomic, run_files
 from s2sjax.runs.journal import plain
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, decode_source
-from s2sjax.tasks.vocabulary import UNKNOWN, Symbol, Vocabulary
+from s2sjax.tasks.vocabulary import Symbol, Vocabulary
+from s2sjax.types import UNK
 
-STRANGE = "\N{REPLACEMENT CHARACTER}"  # which no output has
-
-
-def text_scores(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
-    """Corpus BLEU and chrF by sacrebleu, both from 0 to 100.
-
-    Both have sacrebleu's defaults: BLEU with 13a tokenisation, mixed case, 1- to
-    4-grams and exponential smoothing; chrF2 with character 6-grams, without word
-    n-grams. Where every target has less than four tokens, so that BLEU has no meaning,
-    the orders that exist are used. No examples score 0.
-
-    Sources: Papineni et al. 2002; Popović 2015; Post 2018.
-
-    Raises:
-      ValueError: there are not as many outputs as targets.
-
-    >>> text_scores(["3 2 1", "9 8 7"], ["3 2 1", "9 8 7"])
-    {'bleu': 100.0, 'chrf': 100.0}
-    """
-    if len(outputs) != len(targets):
-        raise ValueError(f"{len(outputs)} outputs for {len(targets)} targets")
-    if not targets:
-        return {"bleu": 0.0, "chrf": 0.0}
-    # `force` keeps it from advising about texts that end in a separate full stop.
-    bleu = BLEU(force=True)
-    orders = max(len(bleu.tokenizer(target).split()) for target in targets)
-    bleu = BLEU(force=True, effective_order=orders < bleu.max_ngram_order)
-    scores = (
-        ("bleu", bleu.corpus_score(outputs, [targets])),
-        ("chrf", CHRF().corpus_score(outputs, [targets])),
-    )
-    # sacrebleu's own 100 is 100.00000000000004.
-    return {name: min(round(score.score, 8), 100.0) for name, score in scores}
+MOST_ALIKE = 0.5  # of the outputs may be one string, before a line tells
+SHOWN = 40  # characters of that string
+FEWEST = 10  # outputs, below which a few equal ones say nothing
 
 
-def word_error_rate(outputs: Sequence[str], targets: Sequence[str]) -> float:
-    """Insertions, deletions and substitutions of words, per word of the targets.
-
-    Words are what white space separates. The rate may exceed 1; without words it is
-    the number of edits.
-
-    Raises:
-      ValueError: there are not as many outputs as targets.
-
-    >>> word_error_rate(["Tom is here", "no"], ["Tom was here", "no"])
-    0.25
-    """
-    pairs = zip(outputs, targets, strict=True)
-    edits = sum(_edits(output.split(), target.split()) for output, target in pairs)
-    return edits / max(sum(len(target.split()) for target in targets), 1)
-
-
-def _edits(output: list[str], target: list[str]) -> int:
-    """The edit distance of words, by the recurrence of `similarity.edits`."""
-    numbers = {word: number for number, word in enumerate({*output, *target})}
-    wanted = np.array([numbers[word] for word in target], np.int64)
-    columns = np.arange(len(target) + 1)
-    row = columns
-    for word in output:
-        replaced = row[:-1] + (wanted != numbers[word])
-        best = np.concatenate([row[:1] + 1, np.minimum(row[1:] + 1, replaced)])
-        row = np.minimum.accumulate(best - columns) + columns
-    return int(row[-1])
-
-
-def of_tokens(
-    vocabulary: Vocabulary,
-    outputs: Iterable[Sequence[int]],
-    targets: Iterable[Sequence[int]],
-) -> dict[str, float]:
-    """BLEU, chrF and word error rate, `wer`, of rows of token ids.
-
-    Nothing where symbols are integers, which are no text.
-
-    An unknown symbol in a target matches nothing that is written.
-    """
-    if vocabulary.kind == "integer":
-        return {}
-    wanted = [
-        [STRANGE if symbol == UNKNOWN else symbol for symbol in symbols]
-        for symbols in map(vocabulary.decode, targets)
-    ]
-    written = map(vocabulary.decode, outputs)
-    texts = (
-        [vocabulary.join(symbols) for symbols in written],
-        [vocabulary.join(symbols) for symbols in wanted],
-    )
-    return text_scores(*texts) | {"wer": word_error_rate(*texts)}
-
-
-def measured(task: Task, results: Outcomes, metric: str) -> dict[str, Any]:
+def measured(
+    task: Task,
+    results: Outcomes,
+    metric: str,
+    texts: Sequence[str] = text_scores.USUAL,
+) -> dict[str, Any]:
     """How good outputs are, in numbers: of validation while training as of a test.
 
-    Those of `metrics.summary`, of `of_tokens`, and `metric` where that is a user's own.
-    An integer is a word, so that there `wer` is `edit_distance`.
+    Those of `metrics.summary`, of `text_scores.of_tokens`, and `metric` where that is a
+    user's own. An integer is a word, so that there `wer` is `edit_distance`.
+
+    Args:
+      task: that was evaluated.
+      results: what became of the examples.
+      metric: `train.metric`.
+      texts: the scores of texts that are wanted, besides `metric`.
     """
     values = metrics.summary(results)
     values["wer"] = values["edit_distance"]
@@ -119,8 +49,13 @@ def measured(task: Task, results: Outcomes, metric: str) -> dict[str, Any]:
     if own is not None:
         parsed = spec.parse(metric)
         values[parsed.name] = user_code.call(parsed.file, lambda: own.mean(results))
-    return values | of_tokens(
-        task.target_vocabulary, results.output.tolist(), results.target.tolist()
+    more = [metric] if metric == "ter" else []
+    return values | text_scores.of_tokens(
+        task.target_vocabulary,
+        results.output.tolist(),
+        results.references.by_example(),
+        list(dict.fromkeys([*texts, *more])),
+        task.cased,
     )
 
 
@@ -133,6 +68,8 @@ def evaluation(
     sources: Sequence[list[int]],
     *,
     confusion: bool = False,
+    ter: bool = False,
+    baselines: bool = False,
 ) -> dict[str, Any]:
     """The numbers of one evaluation by name; no times and no paths.
 
@@ -144,30 +81,115 @@ def evaluation(
       results: what became of them.
       sources: their rows of ids, without padding.
       confusion: whether to count which symbol came for which.
+      ter: whether texts have a translation edit rate, which takes long.
+      baselines: whether to say how far one comes without a model.
     """
     target = task.target_vocabulary
+    texts = (*text_scores.USUAL, *(["ter"] if ter else []))
+    lengths = np.array([len(source) for source in sources])
 
     def named(token: int) -> str:
         return str((target.decode([token]) or ["<eos>"])[0])
 
-    found = measured(task, results, config.train.metric) | {
+    found = measured(task, results, config.train.metric, texts) | {
         "split": split,
         "step": step,
         "decode": placeless(config.decode.strategy),
         "seed": config.seed,
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
+        "search_errors": _search_errors(config, results, lengths),
+        "most_frequent_output": _most_frequent(target, results),
         "by_length": metrics.by_length(results),
+        "by_source_length": metrics.by_length(results, lengths),
         "by_position": metrics.by_position(results),
+        "exposure_by_position": metrics.exposure_by_position(results),
         "by_symbol": {
             named(token): row for token, row in metrics.by_symbol(results).items()
         },
     }
+    if task.source_vocabulary.features:
+        tags = [_parted(task, source)[1] for source in sources]
+        found["by_feature"] = metrics.by_group(results, tags)
+    if baselines:
+        found["baselines"] = task.baselines(split)
     if confusion:
         found["confusion"] = {
             named(token): {named(came): count for came, count in row.items()}
             for token, row in metrics.confusion(results).items()
         }
     return found
+
+
+def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
+    """The symbols of a source's text, and its features."""
+    symbols = decode_source(task, source)
+    tags = [each.name for each in symbols if isinstance(each, Feature)]
+    return [each for each in symbols if not isinstance(each, Feature)], tags
+
+
+def _search_errors(
+    config: Config, results: Outcomes, source_lengths: np.ndarray
+) -> float | None:
+    """The share of outputs that score less than a reference that could be written.
+
+    The best output may score more still: `s2sjax bench` looks for it. None where the
+    strategy has no goal to compare by, or rules that a reference may break.
+    """
+    aim, decode = goal(config.decode.strategy), config.decode
+    if aim is None or aim.rules.no_repeat or not len(source_lengths):
+        return None
+    limits = output_lengths(decode, int(source_lengths.max()))
+    least, most = (np.array(column)[source_lengths] for column in limits)
+    lengths = results.forced_lengths
+    written = results.output_lengths + ~results.truncated
+    divisors = aim.normaliser.divisors(int(max(lengths.max(), written.max())))
+    wanted = -results.nll / divisors[lengths]
+    came = results.log_probs / divisors[written]
+    can_be = (lengths >= least) & (lengths <= most)
+    return float((can_be & (results.truncated | (came < wanted - TOLERANCE))).mean())
+
+
+def _most_frequent(vocabulary: Vocabulary, results: Outcomes) -> dict[str, Any] | None:
+    """The output that comes most often, its share, and for how many it is right."""
+    if not len(results.edits):
+        return None
+    row, share = metrics.most_frequent(results.output)
+    known = UNK not in row
+    right = [known and row in some for some in results.references.by_example()]
+    return {
+        "output": shown(vocabulary, vocabulary.decode(row)),
+        "share": share,
+        "right": float(np.mean(right)),
+    }
+
+
+def collapse(found: Mapping[str, Any]) -> str:
+    """What to say where most outputs are one string; empty where they are not.
+
+    Args:
+      found: the numbers of an evaluation.
+
+    >>> often = {"output": "no", "share": 0.75, "right": 0.1}
+    >>> collapse({"examples": 20, "most_frequent_output": often, "distinct": 0.3})
+    "75.0 % of the outputs are 'no', which is right for 10.0 %: the model has collapsed"
+    """
+    often = found.get("most_frequent_output")
+    if not often or found["examples"] < FEWEST or often["share"] <= MOST_ALIKE:
+        return ""
+    if often["right"] > MOST_ALIKE:
+        return ""
+    output = often["output"]
+    text = output if isinstance(output, str) else " ".join(map(str, output))
+    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return (
+        f"{100 * often['share']:.1f} % of the outputs are {short!r}, which is right "
+        f"for {100 * often['right']:.1f} %: the model has collapsed"
+    )
+
+
+def shown(vocabulary: Vocabulary, symbols: list[Symbol]) -> list[Symbol] | str:
+    """Symbols as files have them: integers a list, others joined to a text."""
+    return symbols if vocabulary.kind == "integer" else vocabulary.join(symbols)
 
 
 def predictions(
@@ -177,7 +199,7 @@ def predictions(
     *,
     wrong: bool = False,
 ) -> list[dict[str, Any]]:
-    """Each output beside its reference, the worst first.
+    """Each output beside its references, the worst first.
 
     Those that are wrong come before those that are right. Of the wrong ones, those
     with more edits per reference symbol come first, and of equally many the more
@@ -191,21 +213,27 @@ def predictions(
       wrong: whether to leave out what is right.
     """
     source, target = task.source_vocabulary, task.target_vocabulary
-
-    def shown(vocabulary: Vocabulary, symbols: list[Symbol]) -> list[Symbol] | str:
-        is_integer = vocabulary.kind == "integer"
-        return symbols if is_integer else vocabulary.join(symbols)
-
-    right = metrics.is_exact(results)
+    right = is_exact(results)
     error_rate = results.edits / np.maximum(results.target_lengths, 1)
     surest = np.where(right, results.log_probs, -results.log_probs)
     order = np.lexsort((surest, -error_rate, right))  # the last key counts most
-    outputs, references = results.output.tolist(), results.target.tolist()
+    outputs, nearest = results.output.tolist(), results.target.tolist()
+    references = results.references.by_example()
+
+    def given(place: int) -> dict[str, Any]:
+        symbols, tags = _parted(task, sources[place])
+        features = {"features": tags} if source.features else {}
+        return {"source": shown(source, symbols), **features}
+
     return [
         {
-            "source": shown(source, decode_source(task, sources[place])),
+            **given(place),
             "output": shown(target, target.decode(outputs[place])),
-            "reference": shown(target, target.decode(references[place])),
+            "reference": shown(target, target.decode(nearest[place])),
+            "references": [
+                shown(target, target.decode(each)) for each in references[place]
+            ],
+            "lengths": [len(each) for each in references[place]],
             "right": bool(right[place]),
             "edits": int(results.edits[place]),
             "truncated": bool(results.truncated[place]),

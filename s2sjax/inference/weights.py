@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import safetensors
 from safetensors.numpy import save
 
 from s2sjax import config as configs
 from s2sjax import json_objects, places
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, writing
 from s2sjax.inference.load import Trained, open_trained
-from s2sjax.runs import atomic
+from s2sjax.runs import arrays, atomic
 
 _TYPES = ("F32", "F64")  # of parameters, as safetensors writes them
 
@@ -29,7 +28,8 @@ def export(trained: Trained, path: Path) -> int:
     Raises:
       UsageError: the file cannot be written; RunError: the disk is full.
     """
-    arrays = flatten(trained.params)
+    named = arrays.paths(trained.params)
+    tensors = {".".join(path): np.asarray(leaf) for path, leaf in named.items()}
     metadata = {
         "format": "s2sjax",
         json_objects.VERSION: str(json_objects.FORMAT_VERSION),
@@ -38,11 +38,9 @@ def export(trained: Trained, path: Path) -> int:
         "source_vocabulary": trained.task.source_vocabulary.to_json(),
         "target_vocabulary": trained.task.target_vocabulary.to_json(),
     }
-    try:
-        atomic.write_bytes(path, save(arrays, metadata))
-    except OSError as error:
-        raise cannot_write(f"out={path}", error) from None
-    return sum(array.size for array in arrays.values())
+    with writing(f"out={path}"):
+        atomic.write_bytes(path, save(tensors, metadata))
+    return sum(array.size for array in tensors.values())
 
 
 def read_params(source: str, wanted: Any) -> Any:
@@ -56,59 +54,15 @@ def read_params(source: str, wanted: Any) -> Any:
     Raises:
       UsageError: there is no such thing, it does not fit, or is of another format.
     """
-    needed = flatten(wanted)
     if Path(source).is_dir() and not (Path(source) / places.CONFIG).is_file():
         raise UsageError(f"init_from={source} {places.not_a_run(Path(source))}")
     if Path(source).is_dir():
-        params = flatten(open_trained(source, "best").params)
+        params = arrays.paths(open_trained(source, "best").params)
     else:
-        params = _read_file(source)
-    for name in sorted(needed.keys() ^ params.keys()):
-        which = "lacks" if name in needed else "has"
-        raise UsageError(
-            f"init_from={source} {which} {name}, which this model "
-            f"{'needs' if name in needed else 'has not'}"
-        )
-    for name, array in params.items():
-        if array.shape != needed[name].shape or array.dtype != needed[name].dtype:
-            raise UsageError(
-                f"init_from={source}: {name} is {array.dtype}{list(array.shape)}; "
-                f"this model takes {needed[name].dtype}{list(needed[name].shape)}"
-            )
-    return unflatten(params)
-
-
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    """Nested parameters by dotted name.
-
-    >>> flatten({"decoder": {"bias": np.zeros(2)}})
-    {'decoder.bias': array([0., 0.])}
-    """
-    flat: dict[str, np.ndarray] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, jax.ShapeDtypeStruct):
-            flat[prefix + name] = value  # type: ignore[assignment]
-        else:
-            flat[prefix + name] = np.asarray(value)
-    return flat
-
-
-def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `flatten`.
-
-    >>> unflatten({"decoder.bias": 1})
-    {'decoder': {'bias': 1}}
-    """
-    nested: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split(".")
-        node = nested
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return nested
+        tensors = _read_file(source)
+        params = {tuple(name.split(".")): array for name, array in tensors.items()}
+    arrays.check_same(params, arrays.paths(wanted), f"init_from={source}")
+    return arrays.nested(params)
 
 
 def _read_file(source: str) -> dict[str, np.ndarray]:
@@ -123,7 +77,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             names = list(file.keys())  # a file is no dict
             types = {name: file.get_slice(name).get_dtype() for name in names}
             strange = [name for name in types if types[name] not in _TYPES]
-            found = {name: file.get_tensor(name) for name in types if not strange}
+            tensors = {name: file.get_tensor(name) for name in types if not strange}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UsageError(
             f"init_from={source} is not a safetensors file: {error}"
@@ -133,7 +87,7 @@ def _read_file(source: str) -> dict[str, np.ndarray]:
             f"init_from={source}: {name} is of the type {types[name]}; parameters "
             f"are {' or '.join(_TYPES)}"
         )
-    return found
+    return tensors
 
 
 def _check_version(source: str, metadata: Mapping[str, str]) -> None:

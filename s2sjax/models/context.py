@@ -21,6 +21,7 @@ from s2sjax.models.base import (
     State,
     Weights,
 )
+from s2sjax.models.dropout import Noise, drop
 from s2sjax.models.scan import scan
 
 
@@ -30,13 +31,6 @@ class DecoderState(NamedTuple):
     layers: tuple[State, ...]  # of each layer, [B, D] a part
     attention: Any = ()  # the attention's own
     attentional: Any = ()  # h~ [B, D], where it is fed
-
-
-class DecoderNoise(NamedTuple):
-    """Dropout factors of the decoder, drawn before the recurrence."""
-
-    embedding: Array  # [B, T, E]; [B, E] for one step
-    outputs: Array  # [B, T, layers, D]; [B, layers, D] for one step
 
 
 class Flow(NamedTuple):
@@ -59,7 +53,7 @@ class Known(NamedTuple):
     weights: Weights  # of every part, `layer_0.recurrent`
     operands: dict[str, Any]  # of every part
     params: dict[str, Parameters]  # of every layer
-    noise: DecoderNoise | None  # [T, B, ..]
+    noise: Noise  # [T, B, size]
 
 
 class Stage(Protocol):
@@ -79,7 +73,7 @@ class Stage(Protocol):
         """All steps at once, from what is below."""
 
     def prepare(
-        self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
+        self, dot: Dot, flow: Flow, noise: Noise, operands: Any
     ) -> tuple[Inputs, Any]:
         """What does not wait for the step before: what is added to the body's products,
         and what the body reads besides."""
@@ -87,7 +81,7 @@ class Stage(Protocol):
     def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
         """One step."""
 
-    def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
+    def finish(self, flow: Flow, noise: Noise) -> Flow:
         """The dropout of what it says."""
 
 
@@ -106,7 +100,7 @@ def run_stage(
     dot: Dot,
     state: DecoderState,
     flow: Flow,
-    noise: DecoderNoise | None,
+    noise: Noise,
     operands: Any,
 ) -> tuple[DecoderState, Flow]:
     """One step of one stage, nothing of which is known ahead."""
@@ -162,7 +156,7 @@ class Recurrent:
         return state._replace(layers=tuple(layers))
 
     def prepare(
-        self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
+        self, dot: Dot, flow: Flow, noise: Noise, operands: Any
     ) -> tuple[Inputs, Any]:
         z = dot(f"input_{self.depth}", flow.h)
         added, rest = self.cell.inputs(z)
@@ -186,10 +180,8 @@ class Recurrent:
         dot, vectors = within(self.name, dot), operands[self.name]
         return self.cell.step(dot, vectors, x, state, second)
 
-    def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
-        if noise is None:
-            return flow
-        return flow._replace(h=flow.h * noise.outputs[..., self.depth, :])
+    def finish(self, flow: Flow, noise: Noise) -> Flow:
+        return flow._replace(h=drop(noise, self.name, flow.h))
 
 
 @dataclass(frozen=True)
@@ -234,7 +226,7 @@ class Looking:
         return state._replace(attention=own)
 
     def prepare(
-        self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
+        self, dot: Dot, flow: Flow, noise: Noise, operands: Any
     ) -> tuple[Inputs, Any]:
         return {}, flow.h
 
@@ -247,7 +239,7 @@ class Looking:
         )
         return looked, Flow(x, context, aux)
 
-    def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
+    def finish(self, flow: Flow, noise: Noise) -> Flow:
         return flow
 
 
@@ -287,7 +279,7 @@ class Loop:
         return own
 
     def prepare(
-        self, dot: Dot, flow: Flow, noise: DecoderNoise | None, operands: Any
+        self, dot: Dot, flow: Flow, noise: Noise, operands: Any
     ) -> tuple[Inputs, Any]:
         added, rest = self.bottom.prepare(dot, flow, noise, operands)
         return added, (rest, noise)
@@ -304,7 +296,7 @@ class Loop:
         vector = attentional(dot, flow.h, flow.context)
         return state._replace(attentional=vector), Flow(vector, None, flow.aux)
 
-    def finish(self, flow: Flow, noise: DecoderNoise | None) -> Flow:
+    def finish(self, flow: Flow, noise: Noise) -> Flow:
         return flow
 
 

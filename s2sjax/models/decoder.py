@@ -21,7 +21,6 @@ from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
 from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     Context,
-    DecoderNoise,
     DecoderState,
     Flow,
     IntoCell,
@@ -32,7 +31,7 @@ from s2sjax.models.context import (
     prefixed,
     run_stage,
 )
-from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.dropout import NONE, Dropout, Noise, drop
 from s2sjax.models.layer import Embedding, Layer, at_once, symmetric
 from s2sjax.models.scan import run_step, scan
 from s2sjax.types import EOS, StepOutput
@@ -50,6 +49,10 @@ class Decoder(nn.Module):
     in `CONTEXTS`). Without attention, logits_t = V h_t + d for the last layer's h. PAD
     and BOS can never be emitted: their logits are -inf.
 
+    With a tied output V is the table of embeddings, E, which reads and writes (Press
+    and Wolf 2017; Inan, Khosravi and Socher 2017); where embeddings are of another size
+    than h, V = E P with a projection P.
+
     Attributes:
       vocabulary: size V of the target vocabulary.
       cell: the cell of every layer.
@@ -59,6 +62,8 @@ class Decoder(nn.Module):
       attention: what looks back at the source; None: nothing does.
       context: where its context goes.
       bridge: the spec of how it starts, see `bridge`.
+      tied: the output is the embeddings, transposed.
+      shared: embeddings that are somebody else's too; None: its own.
     """
 
     vocabulary: int
@@ -69,6 +74,8 @@ class Decoder(nn.Module):
     attention: Attention | None = None
     context: Context = IntoCell()
     bridge: str = "copy"
+    tied: bool = False
+    shared: Embedding | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +90,7 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         units = self.cell.units
-        self.embed = Embedding(self.vocabulary, self.embedding)
+        self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
         self.connect = bridge_of(self.bridge)(self.cell, self.layers)
         enters = self.context.enters(units, self.memory) if self.attention else 0
         self.stack = [
@@ -103,12 +110,27 @@ class Decoder(nn.Module):
                 (units + self.memory, units),
             )
             self.readout_bias = self.param("readout_bias", initializers.zeros, (units,))
-        self.output_kernel = self.param(
-            "output_kernel", symmetric(units**-0.5), (self.vocabulary, units)
-        )
+        if not self.tied:
+            self.output_kernel = self.param(
+                "output_kernel", symmetric(units**-0.5), (self.vocabulary, units)
+            )
+        elif self._projects:
+            self.tied_kernel = self.param(
+                "tied_kernel", initializers.glorot_uniform(), (units, self.embedding)
+            )
         self.output_bias = self.param(
             "output_bias", initializers.zeros, (self.vocabulary,)
         )
+
+    @property
+    def _projects(self) -> bool:
+        """Whether the readout is brought to the size of embeddings."""
+        return self.tied and self.embedding != self.cell.units
+
+    @property
+    def _table(self) -> Array:
+        """The embeddings of what it can write; a shared table may have more."""
+        return self.embed.table[: self.vocabulary]
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
@@ -119,12 +141,7 @@ class Decoder(nn.Module):
             layers = tuple(
                 tuple(
                     part
-                    * scales(
-                        dropout.keys,
-                        f"state_{depth}_{index}",
-                        dropout.state,
-                        part.shape[1:],
-                    )
+                    * dropout.factors("state", f"state_{depth}_{index}", part.shape[1:])
                     for index, part in enumerate(state)
                 )
                 for depth, state in enumerate(layers)
@@ -135,20 +152,25 @@ class Decoder(nn.Module):
         state = DecoderState(layers, self.attention.start(memory))
         return self.context.start(state), memory
 
-    def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
-        """Draws the dropout of `time` steps."""
-        keys, units = dropout.keys, self.cell.units
-        return DecoderNoise(
-            scales(keys, "target", dropout.embedding, (time, self.embed.noise)),
-            scales(keys, "decoder", dropout.output, (time, self.layers, units)),
-        )
+    def noise(self, dropout: Dropout | None, time: int) -> Noise:
+        """Draws the dropout of `time` steps: all that is dropped within them."""
+        if dropout is None:
+            return {}
+        size = (time, self.layers, self.cell.units)
+        layers = dropout.factors("output", "decoder", size)
+        return {
+            "embedding": dropout.factors(
+                "embedding", "target", (time, self.embed.noise)
+            ),
+            **{f"layer_{depth}": layers[:, :, depth] for depth in range(self.layers)},
+        }
 
     def step(
         self,
         state: DecoderState,
         x: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One step from token ids [B] or a distribution [B, V]."""
         column = self._column(tabled=False)
@@ -160,7 +182,7 @@ class Decoder(nn.Module):
         state: DecoderState,
         inputs: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All steps at once from known inputs [B, T]: the same function as `step`.
 
@@ -181,7 +203,7 @@ class Decoder(nn.Module):
         gold: Array,
         feed: Feed,
         xs: Any = (),
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All steps, each from what the last one said or from the gold token.
 
@@ -218,29 +240,34 @@ class Decoder(nn.Module):
         _, outputs = scan(step, weights, {}, (state, first), now, operands)
         return _time_major(outputs)
 
-    def _tabled(self, tokens: Array, noise: DecoderNoise | None) -> bool:
+    def _tabled(self, tokens: Array, noise: Noise) -> bool:
         """Whether to project the table of embeddings, which is smaller than what is
         read, and to gather its rows. Dropout would come between."""
-        return bool(self.embedding) and noise is None and self.vocabulary <= tokens.size
+        smaller = self.vocabulary <= tokens.size
+        return bool(self.embedding) and "embedding" not in noise and smaller
 
     def _column(self, tabled: bool) -> "Column":
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
         stages: tuple[Stage, ...] = tuple(layers)
         if self.attention is not None:
             stages = self.context.stages(layers, self.attention)
-        return Column(stages, self.vocabulary, bool(self.embedding) and not tabled)
+        embeds = bool(self.embedding) and not tabled
+        return Column(stages, self.vocabulary, embeds, self._projects)
 
     def _weights(self, memory: Memory, column: "Column") -> Weights:
         """All that the steps multiply with."""
-        weights: Weights = {"output": (self.output_kernel.T, self.output_bias)}
+        kernel = self._table if self.tied else self.output_kernel
+        weights: Weights = {"output": (kernel.T, self.output_bias)}
+        if self._projects:
+            weights["tied"] = (self.tied_kernel,)
         for depth, layer in enumerate(self.stack):
             params = layer.parameters()
             weights[f"input_{depth}"] = self.cell.projection(params)
             weights |= prefixed(f"layer_{depth}", self.cell.weights(params))
         if column.embeds:
-            weights["embed"] = (self.embed.table,)
+            weights["embed"] = (self._table,)
         elif self.embedding:
-            weights["input_0"] = (self.stack[0].project(self.embed.table),)
+            weights["input_0"] = (self.stack[0].project(self._table),)
         if self.attention is not None:
             weights |= prefixed("attention", self.attention.weights(memory))
             weights["readout"] = self.readout_kernel, self.readout_bias
@@ -262,11 +289,13 @@ class Column:
       stages: bottom first.
       vocabulary: its size V.
       embeds: tokens become embeddings; else they are one-hot for the lowest stage.
+      projects: what is read is brought to the size of embeddings.
     """
 
     stages: tuple[Stage, ...]
     vocabulary: int
     embeds: bool
+    projects: bool = False
 
     def step(
         self, dot: Dot, state: DecoderState, x: Any, operands: Any
@@ -285,18 +314,19 @@ class Column:
             flow = stage.run(known, state, flow)
         return self._read(known.dot, flow)
 
-    def _enter(self, dot: Dot, tokens: Array, noise: DecoderNoise | None) -> Flow:
+    def _enter(self, dot: Dot, tokens: Array, noise: Noise) -> Flow:
         """What the lowest stage reads: embeddings, or ids or distributions."""
         if self.embeds:
             tokens = dot("embed", tokens)
-        elif noise is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
-            dtype = noise.embedding.dtype
+        elif "embedding" in noise and jnp.issubdtype(tokens.dtype, jnp.integer):
+            dtype = noise["embedding"].dtype
             tokens = jax.nn.one_hot(tokens, self.vocabulary, dtype=dtype)
-        return Flow(tokens if noise is None else tokens * noise.embedding)
+        return Flow(drop(noise, "embedding", tokens))
 
     def _read(self, dot: Dot, flow: Flow) -> StepOutput:
         """The logits, of one step or of all."""
-        logits = dot("output", attentional(dot, flow.h, flow.context))
+        read = attentional(dot, flow.h, flow.context)
+        logits = dot("output", dot("tied", read) if self.projects else read)
         emitted = jnp.arange(self.vocabulary) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return StepOutput(jnp.where(emitted, logits, -jnp.inf), flow.aux)

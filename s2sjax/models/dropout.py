@@ -1,6 +1,7 @@
 """Dropout whose mask belongs to the example: batch and padding do not change it."""
 
 import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -9,12 +10,27 @@ from jax import Array
 
 
 class Dropout(NamedTuple):
-    """A key for each example, and how much is dropped where; rates may be traced."""
+    """A key for each example, and how much is dropped: `embedding` is the rate of the
+    field `model.dropout_embedding`, and so on. Rates may be traced."""
 
     keys: Array  # [B] keys
-    embedding: Array | float
-    state: Array | float
-    output: Array | float
+    rates: Mapping[str, Array | float]
+
+    def factors(self, rate: str, place: str, shape: tuple[int, ...]) -> Array:
+        """The factors of one place in the model, [B, *shape]; see `scales`."""
+        return scales(self.keys, place, self.rates[rate], shape)
+
+
+Noise = dict[str, Array]
+"""Factors by where they act, e.g. `embedding` or `layer_0`, drawn before a recurrence:
+[B, T, size], or [B, size] for one step."""
+
+NONE: Noise = {}  # nothing is dropped
+
+
+def drop(noise: Noise, place: str, x: Array) -> Array:
+    """`x` times the factors of a place, if any."""
+    return x * noise[place] if place in noise else x
 
 
 def scales(

@@ -6,7 +6,7 @@ from jax import Array
 
 from s2sjax.models.base import Cell, Encoded
 from s2sjax.models.cells import check, initial_state
-from s2sjax.models.dropout import Dropout, scales
+from s2sjax.models.dropout import Dropout
 from s2sjax.models.layer import Embedding, Layer, project_tokens
 
 
@@ -22,6 +22,7 @@ class Encoder(nn.Module):
       layers: how many.
       embedding: size of embeddings; 0: one-hot.
       bidirectional: every layer reads in both directions.
+      shared: embeddings that are somebody else's too; None: its own.
     """
 
     vocabulary: int
@@ -29,13 +30,14 @@ class Encoder(nn.Module):
     layers: int = 1
     embedding: int = 64
     bidirectional: bool = False
+    shared: Embedding | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.cell)
 
     def setup(self) -> None:
-        self.embed = Embedding(self.vocabulary, self.embedding)
+        self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
         self.stack = [
             [
@@ -64,9 +66,8 @@ class Encoder(nn.Module):
         x = source.T  # -> [S, B]; above the first layer [S, B, C]
         scale = None
         if dropout is not None:
-            scale = _time_major(
-                dropout, "source", dropout.embedding, time, self.embed.noise
-            )
+            size = (time, self.embed.noise)
+            scale = dropout.factors("embedding", "source", size).swapaxes(0, 1)
         states = []
         for depth, directions in enumerate(self.stack):
             final, outputs = [], []
@@ -87,13 +88,6 @@ class Encoder(nn.Module):
             states.append(tuple(final))
             x = jnp.concatenate(outputs, axis=-1)
             if dropout is not None:
-                x = x * _time_major(
-                    dropout, f"encoder_{depth}", dropout.output, time, self.width
-                )
+                size = (time, self.width)
+                x *= dropout.factors("output", f"encoder_{depth}", size).swapaxes(0, 1)
         return Encoded(x.swapaxes(0, 1), mask, tuple(states))
-
-
-def _time_major(
-    dropout: Dropout, name: str, rate: Array | float, time: int, size: int
-) -> Array:
-    return scales(dropout.keys, name, rate, (time, size)).swapaxes(0, 1)

@@ -22,12 +22,12 @@ from s2sjax.models.bridge import bridge_of
 from s2sjax.models.context import (
     CONTEXTS,
     Context,
-    DecoderNoise,
     DecoderState,
 )
 from s2sjax.models.decoder import Decoder, Feed
-from s2sjax.models.dropout import Dropout
+from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.layer import Embedding
 from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
 
 
@@ -72,6 +72,13 @@ class Seq2Seq(nn.Module):
             with problems:
                 if type(size) is not int or size < 1:
                     raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+        with problems:
+            if self.config.share_embeddings and self.source < self.target:
+                raise UsageError(
+                    f"model.share_embeddings=True: target={self.target} is more than "
+                    f"source={self.source}; what is written are the first of the "
+                    f"symbols that are read"
+                )
         problems.tell()
         super().__post_init__()
 
@@ -81,13 +88,16 @@ class Seq2Seq(nn.Module):
         return cells.build(self.config.cell, self.config.units)
 
     def setup(self) -> None:
-        config = self.config
+        config, shared = self.config, None
+        if config.share_embeddings:
+            shared = Embedding(self.source, config.embedding, name="embed")
         self.reader = Encoder(
             self.source,
             self.cell,
             config.layers,
             config.embedding,
             config.bidirectional,
+            shared,
             name="encoder",
         )
         attention, context = attention_of(self.config)
@@ -103,6 +113,8 @@ class Seq2Seq(nn.Module):
             attention,
             context,
             config.bridge,
+            config.tie_output,
+            shared,
             name="decoder",
         )
 
@@ -146,7 +158,7 @@ class Seq2Seq(nn.Module):
         """The decoder's first state, and what it looks back at."""
         return self.writer.start(encoded, dropout)
 
-    def noise(self, dropout: Dropout, time: int) -> DecoderNoise:
+    def noise(self, dropout: Dropout | None, time: int) -> Noise:
         """The decoder's dropout of `time` steps."""
         return self.writer.noise(dropout, time)
 
@@ -155,7 +167,7 @@ class Seq2Seq(nn.Module):
         state: DecoderState,
         x: Array,
         memory: Memory,
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
         return self.writer.step(state, x, memory, noise)
@@ -167,7 +179,7 @@ class Seq2Seq(nn.Module):
         gold: Array,
         feed: Feed,
         xs: Any = (),
-        noise: DecoderNoise | None = None,
+        noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
         return self.writer.free(state, memory, gold, feed, xs, noise)
@@ -181,7 +193,7 @@ class Seq2Seq(nn.Module):
     ) -> StepOutput:
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
-        noise = None if dropout is None else self.noise(dropout, inputs.shape[1])
+        noise = self.noise(dropout, inputs.shape[1])
         return self.writer(state, inputs, memory, noise)
 
 

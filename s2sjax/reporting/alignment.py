@@ -31,8 +31,8 @@ class Alignment(NamedTuple):
     """
 
     weights: np.ndarray
-    source: Sequence[int | str]
-    output: Sequence[int | str]
+    source: Sequence[object]
+    output: Sequence[object]
     title: str = ""
 
     def __repr__(self) -> str:
@@ -146,7 +146,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     return image
 
 
-def _label(symbol: int | str) -> str:
+def _label(symbol: object) -> str:
     """A symbol as a tick can show it: blanks and lone accents get a shape."""
     text = _SPACES.get(str(symbol), str(symbol))
     if text and unicodedata.combining(text[0]):

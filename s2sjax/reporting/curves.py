@@ -136,7 +136,7 @@ def _draw_accuracy(axes: Axes, valid: Entries) -> None:
     axes.set_ylabel("validation accuracy")
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}".replace("%", " %"))
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
 
 
 def _mark_best(axes: Axes, valid: Entries, best_step: int | None) -> None:

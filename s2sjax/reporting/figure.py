@@ -20,9 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, writing
 from s2sjax.reporting import fonts
 from s2sjax.reporting.formats import cut, printable
+from s2sjax.runs import atomic
 
 STYLE = "S2SJAX_STYLE"  # the environment variable that names a style file of one's own
 FORMATS = ("png", "pdf", "svg")
@@ -131,7 +132,7 @@ def _settings(path: Path) -> matplotlib.RcParams:
     propagated, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        found = matplotlib.rc_params_from_file(
+        settings = matplotlib.rc_params_from_file(
             path, fail_on_error=True, use_default_template=False
         )
     except (ValueError, OSError) as error:
@@ -141,7 +142,7 @@ def _settings(path: Path) -> matplotlib.RcParams:
         logger.propagate = propagated
     if handler.lines:
         raise RunError(f"{STYLE}={path}: {handler.lines[0]}")
-    return found
+    return settings
 
 
 class _FirstLines(logging.Handler):
@@ -179,14 +180,8 @@ def save(figure: Figure, path: str | os.PathLike[str] | io.BytesIO) -> None:
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".")
     data = drawn(figure, ending if ending in FORMATS else "png", target)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(f"cannot write {target}: {error.strerror}") from None
+    with writing(f"cannot write {target}", RunError):
+        atomic.write_bytes(target, data)
 
 
 _ROUNDS = 6

@@ -58,13 +58,13 @@ def _covering(characters: Iterable[str]) -> tuple[list[str], set[str]]:
 
 def _installed() -> list[str]:
     """Families of upright scalable fonts; of equally good ones a plain one is first."""
-    found = {
+    families = {
         font.name
         for font in font_manager.fontManager.ttflist
         if (font.style, font.size) == ("normal", "scalable")
         and not font.name.startswith("Last Resort")
     }
-    return sorted(found, key=lambda name: ("Sans" not in name, len(name), name))
+    return sorted(families, key=lambda name: ("Sans" not in name, len(name), name))
 
 
 @functools.lru_cache(256)

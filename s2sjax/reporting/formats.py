@@ -22,10 +22,10 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     if cell_len(text) <= width:
         return text
     room = width - cell_len(ellipsis)
-    kept = text[: max(room, 0)]
-    while cell_len(kept) > room and kept:
-        kept = kept[:-1]
-    return kept.rstrip() + ellipsis
+    short = text[: max(room, 0)]
+    while cell_len(short) > room and short:
+        short = short[:-1]
+    return short.rstrip() + ellipsis
 
 
 def distinct(texts: Sequence[str], width: int) -> list[str]:
@@ -38,20 +38,20 @@ def distinct(texts: Sequence[str], width: int) -> list[str]:
     """
     shown = [printable(text) for text in texts]
     shortened = [cut(text, width) for text in shown]
-    for kept in range(width // 2, width):
+    for ending in range(width // 2, width):
         if len(set(shortened)) == len(set(shown)):
             break
         shortened = [
             text
             if cell_len(text) <= width
-            else cut(text, width - kept, "") + "…" + text[1 - kept :]
+            else cut(text, width - ending, "") + "…" + text[1 - ending :]
             for text in shown
         ]
     return shortened
 
 
-def percent(share: Any) -> str:
-    """A share of 1 with two decimals; only 1 is 100 %, and only 0 is 0 %.
+def percent(share: Any, decimals: int = 2) -> str:
+    """A share of 1 in percent; only 1 is 100 %, and only 0 is 0 %.
 
     >>> percent(0.98765), percent(0.99999), percent(1), percent(None)
     ('98.77 %', '99.99 %', '100 %', 'n/a')
@@ -59,10 +59,11 @@ def percent(share: Any) -> str:
     if not _finite(share):
         return "n/a"
     if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
+        return f"{100 * share:.0f} %"
+    least = 10.0 ** -(decimals + 2)
     if 0 < share < 1:
-        share = min(max(share, 0.0001), 0.9999)
-    return f"{share:.2%}".replace("%", " %")
+        share = min(max(share, least), 1 - least)
+    return f"{100 * share:.{decimals}f} %"
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -19,13 +19,19 @@ class ProgressLine(Closing):
 
     On a terminal it is a bar, which goes away; elsewhere a plain line now and then.
     Calling it with `(done, all)` moves it, or says again that nothing was done since;
-    `(0, all)` after more is a new beginning.
+    `(0, all)` after more is a new beginning. What comes `then` is said to a person who
+    has waited.
     """
 
     def __init__(
-        self, what: str, units: str = "examples", screen: Screen | None = None
+        self,
+        what: str,
+        then: str = "",
+        *,
+        units: str = "examples",
+        screen: Screen | None = None,
     ):
-        self._what, self._units = printable(what), units
+        self._what, self._then, self._units = printable(what), then, units
         self._screen = Screen(sys.stderr) if screen is None else screen
         self._bar: Progress | None = None
         self._done = 0
@@ -36,10 +42,13 @@ class ProgressLine(Closing):
         if not done and self._done:
             self._begun = self._said = now
         self._done = done
+        long = now - self._begun >= QUIET_SECONDS
         if done >= all_:
             self.close()
+            if long and self._then:
+                self._screen.line(f"{self._what}: {self._then}")
             return
-        if now - self._begun < QUIET_SECONDS:
+        if not long:
             return
         first = self._said == self._begun
         if not first and now - self._said < self._pause:
@@ -57,11 +66,6 @@ class ProgressLine(Closing):
     @property
     def _pause(self) -> float:
         return REFRESH_SECONDS if self._screen.terminal else LINE_SECONDS
-
-    def then(self, what: str) -> None:
-        """Says what comes after the examples, to a person who waits already."""
-        if time.monotonic() - self._begun >= QUIET_SECONDS:
-            self._screen.line(f"{self._what}: {what}")
 
     def _draw(self, done: int, all_: int) -> None:
         if self._bar is None:

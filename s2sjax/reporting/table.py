@@ -1,4 +1,4 @@
-"""The tables of `eval` and `tasks`."""
+"""Tables, drawn on a terminal and plain elsewhere; those of `eval` and `tasks`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from s2sjax.metrics import METRICS, metric
+from s2sjax.metrics import METRICS, Metric, metric, own
 from s2sjax.reporting.formats import number, percent, printable
 from s2sjax.reporting.screen import Screen
 
@@ -23,11 +23,20 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def show(table: Table, screen: Screen) -> None:
-    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut."""
+def show(table: Table, screen: Screen, *, bare: bool = False) -> None:
+    """Writes a table; on a terminal long cells wrap, elsewhere nothing is cut.
+
+    A `bare` one is elsewhere its rows alone, for grep and cut.
+    """
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if not screen.terminal:
-        for line in _lines(table, rows):
+        header, *lines = _aligned(table, rows)
+        if not bare:
+            title, note = (
+                [printable(text)] if text else [] for text in (table.title, table.note)
+            )
+            lines = [*title, header, *lines, *note, ""]
+        for line in lines:
             screen.line(line)
         return
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -43,11 +52,12 @@ def show(table: Table, screen: Screen) -> None:
         screen.line(Text(f"{printable(table.note)}\n", "dim"))
 
 
-def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The header and the rows, in columns."""
     header = [printable(name) for name in table.header]
     every = [header, *rows]
     widths = [max(map(cell_len, column)) for column in zip(*every, strict=True)]
-    lines = [printable(table.title)] if table.title else []
+    lines = []
     for row in every:
         cells = [
             " " * (width - cell_len(cell)) + cell
@@ -56,7 +66,7 @@ def _lines(table: Table, rows: Sequence[Sequence[str]]) -> list[str]:
             for cell, width, name in zip(row, widths, table.header, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, *([printable(table.note)] if table.note else []), ""]
+    return lines
 
 
 ROWS = 20  # of a table by symbol, lowest accuracy first, or by position, in ranges
@@ -73,20 +83,41 @@ class TaskExample(NamedTuple):
 
 
 def show_evaluation(
-    results: Mapping[str, Any], screen: Screen, title: str = ""
+    results: Mapping[str, Any],
+    screen: Screen,
+    title: str = "",
+    *,
+    chosen: str = "exact",
+    whole: bool = False,
 ) -> None:
     """Shows what `eval --json` prints, each number with what it means.
 
     Args:
-      results: as of `s2sjax.metrics.summary`, and where they are there `by_length`,
-        `by_position`, and keyed by symbols `by_symbol` and `confusion`; numbers
-        without an explanation here come last.
+      results: as of `s2sjax.metrics.summary`, and where they are there tables, as
+        `inference.summary.evaluation` has them; numbers without an explanation here
+        come last.
+      screen: where it is shown.
+      title: above it.
+      chosen: the run's `train.metric`; one of the user's own says what it means.
+      whole: whether all is shown, or what is looked at first.
     """
-    show(_headlines(results, title), screen)
+    show(_headlines(results, title, own(chosen), whole=whole), screen)
+    if results.get("baselines"):
+        show(trivial(results["baselines"]), screen)
     if results.get("by_length"):
-        show(_by_length(results["by_length"]), screen)
-    if results.get("by_position"):
-        show(_by_position(results["by_position"]), screen)
+        show(_by_length(results["by_length"], "target"), screen)
+    if whole and results.get("by_source_length"):
+        show(_by_length(results["by_source_length"], "source"), screen)
+    if results.get("by_feature"):
+        show(_by_feature(results["by_feature"]), screen)
+    positions = results.get("by_position")
+    if positions:
+        title = "Token accuracy by position in the reference"
+        show(_by_position(title, positions, ("accuracy",)), screen)
+    positions = results.get("exposure_by_position")
+    if whole and positions:
+        title = "Token accuracy by position, teacher-forced and free-running"
+        show(_by_position(title, positions, ("forced", "free")), screen)
     if results.get("by_symbol"):
         _show_by_symbol(results["by_symbol"], screen)
     if results.get("confusion"):
@@ -102,17 +133,47 @@ def show_tasks(tasks: Sequence[TaskExample], screen: Screen) -> None:
     show(Table("", ("task", "what", "example"), rows), screen)
 
 
-def _headlines(results: Mapping[str, Any], title: str) -> Table:
+def _headlines(
+    results: Mapping[str, Any], title: str, theirs: Metric | None, *, whole: bool
+) -> Table:
     rows = []
     if "examples" in results:
         rows.append(("examples", number(results["examples"]), "evaluated"))
-    known = [name for name in METRICS if name in results]
+    known = [
+        name
+        for name, each in METRICS.items()
+        if name in results and (whole or not each.is_aside)
+    ]
     others = [name for name in results if name not in (*METRICS, "examples")]
     for name in [*known, *others]:
         if not isinstance(results[name], Mapping | list):
             about, value = metric(name), _value(name, results[name])
+            if theirs is not None and theirs.label == about.label:
+                about = theirs
             rows.append((about.label, value, about.meaning))
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
+
+
+_TRIVIAL = {
+    "most_frequent": "most frequent target",
+    "copy": "copy of the source",
+    "unigram": "targets by symbol",
+    "bigram": "targets by pairs",
+}
+
+
+def trivial(found: Mapping[str, Mapping[str, Any]], title: str = "") -> Table:
+    """How far one comes without a model, as `tasks.baselines` has it."""
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    rows = [
+        (
+            _TRIVIAL.get(which, which),
+            *(_value(name, row[name]) if name in row else "" for name in names),
+        )
+        for which, row in found.items()
+    ]
+    header = ("without a model", *(metric(name).label for name in names))
+    return Table(title, header, rows, header[1:])
 
 
 def _value(name: str, value: Any) -> str:
@@ -125,7 +186,7 @@ def _value(name: str, value: Any) -> str:
     return number(value)
 
 
-def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
+def _by_length(lengths: Mapping[Any, Mapping[str, Any]], side: str) -> Table:
     rows = [
         (
             str(length),
@@ -134,11 +195,22 @@ def _by_length(lengths: Mapping[Any, Mapping[str, Any]]) -> Table:
         )
         for length in sorted(lengths, key=int)
     ]
-    header = ("target length", "examples", "exact match")
-    return Table("Exact match by target length", header, rows, header)
+    header = (f"{side} length", "examples", "exact match")
+    return Table(f"Exact match by {side} length", header, rows, header)
 
 
-def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
+def _by_feature(features: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        (name, number(row["count"]), percent(row["exact"]))
+        for name, row in list(features.items())[:ROWS]
+    ]
+    header = ("feature", "examples", "exact match")
+    return Table("Exact match by feature of the source", header, rows, header[1:])
+
+
+def _by_position(
+    title: str, positions: Mapping[Any, Mapping[str, Any]], columns: Sequence[str]
+) -> Table:
     last = max(map(int, positions))
     width = -(-last // ROWS)
     rows = []
@@ -146,11 +218,11 @@ def _by_position(positions: Mapping[Any, Mapping[str, Any]]) -> Table:
         span = range(first, min(first + width, last + 1))
         known = [positions[str(p)] for p in span if str(p) in positions]
         count = sum(each["count"] for each in known)
-        right = sum(each["count"] * each["accuracy"] for each in known)
+        right = [sum(e["count"] * e[column] for e in known) for column in columns]
         name = str(first) if len(span) == 1 else f"{first} to {span[-1]}"
-        rows.append((name, number(count), percent(right / max(count, 1))))
-    header = ("position", "symbols", "accuracy")
-    title = "Token accuracy by position in the reference"
+        shares = (percent(each / max(count, 1)) for each in right)
+        rows.append((name, number(count), *shares))
+    header = ("position", "symbols", *columns)
     return Table(title, header, rows, header)
 
 
@@ -184,9 +256,9 @@ def _show_by_symbol(symbols: Mapping[Any, Mapping[str, Any]], screen: Screen) ->
 
 
 def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
-    came = {symbol for row in confusion.values() for symbol in row}
-    if len(came | set(confusion)) <= WIDEST_MATRIX:
-        return _matrix(confusion, came)
+    outputs = {symbol for row in confusion.values() for symbol in row}
+    if len(outputs | set(confusion)) <= WIDEST_MATRIX:
+        return _matrix(confusion, outputs)
     totals = {symbol: sum(row.values()) for symbol, row in confusion.items()}
     wrong = [
         (count, symbol, output)
@@ -210,8 +282,8 @@ def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
     return Table("The most frequent confusions", header, rows, header[2:], note)
 
 
-def _matrix(confusion: Mapping[Any, Mapping[Any, int]], came: set[Any]) -> Table:
-    columns = sorted(came | set(confusion), key=_order)
+def _matrix(confusion: Mapping[Any, Mapping[Any, int]], outputs: set[Any]) -> Table:
+    columns = sorted(outputs | set(confusion), key=_order)
     header = ("reference", *map(_quoted, columns))
     rows = [
         (

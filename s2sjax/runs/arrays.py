@@ -1,6 +1,7 @@
 """The arrays of one checkpoint on the disk, by way of orbax."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ def paths(tree: Any) -> dict[tuple[str, ...], Any]:
     }
 
 
+def nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Nested dicts of leaves by path.
+
+    >>> nested({("decoder", "bias"): 1})
+    {'decoder': {'bias': 1}}
+    """
+    tree: dict[str, Any] = {}
+    for (*parents, name), leaf in leaves.items():
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return tree
+
+
 def write(directory: Path, arrays: list[np.ndarray]) -> None:
     """Stores arrays under numbers: a name in the store is never made from input."""
     # The store refuses arrays without elements; the manifest alone describes those.
@@ -47,7 +63,7 @@ def read(
       RunError: the library cannot read what is there.
     """
     stored = [i for i, leaf in enumerate(leaves) if 0 not in leaf.shape]
-    found: dict[str, Any] = {}
+    restored: dict[str, Any] = {}
     if stored:
         kinds = {_key(i): ocp.RestoreArgs(restore_type=np.ndarray) for i in stored}
         try:
@@ -55,7 +71,7 @@ def read(
             with ocp.Checkpointer(
                 handler, multiprocessing_options=_alone()
             ) as checkpointer:
-                found = checkpointer.restore(
+                restored = checkpointer.restore(
                     directory, args=ocp.args.PyTreeRestore(restore_args=kinds)
                 )
         except Exception as error:  # the library raises many kinds
@@ -65,7 +81,8 @@ def read(
                 f"{importlib.metadata.version('orbax-checkpoint')}: {reason}"
             ) from error
     return {
-        leaf.path: _checked(leaf, found.get(_key(i))) for i, leaf in enumerate(leaves)
+        leaf.path: _checked(leaf, restored.get(_key(place)))
+        for place, leaf in enumerate(leaves)
     }
 
 
@@ -78,19 +95,22 @@ def place(array: np.ndarray, target: Any) -> jax.Array:
 
 
 def check_same(
-    found: dict[tuple[str, ...], Any], wanted: dict[tuple[str, ...], Any], name: str
+    stored: Mapping[tuple[str, ...], Any],
+    wanted: Mapping[tuple[str, ...], Any],
+    name: str,
 ) -> None:
     """Checks arrays by path against those that a model has.
 
     Raises:
       UsageError: one is missing, is too many, or has another shape or dtype.
     """
-    for path in wanted.keys() - found.keys():
-        raise UsageError(f"{name} has no {'/'.join(path)}, which this model needs")
-    for path in found.keys() - wanted.keys():
-        raise UsageError(f"{name} has {'/'.join(path)}, which this model has not")
+    for path in sorted(stored.keys() ^ wanted.keys()):
+        listed = "/".join(path)
+        if path in wanted:
+            raise UsageError(f"{name} has no {listed}, which this model needs")
+        raise UsageError(f"{name} has {listed}, which this model has not")
     for path, leaf in wanted.items():
-        array, which = found[path], f"{name}: {'/'.join(path)}"
+        array, which = stored[path], f"{name}: {'/'.join(path)}"
         if array.shape != tuple(leaf.shape):
             raise UsageError(
                 f"{which} has shape {array.shape}; this model has {tuple(leaf.shape)}"

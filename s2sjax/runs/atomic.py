@@ -39,8 +39,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def missing_folders(path: Path) -> list[Path]:
     """The folders that making the folder `path` would make, outermost first."""
     folders = [path, *path.absolute().parents]
-    there = next(place for place, each in enumerate(folders) if os.path.lexists(each))
-    return folders[:there][::-1]
+    first = next(place for place, each in enumerate(folders) if os.path.lexists(each))
+    return folders[:first][::-1]
 
 
 def take_back(folders: Iterable[Path], inside: Iterable[Path]) -> None:

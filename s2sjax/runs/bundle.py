@@ -4,15 +4,16 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
 from s2sjax import json_objects
 from s2sjax.errors import RunError, UsageError
 
+ARRAY = ".npy"  # how files of arrays end that are mapped
 ABOUT = "about.json"  # the hashes of the other files, and what else there is to say
 
 
@@ -22,7 +23,27 @@ class _About(TypedDict):
     format_version: int
     files: dict[str, str]
     sources: NotRequired[dict[str, str]]
+    sizes: NotRequired[dict[str, int]]
     notes: NotRequired[list[str]]
+    baselines: NotRequired[dict[str, dict[str, dict[str, float]]]]
+
+
+class Known(NamedTuple):
+    """What tells a file of the user's from others."""
+
+    field: str  # of the config, which names it
+    path: str
+    size: int  # bytes, uncompressed
+    sha256: str  # of those
+
+
+def kept(files: Iterable[Known]) -> dict[str, Any]:
+    """What a folder says about the files that it was made from."""
+    files = tuple(files)
+    return {
+        "sources": {file.path: file.sha256 for file in files},
+        "sizes": {file.path: file.size for file in files},
+    }
 
 
 def exists(directory: Path | None) -> bool:
@@ -70,7 +91,8 @@ def read(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files by name, checked against their hashes, and what `about` said.
 
-    `names` are the files that must be there.
+    `names` are the files that must be there. Of arrays that are mapped when they are
+    asked for (`mapped`) nothing is read.
 
     Raises:
       UsageError: the folder is missing, incomplete, damaged or of another format.
@@ -80,6 +102,8 @@ def read(
     about = json_objects.read(directory / ABOUT, _About)
     files = {}
     for name, expected in about["files"].items():
+        if name.endswith(ARRAY):
+            continue
         path = directory / name
         try:
             content = b"" if path.parent != directory else path.read_bytes()
@@ -92,6 +116,41 @@ def read(
         missing = ", ".join(sorted(set(names) - files.keys()))
         raise UsageError(f"{directory} is the data of another task: no {missing}")
     return files, dict(about)
+
+
+def mapped(directory: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Arrays of files that are checked and stay on the disk; None without the first.
+
+    Raises:
+      UsageError: one is missing or damaged.
+    """
+    kept = json_objects.read(directory / ABOUT, _About)["files"]
+    if names[0] + ARRAY not in kept:
+        return None
+    arrays = {}
+    for name in names:
+        path = directory / (name + ARRAY)
+        if path.name not in kept:
+            continue
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            raise UsageError(f"{path} is missing") from None
+        if digest != kept[path.name]:
+            raise UsageError(f"{path} is damaged: its hash is not the one kept")
+        try:
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:  # a run may come from elsewhere
+            raise UsageError(f"{path} is damaged: {error}") from None
+    return arrays
+
+
+def array(values: np.ndarray) -> bytes:
+    """An array as the bytes of a file that can be mapped."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
@@ -107,8 +166,8 @@ def check_sources(directory: Path | None, sources: Mapping[str, str]) -> None:
       UsageError: a file holds something else, or there are more or fewer of them.
     """
     _, about = read(directory)
-    kept = about.get("sources")
-    before = list(kept.values()) if isinstance(kept, dict) else []
+    stored = about.get("sources")
+    before = list(stored.values()) if isinstance(stored, dict) else []
     for number, (path, now) in enumerate(sources.items()):
         if before[number : number + 1] != [now] or len(before) != len(sources):
             raise UsageError(

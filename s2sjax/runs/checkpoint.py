@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import itertools
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from s2sjax import places
 from s2sjax.errors import RunError, UsageError
 from s2sjax.runs import arrays, atomic, failpoints
 from s2sjax.runs import manifest as manifests
@@ -88,12 +88,12 @@ class CheckpointReader:
           RunError: the step that was asked for is damaged; or an intact one cannot
             be read by the library that is installed.
         """
-        saved, found = self._load(which)
+        saved, stored = self._load(which)
         arrays.check_same(
-            found, arrays.paths(target), f"checkpoint {saved.step} in {self.directory}"
+            stored, arrays.paths(target), f"checkpoint {saved.step} in {self.directory}"
         )
         values = [
-            arrays.place(found[path], leaf)
+            arrays.place(stored[path], leaf)
             for path, leaf in arrays.paths(target).items()
         ]
         state = jax.tree.unflatten(jax.tree.structure(target), values)
@@ -109,20 +109,14 @@ class CheckpointReader:
 
         Raises as `restore` does.
         """
-        saved, found = self._load(which)
+        saved, stored = self._load(which)
         leaves = {
-            path[1:]: array for path, array in found.items() if path[0] == "params"
+            path[1:]: array for path, array in stored.items() if path[0] == "params"
         }
         if target is not None:
             where = f"checkpoint {saved.step} in {self.directory}"
             arrays.check_same(leaves, arrays.paths(target), where)
-        params: dict[str, Any] = {}
-        for inner, array in leaves.items():
-            node = params
-            for parent in inner[:-1]:
-                node = node.setdefault(parent, {})
-            node[inner[-1]] = array
-        return Restored(saved.step, params, saved.progress)
+        return Restored(saved.step, arrays.nested(leaves), saved.progress)
 
     def _path(self, step: int) -> Path:
         return self.directory / str(step)
@@ -139,10 +133,10 @@ class CheckpointReader:
         return intact, damaged
 
     def _manifest(self, step: int) -> Manifest:
-        found = manifests.read(self._path(step))
-        if found.step != step:
-            raise Damaged(f"it says that it is step {found.step}")
-        return found
+        manifest = manifests.read(self._path(step))
+        if manifest.step != step:
+            raise Damaged(f"it says that it is step {manifest.step}")
+        return manifest
 
     def _ranked(self, saved: list[Manifest]) -> list[Manifest]:
         """Best first; those without a metric left out."""
@@ -196,9 +190,9 @@ class CheckpointReader:
             raise RunError(self._damage_line(step, damaged[step]))
         saved = [m for m in intact if m.step == step]
         if not saved:
-            there = ", ".join(str(m.step) for m in intact) or "none"
+            known = ", ".join(str(m.step) for m in intact) or "none"
             raise NoCheckpoint(
-                f"no checkpoint {step} in {self.directory} (there are: {there})"
+                f"no checkpoint {step} in {self.directory} (there are: {known})"
             )
         return saved
 
@@ -324,28 +318,28 @@ class Checkpoints(CheckpointReader):
         try:
             if record.step not in manifests.steps(self.directory):
                 raise Damaged("it is not a directory")
-            there = self._manifest(record.step)
-            manifests.check_files(path, there.files)
+            stored = self._manifest(record.step)
+            manifests.check_files(path, stored.files)
         except Damaged as damage:
             self._set_aside(record.step, damage)
             return False
-        if there.leaves != record.leaves:
+        if stored.leaves != record.leaves:
             raise RunError(
                 f"checkpoint {record.step} in {self.directory} is there with other "
                 f"values; it was not overwritten"
             )
         if record.metric is None:
-            record = dataclasses.replace(record, metric=there.metric, nll=there.nll)
-        updated = dataclasses.replace(record, files=there.files)
-        if updated != there:
+            record = dataclasses.replace(record, metric=stored.metric, nll=stored.nll)
+        updated = dataclasses.replace(record, files=stored.files)
+        if updated != stored:
             atomic.write_text(path / manifests.NAME, manifests.encode(updated))
         return True
 
     def _delete_others(self, step: int) -> None:
         saved = self._scan()[0]
-        kept = {m.step for m in self._ranked(saved)[: self._keep_best]}
-        kept |= {m.step for m in saved[-self._keep_last :]} | {step}
-        for old in (m.step for m in saved if m.step not in kept):
+        staying = {m.step for m in self._ranked(saved)[: self._keep_best]}
+        staying |= {m.step for m in saved[-self._keep_last :]} | {step}
+        for old in (m.step for m in saved if m.step not in staying):
             failpoints.reach("checkpoint.before_delete")
             trash = self.directory / f"{_TRASH}{old}"
             _remove(trash)
@@ -373,13 +367,9 @@ class Checkpoints(CheckpointReader):
 
     def _set_aside(self, step: int, damage: Damaged) -> None:
         quarantine = self.directory / QUARANTINE
-        names = itertools.chain(
-            [str(step)], (f"{step}-{i}" for i in itertools.count(2))
-        )
-        places = map(quarantine.joinpath, names)
         try:
             quarantine.mkdir(exist_ok=True)
-            place = next(p for p in places if not os.path.lexists(p))
+            place = places.unused(quarantine / str(step))
             os.rename(self._path(step), place)
         except OSError:
             super()._set_aside(step, damage)

@@ -2,10 +2,11 @@
 
 code/model.attention/mine.py    for model.attention=mine.py:Mine
 code/model.attention/about.json its SHA-256, and where it was
+data/pattern.py                 for task.name=FILE.py:function, among the data it made
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from s2sjax import config as configs
 from s2sjax import user_code
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.runs import bundle
+from s2sjax.runs import bundle, run_files
 
 FOLDER = "code"
+PATTERN = "pattern.py"
 
 
 class Copy(NamedTuple):
@@ -36,9 +38,9 @@ def keep(directory: Path, config: Config) -> None:
     for field, file in configs.code_files(config).items():
         content = user_code.read(field, file)
         sources = {file: hashlib.sha256(content).hexdigest()}
-        folder = directory / FOLDER / field
-        if not bundle.exists(folder):  # of a start that was killed
-            bundle.write(folder, {Path(file).name: content}, {"sources": sources})
+        place = _place(directory, field, file)
+        if not bundle.exists(place.parent):  # of a start that was killed
+            bundle.write(place.parent, {place.name: content}, {"sources": sources})
 
 
 def check(directory: Path, config: Config) -> None:
@@ -50,7 +52,8 @@ def check(directory: Path, config: Config) -> None:
     for field, file in configs.code_files(config).items():
         if Path(file).is_file():
             sha256 = hashlib.sha256(user_code.read(field, file)).hexdigest()
-            bundle.check_sources(directory / FOLDER / field, {file: sha256})
+            place = _place(directory, field, file)
+            bundle.check_sources(place.parent, {file: sha256})
 
 
 def of_run(directory: Path, config: Config) -> Config:
@@ -60,52 +63,83 @@ def of_run(directory: Path, config: Config) -> Config:
       UsageError: a copy is missing or damaged.
     """
     paths = {copy.field: str(copy.path) for copy in copies(directory, config)}
-    return configs.with_code(config, paths)
+    return configs.with_files(config, paths)
+
+
+def pattern(config: Config) -> dict[str, str]:
+    """The file of a config's task, by its field; empty where the task is none."""
+    name = config.task.name
+    return {"task.name": configs.file_of(name)} if configs.is_user_code(name) else {}
 
 
 def announce(
-    directory: Path, config: Config, say: Callable[[str], None], *, refused: bool
+    directory: Path,
+    files: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    refused: bool = False,
+    named: bool = False,
 ) -> None:
-    """Says which files of a run are executed, but for the user's own.
+    """Says which files of a run are about to be executed, but for the user's own.
 
-    Those are where the config names them on this machine, with the same bytes.
+    Those are where the config names them on this machine, with the same bytes; before
+    the run has copies, where the user has named the config.
 
     Args:
       directory: of the run.
-      config: as the run keeps it.
+      files: of its config as it keeps it, by field: `pattern`, `configs.code_files`,
+        or both.
       say: takes a line for a person.
       refused: whether none may be.
+      named: whether the user has named the config.
 
     Raises:
-      UsageError: a copy is missing or damaged, or none may be executed.
+      UsageError: a file is missing or damaged, or none may be executed.
     """
-    for copy in copies(directory, config):
+    for field, file in files.items():
+        place = _place(directory, field, file)
+        if bundle.exists(place.parent):
+            executed = _copy(field, file, place)
+        elif named:
+            continue
+        else:
+            sha256 = hashlib.sha256(user_code.read(field, file)).hexdigest()
+            executed = Copy(field, Path(file), sha256, is_here=False)
         if refused:
             raise UsageError(
                 f"no_user_code=True: {directory} would execute a Python file, of "
-                f"{copy.field}={copy.path}"
+                f"{field}={executed.path}"
             )
-        if not copy.is_here:
+        if not executed.is_here:
             say(
-                f"{copy.path} (SHA-256 {copy.sha256[:16]}) is executed, {copy.field} "
-                f"of this run; no_user_code=True refuses that"
+                f"{executed.path} (SHA-256 {executed.sha256[:16]}) is executed, "
+                f"{field} of this run; no_user_code=True refuses that"
             )
 
 
 def copies(directory: Path, config: Config) -> list[Copy]:
-    """What a run executes of the user's; executes nothing.
+    """The kinds of a run that are files of the user's; executes nothing.
 
     Raises:
       UsageError: a copy is missing or damaged.
     """
-    executed = []
-    for field, file in configs.code_files(config).items():
-        folder = directory / FOLDER / field
-        content = bundle.read(folder, (Path(file).name,))[0][Path(file).name]
-        try:
-            is_here = Path(file).read_bytes() == content
-        except OSError:
-            is_here = False
-        sha256 = hashlib.sha256(content).hexdigest()
-        executed.append(Copy(field, folder / Path(file).name, sha256, is_here))
-    return executed
+    return [
+        _copy(field, file, _place(directory, field, file))
+        for field, file in configs.code_files(config).items()
+    ]
+
+
+def _place(directory: Path, field: str, file: str) -> Path:
+    """Where a run has its copy."""
+    if field == "task.name":
+        return directory / run_files.DATA / PATTERN
+    return directory / FOLDER / field / Path(file).name
+
+
+def _copy(field: str, file: str, place: Path) -> Copy:
+    content = bundle.read(place.parent, (place.name,))[0][place.name]
+    try:
+        is_here = Path(file).expanduser().read_bytes() == content
+    except OSError:
+        is_here = False
+    return Copy(field, place, hashlib.sha256(content).hexdigest(), is_here)

@@ -22,18 +22,18 @@ from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.closing import Closing
 from s2sjax.config import Config
-from s2sjax.errors import RunError, UsageError, cannot_write
+from s2sjax.errors import RunError, UsageError, writing
 from s2sjax.runs import atomic, code, run_files
 from s2sjax.runs.lock import NAME as LOCK
 from s2sjax.runs.lock import Lock, is_lock
-from s2sjax.runs.run_files import CONFIG, DATA, METRICS, RECORD, REPLICA
+from s2sjax.runs.run_files import CHECKPOINTS, CONFIG, DATA, METRICS, RECORD, REPLICA
 
 # Fields with which a model has parameters of the same shapes and symbols.
 _KEEPS_PARAMETERS = ("train.", "decode.", "model.dropout_")
 
 # What a run writes before its first checkpoint.
 OWN = (
-    *(DATA, code.FOLDER, "checkpoints", "tensorboard", "trackers", METRICS, RECORD),
+    *(DATA, code.FOLDER, CHECKPOINTS, "tensorboard", "trackers", METRICS, RECORD),
     CONFIG,
 )
 
@@ -52,7 +52,7 @@ class RunDirectory(Closing):
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def data(self) -> Path:
@@ -102,10 +102,8 @@ def open_for_training(
     with contextlib.ExitStack() as stack:
         # Where opening fails, folders that are empty go again.
         stack.callback(atomic.take_back, folders, ())
-        try:
+        with writing(f"path={path}"):
             directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(f"path={path}", error) from None
         is_locked = os.path.lexists(directory / LOCK)
         lock = stack.enter_context(contextlib.closing(Lock(directory)))
         inside = [directory / name for name in OWN]
@@ -118,12 +116,10 @@ def open_for_training(
         record = run_files.read_record(directory)
         if record and config is not None:
             code.check(directory, config)
-        try:
+        with writing(f"cannot write to {directory}", RunError):
             record = _written(
                 directory, asked, record, environment or {}, check_data, say
             )
-        except OSError as error:
-            raise RunError(f"cannot write to {directory}: {error.strerror}") from None
         executed = code.of_run(directory, asked)
         stack.pop_all()
         return RunDirectory(directory, executed, record, lock, (folders, inside))
@@ -204,11 +200,12 @@ def _written(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Writes what a new run begins with, or what has changed; the run's record."""
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     if record:
         there = run_files.read_config(directory)
-        if configs.data_path(there) != configs.data_path(asked):
+        if configs.data_files(there) != configs.data_files(asked):
             check_data(asked, directory / DATA)
+        _check_vectors(record, there, asked)
         run_files.write_changes(directory / CONFIG, asked)
         _say_changes(directory, record, environment, say)
     else:
@@ -227,6 +224,20 @@ def _written(
     for part in (checkpoints, directory / DATA):
         part.mkdir(exist_ok=True)
     return record
+
+
+def _check_vectors(record: dict[str, Any], there: Config, asked: Config) -> None:
+    """Refuses another file of vectors than the run began with; it may be gone."""
+    before = configs.embedding_files(there)
+    for field, file in configs.embedding_files(asked).items():
+        noted = record.get("embeddings", {}).get(field)
+        if noted is None or file == before.get(field) or not os.path.isfile(file):
+            continue
+        if run_files.sha256(field, file) != noted["sha256"]:
+            raise UsageError(
+                f"{field}: {file} is not the file that this run began with (its "
+                f"SHA-256 differs); bring that one back, or start a new run"
+            )
 
 
 def _check_empty(directory: Path) -> None:
@@ -248,32 +259,25 @@ def _check_empty(directory: Path) -> None:
 
 
 def _check_same(directory: Path, there: Config, asked: Config) -> None:
-    then = there
-    # Where the data lie is no difference; that they are the same is checked later.
-    place = configs.data_path(asked)
-    moved = configs.with_data_path(there, place)
-    if place and (moved.task.name, moved.task.path) == (
-        asked.task.name,
-        asked.task.path,
-    ):
-        there = moved
-    files = configs.code_files(asked)
-    same = {
-        field: file
-        for field, file in configs.code_files(there).items()
-        if Path(file).name == Path(files.get(field, "")).name
+    # Where files lie is no difference; that they are the same is checked later.
+    files, now = configs.user_files(there), configs.user_files(asked)
+    moved = {
+        field: now[field]
+        for field, file in files.items()
+        if field in now
+        and (field in configs.PLACES or Path(file).name == Path(now[field]).name)
     }
-    there = configs.with_code(there, {field: files[field] for field in same})
-    differing = configs.difference(there, asked)
+    differing = configs.difference(configs.with_files(there, moved), asked)
     allowed = run_files.may_differ(there.train.schedule)
     refused = {f: values for f, values in differing.items() if f not in allowed}
     if refused:
-        lines = [f"{f}: {h!r} here, {a!r} asked" for f, (h, a) in refused.items()]
+        here = configs.flatten(there)
+        lines = [f"{f}: {here[f]!r} here, {a!r} asked" for f, (_, a) in refused.items()]
         what = (
             f"path={directory} holds a run with another config: {'; '.join(lines)}; "
             f"leave out config= to continue this one, or begin another"
         )
-        raise _another(what, directory, then, asked)
+        raise _another(what, directory, there, asked)
 
 
 class OtherRun(UsageError):
@@ -306,7 +310,7 @@ def _another(what: str, directory: Path, there: Config, asked: Config) -> OtherR
 
 
 def _has_parameters(directory: Path) -> bool:
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / CHECKPOINTS
     return (directory / REPLICA).is_file() or (
         checkpoints.is_dir() and any(checkpoints.iterdir())
     )

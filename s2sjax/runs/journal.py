@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from s2sjax import json_objects
 from s2sjax.closing import Closing
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, writing
 from s2sjax.runs import atomic, failpoints
 
 
@@ -46,11 +46,9 @@ class Journal(Closing):
     def __init__(self, path: Path, mark: Mark | None = None):
         self._path = path
         self.mark = mark or Mark()
-        try:
+        with writing(f"cannot write {path}", RunError):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(path, flags, 0o644)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from None
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Adds the line `{"step": step, ...}`; what is not finite becomes null.
@@ -128,18 +126,16 @@ def truncate_after(
     mark = Mark()
     if not path.exists():
         return mark
-    kept = []
+    left = []
     for line in _complete_lines(path):
         entry = _entry(line)
         if entry is not None and entry["step"] <= step and keep(entry):
-            kept.append(line)
+            left.append(line)
             mark = mark.after(line)
-    data = b"".join(kept)
-    try:
+    data = b"".join(left)
+    with writing(f"cannot write {path}", RunError):
         if path.read_bytes() != data:
             atomic.write_bytes(path, data)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from None
     return mark
 
 
@@ -192,8 +188,8 @@ def _damage(
     marks: Sequence[Mark],
 ) -> str:
     """What is damaged or missing, and from where on; nothing where all is whole."""
-    found = list(itertools.accumulate(lines, Mark.after, initial=Mark()))
-    whole = [mark for mark in marks if mark in found]
+    after = list(itertools.accumulate(lines, Mark.after, initial=Mark()))
+    whole = [mark for mark in marks if mark in after]
     illegible = [place for place, entry in enumerate(entries) if entry is None]
     if not illegible and len(whole) == len(marks):
         return ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from s2sjax import json_objects
-from s2sjax.errors import UsageError, cannot_write
+from s2sjax.errors import UsageError, cannot_write, writing
 
 NAME = "lock"
 BEGIN = b'{"pid": '
@@ -39,10 +39,8 @@ class Lock:
         path = directory / NAME
         is_new = not os.path.lexists(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
+        with writing(f"path={directory}: {NAME}"):
             self._descriptor = os.open(path, flags, 0o644)
-        except OSError as error:
-            raise cannot_write(f"path={directory}: {NAME}", error) from None
         try:
             _take(self._descriptor, path)
             os.ftruncate(self._descriptor, 0)

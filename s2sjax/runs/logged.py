@@ -51,20 +51,20 @@ def cut_back(path: Path, step: int, progress: Progress, say: Say) -> None:
 
 def _marks(run: Path) -> list[Mark]:
     """The marks that a run's checkpoints kept; of a replica, those of its group."""
-    found = _progress(run / "checkpoints")
+    progresses = _progress(run / run_files.CHECKPOINTS)
     if (run / run_files.REPLICA).is_file():
         try:
             replica = run_files.read_replica(run)
         except UsageError:  # whoever reads its parameters says so
             return []
-        for kept in _progress(run / replica["checkpoints"]):
-            replicas = kept.get("replicas")
+        for progress in _progress(run / replica["checkpoints"]):
+            replicas = progress.get("replicas")
             if isinstance(replicas, list) and replica["replica"] < len(replicas):
-                found.append(replicas[replica["replica"]])
+                progresses.append(replicas[replica["replica"]])
     marks = []
-    for kept in found:
+    for progress in progresses:
         try:
-            marks.append(Progress.from_json(kept).mark)
+            marks.append(Progress.from_json(progress).mark)
         except UsageError:
             continue
     return marks
@@ -72,15 +72,15 @@ def _marks(run: Path) -> list[Mark]:
 
 def _progress(checkpoints: Path) -> list[dict[str, Any]]:
     """What the checkpoints that are whole keep, beside their arrays."""
-    found = []
+    progresses = []
     for step in manifest.steps(checkpoints):
         try:
             file = (checkpoints / str(step) / manifest.NAME).stat()
-            kept = _read(checkpoints / str(step), file.st_mtime_ns, file.st_size)
+            saved = _read(checkpoints / str(step), file.st_mtime_ns, file.st_size)
         except (OSError, Damaged):  # or deleted just now
             continue
-        found.append(kept.progress)
-    return found
+        progresses.append(saved.progress)
+    return progresses
 
 
 @functools.lru_cache(maxsize=8)  # of a group, all of whose trials are asked for

@@ -92,12 +92,12 @@ def check_files(directory: Path, files: dict[str, tuple[int, int]]) -> None:
     """
     for name, expected in files.items():
         try:
-            found = _size_and_crc(directory / name)
+            actual = _size_and_crc(directory / name)
         except OSError as error:
             raise Damaged(f"{name}: {error.strerror}") from None
-        if found[0] != expected[0]:
-            raise Damaged(f"{name} has {found[0]} bytes, not {expected[0]}")
-        if found != expected:
+        if actual[0] != expected[0]:
+            raise Damaged(f"{name} has {actual[0]} bytes, not {expected[0]}")
+        if actual != expected:
             raise Damaged(f"the checksum of {name} is wrong")
 
 

@@ -1,15 +1,15 @@
-"""Which code a sweep was launched with: the commit, and what differs from it."""
+"""What a run or a sweep was made with: versions, flags, devices, commit, changes."""
 
 import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import s2sjax
+from s2sjax.environment import version_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # What changes the bits of a result, or the machine it is computed on.
@@ -36,7 +36,7 @@ def describe(
         "versions": {
             "python": platform.python_version(),
             "s2sjax": s2sjax.__version__,
-            **{package: _version(package) for package in PACKAGES},
+            **{each: version_of(each) or "not installed" for each in PACKAGES},
         },
         # Sorted, since the order of XLA's flags is no difference.
         "flags": {
@@ -48,13 +48,6 @@ def describe(
         "device_count": len(devices),
         "process_count": jax.process_count(),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 class SourceCode(NamedTuple):

@@ -23,6 +23,7 @@ TRIAL = "trial.json"  # what a run was launched with that is one of a sweep
 DATA = "data"  # stored pairs, vocabularies, the user's pattern file
 REPLICA = "replica.json"  # of a run that is trained together with others
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
 TEST = "test.json"  # its evaluation on test data, once it has ended
 
 
@@ -53,6 +54,15 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return directory
 
 
+class Embeddings(TypedDict):
+    """What a run has noted of a file of vectors that it began with."""
+
+    file: str
+    sha256: str
+    symbols: int  # of the vocabulary
+    found: int  # of them in the file
+
+
 class Record(TypedDict, total=False):
     """`run.json`."""
 
@@ -60,6 +70,7 @@ class Record(TypedDict, total=False):
     identity: Required[str]  # of the config
     command: list[str]
     init_from: str  # whose parameters it began with
+    embeddings: dict[str, Embeddings]  # what it began with, by field of the config
     versions: dict[str, str]
     flags: dict[str, str]
     device: str
@@ -178,7 +189,8 @@ def write_changes(path: Path, config: Config) -> None:
     """
     raw: dict[str, Any] = json_objects.read(path, dict, plain=True)
     changes = configs.difference(configs.resolve(raw), config)
-    may = (*may_differ(config.train.schedule), *configs.PLACES, *configs.CODE)
+    files = *configs.PLACES, *configs.CODE, *configs.EMBEDDING_FILES
+    may = (*may_differ(config.train.schedule), *files)
     fields = [field for field in changes if field in may]
     for field in fields:
         group, _, name = field.rpartition(".")
@@ -186,6 +198,30 @@ def write_changes(path: Path, config: Config) -> None:
     if fields:
         text = json.dumps(raw, sort_keys=True, indent=1)
         atomic.write_text(path, f"{text}\n")
+
+
+def sha256(field: str, file: str) -> str:
+    """Of the bytes of a file, as it lies there.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
+    try:
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{field}={file} cannot be read: {error.strerror}") from None
+
+
+def note_embeddings(directory: Path, noted: dict[str, Embeddings]) -> None:
+    """Adds to `run.json` what vectors the run began with.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    record = read_record(directory) | {"embeddings": noted}
+    text = json_objects.encode(dict(sorted(record.items())))
+    atomic.write_text(directory / RECORD, text)
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -205,21 +241,17 @@ def identity(config: dict[str, Any]) -> str:
         group, _, name = field.rpartition(".")
         if isinstance(kept.get(group), dict):
             kept[group].pop(name, None)
-    task = kept.get("task")
-    if isinstance(task, dict):
-        for field, value in task.items():
-            file, colon, function = str(value).rpartition(":")
-            if field == "path":
-                task[field] = ""
-            elif field == "name" and file.endswith(".py"):
-                task[field] = colon + function
-    for place in configs.CODE:
+    named = *configs.CODE, *configs.EMBEDDING_FILES
+    for place in (*configs.PLACES, *named):
         part, _, leaf = place.partition(".")
         fields = kept.get(part)
         if not isinstance(fields, dict) or not isinstance(fields.get(leaf), str):
             continue
-        if configs.file_of(fields[leaf]):
-            fields[leaf] = configs.placeless(fields[leaf])
+        file = configs.file_in(place, fields[leaf])
+        # Code keeps the name of its file, by which the run finds its copy.
+        left = os.path.basename(file) if place in named else ""
+        if file:
+            fields[leaf] = fields[leaf].replace(file, left, 1)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -82,7 +82,7 @@ class SliceReader(CheckpointReader):
           UsageError: `replica.json` names another run's slice.
           RunError: it cannot be read.
         """
-        saved, found = self._load("last")
+        saved, stored = self._load("last")
         progress = self._progress(saved.progress)
         last, best = progress["step"], progress["best_step"]
         if progress["ended"] == "failed":
@@ -93,14 +93,14 @@ class SliceReader(CheckpointReader):
             roots = {"best": newest}
         roots |= {last: newest, "last": newest}
         if which not in roots:
-            there = ", ".join(str(step) for step in sorted({best, last} - {-1}))
+            known = ", ".join(str(step) for step in sorted({best, last} - {-1}))
             raise NoCheckpoint(
                 f"no checkpoint {which} of this trial in {self.directory} "
-                f"(there are: {there})"
+                f"(there are: {known})"
             )
         root = roots[which]
         values = [
-            found[*root, *path][self._replica][tuple(map(slice, leaf.shape))]
+            stored[*root, *path][self._replica][tuple(map(slice, leaf.shape))]
             for path, leaf in arrays.paths(shapes).items()
         ]
         step = best if root == ("best",) else last

@@ -28,11 +28,17 @@ def name(text: str) -> str:
     >>> name("ray:cpus=2")
     'ray'
     """
-    spec.call("backend", text, _makers(Path(), None, ""))
+    spec.call("backend", text, _makers(Path(), None, "", print))
     return spec.parse(text).name
 
 
-def make_pool(text: str, sweep: Path, workers: int | None, ray_address: str) -> Pool:
+def make_pool(
+    text: str,
+    sweep: Path,
+    workers: int | None,
+    ray_address: str,
+    say: Callable[[str], None] = lambda line: None,
+) -> Pool:
     """The pool of a spec.
 
     Args:
@@ -40,18 +46,19 @@ def make_pool(text: str, sweep: Path, workers: int | None, ray_address: str) -> 
       sweep: the directory of the sweep.
       workers: trials at a time; None: what the machine or the cluster holds.
       ray_address: of a Ray cluster; empty: start a local one.
+      say: takes a line of the cluster's own for a person.
 
     Raises:
       UsageError: an unknown argument, or a backend that cannot be had here.
     """
     make: Callable[[], Pool] = spec.call(
-        "backend", text, _makers(sweep, workers, ray_address)
+        "backend", text, _makers(sweep, workers, ray_address, say)
     )
     return make()
 
 
 def _makers(
-    sweep: Path, workers: int | None, ray_address: str
+    sweep: Path, workers: int | None, ray_address: str, say: Callable[[str], None]
 ) -> dict[str, Callable[..., Callable[[], Pool]]]:
     """By name, what takes a backend's arguments and gives what makes its pool."""
 
@@ -63,12 +70,21 @@ def _makers(
 
         return lambda: Processes(workers)
 
-    def ray(*, cpus: float = 1.0, gpus: float = 0.0) -> Callable[[], Pool]:
+    def ray(
+        *,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        memory: float = 0.0,
+        resources: str = "",
+    ) -> Callable[[], Pool]:
         spec.between("cpus", cpus, 0, _MOST)
         spec.between("gpus", gpus, 0, _MOST)
-        from s2sjax.sweeps.pools.ray import RayCluster
+        spec.between("memory", memory, 0, _MOST)
+        from s2sjax.sweeps.pools.ray import LOCAL, RayCluster
 
-        return lambda: RayCluster(ray_address, workers, cpus, gpus)
+        needs = {"CPU": cpus, "GPU": gpus, "memory": memory * 2**30}
+        needs = {name: need for name, need in needs.items() if need} | _named(resources)
+        return lambda: RayCluster(ray_address or LOCAL, workers, needs, say)
 
     def slurm(
         *,
@@ -94,6 +110,24 @@ def _makers(
     return {BATCHED: batched, "processes": processes, "ray": ray, "slurm": slurm}
 
 
+def _named(resources: str) -> dict[str, float]:
+    """Amounts of what a cluster's administrator has named.
+
+    >>> _named("TPU:4+accelerator_type:A100:0.5")
+    {'TPU': 4.0, 'accelerator_type:A100': 0.5}
+    """
+    named = {}
+    for each in filter(None, resources.split("+")):
+        name, _, amount = each.rpartition(":")
+        try:
+            named[name] = float(amount)
+        except ValueError:
+            named[name] = 0.0
+        if not (name and 0 < named[name] <= _MOST):
+            raise UsageError(f"resources={resources} is not NAME:AMOUNT, e.g. TPU:4")
+    return named
+
+
 def _no_pool() -> Pool:
     raise UsageError("batched trains in this process and has no pool")
 
@@ -101,6 +135,12 @@ def _no_pool() -> Pool:
 PROCESSES = "processes"
 # Tasks whose examples are of one width, whatever `train.buckets` says.
 ONE_BUCKET = (*PATTERNS, "addition", "digits_to_words")
+
+
+def ray_address(sweep: Path) -> str:
+    """Where the last launch of a sweep that went to Ray found it; empty: none did."""
+    found = [each.get("ray_address") for each in directory.read_launches(sweep)]
+    return next(filter(None, reversed(found)), "")
 
 
 class Choice(NamedTuple):
@@ -114,6 +154,11 @@ class Choice(NamedTuple):
     def is_batched(self) -> bool:
         """Whether the trials are trained in this process."""
         return name(self.backend) == BATCHED
+
+    @property
+    def is_ray(self) -> bool:
+        """Whether they go to a Ray cluster."""
+        return name(self.backend) == "ray"
 
     @property
     def line(self) -> str:

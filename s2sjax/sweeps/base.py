@@ -43,8 +43,8 @@ def check(
     nearest = min(differences, key=len, default={})
     if not nearest:
         return
-    there = {trial.config for trial in sweep.trials}
-    more = sum(trial.config not in there for trial in defined)
+    present = {trial.config for trial in sweep.trials}
+    more = sum(trial.config not in present for trial in defined)
     lines = [f"{f}: {then!r} here, {now!r} asked" for f, (then, now) in nearest.items()]
     raise UsageError(
         f"path={sweep.path} holds a sweep of another config: {'; '.join(lines)}; "

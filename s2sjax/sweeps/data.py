@@ -14,6 +14,7 @@ from typing import Any
 from s2sjax import config as configs
 from s2sjax import tasks, user_code
 from s2sjax.errors import UsageError
+from s2sjax.runs import run_files
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.trials import Trial
 
@@ -37,25 +38,25 @@ def settle(
       UsageError: a file that cannot be read, or that changed since an earlier launch.
     """
     known = _known(sweep)
-    found = {}
+    current = {}
     readers = {
         path: (field, trial)
         for trial in trials
         for field, path in configs.user_files(trial.config).items()
     }
     for path, (field, trial) in readers.items():
-        found[path] = _hashes(field, trial, is_known=path in known)
-        if known.get(path, found[path]) != found[path]:
+        current[path] = _hashes(field, trial, is_known=path in known)
+        if known.get(path, current[path]) != current[path]:
             raise UsageError(
                 f"{path} is not what this sweep was begun with (its SHA-256 "
                 f"differs); bring that back, or start another sweep"
             )
     for old, hashes in known.items():
-        same = [path for path in found if found[path] == hashes]
+        same = [path for path in current if current[path] == hashes]
         named = [p for p in same if os.path.basename(p) == os.path.basename(old)]
-        if old not in found and same:
+        if old not in current and same:
             sweep.move_files(old, (named or same)[0], command)
-    return found
+    return current
 
 
 def _known(sweep: SweepDirectory) -> dict[str, Any]:
@@ -73,15 +74,21 @@ def _known(sweep: SweepDirectory) -> dict[str, Any]:
 
 def _hashes(field: str, trial: Trial, *, is_known: bool) -> list[str]:
     """Of the files that a field names."""
-    code = configs.code_files(trial.config).get(field)
+    file = configs.user_files(trial.config)[field]
     try:
-        if code is not None:
-            return [hashlib.sha256(user_code.read(field, code)).hexdigest()]
-        return list(tasks.sources(trial.config).values())
+        if field in configs.EMBEDDING_FILES:
+            return [run_files.sha256(field, file)]
+        if field not in (*configs.CORPUS, "task.name"):
+            return [hashlib.sha256(user_code.read(field, file)).hexdigest()]
+        read = tasks.sources(trial.config)
+        return [each.sha256 for each in read if each.field == field]
     except UsageError as error:
         if not is_known:
             raise
-        what, place = ("data", "PLACE") if code is None else ("file", "FILE.py:NAME")
+        what = "vectors" if field in configs.EMBEDDING_FILES else "data"
+        place = configs.DATA_FILES.get(field, "") + "PLACE"
+        if field in configs.CODE:
+            what, place = "file", "FILE.py:NAME"
         raise UsageError(
             f"{error}; this sweep goes on with the same {what} elsewhere, given "
             f"config=FILE and the override {field}={place}"

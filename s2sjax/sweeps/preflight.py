@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from s2sjax import rng, tasks
-from s2sjax.config import Config
+from s2sjax.config import Config, data_files
+from s2sjax.inference import vectors
 from s2sjax.models.seq2seq import (
     Seq2Seq,
     build_model,
     parameter_count,
 )
 from s2sjax.sweeps.trials import Trial, TrialProblems
+from s2sjax.tasks import Task
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
 from s2sjax.training.objectives import losses
@@ -40,8 +42,9 @@ def check(trials: Sequence[Trial]) -> None:
         config = trial.config
         for what, attempt in (
             ((config.model, config.train, config.decode), loop.check),
+            (("vectors", config.model), lambda each: vectors.check(each.model)),
             ((config.task, config.train.metric), tasks.check),
-            ((_task(config), config.train.epochs is None), _build),
+            ((_task(config), config.train.epochs is None, _joint(config)), _build),
         ):
             if what in tried:
                 continue
@@ -52,14 +55,20 @@ def check(trials: Sequence[Trial]) -> None:
 
 
 def _task(config: Config) -> Any:
-    task = config.task
-    is_slow = task.name not in tasks.TASKS or task.path
-    return (task.name, task.path) if is_slow else task
+    files = data_files(config)
+    return (config.task.name, *files.items()) if files else config.task
+
+
+def _joint(config: Config) -> Any:
+    """What else of a model its data are read by."""
+    model = config.model
+    return model.share_embeddings, model.embedding_file, model.target_embedding_file
 
 
 def _build(config: Config) -> None:
     task = tasks.create(config)
     total_steps(config, Order.of(config, task))
+    vectors.read(config, task)
 
 
 class Cost(NamedTuple):
@@ -73,8 +82,12 @@ class Cost(NamedTuple):
     data: int  # bytes of those that are examples, of all splits
 
 
-def estimate(config: Config) -> Cost:
+def estimate(config: Config, task: Task | None = None) -> Cost:
     """The cost of training a config.
+
+    Args:
+      config: of a run.
+      task: of it; None: it is made.
 
     FLOPs are those of the matrix products of the forward pass, a multiplication and an
     addition counted as two, times three for the gradients. Memory counts what must be
@@ -84,7 +97,7 @@ def estimate(config: Config) -> Cost:
       UsageError: a task, optimiser, schedule or strategy that cannot be.
     """
     loop.check(config)
-    task = tasks.create(config)
+    task = tasks.create(config) if task is None else task
     steps = total_steps(config, Order.of(config, task))
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)
@@ -95,10 +108,10 @@ def estimate(config: Config) -> Cost:
     state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     loss = _loss(config, model)
 
-    def kept(params: Any, batch: Batch) -> Any:
+    def residuals(params: Any, batch: Batch) -> Any:
         return jax.vjp(lambda p: loss(p, batch), params)[1]
 
-    activations = jax.eval_shape(kept, state.params, batch)
+    activations = jax.eval_shape(residuals, state.params, batch)
     held = _bytes(state)
     data = _bytes([b.store for split in task.buckets.values() for b in split])
     return Cost(

@@ -84,8 +84,7 @@ def move_files(directory: Path, trial: Trial, command: str) -> None:
     """
     if (directory / run_files.CONFIG).is_file():
         run = run_files.read_config(directory)
-        moved = configs.with_data_path(run, configs.data_path(trial.config))
-        moved = configs.with_code(moved, configs.code_files(trial.config))
+        moved = configs.with_files(run, configs.user_files(trial.config))
         run_files.write_changes(directory / run_files.CONFIG, moved)
     atomic.write_text(directory / TRIAL, _launched(trial, command))
 
@@ -197,7 +196,7 @@ def _entries(directory: Path, kind: str) -> list[dict[str, Any]]:
 
 def has_begun(directory: Path) -> bool:
     """Whether a process of its own trains a trial, or has left a checkpoint of it."""
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / run_files.CHECKPOINTS
     return (checkpoints.is_dir() and any(checkpoints.iterdir())) or is_held(directory)
 
 

@@ -163,9 +163,9 @@ def space(text: str, base: Config) -> dict[str, Distribution]:
     Raises:
       UsageError: none, an unknown field, or a value that the field does not take.
     """
-    found = experiment.search(text, base)
+    proposed = experiment.search(text, base)
     known = configs.fields()
-    for field, distribution in found.items():
+    for field, distribution in proposed.items():
         try:
             if field not in known:
                 raise configs.unknown_field(str(field))
@@ -179,7 +179,7 @@ def space(text: str, base: Config) -> dict[str, Distribution]:
                 configs.checked(known[field], value)
         except UsageError as error:
             raise UsageError(f"{text}: search: {error}") from None
-    return found
+    return proposed
 
 
 def largest(base: Config, space: Mapping[str, Distribution]) -> Trial:

@@ -4,19 +4,16 @@
 """
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s2sjax import places
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
-from s2sjax.tasks.user_pattern import UserCode
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
 __all__ = [
@@ -26,15 +23,14 @@ __all__ = [
     "Entry",
     "Symbol",
     "Task",
-    "UserCode",
     "Vocabulary",
     "check",
     "check_sources",
     "create",
     "encode_source",
     "load",
+    "load_all",
     "sources",
-    "user_code",
 ]
 
 Maker = Callable[[Config, Path | None], Task]
@@ -50,14 +46,24 @@ class Entry:
     uses: frozenset[str]  # names of fields of `TaskConfig`
     create: Maker
     load: Maker
-    sources: Callable[[Config], dict[str, str]]  # hashes of the user's files, by path
+    sources: Callable[[Config], tuple[bundle.Known, ...]]  # files of the user's
+    check: Callable[[Config], None]  # whether those are there
+    load_all: Maker | None = None  # `load` with training examples; None: as `create`
 
 
 def _generated(make: Callable[[Config], Task]) -> dict[str, Any]:
     def maker(config: Config, directory: Path | None) -> Task:
         return make(config)
 
-    return {"create": maker, "load": maker, "sources": lambda config: {}}
+    def check(config: Config) -> None:
+        pass
+
+    return {
+        "create": maker,
+        "load": maker,
+        "sources": lambda config: (),
+        "check": check,
+    }
 
 
 USER_PATTERN = "FILE.py:function"  # stands for every name of this form
@@ -119,24 +125,36 @@ TASKS: dict[str, Entry] = {
         **_generated(digits_to_words.make),
     ),
     "text": Entry(
-        "lines of task.path, a tab-separated file or a folder of parallel files",
+        "pairs of texts in files: tables, JSON lines or parallel files (docs/data.md)",
         tuple("Be nice."),
         tuple("Soyez gentils !"),
         frozenset(
             {
-                "path",
+                *("path", "train", "valid", "test", "suffixes", "split"),
+                *("columns", "features", "weight", "sampling"),
                 "level",
+                "source_level",
+                "target_level",
+                "graphemes",
                 "normalise",
+                "lowercase",
                 "min_count",
+                "max_vocabulary",
+                "vocabulary",
+                "source_vocabulary",
+                "target_vocabulary",
                 "max_length",
                 "valid_share",
                 "test_share",
                 "reverse_source",
+                "source_eos",
             }
         ),
         create=text.create,
         load=text.load,
+        load_all=text.load_all,
         sources=text.sources,
+        check=text.check,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
@@ -146,6 +164,7 @@ TASKS: dict[str, Entry] = {
         create=user_pattern.create,
         load=user_pattern.load,
         sources=user_pattern.sources,
+        check=user_pattern.check,
     ),
 }
 
@@ -161,7 +180,7 @@ def create(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, a field that the task does not use, files that
         cannot be read, or that changed since the directory was written.
     """
-    return _entry(config).create(config, directory)
+    return _shared(config, _entry(config).create(config, directory))
 
 
 def check(config: Config) -> None:
@@ -178,12 +197,7 @@ def check(config: Config) -> None:
             f"train.metric={chosen} is of texts, and the task {config.task.name} "
             f"writes integers; use e.g. train.metric=wer, an integer being a word"
         )
-    field, path = "path", config.task.path
-    if entry is TASKS[USER_PATTERN]:
-        field, path = "name", config.task.name.rpartition(":")[0]
-    if path and not os.path.exists(os.path.expanduser(path)):
-        near = places.hint(Path(path).expanduser())
-        raise UsageError(f"task.{field}: {path} does not exist{near}")
+    entry.check(config)
 
 
 def load(config: Config, directory: Path | None = None) -> Task:
@@ -192,11 +206,23 @@ def load(config: Config, directory: Path | None = None) -> Task:
     Raises:
       UsageError: an unknown task, or a directory without the kept data.
     """
-    return _entry(config).load(config, directory)
+    return _shared(config, _entry(config).load(config, directory))
 
 
-def sources(config: Config) -> dict[str, str]:
-    """The SHA-256 of each file of the user's that training reads, by its path.
+def load_all(config: Config, directory: Path | None = None) -> Task:
+    """Builds the task from what `create` kept, with its training examples.
+
+    Where those were not kept, the user's files are read as by `create`.
+
+    Raises:
+      UsageError: as `load` and, then, `create`.
+    """
+    entry = _entry(config)
+    return (entry.load_all or entry.create)(config, directory)
+
+
+def sources(config: Config) -> tuple[bundle.Known, ...]:
+    """What tells each file of the user's that training reads from others.
 
     Raises:
       UsageError: an unknown task, or a file that cannot be read.
@@ -211,18 +237,19 @@ def check_sources(config: Config, directory: Path) -> None:
       UsageError: they cannot be read, or hold something else.
     """
     if bundle.exists(directory):
-        bundle.check_sources(directory, sources(config))
+        bundle.check_sources(directory, bundle.kept(sources(config))["sources"])
 
 
-def user_code(config: Config, directory: Path | None = None) -> UserCode | None:
-    """The file that the task of a config executes; None where it executes none.
-
-    Raises:
-      UsageError: there is no such file, or the one kept in `directory` is damaged.
-    """
-    if not is_user_code(config.task.name):
-        return None
-    return user_pattern.code_of(config, directory)
+def _shared(config: Config, task: Task) -> Task:
+    """The task, which has one vocabulary where the model shares its embeddings."""
+    one, other = task.source_vocabulary, task.target_vocabulary
+    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
+    if config.model.share_embeddings and not alike:
+        raise UsageError(
+            f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
+            f"reads {one.described()} and writes {other.described()}"
+        )
+    return task
 
 
 def _entry(config: Config) -> Entry:

@@ -26,7 +26,12 @@ class Mixture:
     def __init__(self) -> None:
         self.words: set[str] = set()  # in the canonical form
         self._forms: dict[str, str] = {}  # of a word, another than the canonical one
-        self._split = Vocabulary("word", (), punctuation=True).split
+        self._split = Vocabulary("word", ()).split
+
+    @property
+    def undecided(self) -> bool:
+        """Whether there are words that the second pass can find in another form."""
+        return bool(self._forms.keys() - self.words)
 
     def first(self, texts: Iterable[str]) -> None:
         """Takes in some texts in the first pass."""

@@ -1,11 +1,13 @@
 """Stored pairs of all splits: as buckets on the device, and as arrays in a run."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
+from s2sjax.outcomes import References
 from s2sjax.runs import bundle
 from s2sjax.tasks import stored, unseen
 from s2sjax.tasks.stored import Ragged
@@ -17,6 +19,10 @@ MOST_BUCKETS = 4  # where no number is asked for
 BATCHES_A_BUCKET = 100  # below which training examples are not cut into more
 ROWS_A_BUCKET = 256  # below which held-out examples are not cut into more buckets
 CHUNK = 16384  # rows hashed at a time
+# Of the arrays that are kept, those that all pairs have.
+NAMES = ("ids", *(f"{s}_{n}" for s in ("source", "target") for n in Ragged._fields))
+# And those that further targets have.
+FURTHER = tuple(f"reference_{name}" for name in References._fields)
 
 
 class Pairs(NamedTuple):
@@ -26,9 +32,16 @@ class Pairs(NamedTuple):
     target: Ragged
     ids: np.ndarray  # [N] int32, e.g. line numbers
     splits: np.ndarray  # [N] uint8, positions in SPLITS
+    weights: np.ndarray | None = None  # [N] float32, of training pairs; None: 1
+    references: References | None = None  # further targets, of held-out pairs
 
     def buckets(
-        self, train: TrainConfig, reverse_source: bool, ordinary: int | None = None
+        self,
+        train: TrainConfig,
+        reverse_source: bool,
+        ordinary: int | None = None,
+        *,
+        source_eos: bool = False,
     ) -> dict[str, tuple[Bucket, ...]]:
         """The buckets of every split that has examples.
 
@@ -53,6 +66,9 @@ class Pairs(NamedTuple):
                     chosen=part,
                     count=count,
                     reverse_source=reverse_source,
+                    source_eos=source_eos,
+                    weights=self.weights if number == TRAIN else None,
+                    references=self.references,
                 )
         return buckets
 
@@ -80,19 +96,36 @@ class Pairs(NamedTuple):
             hashes.append(unseen.fingerprints(rows, lengths))
         return np.unique(np.concatenate(hashes))
 
+    def training(self) -> dict[str, np.ndarray]:
+        """The arrays of the training pairs, to be kept."""
+        chosen = np.flatnonzero(self.splits == TRAIN)
+        arrays = self._arrays(chosen)
+        if self.weights is not None:
+            arrays["weights"] = self.weights[chosen]
+        return arrays
+
     def held_out(self) -> dict[str, np.ndarray]:
         """The arrays of the validation and test pairs, to be kept."""
         chosen = np.flatnonzero(self.splits != TRAIN)
-        arrays = {"ids": self.ids[chosen], "splits": self.splits[chosen]}
+        arrays = self._arrays(chosen) | {"splits": self.splits[chosen]}
+        further = None if self.references is None else self.references.taken(chosen)
+        if further is not None:
+            for name, array in further._asdict().items():
+                arrays[f"reference_{name}"] = array
+        return arrays
+
+    def _arrays(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        arrays = {"ids": self.ids[chosen]}
         for name, side in (("source", self.source), ("target", self.target)):
-            lengths = side.lengths[chosen]
-            rows = np.repeat(self.splits != TRAIN, side.lengths)
-            arrays |= {f"{name}_tokens": side.tokens[rows], f"{name}_lengths": lengths}
+            part = side.taken(chosen)
+            arrays |= {f"{name}_tokens": part.tokens, f"{name}_lengths": part.lengths}
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: dict[str, np.ndarray], sizes: tuple[int, int]) -> "Pairs":
-        """The pairs that `held_out` made arrays of.
+    def from_arrays(
+        arrays: Mapping[str, np.ndarray], sizes: tuple[int, int]
+    ) -> "Pairs":
+        """The pairs that `training` or `held_out` made arrays of.
 
         Args:
           arrays: by name; a run may come from elsewhere.
@@ -101,24 +134,39 @@ class Pairs(NamedTuple):
         Raises:
           UsageError: the arrays are not such.
         """
-        names = ("source_tokens", "source_lengths", "target_tokens", "target_lengths")
-        for name in ("ids", "splits", *names):
+        several = not arrays.keys().isdisjoint(FURTHER)
+        for name in (*NAMES, *(FURTHER if several else ())):
             array = arrays.get(name)
             if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
-                raise UsageError(f"a run's held-out pairs are damaged: no array {name}")
-        ids, splits = arrays["ids"], arrays["splits"]
+                raise UsageError(f"a run's pairs are damaged: no array {name}")
+        ids = arrays["ids"]
+        splits, wanted = np.full(len(ids), TRAIN, np.uint8), {TRAIN}
+        if "splits" in arrays:
+            splits, wanted = np.atleast_1d(arrays["splits"]), HELD_OUT
         sides = [
             Ragged(arrays[f"{name}_tokens"], arrays[f"{name}_lengths"])
             for name in ("source", "target")
         ]
-        fit = len(ids) == len(splits) and set(splits.tolist()) == HELD_OUT
-        for (tokens, lengths), size in zip(sides, sizes, strict=True):
-            fit &= len(lengths) == len(ids) and bool((lengths >= 0).all())
-            fit &= int(lengths.sum()) == len(tokens)
-            fit &= bool(((tokens >= 0) & (tokens < size)).all())
+        fit = len(ids) == len(splits) and set(np.unique(splits).tolist()) == wanted
+        for side, size in zip(sides, sizes, strict=True):
+            fit &= len(side.lengths) == len(ids) and _fits(side, size)
+        weights = arrays.get("weights")
+        fit &= weights is None or weights.shape == ids.shape
+        references = None
+        if several:
+            references = References(*(arrays[name] for name in FURTHER))
+            further = Ragged(references.tokens, references.lengths)
+            fit &= len(references.counts) == len(ids) and _fits(further, sizes[1])
+            fit &= int(references.counts.sum()) == len(references.lengths)
         if not fit:
-            raise UsageError("a run's held-out pairs are damaged: they do not fit")
-        return Pairs(sides[0], sides[1], ids, splits)
+            raise UsageError("a run's pairs are damaged: they do not fit")
+        return Pairs(sides[0], sides[1], ids, splits, weights, references)
+
+
+def _fits(side: Ragged, size: int) -> bool:
+    tokens, lengths = side
+    whole = bool((lengths >= 0).all()) and int(lengths.sum()) == len(tokens)
+    return whole and bool(((tokens >= 0) & (tokens < size)).all())
 
 
 def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]:
@@ -130,7 +178,9 @@ def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]
     arrays = bundle.unpack(content)
     known = arrays.get("training_hashes")
     if known is None or known.dtype != np.uint64:
-        raise UsageError("a run's held-out pairs are damaged: no training_hashes")
+        raise UsageError("a run's pairs are damaged: no training_hashes")
+    if "splits" not in arrays:
+        raise UsageError("a run's pairs are damaged: no array splits")
     return Pairs.from_arrays(arrays, sizes), known
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.tasks.task import Bucket
+from s2sjax.outcomes import References
+from s2sjax.tasks.task import Bucket, places
 from s2sjax.types import EOS, PAD, Batch
 
 CHUNK = 16384  # rows padded at a time
@@ -21,6 +22,7 @@ class Rows(NamedTuple):
     target: Array  # [N, T] unsigned, EOS last
     target_lengths: Array  # [N] int32, EOS counted
     ids: Array  # [N] int32
+    weights: Array | None = None  # [N] float32; None: 1
 
 
 class Ragged(NamedTuple):
@@ -39,6 +41,17 @@ class Ragged(NamedTuple):
     def offsets(self) -> np.ndarray:
         """Where each sequence begins."""
         return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+
+    def row(self, place: int) -> list[int]:
+        """One of the sequences."""
+        start = int(self.lengths[:place].sum())
+        found: list[int] = self.tokens[start : start + self.lengths[place]].tolist()
+        return found
+
+    def taken(self, rows: np.ndarray) -> "Ragged":
+        """The sequences `rows` [n] alone, in their order."""
+        lengths = self.lengths[rows]
+        return Ragged(self.tokens[places(self.offsets()[rows], lengths)], lengths)
 
     def padded(
         self, chosen: np.ndarray, width: int, *, backwards: bool = False, end: int = PAD
@@ -81,7 +94,7 @@ def fetch(store: Rows, rows: Array) -> Batch:
         tokens(store.target),
         numbers(store.target_lengths),
         numbers(store.ids),
-        real.astype(jnp.float32),
+        real.astype(jnp.float32) if store.weights is None else numbers(store.weights),
     )
 
 
@@ -93,6 +106,9 @@ def buckets(
     chosen: np.ndarray | None = None,
     count: int = 1,
     reverse_source: bool = False,
+    source_eos: bool = False,
+    weights: np.ndarray | None = None,
+    references: References | None = None,
 ) -> tuple[Bucket, ...]:
     """At most `count` buckets of about equally many examples of similar lengths.
 
@@ -103,6 +119,11 @@ def buckets(
       source, target: sequences of ids without EOS.
       ids: [N] the global number of each.
       chosen: [n] positions of the examples that take part; all, where it is None.
+      count: how many buckets.
+      reverse_source: whether sources run backwards.
+      source_eos: whether they end with EOS then.
+      weights: [N] float32, what each counts; None: 1.
+      references: further targets of all.
     """
     if chosen is None:
         chosen = np.arange(len(ids))
@@ -118,10 +139,25 @@ def buckets(
     for group in groups:
         if len(group):
             merged.setdefault(_widths(source, target, group), []).append(group)
-    return tuple(
-        _bucket(source, target, ids, np.concatenate(parts), widths, reverse_source)
-        for widths, parts in merged.items()
-    )
+    found = []
+    end = EOS if source_eos else PAD
+    for (width, target_width), parts in merged.items():
+        group = np.concatenate(parts)
+        source_width = width + source_eos
+        read = source.padded(group, source_width, backwards=reverse_source, end=end)
+        store = Rows(
+            jnp.asarray(read),
+            jnp.asarray(source.lengths[group].astype(np.int32) + source_eos),
+            jnp.asarray(target.padded(group, target_width, end=EOS)),
+            jnp.asarray(target.lengths[group].astype(np.int32) + 1),
+            jnp.asarray(ids[group].astype(np.int32)),
+            None if weights is None else jnp.asarray(weights[group], jnp.float32),
+        )
+        further = None if references is None else references.taken(group)
+        found.append(
+            Bucket(len(group), source_width, target_width, store, fetch, further)
+        )
+    return tuple(found)
 
 
 def smallest_type(vocabulary_size: int) -> np.dtype:
@@ -141,22 +177,3 @@ def _widths(source: Ragged, target: Ragged, group: np.ndarray) -> tuple[int, int
     # A width of zero would be a shape that no model can be built for.
     longest = int(source.lengths[group].max()), int(target.lengths[group].max())
     return max(1, longest[0]), longest[1] + 1
-
-
-def _bucket(
-    source: Ragged,
-    target: Ragged,
-    ids: np.ndarray,
-    group: np.ndarray,
-    widths: tuple[int, int],
-    reverse_source: bool,
-) -> Bucket:
-    source_width, target_width = widths
-    store = Rows(
-        jnp.asarray(source.padded(group, source_width, backwards=reverse_source)),
-        jnp.asarray(source.lengths[group].astype(np.int32)),
-        jnp.asarray(target.padded(group, target_width, end=EOS)),
-        jnp.asarray(target.lengths[group].astype(np.int32) + 1),
-        jnp.asarray(ids[group].astype(np.int32)),
-    )
-    return Bucket(len(group), source_width, target_width, store, fetch)

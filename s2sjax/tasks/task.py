@@ -1,17 +1,30 @@
 """What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from jax import Array
 
-from s2sjax.errors import unknown
+from s2sjax.errors import UsageError, unknown
+from s2sjax.outcomes import References
+from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import Batch
+from s2sjax.types import EOS, Batch
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
+
+
+def places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers from each start on, so many of each.
+
+    >>> places(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    before = np.cumsum(counts, dtype=np.int64) - counts
+    return np.arange(counts.sum()) + np.repeat(starts - before, counts)
 
 
 Fetch = Callable[[Any, Array], Batch]
@@ -32,6 +45,7 @@ class Bucket:
     target_width: int  # T, EOS counted
     store: Any
     fetch: Fetch
+    references: References | None = None  # of held-out examples beside their targets
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,12 @@ class Task:
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None]
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
+    source_eos: bool = False  # and end with EOS, which a user does not see
+    # Held-out targets as they were written, by their texts, where those are lower case.
+    cased: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
+    # Of a split how far one comes without a model; see `tasks.baselines`.
+    baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}
 
 
 def split_name(text: str) -> str:
@@ -70,18 +89,25 @@ def split_name(text: str) -> str:
 
 
 def encode_source(
-    task: Task, symbols: Sequence[Symbol]
+    task: Task, symbols: Sequence[Symbol], features: Sequence[str] = ()
 ) -> tuple[list[int], list[Symbol]]:
     """A user's source as the encoder takes it, and the symbols that are unknown.
 
     Raises:
-      UsageError: a symbol outside the vocabulary, where symbols are integers.
+      UsageError: a symbol outside the vocabulary, where symbols are integers, or
+        features where the task has none.
     """
     vocabulary = task.source_vocabulary
+    if features and not vocabulary.features:
+        raise UsageError(
+            f"features {', '.join(features)} mean nothing to this task, whose sources "
+            f"have none"
+        )
     if vocabulary.kind == "integer":
         vocabulary.encode_known(symbols)
-    ids, unknown = vocabulary.encode(symbols)
-    return ids[::-1] if task.reverse_source else ids, unknown
+    ids, strange = vocabulary.encode([*map(Feature, features), *symbols])
+    read = ids[::-1] if task.reverse_source else ids
+    return [*read, EOS] if task.source_eos else read, strange
 
 
 def decode_source(task: Task, ids: Sequence[int]) -> list[Symbol]:

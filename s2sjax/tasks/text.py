@@ -1,148 +1,85 @@
 """The task of translating lines of text, from files that a user gives."""
 
-import dataclasses
-import itertools
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from s2sjax.config import Config, TaskConfig
+from s2sjax.config import CORPUS, Config, data_files
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
-from s2sjax.tasks import unseen
-from s2sjax.tasks.corpus import LAYOUT, Corpus, open_corpus
-from s2sjax.tasks.normal_forms import Mixture
-from s2sjax.tasks.pairs import TRAIN, Pairs, unpacked
-from s2sjax.tasks.stored import Ragged, smallest_type
-from s2sjax.tasks.task import SPLITS, Task
-from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import SYMBOLS, UNK
+from s2sjax.tasks import casing, sides, unseen
+from s2sjax.tasks.files.corpus import Corpus, open_corpus
+from s2sjax.tasks.files.sources import sources as find
+from s2sjax.tasks.pairs import NAMES, Pairs, unpacked
+from s2sjax.tasks.reading import Read, read
+from s2sjax.tasks.task import Bucket, Task
+from s2sjax.tasks.vocabulary import Symbol
 
-CODE_POINTS = 0x110000
-
-
-class Coding(Protocol):
-    """Learns a vocabulary from texts, and turns texts into its ids."""
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        """Symbols in each text: [n] int32."""
-
-    def count(self, texts: Sequence[str]) -> None:
-        """Adds training texts to the counts."""
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        """The symbols seen at least `min_count` times, the most frequent first."""
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        """The ids of all texts, one after the other, UNK for unknown symbols."""
-
-
-class Characters:
-    """Every code point is a symbol."""
-
-    def __init__(self, normal_form: str | None) -> None:
-        self._normal_form = normal_form
-        self._counts = np.zeros(CODE_POINTS, np.int64)
-        self._table: np.ndarray | None = None
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        return np.array([len(text) for text in texts], np.int32)
-
-    def count(self, texts: Sequence[str]) -> None:
-        self._counts += np.bincount(_code_points(texts), minlength=CODE_POINTS)
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        seen = np.flatnonzero(self._counts >= min_count)
-        order = seen[np.argsort(-self._counts[seen], kind="stable")]
-        symbols = tuple(map(chr, order))
-        return Vocabulary("char", symbols, normal_form=self._normal_form)
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        if self._table is None:
-            kind = smallest_type(len(vocabulary))
-            self._table = np.full(CODE_POINTS, UNK, kind)
-            points = [ord(str(symbol)) for symbol in vocabulary.symbols]
-            ids = SYMBOLS + np.arange(len(points))
-            self._table[np.array(points, np.int64)] = ids.astype(kind)
-        return self._table[_code_points(texts)]
-
-
-class Words:
-    """Words, with or without separating their punctuation."""
-
-    def __init__(self, punctuation: bool, normal_form: str | None) -> None:
-        self._splitter = Vocabulary("word", (), punctuation, normal_form)
-        self._counts: Counter[Symbol] = Counter()
-
-    def lengths(self, texts: Sequence[str]) -> np.ndarray:
-        split = self._splitter.split
-        return np.array([len(split(text)) for text in texts], np.int32)
-
-    def count(self, texts: Sequence[str]) -> None:
-        for text in texts:
-            self._counts.update(self._splitter.split(text))
-
-    def vocabulary(self, min_count: int) -> Vocabulary:
-        seen = [word for word, count in self._counts.items() if count >= min_count]
-        seen.sort(key=lambda word: (-self._counts[word], word))
-        return dataclasses.replace(self._splitter, symbols=tuple(seen))
-
-    def encode(self, texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-        words = itertools.chain.from_iterable(map(self._splitter.split, texts))
-        ids = (vocabulary.index.get(word, UNK) for word in words)
-        return np.fromiter(ids, smallest_type(len(vocabulary)))
-
-
-def _code_points(texts: Sequence[str]) -> np.ndarray:
-    return np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-
-
-LEFT_OUT = 255  # the split of a training pair that is too long
+HELD_OUT = "held_out.npz"
+TRAINING = "train_"  # before the names of arrays that are mapped
 
 
 def create(config: Config, directory: Path | None) -> Task:
-    """Reads the files of `task.path`; keeps what evaluation needs in `directory`.
+    """Reads the files of a config; keeps in `directory` what is made of them.
 
-    The vocabularies come from the training part alone. Each file is streamed twice,
-    to count and to encode, so that texts are never all in memory.
+    The vocabularies come from the training part alone. Where `directory` is there, the
+    files are compared with those that it was made of, and not taken apart again.
 
     Raises:
       UsageError: files that cannot be used, an empty split, or, where `directory`
         is there already, files that are not the ones it was made from.
     """
-    task = config.task
-    if bundle.exists(directory) and not os.path.exists(task.path):
-        raise UsageError(
-            f"{task.path} does not exist; where the same data lie elsewhere, the "
-            f"run goes on with config=FILE and the override task.path=PLACE"
-        )
-    corpus = _corpus(task)
-    if bundle.exists(directory):
-        bundle.check_sources(directory, _sources(corpus))
-    pairs, source, target, notes = _read(corpus, task)
-    known = pairs.training_hashes(task.reverse_source)
-    if directory is not None and not bundle.exists(directory):
+    corpus = _corpus(config, is_kept=bundle.exists(directory))
+    if directory is not None and bundle.exists(directory):
+        return _continued(config, directory, corpus)
+    joint = config.model.share_embeddings
+    new = read(corpus, config.task, sides.asked(config.task), joint=joint)
+    if directory is not None:
+        training = new.pairs.training()
+        arrays = {f"{TRAINING}{name}": array for name, array in training.items()}
+        held_out = new.pairs.held_out() | {"training_hashes": new.known}
         files = {
-            "source.json": source.to_json().encode(),
-            "target.json": target.to_json().encode(),
-            "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
+            **sides.files(new.source, new.target),
+            HELD_OUT: bundle.pack(held_out),
+            **({casing.NAME: casing.to_bytes(new.cased)} if new.cased else {}),
+            **{name + bundle.ARRAY: bundle.array(arrays[name]) for name in arrays},
         }
-        sources = {Path(path).name: sha for path, sha in _sources(corpus).items()}
-        bundle.write(directory, files, {"sources": sources, "notes": notes})
-    return _task(config, pairs, source, target, known, notes)
+        about = {
+            **bundle.kept(corpus.known),
+            "notes": list(new.notes),
+            "baselines": new.baselines,
+        }
+        bundle.write(directory, files, about)
+    return _task(config, new, (new.pairs,))
 
 
-def sources(config: Config) -> dict[str, str]:
-    """The SHA-256 of each file of `task.path`.
+def sources(config: Config) -> tuple[bundle.Known, ...]:
+    """What tells the files of a config from others.
 
     Raises:
       UsageError: they cannot be read.
     """
-    return _sources(_corpus(config.task))
+    return _corpus(config).known
+
+
+def check(config: Config) -> None:
+    """Whether the files of a config are there; of those with symbols, what they hold.
+
+    Raises:
+      UsageError: they are not, or do not fit together.
+    """
+    if data_files(config).keys() & set(CORPUS):  # a config to be completed has none
+        find(config.task)
+    sides.asked(config.task)
+
+
+def where(config: Config) -> Callable[[int], str]:
+    """Where a pair stands in the files of a config, by its number: `FILE:LINE`.
+
+    Raises:
+      UsageError: they cannot be read.
+    """
+    return _corpus(config).where()
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -151,163 +88,98 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, about = bundle.read(
-        directory, ("source.json", "target.json", "held_out.npz")
-    )
-    source, target = (
-        Vocabulary.from_json(files[f"{name}.json"]) for name in ("source", "target")
-    )
-    pairs, known = unpacked(files["held_out.npz"], (len(source), len(target)))
-    return _task(config, pairs, source, target, known, about.get("notes", ()))
+    kept = _kept(directory)
+    return _task(config, kept, (kept.pairs,))
 
 
-def _task(
-    config: Config,
-    pairs: Pairs,
-    source: Vocabulary,
-    target: Vocabulary,
-    known: np.ndarray,
-    notes: Sequence[str],
-) -> Task:
+def load_all(config: Config, directory: Path | None) -> Task:
+    """As `load`, with the training pairs; their files are read if none were kept.
+
+    Raises:
+      UsageError: a directory that is missing or damaged, or files that are gone.
+    """
+    kept = _kept(directory)
+    training = None if directory is None else _training(directory, kept)
+    if training is None:
+        return create(config, directory)
+    return _task(config, kept, (training, kept.pairs))
+
+
+def _kept(directory: Path | None) -> Read:
+    files, about = bundle.read(directory, (*sides.NAMES, HELD_OUT))
+    source, target = sides.kept(files)
+    held_out, known = unpacked(files[HELD_OUT], (len(source), len(target)))
+    cased = casing.kept(files[casing.NAME]) if casing.NAME in files else {}
+    said = about.get("notes", ()), cased, about.get("baselines", {})
+    return Read(held_out, source, target, known, *said)
+
+
+def _training(directory: Path, kept: Read) -> Pairs | None:
+    """The training pairs, which stay on the disk; None in a run of before."""
+    names = [f"{TRAINING}{name}" for name in (*NAMES, "weights")]
+    arrays = bundle.mapped(directory, names)
+    if arrays is None:
+        return None
+    named = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
+    return Pairs.from_arrays(named, (len(kept.source), len(kept.target)))
+
+
+def _continued(config: Config, directory: Path, corpus: Corpus) -> Task:
+    bundle.check_sources(directory, bundle.kept(corpus.known)["sources"])
+    kept = _kept(directory)
+    like = kept.source, kept.target
+    sides.check(config.task, like)
+    training = _training(directory, kept)
+    if training is None:
+        arrays = read(corpus, config.task, like).pairs.training()
+        training = Pairs.from_arrays(arrays, (len(kept.source), len(kept.target)))
+    return _task(config, kept, (training, kept.pairs))
+
+
+def _task(config: Config, of_files: Read, parts: Sequence[Pairs]) -> Task:
     def expected(symbols: Sequence[Symbol]) -> list[Symbol] | None:
         return None
 
-    def share(sources: list[list[int]], count: int) -> float:
-        return unseen.share_outside(known, sources)
+    task = config.task
 
-    reverse = config.task.reverse_source
+    def share(sources: list[list[int]], count: int) -> float:
+        rows = [row[:-1] for row in sources] if task.source_eos else sources
+        return unseen.share_outside(of_files.known, rows)
+
+    buckets: dict[str, tuple[Bucket, ...]] = {}
+    for pairs in parts:
+        buckets |= pairs.buckets(
+            config.train,
+            task.reverse_source,
+            task.max_length,
+            source_eos=task.source_eos,
+        )
     return Task(
-        name=config.task.name,
-        source_vocabulary=source,
-        target_vocabulary=target,
-        buckets=pairs.buckets(config.train, reverse, config.task.max_length),
+        name=task.name,
+        source_vocabulary=of_files.source,
+        target_vocabulary=of_files.target,
+        buckets=buckets,
         expected=expected,
         unseen=share,
-        reverse_source=reverse,
-        notes=tuple(notes),
+        reverse_source=task.reverse_source,
+        source_eos=task.source_eos,
+        cased=of_files.cased,
+        notes=tuple(of_files.notes),
+        baselines=lambda split: of_files.baselines.get(split, {}),
     )
 
 
-def _read(
-    corpus: Corpus, task: TaskConfig
-) -> tuple[Pairs, Vocabulary, Vocabulary, list[str]]:
-    parallel = len(corpus.files) > 1
-    codings = [_coding(task, parallel) for _ in range(2)]
-    splits = np.full(corpus.size, LEFT_OUT, np.uint8)
-    lengths = np.zeros((2, corpus.size), np.int32)
-    mixture = Mixture()
-    for chunk in corpus.chunks():
-        texts = (chunk.sources, chunk.targets)
-        counted = np.stack(
-            [coding.lengths(side) for coding, side in zip(codings, texts, strict=True)]
-        )
-        too_long = (chunk.splits == TRAIN) & (counted.max(0) > task.max_length)
-        here = np.where(too_long, LEFT_OUT, chunk.splits)
-        span = slice(chunk.start, chunk.start + len(here))
-        splits[span], lengths[:, span] = here, counted
-        for coding, side in zip(codings, texts, strict=True):
-            mixture.first(side)
-            coding.count(_chosen(side, here == TRAIN))
-    left_out = int((splits == LEFT_OUT).sum())
-    _check_splits(splits, left_out, corpus, task)
-    source, target = (coding.vocabulary(task.min_count) for coding in codings)
-    lengths[:, splits == LEFT_OUT] = 0
-    vocabularies = (source, target)
-    tokens = _encode(corpus, codings, vocabularies, splits, lengths.sum(1), mixture)
-    real = splits != LEFT_OUT
-    sides = [
-        Ragged(flat, counts[real]) for flat, counts in zip(tokens, lengths, strict=True)
-    ]
-    notes = []
-    if mixture.words:
-        notes.append(
-            f"{len(mixture.words):,} words are in the texts in several Unicode normal "
-            f"forms, e.g. {min(mixture.words)!r}, and are read as different ones; "
-            f"task.normalise=nfc makes them the same"
-        )
-    unspaced = sorted({*source.unspaced(), *target.unspaced()})
-    if unspaced:
-        notes.append(
-            f"task.level=word: {' and '.join(unspaced)} has no blanks between words, "
-            f"and is taken apart into syllables or signs; use task.level=char"
-        )
-    if left_out:
-        notes.append(
-            f"{left_out} training pairs with a side longer than task.max_length="
-            f"{task.max_length} are left out"
-        )
-    ids = np.flatnonzero(real).astype(np.int32)
-    return Pairs(sides[0], sides[1], ids, splits[real]), source, target, notes
-
-
-def _encode(
-    corpus: Corpus,
-    codings: Sequence[Coding],
-    vocabularies: tuple[Vocabulary, Vocabulary],
-    splits: np.ndarray,
-    totals: np.ndarray,
-    mixture: Mixture,
-) -> list[np.ndarray]:
-    tokens = [
-        np.zeros(total, smallest_type(len(vocabulary)))
-        for total, vocabulary in zip(totals.tolist(), vocabularies, strict=True)
-    ]
-    filled = [0, 0]
-    for chunk in corpus.chunks():
-        real = splits[chunk.start : chunk.start + len(chunk.sources)] != LEFT_OUT
-        for side, texts in enumerate((chunk.sources, chunk.targets)):
-            mixture.second(texts)
-            ids = codings[side].encode(_chosen(texts, real), vocabularies[side])
-            tokens[side][filled[side] : filled[side] + len(ids)] = ids
-            filled[side] += len(ids)
-    return tokens
-
-
-def _coding(task: TaskConfig, parallel: bool) -> Coding:
-    if task.level == "char":
-        return Characters(task.normalise)
-    # Parallel files come with their symbols set apart by spaces already.
-    return Words(not parallel, task.normalise)
-
-
-def _chosen(texts: list[str], which: np.ndarray) -> list[str]:
-    return [text for text, wanted in zip(texts, which.tolist(), strict=True) if wanted]
-
-
-def _corpus(task: TaskConfig) -> Corpus:
-    if not task.path:
-        raise UsageError(
-            f"task.path is not set; the task text reads a tab-separated file, or a "
-            f"folder with {LAYOUT}"
-        )
-    path = Path(task.path).expanduser()
-    _check_shares(task, path)
-    return open_corpus(path, task.valid_share, task.test_share, task.normalise)
-
-
-def _sources(corpus: Corpus) -> dict[str, str]:
-    return dict(zip(map(str, corpus.files), corpus.hashes, strict=True))
-
-
-def _check_shares(task: TaskConfig, path: Path) -> None:
-    defaults = TaskConfig()
-    for name in ("valid_share", "test_share"):
-        value = getattr(task, name)
-        if path.is_dir() and value != getattr(defaults, name):
-            raise UsageError(
-                f"task.{name}={value} means nothing to parallel files; the folder "
-                f"{path} has its own valid and test"
-            )
-
-
-def _check_splits(
-    splits: np.ndarray, left_out: int, corpus: Corpus, task: TaskConfig
-) -> None:
-    for number, name in enumerate(SPLITS):
-        if not (splits == number).any():
-            raise UsageError(
-                f"of {corpus.size} pairs in task.path={task.path} none is left for "
-                f"{name} (task.valid_share={task.valid_share}, task.test_share="
-                f"{task.test_share}, {left_out} longer than task.max_length="
-                f"{task.max_length})"
-            )
+def _corpus(config: Config, *, is_kept: bool = False) -> Corpus:
+    task = config.task
+    try:
+        find(task)
+    except UsageError:
+        for field, path in data_files(config).items() if is_kept else ():
+            if field in CORPUS and not os.path.exists(path):
+                raise UsageError(
+                    f"{path} does not exist; where the same data lie elsewhere, the "
+                    f"run goes on with config=FILE and the override {field}=PLACE"
+                ) from None
+        raise
+    joins = (sides.between(task, "source"), sides.between(task, "target"))
+    return open_corpus(task, joins)

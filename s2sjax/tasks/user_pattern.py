@@ -3,21 +3,23 @@
 import functools
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from s2sjax import config as configs
-from s2sjax import user_code
+from s2sjax import places, user_code
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.foreign import shown
 from s2sjax.runs import bundle
+from s2sjax.runs.code import PATTERN
 from s2sjax.spec import LARGEST
 from s2sjax.tasks import generated, unseen
+from s2sjax.tasks.baselines import Baselines, of_pairs
 from s2sjax.tasks.pairs import Pairs, unpacked
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.synthetic import PATTERNS, integer_vocabulary, least_length
@@ -83,19 +85,9 @@ def _integer(value: object, result: object, what: str) -> int:
     return number
 
 
-COPY = "pattern.py"  # the name of the user's file in a run
 TRAINING = 20_000  # examples where task.num_train is 0: the host cannot be endless
 LARGEST_RANGE = 100_000  # of the integers in targets
 CHUNK = 4096  # sources drawn at a time
-
-
-class UserCode(NamedTuple):
-    """A file of Python that a task executes."""
-
-    path: Path
-    sha256: str
-    is_kept: bool  # a copy, in a run
-    is_here: bool  # where the config says, with the same bytes
 
 
 def create(config: Config, directory: Path | None) -> Task:
@@ -108,15 +100,13 @@ def create(config: Config, directory: Path | None) -> Task:
     """
     name, _, function_name = config.task.name.rpartition(":")
     path = Path(name).expanduser()
-    old = bundle.read(directory, (COPY,))[0] if bundle.exists(directory) else None
-    content = (
-        user_code.read("task.name", name) if old is None or path.exists() else old[COPY]
-    )
-    if old is not None and content != old[COPY]:
-        raise UsageError(
-            f"{path} is not the file that this run was started with (its SHA-256 "
-            "differs); bring that one back, or start a new run"
-        )
+    old = bundle.read(directory, (PATTERN,))[0] if bundle.exists(directory) else {}
+    content = old.get(PATTERN)
+    if content is None or path.exists():
+        content = user_code.read("task.name", name)
+    source = {str(path): hashlib.sha256(content).hexdigest()}
+    if old:
+        bundle.check_sources(directory, source)
     call = function_of(content, str(path), function_name)
     sources, ids, splits = _sources(config)
     first = config.task.first_symbol
@@ -136,26 +126,39 @@ def create(config: Config, directory: Path | None) -> Task:
         splits,
     )
     known = pairs.training_hashes(config.task.reverse_source)
-    if directory is not None and old is None:
+    trivial = of_pairs(pairs, (vocabulary, target_vocabulary))
+    if directory is not None and not old:
         files = {
-            COPY: content,
+            PATTERN: content,
             "target.json": target_vocabulary.to_json().encode(),
             "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
         }
-        source_hash = {path.name: hashlib.sha256(content).hexdigest()}
-        bundle.write(directory, files, {"sources": source_hash})
-    return _task(config, pairs, target_vocabulary, known, call)
+        about = {"sources": source, "baselines": trivial}
+        bundle.write(directory, files, about)
+    return _task(config, pairs, target_vocabulary, known, call, trivial)
 
 
-def sources(config: Config) -> dict[str, str]:
-    """The SHA-256 of the user's file, by its path.
+def sources(config: Config) -> tuple[bundle.Known, ...]:
+    """What tells the user's file from others.
 
     Raises:
       UsageError: it cannot be read.
     """
-    path = Path(configs.data_path(config)).expanduser()
+    path = Path(configs.data_files(config)["task.name"]).expanduser()
     content = user_code.read("task.name", str(path))
-    return {str(path): hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256(content).hexdigest()
+    return (bundle.Known("task.name", str(path), len(content), digest),)
+
+
+def check(config: Config) -> None:
+    """Whether the user's file is there.
+
+    Raises:
+      UsageError: it is not.
+    """
+    path = Path(configs.data_files(config)["task.name"]).expanduser()
+    if not os.path.exists(path):
+        raise UsageError(f"task.name: {path} does not exist{places.hint(path)}")
 
 
 def load(config: Config, directory: Path | None) -> Task:
@@ -167,12 +170,12 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, _ = bundle.read(directory, (COPY, "target.json", "held_out.npz"))
+    files, about = bundle.read(directory, (PATTERN, "target.json", "held_out.npz"))
     name, _, function_name = config.task.name.rpartition(":")
 
     @functools.cache
     def function() -> Pattern:
-        return function_of(files[COPY], name, function_name)
+        return function_of(files[PATTERN], name, function_name)
 
     def call(source: list[int]) -> list[int]:
         return function()(source)
@@ -180,27 +183,8 @@ def load(config: Config, directory: Path | None) -> Task:
     vocabulary = Vocabulary.from_json(files["target.json"])
     sizes = (len(integer_vocabulary(config)), len(vocabulary))
     pairs, known = unpacked(files["held_out.npz"], sizes)
-    return _task(config, pairs, vocabulary, known, call)
-
-
-def code_of(config: Config, directory: Path | None) -> UserCode:
-    """Which file the pattern of a config is; executes nothing.
-
-    Raises:
-      UsageError: there is no such file, or the copy in `directory` is damaged.
-    """
-    path = Path(config.task.name.rpartition(":")[0]).expanduser()
-    is_kept = bundle.exists(directory)
-    content = bundle.read(directory, (COPY,))[0][COPY] if is_kept else None
-    try:
-        here = path.read_bytes()
-    except OSError:
-        here = None
-    if content is None:
-        content = user_code.read("task.name", str(path))
-    where = directory / COPY if is_kept and directory else path
-    digest = hashlib.sha256(content).hexdigest()
-    return UserCode(where, digest, is_kept, here == content)
+    trivial = about.get("baselines", {})
+    return _task(config, pairs, vocabulary, known, call, trivial)
 
 
 def _task(
@@ -209,6 +193,7 @@ def _task(
     target: Vocabulary,
     known: np.ndarray,
     call: Pattern,
+    trivial: Mapping[str, Baselines],
 ) -> Task:
     task = config.task
 
@@ -233,6 +218,7 @@ def _task(
         unseen=share,
         reverse_source=task.reverse_source,
         notes=tuple(notes),
+        baselines=lambda split: trivial.get(split, {}),
     )
 
 

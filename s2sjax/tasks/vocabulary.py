@@ -1,24 +1,20 @@
 """Vocabularies: which id stands for which symbol, and how text becomes symbols."""
 
 import functools
+import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, TypedDict
-
-import regex
 
 from s2sjax import json_objects
 from s2sjax.errors import UsageError
+from s2sjax.tasks import levels
+from s2sjax.tasks.levels import UNKNOWN, Feature, Level, Symbol
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
-Symbol = int | str
-
 LARGEST = 10_000_000  # vocabulary of integers that is kept
-KINDS = ("integer", "char", "word")
-UNKNOWN = "<unk>"  # how people see an UNK
 # Unicode's normal forms.
 FORMS: dict[str, tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], str]] = {
     "nfc": ("NFC", "composed"),
@@ -27,46 +23,32 @@ FORMS: dict[str, tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], str]] = {
     "nfkd": ("NFKD", "compatible decomposed"),
 }
 
-# What no white space separates is taken apart at Unicode's default word boundaries
-# (UAX 29), where `regex` has its `\b` with the flag WORD; marks stay with their
-# letters. As BLEU has it, stops and colons are signs of their own, within words too;
-# and inner apostrophes and hyphens separate nothing (aujourd'hui, peut-être).
-_LETTER = r"[\w\p{No}]"
-_JOINED = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}\p{WB=RI}\p{ExtPict}]"
-_WORDS = regex.compile(
-    rf"""
-    \d+(?:[.,]\d+)+\p{{M}}*  # a number with its decimal marks
-  | {_LETTER}(?:\B[^.,:;]|['’\-]{_LETTER}|\p{{No}})*  # a word
-  | .(?:\B{_JOINED})*  # a sign, with marks, or several that are shown as one
-    """,
-    regex.DOTALL | regex.VERBOSE | regex.VERSION1 | regex.WORD,
-)
-
-# Scripts that write no blanks between words, as a `regex` knows their letters. Where
-# words begin only a dictionary says; the default boundaries are those of syllables.
-_UNSPACED = {
-    "Burmese": r"\p{Myanmar}",
-    "Chinese or Japanese": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
-    "Khmer": r"\p{Khmer}",
-    "Lao": r"\p{Lao}",
-    "Thai": r"\p{Thai}",
-}
-
 
 class _Kept(TypedDict):
-    kind: Literal["integer", "char", "word"]
+    kind: Literal["integer", "char", "grapheme", "word", "space", "subword"]
     symbols: list[Any]
-    punctuation: bool
+    punctuation: NotRequired[bool]  # false of words that are set apart by spaces alone
     normal_form: NotRequired[Literal["nfc", "nfd", "nfkc", "nfkd"]]
+    lowercase: NotRequired[bool]
+    model: NotRequired[str]  # SHA-256 of the one that cuts subwords
+    features: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The symbols of one side of a task; `symbols[i]` has the id `SYMBOLS + i`.
 
-    `kind` is "integer" (consecutive integers), "char" or "word". `punctuation` says
-    whether `split` separates punctuation from words, or splits at white space only;
-    `normal_form` is the one that it brings texts into first, e.g. "nfc".
+    After them come the ids of features, first that of all which are unknown. They stand
+    before the text of a source, and a vocabulary of outputs has none.
+
+    Attributes:
+      kind: what a symbol is, the name of a level: "integer" (consecutive ones), "char",
+        "grapheme", "word", "space" or "subword".
+      symbols: in the order of their ids.
+      normal_form: the one that texts are brought into first, e.g. "nfc".
+      lowercase: whether they are brought into lower case.
+      model: of subwords, the bytes of their model.
+      features: the tags that sources have, in the order of their ids.
 
     >>> vocabulary = Vocabulary.integers(1, 50)
     >>> vocabulary.encode([1, 50, 51])
@@ -77,8 +59,10 @@ class Vocabulary:
 
     kind: str
     symbols: tuple[Symbol, ...]
-    punctuation: bool = False
     normal_form: str | None = None
+    lowercase: bool = False
+    model: bytes = field(default=b"", repr=False)
+    features: tuple[str, ...] = ()
 
     @staticmethod
     def integers(first: int, count: int) -> "Vocabulary":
@@ -86,23 +70,36 @@ class Vocabulary:
         return Vocabulary("integer", tuple(range(first, first + count)))
 
     def __len__(self) -> int:
-        """How many ids there are: the special ones and the symbols."""
-        return SYMBOLS + len(self.symbols)
+        """How many ids there are: the special ones, the symbols and the features."""
+        return SYMBOLS + len(self._all)
+
+    @functools.cached_property
+    def _all(self) -> tuple[Symbol, ...]:
+        unknown = (UNKNOWN,) if self.features else ()
+        return *self.symbols, *map(Feature, (*unknown, *self.features))
 
     @functools.cached_property
     def index(self) -> dict[Symbol, int]:
         """The id of each symbol."""
-        return {symbol: SYMBOLS + i for i, symbol in enumerate(self.symbols)}
+        return {symbol: SYMBOLS + i for i, symbol in enumerate(self._all)}
 
     def encode(self, symbols: Iterable[Symbol]) -> tuple[list[int], list[Symbol]]:
-        """The ids, `UNK` for unknown symbols, and each unknown symbol once."""
+        """The ids, `UNK` for unknown symbols, and each unknown symbol once.
+
+        Features that are unknown have an id of their own, where there are features.
+
+        >>> Vocabulary("char", ("a",), features=("V",)).encode([Feature("X"), "a", "b"])
+        ([5, 4, 3], [Feature(name='X'), 'b'])
+        """
         ids, unknown = [], {}
         for symbol in symbols:
-            known = not isinstance(symbol, bool) and isinstance(symbol, int | str)
-            number = self.index.get(symbol, UNK) if known else UNK
-            if number == UNK:
-                unknown[str(symbol)] = symbol
-            ids.append(number)
+            known = not isinstance(symbol, bool) and isinstance(symbol, Symbol)
+            if known and symbol in self.index:
+                ids.append(self.index[symbol])
+                continue
+            unknown[str(symbol)] = symbol
+            is_feature = isinstance(symbol, Feature)
+            ids.append(self.index.get(Feature(UNKNOWN), UNK) if is_feature else UNK)
         return ids, list(unknown.values())
 
     def encode_known(self, symbols: Sequence[Symbol]) -> list[int]:
@@ -156,8 +153,22 @@ class Vocabulary:
             if number in (PAD, BOS):
                 continue
             known = SYMBOLS <= number < len(self)
-            symbols.append(self.symbols[number - SYMBOLS] if known else UNKNOWN)
+            symbols.append(self._all[number - SYMBOLS] if known else UNKNOWN)
         return symbols
+
+    @functools.cached_property
+    def level(self) -> Level:
+        """What takes its texts apart."""
+        return levels.level(self.kind, self.model)
+
+    def formed(self, text: str) -> str:
+        """A text as it is taken apart: in the normal form, and in lower case if so.
+
+        >>> Vocabulary("char", (), "nfkc", lowercase=True).formed("ﬁX ™")
+        'fix tm'
+        """
+        text = normalised(text, self.normal_form)
+        return normalised(text.lower(), self.normal_form) if self.lowercase else text
 
     def split(self, text: str) -> list[Symbol]:
         """The symbols of a text.
@@ -165,43 +176,28 @@ class Vocabulary:
         Raises:
           UsageError: something that is no integer, where symbols are integers.
 
-        >>> Vocabulary("word", (), punctuation=True).split("J'ai faim, Tom !")
+        >>> Vocabulary("word", ()).split("J'ai faim, Tom !")
         ["J'ai", 'faim', ',', 'Tom', '!']
-        >>> Vocabulary("word", (), punctuation=True).split("मैं पानी चाहिए।")
-        ['मैं', 'पानी', 'चाहिए', '।']
-        >>> Vocabulary.integers(0, 10).split("3 1, 2")
-        [3, 1, 2]
         """
-        text = normalised(text, self.normal_form)
-        if self.kind == "char":
-            return list(text)
-        if self.kind == "word":
-            symbols: list[Symbol] = []
-            for part in text.split():
-                symbols.extend(_words(part) if self.punctuation else (part,))
-            return symbols
         try:
-            return [int(part) for part in re.split(r"[\s,]+", text) if part]
+            return self.level.split(self.formed(text))
         except ValueError:
             raise UsageError(
                 f"'{text}' is not a sequence of integers; symbols are "
                 f"{self.described()}"
             ) from None
 
-    def unspaced(self) -> list[str]:
-        """The scripts without blanks that a tenth or more of the words are of."""
-        if self.kind != "word" or not self.punctuation:
-            return []
-        words = [str(symbol) for symbol in self.symbols]
-        return [
-            name
-            for name, letter in _UNSPACED.items()
-            if 10 * sum(bool(regex.match(letter, w)) for w in words) > len(words)
-        ]
-
     def join(self, symbols: Sequence[Symbol]) -> str:
-        """The text of some symbols: words and integers with single spaces between."""
-        return ("" if self.kind == "char" else " ").join(map(str, symbols))
+        """The text of some symbols: words and integers with single spaces between.
+
+        Features stand before it.
+
+        >>> Vocabulary("char", (), features=("V",)).join([Feature("V"), "a", "b"])
+        '[V] ab'
+        """
+        features = [str(each) for each in symbols if isinstance(each, Feature)]
+        text = self.level.join([s for s in symbols if not isinstance(s, Feature)])
+        return " ".join([*features, text]) if features else text
 
     def described(self) -> str:
         """The symbols in a few words, for messages."""
@@ -209,28 +205,35 @@ class Vocabulary:
             return f"the integers {self.symbols[0]} to {self.symbols[-1]}"
         if self.kind == "char" and len(self.symbols) <= 30:
             return f"the characters {self.join(self.symbols)}"
-        return f"the {len(self.symbols)} {self.kind}s of the training part"
+        place = "model" if self.model else "training part"
+        return f"the {len(self.symbols)} {self.level.noun} of the {place}"
 
     def to_json(self) -> str:
         """A JSON object; integers are kept as their range."""
         symbols = list(self.symbols)
         if self.kind == "integer":
             symbols = [*symbols[:1], len(symbols)]
-        record = {
-            "kind": self.kind,
-            "symbols": symbols,
-            "punctuation": self.punctuation,
-        }
+        record: dict[str, Any] = {"kind": self.kind, "symbols": symbols}
         if self.normal_form is not None:
             record["normal_form"] = self.normal_form
+        if self.lowercase:
+            record["lowercase"] = True
+        if self.model:
+            record["model"] = _sha256(self.model)
+        if self.features:
+            record["features"] = list(self.features)
         return json.dumps(record)
 
     @staticmethod
-    def from_json(text: str | bytes) -> "Vocabulary":
+    def from_json(text: str | bytes, model: bytes = b"") -> "Vocabulary":
         """The vocabulary that `to_json` wrote.
 
+        Args:
+          text: the JSON.
+          model: of subwords, their model.
+
         Raises:
-          UsageError: it is none.
+          UsageError: it is none, or of another model.
 
         >>> one = Vocabulary("char", tuple("aé!"))
         >>> Vocabulary.from_json(one.to_json()) == one
@@ -238,19 +241,26 @@ class Vocabulary:
         """
         try:
             record = json_objects.checked(json_objects.loads(text), _Kept)
-            symbols, is_integer = record["symbols"], record["kind"] == "integer"
+            symbols, kind = record["symbols"], record["kind"]
+            is_integer = kind == "integer"
             if is_integer and not (len(symbols) == 2 and 0 < symbols[1] <= LARGEST):
                 raise ValueError("symbols is not a first integer and a count")
             json_objects.checked(symbols, list[int] if is_integer else list[str])
+            if record.get("model") != _sha256(model):
+                raise ValueError("its subwords are those of another model")
         except (TypeError, ValueError) as error:
             raise UsageError(f"a run's vocabulary is damaged: {error}") from None
         if is_integer:
             return Vocabulary.integers(*symbols)
+        if kind == "word" and not record.get("punctuation", True):
+            kind = "space"
         return Vocabulary(
-            record["kind"],
+            kind,
             tuple(symbols),
-            record["punctuation"],
             record.get("normal_form"),
+            record.get("lowercase", False),
+            model,
+            tuple(record.get("features", ())),
         )
 
 
@@ -259,8 +269,5 @@ def normalised(text: str, form: str | None) -> str:
     return text if form is None else unicodedata.normalize(FORMS[form][0], text)
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _words(part: str) -> tuple[str, ...]:
-    # White space of every kind, the narrow no-break space before a French "!" too,
-    # separates before, so that most parts come again and again.
-    return tuple(_WORDS.findall(part))
+def _sha256(model: bytes) -> str | None:
+    return hashlib.sha256(model).hexdigest() if model else None

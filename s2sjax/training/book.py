@@ -14,7 +14,7 @@ import numpy as np
 from s2sjax.config import Config
 from s2sjax.inference import summary
 from s2sjax.inference.evaluate import spread
-from s2sjax.metrics import Outcomes
+from s2sjax.outcomes import Outcomes
 from s2sjax.runs import logged, run_files
 from s2sjax.runs.journal import Journal
 from s2sjax.runs.progress import Progress
@@ -130,7 +130,7 @@ class Book:
             tokens=self.progress.tokens + float(steps.tokens.sum(dtype=np.float64)),
             seconds=self.progress.seconds + dispatch.seconds,
         )
-        last = float(steps.loss[-1]) / max(float(steps.tokens[-1]), 1.0)
+        last = float(steps.loss[-1]) / (float(steps.tokens[-1]) or 1.0)
         self.observer.advanced(self.step, last)
         if self.cadence.logs(self.step):
             values = self._line(dispatch)
@@ -171,7 +171,7 @@ class Book:
         """The metrics of training since the last such line."""
         progress, epoch = self.progress, self.order.epoch(self.step)
         values = {
-            "loss": progress.loss / max(progress.tokens, 1),
+            "loss": progress.loss / (progress.tokens or 1),
             "grad_norm": float(dispatch.steps.grad_norm[-1]),
             "param_norm": dispatch.param_norm,
             "learning_rate": float(dispatch.steps.learning_rate[-1]),

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
+from s2sjax.decoding.forced import decoder_inputs, real_tokens
 from s2sjax.errors import UsageError
 from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.training import objectives
+from s2sjax.training.objectives import Objective
 from s2sjax.types import BOS, EOS, PAD, UNK, Batch
 
 
@@ -53,39 +55,66 @@ def batch(
     return Batch(*map(jnp.asarray, arrays))
 
 
-def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
-    """The negative log-likelihood of the targets, per token, in nats.
+def loss(
+    params: Any, model: Seq2Seq, batch: Batch, objective: str | Objective = "nll"
+) -> Array:
+    """An objective, teacher-forced and without dropout: its mean over the targets.
 
-        - sum_bt log p(y_bt | y_b1 .. y_b,t-1, x_b) / (number of tokens, EOS counted)
+        sum_bt w_b loss_bt / sum_b w_b T_b
 
-    Differentiable in `params`; rows of weight 0 do not count.
+    for T_b tokens, EOS counted, and w_b = `batch.weights`: a row of weight 0 does not
+    count. Differentiable in `params`.
 
     Args:
       params: of the model.
       model: that reads the sources.
       batch: from `batch`.
+      objective: a spec, e.g. `label_smoothing:epsilon=0.1` or `FILE.py:name`, or a
+        function `objective(output, batch) -> [B, T]`, in nats for each token.
 
     Returns:
-      [] float32.
+      [] float32, in nats per token.
 
     Raises:
-      UsageError: what is no batch.
+      UsageError: what is no batch, an unknown objective, or one that returns no loss
+        for each token.
 
     >>> import jax
     >>> from s2sjax.config import ModelConfig
     >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
-    >>> loss = nll(model.init(jax.random.key(0)), model, batch([[4, 5]], [[5, 4]]))
-    >>> bool(loss > 0)
+    >>> params = model.init(jax.random.key(0))
+    >>> pair = batch([[4, 5]], [[5, 4]])
+    >>> smoothed = loss(params, model, pair, "label_smoothing:epsilon=0.1")
+    >>> bool(loss(params, model, pair) == nll(params, model, pair) != smoothed)
     True
     """
     if not isinstance(batch, Batch):
         raise UsageError(f"batch is of {type(batch).__name__}; s2s.batch makes one")
+    if isinstance(objective, str):
+        objective = objectives.objective(objective)
     inputs = decoder_inputs(batch.target, BOS)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
-    losses = token_losses(output.logits, batch.target, batch.target_lengths)
     weights = batch.weights[:, None]
     real = real_tokens(batch.target, batch.target_lengths) * weights
-    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(real), 1)
+    total = jnp.sum(objectives.losses(objective, output, batch) * weights)
+    counted = jnp.sum(real)
+    return total / jnp.where(counted > 0, counted, 1)
+
+
+def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
+    """The negative log-likelihood of the targets, per token, in nats; see `loss`.
+
+        - sum_bt log p(y_bt | y_b1 .. y_b,t-1, x_b) / (number of tokens, EOS counted)
+
+    >>> import jax
+    >>> from s2sjax.config import ModelConfig
+    >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
+    >>> params, pair = model.init(jax.random.key(0)), batch([[4, 5]], [[5, 4]])
+    >>> value, grads = jax.value_and_grad(nll)(params, model, pair)
+    >>> bool(value > 0)
+    True
+    """
+    return loss(params, model, batch)
 
 
 def _rows(name: str, rows: Any, size: int | None) -> list[list[int]]:

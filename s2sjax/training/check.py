@@ -3,14 +3,16 @@
 from collections.abc import Collection
 
 from s2sjax import tasks
-from s2sjax.config import Config, data_path
+from s2sjax.config import Config, data_files
 from s2sjax.errors import Problems
+from s2sjax.inference import vectors
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.order import Order
 
 
-def check(config: Config, *, is_new: bool = True) -> None:
+def check(config: Config, *, is_new: bool = True, draws: bool = True) -> None:
     """Tries a config as training does before it begins; writes nothing.
 
     Beside what it names, of a task that reads no files whether its examples and steps
@@ -19,13 +21,22 @@ def check(config: Config, *, is_new: bool = True) -> None:
     Args:
       config: of a run.
       is_new: whether it is of a new run; one that is there has what it needs.
+      draws: whether that draws its parameters, and so reads files of vectors.
 
     Raises:
       UsageError: all that was found.
     """
-    check_names(config, is_new=is_new)
-    if is_new and not data_path(config) and config.task.name != "text":
-        total_steps(config, Order.of(config, tasks.create(config)))
+    problems = Problems()
+    with problems:
+        check_names(config, is_new=is_new)
+    if is_new and draws:
+        with problems:
+            vectors.check(config.model)
+    problems.tell()
+    if is_new and not data_files(config) and config.task.name != "text":
+        task = tasks.create(config)
+        total_steps(config, Order.of(config, task))
+        symbol_weights(config.train.symbol_weights, task.target_vocabulary)
 
 
 def check_names(

@@ -7,6 +7,7 @@ a dispatch, which never changes a result.
 import dataclasses
 import functools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
 from s2sjax.inference.system import System
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import build_model, check_kinds, parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
@@ -31,6 +33,7 @@ from s2sjax.training.feeding import feeding
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
 from s2sjax.training.objectives import objective
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
 from s2sjax.training.recipe import recipe
@@ -115,6 +118,7 @@ def train(
     observer: Observer,
     signals: Signals,
     params: Any = None,
+    vectors: Mapping[str, Vectors] | None = None,
     hosts: Hosts | None = None,
 ) -> Ended:
     """Trains a run to its end, or until a signal; starts or continues it.
@@ -126,13 +130,14 @@ def train(
       signals: the first one makes the loop save and stop.
       params: the parameters to begin with, for a run that has no checkpoint yet;
         they are evaluated at step 0, and are the best until others are better.
+      vectors: that its first draw has in embeddings; see `first_state`.
       hosts: the processes that train it together; None: this one alone.
 
     Raises:
       RunError: the loss is not finite, or the disk is full.
     """
     loop = _Loop(run, task, observer, hosts or Hosts())
-    ended = loop.run(loop.restore(params), signals)
+    ended = loop.run(loop.restore(params, vectors), signals)
     loop.hosts.of_first(0)  # what process 0 wrote last is written
     return ended
 
@@ -147,7 +152,12 @@ class _Loop:
             self.config, len(task.source_vocabulary), len(task.target_vocabulary)
         )
         self.recipe = recipe(self.config.train, self.book.cadence.steps)
-        self.numbers = self.placement.whole(numbers(self.config))
+        weights = symbol_weights(
+            self.config.train.symbol_weights, task.target_vocabulary
+        )
+        self.numbers = self.placement.whole(
+            numbers(self.config, symbol_weights=weights)
+        )
         self.stores = [
             self.placement.whole(bucket.store) for bucket in task.buckets["train"]
         ]
@@ -184,7 +194,7 @@ class _Loop:
             state = self._train(state)
             stop = self.hosts.heard(signals)
 
-    def restore(self, params: Any) -> TrainState:
+    def restore(self, params: Any, vectors: Mapping[str, Vectors] | None) -> TrainState:
         """The state of the last checkpoint or of the start; opens the book there."""
         restored, report = self._restored(), self.observer.message
         if restored is not None:
@@ -195,12 +205,13 @@ class _Loop:
             report("no checkpoint is left; training begins at step 0")
         # What others have trained is evaluated as it came; a first draw is not.
         self.book.begin(-1, Progress(evaluated=0 if params is None else -1), report)
-        return self._first_state(params)
+        return self._first_state(params, vectors)
 
-    def _first_state(self, params: Any = None) -> TrainState:
-        if params is not None:
-            params = jax.tree.map(jnp.asarray, params)
-        return first_state(self.model, self.recipe, numbers(self.config), params)
+    def _first_state(
+        self, params: Any = None, vectors: Mapping[str, Vectors] | None = None
+    ) -> TrainState:
+        given = jax.tree.map(jnp.asarray, (params, vectors))
+        return first_state(self.model, self.recipe, numbers(self.config), *given)
 
     def _restored(self) -> Restored | None:
         """The last checkpoint; for every process the one that process 0 has."""

@@ -62,38 +62,16 @@ class Relay(Observer):
         """Takes the name of a method of `Observer` and its arguments."""
         raise NotImplementedError
 
-    def started(self, *args: Any, **named: Any) -> None:
-        self.tell("started", *args, **named)
 
-    def compiling(self, *args: Any, **named: Any) -> None:
-        self.tell("compiling", *args, **named)
+def _relayed(event: str) -> Any:
+    def hand_on(self: Relay, *args: Any, **named: Any) -> None:
+        self.tell(event, *args, **named)
 
-    def advanced(self, *args: Any, **named: Any) -> None:
-        self.tell("advanced", *args, **named)
+    return hand_on
 
-    def logged(self, *args: Any, **named: Any) -> None:
-        self.tell("logged", *args, **named)
 
-    def evaluating(self, *args: Any, **named: Any) -> None:
-        self.tell("evaluating", *args, **named)
-
-    def evaluated(self, *args: Any, **named: Any) -> None:
-        self.tell("evaluated", *args, **named)
-
-    def message(self, *args: Any, **named: Any) -> None:
-        self.tell("message", *args, **named)
-
-    def ended(self, *args: Any, **named: Any) -> None:
-        self.tell("ended", *args, **named)
-
-    def tested(self, *args: Any, **named: Any) -> None:
-        self.tell("tested", *args, **named)
-
-    def drawn(self, *args: Any, **named: Any) -> None:
-        self.tell("drawn", *args, **named)
-
-    def close(self, *args: Any, **named: Any) -> None:
-        self.tell("close", *args, **named)
+for _event in [name for name in vars(Observer) if not name.startswith("_")]:
+    setattr(Relay, _event, _relayed(_event))
 
 
 class Observers(Relay):

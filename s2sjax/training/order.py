@@ -29,31 +29,39 @@ class Order:
     up. Runs of `run` batches of one bucket stay together, so that they can be one
     compiled call, and the runs are shuffled.
 
+    With replacement every example of a step is drawn from all of a bucket, and a bucket
+    as often as it has examples; an epoch is as many steps as go through the set once.
+
     Attributes:
       sizes: examples in each bucket; None for the one bucket of an endless set.
       batch_size: examples in a batch, B.
       run: most batches of one bucket in a row, before the next is drawn.
       seed: of the whole.
+      replacement: whether a finite set is drawn from with replacement.
     """
 
     sizes: tuple[int | None, ...]
     batch_size: int
     run: int
     seed: int
+    replacement: bool = False
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Order":
         """The order of a config's run through a task's training examples."""
         sizes = tuple(bucket.size for bucket in task.buckets["train"])
-        train = config.train
-        return cls(sizes, train.batch_size, train.bucket_run, config.seed)
+        train, replacement = config.train, config.task.sampling == "replacement"
+        return cls(sizes, train.batch_size, train.bucket_run, config.seed, replacement)
 
     @property
     def steps_per_epoch(self) -> int | None:
         """Steps in an epoch; None for an endless set."""
         if None in self.sizes:
             return None
-        return sum(-(-size // self.batch_size) for size in self.sizes if size)
+        sizes = [size for size in self.sizes if size]
+        if self.replacement:
+            sizes = [sum(sizes)]
+        return sum(-(-size // self.batch_size) for size in sizes)
 
     def epoch(self, step: int) -> float | None:
         """How often the set has been gone through after `step` steps, if it ends."""
@@ -66,7 +74,7 @@ class Order:
             rows = first * self.batch_size + np.arange(self.batch_size)
             return Chunk(0, (rows % 2**31).astype(np.int32))
         epoch, within = divmod(step, self.steps_per_epoch)
-        buckets, rows = _epoch(self, epoch)
+        buckets, rows = (_drawn if self.replacement else _epoch)(self, epoch)
         same = buckets[within : within + most] == buckets[within]
         count = len(same) if same.all() else int(np.argmin(same))
         return Chunk(int(buckets[within]), rows[within : within + count])
@@ -90,6 +98,25 @@ def _epoch(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     shuffled = _permutation(jax.random.fold_in(key, len(order.sizes)), len(runs))
     buckets, parts = zip(*(runs[index] for index in shuffled), strict=True)
     return np.concatenate(buckets), np.concatenate(parts)
+
+
+@lru_cache(maxsize=2)
+def _drawn(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `_epoch`, drawn with replacement."""
+    key = rng.stream(rng.root(order.seed), "order", epoch)
+    steps, sizes = order.steps_per_epoch or 0, np.array(order.sizes, np.int64)
+
+    def bits(number: int, *shape: int) -> np.ndarray:
+        drawn = jax.random.bits(jax.random.fold_in(key, number), shape)
+        return np.asarray(drawn).astype(np.int64)
+
+    # Of 32 random bits the remainder is taken: no example is favoured by more than
+    # size / 2**32.
+    places = bits(0, -(-steps // order.run)) % sizes.sum()
+    runs = np.searchsorted(np.cumsum(sizes), places, side="right")
+    buckets = np.repeat(runs, order.run)[:steps]
+    rows = bits(1, steps, order.batch_size) % sizes[buckets][:, None]
+    return buckets, rows.astype(np.int32)
 
 
 def _permutation(key: jax.Array, size: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from jax import Array
 
 from s2sjax.config import TrainConfig
 from s2sjax.training.feeding import GOLD, Feeding, feeding
-from s2sjax.training.objectives import Objective, nll, objective
+from s2sjax.training.objectives import Objective, objective
+from s2sjax.training.objectives.likelihood import nll
 from s2sjax.training.optimizer import Schedule, full, optimizer, schedule
 
 

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from s2sjax import rng
 from s2sjax.config import Config, fields, flatten
+from s2sjax.models import embeddings
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.padding import zero_rows
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training.recipe import Recipe
@@ -26,25 +29,30 @@ class TrainState(NamedTuple):
 Numbers = Mapping[str, Array]
 """What may differ between the replicas of one program, each [] int32 or float32: the
 fields that the schema calls traced by their dotted names, `train.learning_rate`, but
-for a task's, which are part of its data; and `vocabulary`, a run's own size of a padded
-one."""
+for a task's, which are part of its data; `vocabulary`, a run's own size of a padded
+one; and `symbol_weights` [V] float32, where symbols have them."""
 
 
 class StepMetrics(NamedTuple):
     """What one step reports; sums, so that steps can be added up."""
 
     loss: Array  # [] float32, nats over the batch
-    tokens: Array  # [] float32, real tokens in the batch
+    tokens: Array  # [] float32, real tokens in the batch, each times its weight
     grad_norm: Array  # [] float32, before clipping
     learning_rate: Array  # [] float32
 
 
-def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
+def numbers(
+    config: Config,
+    vocabulary: int | None = None,
+    symbol_weights: np.ndarray | None = None,
+) -> Numbers:
     """The numbers of a config.
 
     Args:
       config: of a run.
       vocabulary: of its targets, where that of the model is padded to a larger one.
+      symbol_weights: [V] what each target symbol counts in the loss; None: all as much.
 
     >>> sorted(numbers(Config()))[:2]
     ['model.dropout_embedding', 'model.dropout_output']
@@ -55,13 +63,20 @@ def numbers(config: Config, vocabulary: int | None = None) -> Numbers:
         for path, field in fields().items()
         if field.metadata["traced"] and not path.startswith("task.")
     }
-    padded = {} if vocabulary is None else {"vocabulary": jnp.int32(vocabulary)}
-    return traced | padded
+    if vocabulary is not None:
+        traced["vocabulary"] = jnp.int32(vocabulary)
+    if symbol_weights is not None:
+        traced["symbol_weights"] = jnp.asarray(symbol_weights)
+    return traced
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def first_state(
-    model: Seq2Seq, recipe: Recipe, numbers: Numbers, params: Any = None
+    model: Seq2Seq,
+    recipe: Recipe,
+    numbers: Numbers,
+    params: Any = None,
+    vectors: Mapping[str, Vectors] | None = None,
 ) -> TrainState:
     """The state before the first step.
 
@@ -70,14 +85,16 @@ def first_state(
       recipe: of the training.
       numbers: of the run.
       params: to begin with; None: drawn from the seed.
+      vectors: rows of the drawn embeddings that are known; see `embeddings.filled`.
     """
     if params is None:
         key = rng.stream(rng.root(numbers["seed"]), "parameters")
-        params = model.init(key)
+        params = embeddings.filled(model.init(key), model.config, vectors or {})
         if "vocabulary" in numbers:
             params = zero_rows(params, vocabulary_axes(model), numbers["vocabulary"])
     optimizer = recipe.optimizer(numbers["train.learning_rate"])
-    return TrainState(jnp.int32(0), params, optimizer.init(params))
+    trained = embeddings.trained(params, model.config)
+    return TrainState(jnp.int32(0), params, optimizer.init(trained))
 
 
 def vocabulary_axes(model: Seq2Seq) -> Any:

@@ -10,12 +10,14 @@ from jax import Array, lax
 
 from s2sjax import rng
 from s2sjax.decoding.forced import decoder_inputs
+from s2sjax.models import embeddings
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.padding import cut
 from s2sjax.models.seq2seq import Seq2Seq, apply
 from s2sjax.tasks.task import Fetch
 from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
+from s2sjax.training.objectives.weights import token_weights
 from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
 from s2sjax.types import BOS, Batch, StepOutput
@@ -31,24 +33,28 @@ def train_step(
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss per real token.
 
+    Where examples or symbols have weights, it is the weighted mean: the sums of weights
+    divide.
+
     `model` and `recipe` are static, the rest is traced. Draws are functions of (seed,
     step, example id): see `rng`. Where each device of a mesh has a part of the batch,
     `axis` is the mesh's.
     """
-    tokens = _total(jnp.sum(batch.target_lengths * batch.weights), axis)
+    each, counted = token_weights(batch, numbers.get("symbol_weights"))
+    tokens = _total(counted, axis)
 
-    def mean_loss(params: Any) -> tuple[Array, Array]:
+    def mean_loss(trained: Any) -> tuple[Array, Array]:
+        params = embeddings.whole(trained, state.params)
         output = decoded(model, recipe.feeding, params, numbers, state.step, batch)
         per_token = losses(recipe.objective, output, batch)
-        loss = jnp.sum(per_token * batch.weights[:, None])
-        return loss / jnp.maximum(tokens, 1), loss
+        loss = jnp.sum(per_token * each)
+        return loss / jnp.where(tokens > 0, tokens, 1), loss
 
-    grads, loss = _total(jax.grad(mean_loss, has_aux=True)(state.params), axis)
+    trained = embeddings.trained(state.params, model.config)
+    grads, loss = _total(jax.grad(mean_loss, has_aux=True)(trained), axis)
     rate = numbers["train.learning_rate"] * recipe.schedule(state.step)
-    updates, opt_state = recipe.optimizer(rate).update(
-        grads, state.opt_state, state.params
-    )
-    params = optax.apply_updates(state.params, updates)
+    updates, opt_state = recipe.optimizer(rate).update(grads, state.opt_state, trained)
+    params = embeddings.whole(optax.apply_updates(trained, updates), state.params)
     metrics = StepMetrics(loss, tokens, _norm(grads), rate)
     return TrainState(state.step + 1, params, opt_state), metrics
 
@@ -90,7 +96,7 @@ def decoded(
     encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
     states, memory = run(encoded, dropout, method="start")
     time = gold.shape[1]
-    noise = None if dropout is None else run(dropout, time, method="noise")
+    noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
     own = feeding.own(key, keys, time, probability)
     sizes = None if vocabulary is None else jnp.full(time, vocabulary)
@@ -105,12 +111,13 @@ def decoded(
 
 
 def _dropout(numbers: Numbers, keys: Array) -> Dropout:
-    return Dropout(
-        jax.vmap(partial(rng.stream, name="dropout"))(keys),
-        numbers["model.dropout_embedding"],
-        numbers["model.dropout_state"],
-        numbers["model.dropout_output"],
-    )
+    start = "model.dropout_"
+    rates = {
+        name.removeprefix(start): rate
+        for name, rate in numbers.items()
+        if name.startswith(start)
+    }
+    return Dropout(jax.vmap(partial(rng.stream, name="dropout"))(keys), rates)
 
 
 class Program(NamedTuple):

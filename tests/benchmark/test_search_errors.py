@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2sjax.benchmark.outputs import Outputs
-from s2sjax.benchmark.search_errors import Goal, best_known, goal, search_errors
+from s2sjax.benchmark.search_errors import best_known, search_errors
 from s2sjax.decoding.base import Rules
+from s2sjax.decoding.goals import Goal, goal
 from s2sjax.decoding.scores import Normaliser
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError

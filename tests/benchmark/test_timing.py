@@ -13,9 +13,9 @@ from s2sjax.benchmark.timing import (
     Peak,
     Seconds,
     counted,
+    decode_all,
     rounds,
     speed,
-    together,
 )
 
 
@@ -49,7 +49,7 @@ def test_batches_are_decoded_at_the_same_time_and_come_in_order():
             return super().decode(chunk)
 
     chunks = [of_width(width) for width in (3, 1, 4, 2)]
-    assert together(Meeting("a", [], at_once=2), chunks) == chunks
+    assert decode_all(Meeting("a", [], at_once=2), chunks) == chunks
 
 
 def test_the_widest_batches_begin():
@@ -65,7 +65,7 @@ def test_the_widest_batches_begin():
             return super().decode(chunk)
 
     chunks = [of_width(width) for width in (3, 4, 2)]
-    assert together(Ordered("a", [], at_once=2), chunks) == chunks
+    assert decode_all(Ordered("a", [], at_once=2), chunks) == chunks
 
 
 def of_width(width):

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from s2sjax.benchmark.examples import Chunk
 from s2sjax.benchmark.peers import table
 from s2sjax.benchmark.peers.run import Way
-from s2sjax.benchmark.timing import Ours, together
+from s2sjax.benchmark.timing import Ours, decode_all
 from s2sjax.config import Config, DecodeConfig, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.inference.load import with_decode
@@ -102,7 +102,7 @@ def test_pytorch_may_decode_several_batches_at_once(chunk):
     (theirs,) = table.implementations(
         system("lstm"), "greedy", [chunk], [Way(1, 2)]
     ).values()
-    one, other = together(theirs[0], [chunk, chunk])
+    one, other = decode_all(theirs[0], [chunk, chunk])
     np.testing.assert_array_equal(one, other)
     assert table.ways()[0].at_once == 1
 

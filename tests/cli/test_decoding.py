@@ -243,7 +243,7 @@ def test_an_ensemble_scores_between_its_members(
         ({"input": ROW, "required": [[1] * 40]}, "phrase of 40 symbols does not fit"),
         ({"input": ROW, "requird": [3]}, "did you mean 'required'"),
         ({"prefix": [3]}, "has no field 'input'"),
-        ({"input": {"a": 1}}, "'input' is a text or a list of integers"),
+        ({"input": {"a": 1}}, "'input' is {'a': 1}; it is a text or a list of"),
     ],
 )
 def test_wishes_that_cannot_be_met(command, integers, tmp_path, line, said):

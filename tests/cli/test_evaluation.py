@@ -8,10 +8,12 @@ import shutil
 
 import pytest
 
+from s2sjax import json_objects
 from tests import oracles
 
 FIELDS = [
-    *("source", "output", "reference", "right", "edits", "truncated"),
+    *("source", "output", "reference", "references", "lengths"),
+    *("right", "edits", "truncated"),
     *("score", "logprob", "reference_logprob"),
 ]
 
@@ -59,6 +61,8 @@ def test_predictions_are_those_of_the_evaluation_worst_first(
     assert nll == pytest.approx(found["nll"], rel=1e-5)
     for row in rows:
         assert list(row) == FIELDS
+        assert row["references"] == [row["reference"]]
+        assert row["lengths"] == [len(symbols_of(row["reference"]))]
         wanted = [None if s == "<unk>" else s for s in symbols_of(row["reference"])]
         output = symbols_of(row["output"])
         assert row["edits"] == oracles.edit_distance(output, tuple(wanted))
@@ -172,22 +176,28 @@ def test_a_sample_of_a_training_set_in_a_file(command, text, tmp_path):
 HELD = ("valid", "test")
 
 
-def test_training_files_that_are_gone(command, text, tmp_path):
+def test_without_its_files_a_run_does_all_but_train(command, text, tmp_path):
     config = json.loads((text / "config.json").read_text())
     path = config["task"]["path"]
+    before = command("eval", f"--workdir={text}", "--split=train", "--json")
     os.rename(path, f"{path}.away")
     bench = ("--strategy=greedy", "--batch_sizes=2", f"--out={tmp_path}")
     try:
-        refused = [
-            command("eval", f"--workdir={text}", "--split=train"),
-            command("bench", f"--workdir={text}", "--split=train", *bench),
-        ]
+        found = command("eval", f"--workdir={text}", "--split=train", "--json")
+        measured = command("bench", f"--workdir={text}", "--split=train", *bench)
         finished = command("train", f"--workdir={text}")
+        # A run of before kept no training pairs.
+        run = shutil.copytree(text, tmp_path / "run")
+        about = json_objects.read(run / "data" / "about.json", dict)
+        files = {k: v for k, v in about["files"].items() if "train_" not in k}
+        whole = json_objects.encode(about | {"files": files})
+        (run / "data" / "about.json").write_text(whole)
+        refused = command("eval", f"--workdir={run}", "--split=train")
     finally:
         os.rename(f"{path}.away", path)
-    for each in refused:
-        assert each.code == 2 and each.err.count("\n") == 1
-        assert each.err.startswith(f"s2sjax: --split=train: {path} does not exist; wh")
+    assert found.code == measured.code == 0 and found.out == before.out
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    assert refused.err.startswith(f"s2sjax: --split=train: {path} does not exist; wh")
     # A run that needs no more training needs no training examples.
     assert finished.code == 0 and "all steps are done" in finished.out
     assert "best checkpoint" in finished.out and "\n\n\n" not in finished.out

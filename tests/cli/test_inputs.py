@@ -125,13 +125,15 @@ def test_a_compressed_file_is_known_by_its_content(file, kind):
     packed = COMPRESSED[kind](content)
     assert read(file, packed) == [["a", "b"], ["c"]]
     for damaged in (packed[:-6], packed[:12] + b"\xff\xff\xff" + packed[15:]):
-        with pytest.raises(UsageError, match=f"{file} is compressed and damaged"):
+        with pytest.raises(
+            UsageError, match=f"{file} is compressed and (damaged|ends)"
+        ):
             read(file, damaged)
 
 
 def test_a_text_may_begin_like_a_compressed_file(file):
     assert read(file, "BZh9 and more") == [list("BZh9 and more")]
-    with pytest.raises(UsageError, match="gzip, bzip2 and xz are"):
+    with pytest.raises(UsageError, match=r"as \.zip files are; unpack it"):
         read(file, b"PK\x03\x04and more")
     with pytest.raises(UsageError, match=r"is not UTF-8: invalid start byte at byte 1"):
         read(file, b"a\xff")
@@ -220,7 +222,7 @@ def test_what_takes_long_tells_on_standard_error(
     bench = ("--strategy=greedy", "--batch_sizes=1", "--examples=2", "--repeats=1")
     for argv, said in (
         (("eval", run), "evaluation on test: 0 of 32 examples (0%)"),
-        (("eval", run), "evaluation on test: counting what 32 outputs are worth"),
+        (("eval", run), "evaluation on test: counting what the outputs are worth"),
         (("decode", run, given_), "decoding: 0 of 2 examples (0%)"),
         (("score", run, given_), "scoring: 0 of 2 examples (0%)"),
         (("bench", run, *bench, f"--out={tmp_path}"), "greedy: 0 of 2 batches (0%)"),

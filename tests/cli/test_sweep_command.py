@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -115,6 +118,7 @@ def test_a_plan_shows_trials_groups_and_costs_and_writes_nothing(
         (["--backend=procesess"], "did you mean 'processes'?"),
         (["--backend=batched:size=3"], "backend 'batched' takes no argument 'size'"),
         (["--dry_run", "--backend=ray:cpu=1"], "did you mean 'cpus'?"),
+        (["--ray_address=there:6379"], "--ray_address=there:6379 needs --backend=ray"),
         (["--backend=batched", "--workers=2"], "--workers=2 counts processes"),
         (["--workers=1000"], "--workers=1000: this machine has"),
         (["--search=tpee", "--max_trials=3"], "did you mean 'tpe'?"),
@@ -175,6 +179,35 @@ def test_what_cannot_go_on_without_a_config_is_said(command, tmp_path, launch, s
     done = command("sweep", f"--workdir={workdir}", "--json")
     counts = {"trials": 3, "done": 1, "failed": 0, "pruned": 0, "pending": 2}
     assert (done.code, json.loads(done.out)) == (1, counts)
+
+
+def test_a_sweep_goes_on_where_ray_was(command, file, tmp_path, monkeypatch):
+    """And says so, and where else it may go."""
+    joined, again = [], []
+
+    def make_pool(backend, path, workers, address, say):
+        joined.append((backend, address))
+        return SimpleNamespace(close=lambda: None)
+
+    def run(launch, sweep, *rest):
+        again.append(launcher._again(launch, sweep))
+        return launcher.Outcome({"done": 0}, 0)
+
+    monkeypatch.setattr(launcher.backends, "make_pool", make_pool)
+    monkeypatch.setattr(launcher, "_run", run)
+    workdir = f"--workdir={tmp_path / 'sweep'}"
+    cluster = ("--backend=ray:cpus=2", "--ray_address=there:6379")
+    assert command("sweep", f"--config={file}", workdir, *cluster).code == 0
+    done = command("sweep", workdir)
+    said = "backend: ray:cpus=2, as this sweep was begun, at there:6379\n"
+    assert done.code == 0 and done.err.startswith(said)
+    assert command("sweep", workdir, "--ray_address=local").code == 0
+    assert command("sweep", workdir, "--backend=processes").code == 0
+    there, local = ("ray:cpus=2", "there:6379"), ("ray:cpus=2", "local")
+    assert joined == [there, there, local, ("processes", "")]
+    line = shlex.join(["s2sjax", "sweep", workdir, *cluster])
+    moved = line.replace("there:6379", "local")
+    assert again == [line, line, moved, f"s2sjax sweep {workdir}"]
 
 
 def test_a_sweep_that_is_repeated_without_an_override_does_not_double(
@@ -324,7 +357,8 @@ def test_killed_and_continued_it_ends_where_single_runs_end(
     launcher = start(f"--workdir={workdir}", "--workers=2")
     wait_for(all_train, "the second launch")
     refused = command("sweep", f"--workdir={workdir}")
-    assert refused.code == 2 and "is in use by process" in refused.err
+    holder = f"is in use by process {launcher.pid} on {socket.gethostname()} since 20"
+    assert refused.code == 2 and holder in refused.err
     os.kill(json.loads((trials()[0] / "lock").read_text())["pid"], signal.SIGKILL)
     wait_for(lambda: not is_held(trials()[0]), "the worker's end")
     launcher.kill()

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+import s2sjax as s2s
 from s2sjax.cli import main
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -48,6 +49,18 @@ def test_a_received_file_is_told_where_it_is_executed(received, command):
         done = command(words[0], f"--workdir={run}", "--no_user_code", *words[1:])
         assert done.code == 2 and done.err.count("\n") == 1 and not mark.exists()
         assert "--no_user_code: " in done.err
+
+
+def test_in_python_it_is_told_and_refused_alike(received):
+    run, mark = received
+    with pytest.warns(UserWarning, match=r"pattern\.py \(SHA-256 .* is executed"):
+        assert s2s.load(run).decode([1, 2]).expected == [1, 2, 1, 2]
+    mark.unlink()
+    opened = s2s.load(run, no_user_code=True)  # what evaluates and scores executes none
+    assert opened.evaluate()["examples"] == 8
+    with pytest.raises(s2s.UsageError, match=r"no_user_code=True: .* of task\.name="):
+        opened.decode([1, 2])
+    assert not mark.exists()
 
 
 def test_a_file_of_ones_own_is_executed_without_a_word(made, command):

@@ -52,6 +52,7 @@ def second():
 
 
 def begun_right(*, symbols: int = 1):
+    '''Outputs that begin \\x1b[31mright.'''
     def counts(outcomes):
         begun = [a[:symbols] == b[:symbols] for a, b in
                  zip(outcomes.output.tolist(), outcomes.target.tolist())]
@@ -129,6 +130,12 @@ def test_every_command_executes_the_copy_and_says_so(made, words, command, tmp_p
     if words[0] != "report":
         assert len(told) == len(KINDS)
         assert f"{run / 'code' / 'model.cell' / 'mine.py'} (SHA-256 " in done.err
+
+
+def test_a_metric_says_what_it_means(made, command):
+    done = command("eval", f"--workdir={made[0]}")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("begun right")]
+    assert line.endswith(r"  Outputs that begin \x1b[31mright.")
 
 
 def test_none_is_executed_where_that_is_refused(made, command, tmp_path):

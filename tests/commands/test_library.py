@@ -131,10 +131,24 @@ def test_the_loss_is_the_mean_over_real_tokens():
         s2s.nll(params, model, only), losses[0].sum() / 4, rtol=1e-6
     )
 
+    def squares(output, batch):  # an objective of one's own
+        return token_losses(output.logits, batch.target, batch.target_lengths) ** 2
+
+    np.testing.assert_allclose(
+        s2s.loss(params, model, only, squares), (losses[0] ** 2).sum() / 4, rtol=1e-6
+    )
+    emitted = jax.nn.log_softmax(logits)[..., 2:]  # all but PAD and BOS
+    even = -emitted.mean(-1)[0, :4]
+    np.testing.assert_allclose(
+        s2s.loss(params, model, only, "label_smoothing:epsilon=0.25"),
+        (0.75 * losses[0] + 0.25 * even).sum() / 4,
+        rtol=1e-6,
+    )
+
 
 def test_what_cannot_be_is_refused_by_its_name(run, tmp_path):
     model = s2s.Seq2Seq(s2s.ModelConfig(units=4, embedding=3), source=9, target=8)
-    params = model.init(jax.random.key(0))
+    params, pair = model.init(jax.random.key(0)), s2s.batch([[4]], [[4]])
     beside = run.path.with_name("mien")
     new = tmp_path / "new"
     refused = [
@@ -152,6 +166,11 @@ def test_what_cannot_be_is_refused_by_its_name(run, tmp_path):
         (lambda: s2s.batch([[0.5]], [[4]]), "sources is no list of rows"),
         (lambda: s2s.batch([4], [[4]]), "sources is no list of rows"),
         (lambda: s2s.nll(params, model, [1]), "s2s.batch makes one"),
+        (lambda: s2s.loss(params, model, pair, "nl"), "did you mean 'nll'"),
+        (
+            lambda: s2s.loss(params, model, pair, lambda output, batch: 0.0),
+            "wanted a loss for each target token",
+        ),
         (lambda: model.decoder(params, [[4, 5], [6]], [2, 1]), "source is no array"),
         (lambda: model.decoder(params, jnp.ones((1, 2)), [2]), r"source is float32\[1"),
         (lambda: model.decoder(params, [[4]], [[1]]), r"lengths is int32\[1, 1\]"),

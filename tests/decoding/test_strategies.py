@@ -1,5 +1,7 @@
 """Specs of strategies: what they build, and what is refused."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from s2sjax.decoding import strategies
 from s2sjax.decoding.base import Rules
 from s2sjax.decoding.beam import beam
+from s2sjax.decoding.filters import Filters
 from s2sjax.decoding.sampling import greedy, sample
 from s2sjax.decoding.scores import KINDS, Normaliser
 from s2sjax.decoding.strategies import STRATEGIES, decoding
@@ -36,6 +39,18 @@ def test_rules_are_those_of_every_strategy():
         found = decoding(f"{name}:min_ratio=0.5,max_extra=4,no_repeat=2")
         assert found.rules == Rules(min_ratio=0.5, max_extra=4, no_repeat=2)
     assert decoding("greedy").rules == Rules()
+
+
+def test_all_that_draw_take_the_same_filters_and_no_other_argument():
+    names = {field.name for field in dataclasses.fields(Filters)}
+    for spec in ("sample", "stochastic_beam", "mbr", "rerank:candidates=sample"):
+        given = spec + (":" if ":" not in spec else ",")
+        assert names <= decoding(spec).arguments.keys()
+        decoding(f"{given}min_p=0.1,typical=0.9")
+        with pytest.raises(UsageError, match="did you mean 'top_k'"):
+            decoding(f"{given}topk=2")
+        with pytest.raises(TypeError, match="topk"):
+            STRATEGIES[spec.split(":")[0]](None, None, 4, topk=2)
 
 
 def test_strategies_give_nbest_lists():

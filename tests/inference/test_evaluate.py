@@ -1,5 +1,6 @@
 """Outcomes of a split: bucket by bucket, whatever the size of a batch."""
 
+import dataclasses
 import threading
 import types
 
@@ -20,6 +21,7 @@ from s2sjax.inference.evaluate import (
 )
 from s2sjax.inference.system import System, decode, force
 from s2sjax.models.seq2seq import build_model
+from s2sjax.outcomes import References, Rows
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import BOS, EOS, UNK
 from tests import copying, oracles
@@ -81,11 +83,11 @@ def split():
     )
 
 
-def as_rows(column):
-    """A column of outcomes, as an array with a row for each example."""
-    if isinstance(column, metrics.Rows):
-        return np.array([*map(tuple, column.tolist()), None], object)[:-1]
-    return column
+def of_each(found):
+    """Outcomes as a list for each example."""
+    forced = Rows(found.forced, found.forced_lengths)
+    columns = found._replace(forced=forced, references=found.references.first)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def by_loop(config, params, store):
@@ -150,12 +152,60 @@ def test_the_same_examples_of_a_split_however_many_are_asked_for(split, examples
     found, sources = outcomes(split.system, buckets)
     assert len(sources) == examples
     rows = [split.sources.index(source) for source in sources]
-    for a, b in zip(found, split.outcomes, strict=True):
-        np.testing.assert_array_equal(as_rows(a), as_rows(b)[rows])
+    every = of_each(split.outcomes)
+    assert of_each(found) == [every[row] for row in rows]
     assert {tuple(s) for s in sources} >= {
         tuple(s)
         for s in outcomes(split.system, chosen(split.buckets, max(examples - 1, 1)))[1]
     }
+
+
+def test_further_references_of_a_bucket_are_those_of_its_examples(split):
+    """Whether all are taken or some, and whatever bucket they are in."""
+    outputs = [row["output"] for row in split.expected]
+    # Of every second example two more, the second of them what the model writes.
+    counts = np.array([2, 0] * 5, np.int32)
+    rows = [row for place in range(0, 10, 2) for row in ([9, 9], outputs[place])]
+    flat = Rows.from_lists(rows)
+    further = References(flat.tokens, flat.lengths, counts)
+    buckets = [
+        dataclasses.replace(bucket, references=further.taken(places))
+        for bucket, places in zip(
+            split.buckets, (np.arange(7), np.arange(7, 10)), strict=True
+        )
+    ]
+    for examples in (10, 5):
+        found, sources = outcomes(split.system, chosen(buckets, examples))
+        for place, source in enumerate(sources):
+            row = split.sources.index(source)
+            own = [source, *([[9, 9], outputs[row]] if row % 2 == 0 else [])]
+            assert found.references.by_example()[place] == own
+            # An unknown symbol in a reference equals nothing.
+            known = [[None if s == UNK else s for s in each] for each in own]
+            written = tuple(outputs[row])
+            edits = [oracles.edit_distance(written, tuple(each)) for each in known]
+            assert found.edits[place] == min(edits)
+            assert found.target.tolist()[place] == own[edits.index(min(edits))]
+            same = split.outcomes.nll[row], split.outcomes.forced_correct[row]
+            assert (found.nll[place], found.forced_correct[place]) == same
+
+
+def test_an_output_that_is_told_its_length_has_it(split):
+    """Against greedy decoding in numpy that never ends by itself."""
+    found, sources = outcomes(split.system, split.buckets, oracle_length=True)
+    oracle = oracles.Model(split.system.config.model, split.system.params[0])
+
+    for place, source in enumerate(sources):
+        memory, encoded = oracle.encode(source)
+        carry, written, token = oracle.start(encoded, memory), [], BOS
+        while len(written) < len(source):
+            carry, logits, _ = oracle.step(carry, token, memory)
+            logits = np.where(np.arange(len(logits)) == EOS, -np.inf, logits)
+            token = int(np.argmax(logits))
+            written.append(token)
+        assert found.output.tolist()[place] == written
+    assert not found.truncated.any()
+    np.testing.assert_array_equal(found.nll, split.outcomes.nll)
 
 
 def test_an_empty_bucket_is_passed_over(split):
@@ -217,7 +267,7 @@ def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
     monkeypatch.setattr(
         evaluate,
         "columns",
-        lambda system, batch: sizes.append(len(batch.ids)) or columns(system, batch),
+        lambda *of, **how: sizes.append(len(of[1].ids)) or columns(*of, **how),
     )
     found, _ = outcomes(split.system, split.buckets)
     assert set(sizes) == {2} and len(sizes) == 6

@@ -37,10 +37,16 @@ SHAPES = {
     "gru-before": ("gru:reset=before", ADDITIVE, "cell", EMBEDDING, 1, True, "mean"),
     "layernorm": ("layernorm_lstm", ADDITIVE, "cell", EMBEDDING, 1, False, "learned"),
     "mingru-2": ("mingru", ADDITIVE, "cell", 0, 2, True, "copy:direction=backward"),
+    "tied": ("rnn", "none", "cell", UNITS, 1, False, "copy"),
+    "tied-other-size": ("gru", ADDITIVE, "cell", EMBEDDING, 2, False, "dense"),
+    "shared": ("lstm", "none", "cell", EMBEDDING, 1, True, "dense"),
+    "shared-tied": ("rnn", "dot", "input_feeding", EMBEDDING, 1, False, "copy"),
 }
 
 
-def shape_config(cell, attention, context, embedding, layers, bidirectional, bridge):
+def shape_config(
+    cell, attention, context, embedding, layers, bidirectional, bridge, **tables
+):
     return ModelConfig(
         cell=cell,
         units=UNITS,
@@ -50,6 +56,7 @@ def shape_config(cell, attention, context, embedding, layers, bidirectional, bri
         attention=attention,
         context=context,
         bridge=bridge,
+        **tables,
     )
 
 
@@ -122,7 +129,8 @@ def freed(model, params, source, lengths, gold, dropout):
 
 def all_paths(model, params, source, lengths, gold, weights, seeds, rates):
     """Outputs and gradients of the forced, the stepped and the free-running path."""
-    dropout = Dropout(jax.vmap(jax.random.key)(seeds), *rates)
+    named = dict(zip(("embedding", "state", "output"), rates, strict=True))
+    dropout = Dropout(jax.vmap(jax.random.key)(seeds), named)
     results = {}
     for name, path in (("forced", forced), ("stepped", stepped), ("free", freed)):
 
@@ -158,8 +166,15 @@ def dropout_of(config, seed, rates, width):
 
 @pytest.fixture(scope="session", params=SHAPES, ids=list(SHAPES))
 def small(request):
-    config = shape_config(*SHAPES[request.param])
-    model = Seq2Seq(config, SOURCE_VOCABULARY, TARGET_VOCABULARY)
+    tables = {
+        "share_embeddings": "shared" in request.param,
+        "tie_output": "tied" in request.param,
+    }
+    config = shape_config(*SHAPES[request.param], **tables)
+    # Shared, a source has what a target has, and may have more.
+    more = "tied" in request.param
+    source = TARGET_VOCABULARY + more if config.share_embeddings else SOURCE_VOCABULARY
+    model = Seq2Seq(config, source, TARGET_VOCABULARY)
     params = drawn_params(model)
     return types.SimpleNamespace(
         config=config,

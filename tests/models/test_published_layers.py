@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s2sjax.config import ModelConfig
 from s2sjax.models.cells import build
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.training.by_hand import nll
+from s2sjax.types import BOS, EOS, Batch
 from tests import oracles
 
 pytestmark = pytest.mark.compat
@@ -253,3 +257,50 @@ def test_a_layer_normalised_lstm_is_that_of_torch_norms():
     close(outputs, said.detach().numpy())
     for name, value in gradient.items():
         np.testing.assert_allclose(value, theirs[name].grad, rtol=1e-4, atol=1e-4)
+
+
+def test_one_table_that_reads_and_writes_is_that_of_pytorch():
+    """Shared and tied: the loss, and the gradient that three places give the table."""
+    torch = pytest.importorskip("torch")
+    shape = {"cell": "rnn", "units": UNITS, "embedding": UNITS}
+    tables = {"share_embeddings": True, "tie_output": True}
+    model = Seq2Seq(ModelConfig(**shape, **tables), VOCABULARY, VOCABULARY)
+    params = random_like(jax.eval_shape(model.init, jax.random.key(0)))
+    random = np.random.default_rng(3)
+    source, target = random.integers(3, VOCABULARY, (2, 3, 5), np.int32)
+    target[:, -1] = EOS
+    given = Batch(
+        source,
+        np.full(3, 5, np.int32),
+        target,
+        np.full(3, 5, np.int32),
+        np.arange(3, dtype=np.int32),
+        np.ones(3, np.float32),
+    )
+    loss, gradient = jax.jit(
+        jax.value_and_grad(lambda params: nll(params, model, given)),
+        compiler_options=QUICK,
+    )(params)
+
+    table = torch.tensor(params["embed"]["table"], requires_grad=True)
+    state = None
+    inputs = np.concatenate([np.full((3, 1), BOS), target[:, :-1]], axis=1)
+    sides = ("encoder", "forward_0", source), ("decoder", "layer_0", inputs)
+    for side, name, ids in sides:
+        layer, module = params[side][name], torch.nn.RNN(UNITS, UNITS, batch_first=True)
+        values = {
+            "weight_ih_l0": layer["input_kernel"].T,
+            "weight_hh_l0": layer["recurrent_kernel"].T,
+            "bias_ih_l0": layer["bias"],
+            "bias_hh_l0": np.zeros(UNITS, np.float32),
+        }
+        module.load_state_dict({k: torch.tensor(v) for k, v in values.items()})
+        h, state = module(table[torch.from_numpy(ids).long()], state)
+    bias = torch.tensor(params["decoder"]["output_bias"])
+    logits = torch.nn.functional.linear(h, table, bias)
+    logits[..., :EOS] = -torch.inf
+    wanted = torch.from_numpy(target).long().flatten()
+    theirs = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted)
+    theirs.backward()
+    close(loss, theirs.detach().numpy())
+    close(gradient["embed"]["table"], table.grad.numpy())

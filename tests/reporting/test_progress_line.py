@@ -28,9 +28,8 @@ def evaluate(line, clock, seconds, batches=20):
 
 def test_what_ends_soon_says_nothing(clock):
     file = io.StringIO()
-    line = ProgressLine("evaluation", screen=Screen(file))
+    line = ProgressLine("evaluation", "counting", screen=Screen(file))
     evaluate(line, clock, 2.8 / 20)
-    line.then("counting")
     assert file.getvalue() == ""
 
 
@@ -49,11 +48,10 @@ def test_a_plain_line_now_and_then(clock):
 
 def test_what_comes_after_a_long_wait_is_told(clock):
     file = io.StringIO()
-    line = ProgressLine("evaluation", screen=Screen(file))
+    line = ProgressLine("evaluation", "counting", screen=Screen(file))
     line(0, 10)
     clock[0] += 5.0
     line(10, 10)
-    line.then("counting")
     assert file.getvalue() == "evaluation: counting\n"
 
 

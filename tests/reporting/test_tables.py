@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from s2sjax import metrics
+from s2sjax.outcomes import Outcomes
 from s2sjax.reporting.screen import Screen
 from s2sjax.reporting.table import ROWS, TaskExample, show_evaluation, show_tasks
 from s2sjax.types import EOS, SYMBOLS
@@ -28,14 +29,14 @@ def results():
     target = np.array([[SYMBOLS, SYMBOLS + 1, EOS], [SYMBOLS + 1, EOS, 0]], np.int32)
     output = np.array([[SYMBOLS, SYMBOLS + 1, EOS], [SYMBOLS, EOS, 0]], np.int32)
     lengths = np.array([2, 1], np.int32)
-    outcomes = metrics.Outcomes.of(
+    outcomes = Outcomes.of(
         *(output, lengths, np.zeros(2, bool), target, lengths),
         *(
             np.array([0, 1]),
             np.zeros(2, np.float32),
             np.zeros(2, np.float32),
             np.ones(2, np.float32),
-            np.array([3, 1]),
+            np.array([[True] * 3, [True, False, True]]),
         ),
     )
     names = {SYMBOLS: "a", SYMBOLS + 1: HOSTILE, EOS: "<eos>"}

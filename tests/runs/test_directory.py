@@ -334,6 +334,36 @@ def test_the_same_bytes_elsewhere_are_the_same_run(runs, pairs, tmp_path, monkey
     )
 
 
+def test_files_of_splits_elsewhere_are_the_same_run(runs, tmp_path):
+    workdir, names = tmp_path / "run", ("train", "valid", "test")
+    (tmp_path / "here").mkdir()
+    for name in names:
+        lines = [f"{name} {i}\tb{i}\n" for i in range(20)]
+        (tmp_path / "here" / f"{name}.tsv").write_text("".join(lines))
+
+    def asked(folder, **files):
+        places = {name: tmp_path / folder / f"{name}.tsv" for name in names}
+        named = {f"task__{name}": str(path) for name, path in (places | files).items()}
+        return runs.resolved(task__name="text", **named)
+
+    with open_for_training(workdir, asked("here")) as run:
+        tasks.create(run.config, run.data)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    other = tmp_path / "here" / "test.tsv"
+    wrong = tmp_path / "there" / "test.tsv"
+    runs.refused("test.tsv is not the file that", workdir, asked("here", valid=wrong))
+    (tmp_path / "here" / "valid.tsv").unlink()
+    with open_for_training(workdir, asked("there", test=other)) as run:
+        tasks.create(run.config, run.data)
+    now = open_for_reading(workdir).config.task
+    assert (now.valid, now.test) == (f"{tmp_path}/there/valid.tsv", str(other))
+    kept = json.loads((workdir / "data" / "about.json").read_text())
+    assert list(kept["sizes"]) == [str(tmp_path / "here" / f"{n}.tsv") for n in names]
+    assert list(kept["sizes"].values()) == [
+        (tmp_path / "there" / f"{name}.tsv").stat().st_size for name in names
+    ]
+
+
 def test_a_pattern_elsewhere_is_the_same_run(runs, tmp_path):
     workdir = tmp_path / "run"
     for folder in ("here", "there"):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
+from s2sjax import compressed, metrics, tasks
 from s2sjax import config as configs
-from s2sjax import metrics, tasks
 from s2sjax.errors import UsageError
+from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import outcomes
 from s2sjax.inference.load import open_trained
 from s2sjax.inference.summary import evaluation
@@ -113,6 +114,32 @@ def test_each_stops_by_itself_and_the_others_go_on(tmp_path):
     assert [result.attempts for _, result, _ in again] == [1, 1, 2]
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 2
     assert lines(again[0][2]) == lines(path)
+
+
+def test_vectors_are_read_once_and_are_those_of_a_run_alone(tmp_path, monkeypatch):
+    file = tmp_path / "vectors.txt"
+    file.write_text("".join(f"{n} {n / 9} 0.5 -1\n" for n in range(7)))
+    tables = {"embedding_file": str(file), "freeze_embedding": True}
+    train = BASE["train"] | {"steps": 5, "clip_norm": 0.1, "optimizer": "adamw"}
+    model = {**BASE["model"], **tables, "tie_output": True}
+    config = configs.resolve({**BASE, "model": model, "train": train})
+    opened, lines_of = [], compressed.lines
+    counting = lambda path: opened.append(path) or lines_of(path)  # noqa: E731
+    monkeypatch.setattr(compressed, "lines", counting)
+    (_, _, path), (_, _, other) = launch(tmp_path / "sweep", config, seeds(2))
+    assert opened == [file] * 2  # its first line, and all of them
+    noted = [run_files.read_record(each)["embeddings"] for each in (path, other)]
+    assert noted[0] == noted[1] != {}
+
+    known = vectors.of_fields(vectors.read(config, tasks.create(config)))
+    with open_for_training(tmp_path / "alone", config) as run:
+        task = tasks.create(config)
+        loop.train(run, task, Observer(), Signals(), vectors=known)
+    assert same(lines(path), lines(tmp_path / "alone"))
+    one, two = (open_trained(each, "last").params for each in (path, other))
+    tables = [np.asarray(each["encoder"]["embed"]["table"]) for each in (one, two)]
+    np.testing.assert_array_equal(*(table[4:11] for table in tables))
+    assert (tables[0][11:] != tables[1][11:]).all()
 
 
 def test_of_equal_metrics_the_least_nll_is_best_alone_and_together(
@@ -328,6 +355,7 @@ def alone(path, trial):
 
 
 PAIRS = [(f"{who} {what}", f"{what} {who}") for who in "abcdefgh" for what in "xyzuv"]
+PAIRS += [(f"h {what}", f"{what} {what}") for what in "xyzuv"]  # right as well
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.sweeps.replica_runs import alone, config, cut_to, distance, together
 HERE = pathlib.Path(__file__)
 ATTENTION = {"attention": "bahdanau"}
 DROPOUT = {"dropout_embedding": 0.2, "dropout_state": 0.1, "dropout_output": 0.3}
+ONE_TABLE = {"share_embeddings": True, "tie_output": True}
 FEEDING = {
     "attention": "location_sensitive:width=3,filters=2",
     "context": "input_feeding",
@@ -31,7 +32,7 @@ FED = {
     [
         (True, ATTENTION, {"optimizer": "adamw"}),
         (False, {"embedding": 0, "cell": "rnn", **DROPOUT, **FEEDING}, FED),
-        (False, {"cell": "gru:reset=before", "bridge": "learned"}, {}),
+        (False, {"cell": "gru:reset=before", "bridge": "learned", **ONE_TABLE}, {}),
         (True, {"cell": "layernorm_lstm", **ATTENTION}, {}),
         (True, {"cell": "mingru", "bidirectional": True, "bridge": "mean"}, {}),
     ],

@@ -1,7 +1,8 @@
-"""Clusters run the same commands: a Slurm of shell scripts, and Ray where it is."""
+"""Clusters run the same commands: called as they call them, and by a fake Slurm."""
 
 import os
 import pathlib
+import socket
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from s2sjax.sweeps import backends
 from s2sjax.sweeps.pools import slurm as slurm_pool
 from s2sjax.sweeps.pools import slurm_programs
 from s2sjax.sweeps.pools.remote import Control, RemoteCommand
+from s2sjax.sweeps.protocols import UNSEEN
 from tests.sweeps import fake_slurm
 
 
@@ -35,7 +37,7 @@ def finish(job):
 
 def made(trial):
     """The log of a trial's directory."""
-    trial.mkdir()
+    trial.mkdir(parents=True)
     (trial / "trial.json").touch()
     return trial / "log"
 
@@ -105,6 +107,19 @@ def pool(slurm, tmp_path):
     pool = backends.make_pool("slurm", tmp_path / "sweep", 2, "")
     yield pool
     pool.close()
+
+
+def test_a_machine_that_lacks_something_says_so(tmp_path):
+    log, here = made(tmp_path / "sweep" / "trials" / "0000"), socket.gethostname()
+    absent = RemoteCommand(["/no/python"], str(log), str(tmp_path))
+    assert absent() == (UNSEEN, f"/no/python is not on {here}: all nodes must have it")
+    (log.parent / "trial.json").unlink()
+    there = RemoteCommand(["true"], str(log), str(tmp_path))
+    said = (
+        f"{tmp_path}/sweep is not on {here}: it must be on storage that all nodes mount"
+    )
+    assert there() == (UNSEEN, said)
+    assert [entry.name for entry in log.parent.iterdir()] == []
 
 
 def test_slurm(pool, slurm, tmp_path):
@@ -184,25 +199,13 @@ def test_a_job_that_slurm_refuses(pool, slurm, tmp_path, monkeypatch):
         backends.make_pool("slurm", tmp_path / "sweep", 2, "")
 
 
-def test_a_ray_task(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
-    # The tasks import this package from where this process has it.
-    root = pathlib.Path(backends.__file__).parents[2]
-    paths = [str(root), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    with pytest.raises(UsageError, match=r"=127\.0\.0\.1:9 does not answer"):
-        backends.make_pool("ray", tmp_path, None, "127.0.0.1:9")
-    pool = backends.make_pool("ray:cpus=1", tmp_path, None, "")
-    assert pool.size == len(os.sched_getaffinity(0))
-    check(pool, tmp_path)
-    pool.close()
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("rya", "did you mean 'ray'?"),
         ("slurm:partitoin=gpu", "did you mean 'partition'?"),
+        ("ray:resources=TPU", "resources=TPU is not NAME:AMOUNT, e.g. TPU:4"),
+        ("ray:resources=TPU:0", "resources=TPU:0 is not NAME:AMOUNT, e.g. TPU:4"),
         ("processes:workers=3", "backend 'processes' takes no argument 'workers'"),
     ],
 )

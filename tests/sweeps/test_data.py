@@ -132,6 +132,24 @@ def test_the_same_data_in_another_folder_are_the_same_trials(here):
     assert not launched(here)[1]
 
 
+def test_each_file_of_a_split_is_found_again(here):
+    for name in ("train", "valid", "test"):
+        text = (here / "pairs.tsv").read_text().replace("a", name)
+        (here / f"{name}.tsv").write_text(text)
+    places = {f"task.{n}": here / f"{n}.tsv" for n in ("train", "valid", "test")}
+    trials, _, _ = launched(here, **places, **{"task.path": ""})
+    places["task.test"] = (here / "test.tsv").rename(here / "moved.tsv")
+    again, added, _ = launched(here, **places, **{"task.path": ""})
+    assert not added and [t.name for t in again] == [t.name for t in trials]
+    for trial in again:
+        assert configs.user_files(trial.config) == {
+            f: str(p) for f, p in places.items()
+        }
+    (here / "valid.tsv").write_text("other\tdata\n")
+    with pytest.raises(UsageError, match=r"valid.tsv is not what this sweep was begun"):
+        launched(here, **places, **{"task.path": ""})
+
+
 def test_data_that_changed_are_refused(here):
     launched(here)
     with (here / "pairs.tsv").open("a") as file:
@@ -162,7 +180,7 @@ def test_code_that_changed_is_refused_and_moves_like_data(here):
     (here / "sub").mkdir()
     (here / "mine.py").rename(here / "sub" / "mine.py")
     moved = {"train.objective": "sub/mine.py:mine"}
-    with pytest.raises(UsageError, match=r"does not exist; .* with the same file"):
+    with pytest.raises(UsageError, match=r"does not exist.*; .* with the same file"):
         launched(here, **{"train.objective": "mine.py:mine"})
     again, added, statuses = launched(here, **moved)
     assert [t.name for t in again] == [t.name for t in trials] and not added

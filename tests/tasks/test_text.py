@@ -3,10 +3,14 @@
 import bz2
 import dataclasses
 import gzip
+import hashlib
+import itertools
+import json
 import lzma
 import unicodedata
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ import pytest
 from s2sjax import json_objects, tasks
 from s2sjax.config import Config, TaskConfig, TrainConfig
 from s2sjax.errors import UsageError
-from s2sjax.tasks import corpus
+from s2sjax.tasks.files import corpus
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import UNK
 
@@ -53,9 +57,31 @@ def examples(task: Task, split: str) -> dict[int, tuple[str, str]]:
     return found
 
 
+def further(task: Task, split: str) -> Iterator[tuple[int, list[str]]]:
+    """The references of each example of a split beside its target, by id."""
+    vocabulary = task.target_vocabulary
+    for bucket in task.buckets[split]:
+        if bucket.references is None:
+            continue
+        tokens, lengths, counts = bucket.references
+        rows = iter(np.split(tokens, np.cumsum(lengths)[:-1]))
+        for number, count in zip(bucket.store.ids.tolist(), counts, strict=True):
+            some = itertools.islice(rows, int(count))
+            yield number, [vocabulary.join(vocabulary.decode(row)) for row in some]
+
+
+def known(task: Task, text: str) -> str:
+    """A target as its vocabulary has it."""
+    vocabulary = task.target_vocabulary
+    ids, _ = vocabulary.encode(vocabulary.split(text))
+    return vocabulary.join(vocabulary.decode(ids))
+
+
 @pytest.fixture
 def pairs() -> list[tuple[str, str]]:
-    return [(f"s{i % 40} " * (1 + i % 3), f"cible {i}, j'ai !") for i in range(300)]
+    sources = [f"s{i % 40} " * (1 + i % 3) for i in range(240)]
+    sources += [f"s{i} " * (1 + i % 3) for i in range(240, 300)]
+    return [(source, f"cible {i}, j'ai !") for i, source in enumerate(sources)]
 
 
 @pytest.fixture
@@ -72,7 +98,10 @@ def test_tab_separated_characters(
     task = tasks.create(config(path, reverse_source=backwards), None)
     train, valid, test = (examples(task, split) for split in tasks.SPLITS)
     assert sorted(test) == list(range(240, 300))
-    assert sorted([*train, *valid]) == list(range(240))
+    first = {source: i for i, (source, _) in reversed([*enumerate(pairs[:240])])}
+    held_out = {source for source, _ in valid.values()}
+    assert sorted(valid) == sorted(first[source] for source in held_out)
+    assert sorted(train) == [i for i in range(240) if pairs[i][0] not in held_out]
     for number, pair in (train | valid | test).items():
         assert pair == pairs[number]
     assert not {s for s, _ in train.values()} & {s for s, _ in valid.values()}
@@ -85,11 +114,13 @@ def test_tab_separated_characters(
 def test_held_out_symbols_do_not_enter_the_vocabulary(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     lines = [f"{'ab' * (i % 5)}c{i}\tx" for i in range(80)]
-    path.write_text("\n".join([*lines, *["éa\tyé"] * 20]), "utf-8")
+    path.write_text(
+        "\n".join([*lines, *[f"éa{i}\tyé" for i in range(80, 100)]]), "utf-8"
+    )
     task = tasks.create(config(path), None)
     assert "é" not in task.source_vocabulary.symbols
     assert "y" not in task.target_vocabulary.symbols
-    assert examples(task, "test")[99] == ("<unk>a", "<unk><unk>")
+    assert examples(task, "test")[99] == ("<unk>a99", "<unk><unk>")
     assert tasks.encode_source(task, "éa")[0][0] == UNK
     assert tasks.encode_source(task, "éa")[1] == ["é"]
 
@@ -169,6 +200,18 @@ def test_normal_forms_that_are_mixed_are_told_and_made_one(
     assert vocabulary.decode(vocabulary.encode_known(typed)) == vocabulary.split("été")
 
 
+def test_sources_that_are_read_alike_are_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "forms.tsv"
+    words = [f"é{n}A" for n in range(200)]
+    forms = [unicodedata.normalize("NFD", word) for word in words]
+    lower = [word.lower() for word in words]
+    path.write_text("".join(f"{w}\tx\n" for w in (*words, *forms, *lower)), "utf-8")
+    fields = {"normalise": "nfc", "lowercase": True, "split": "hash"}
+    task = tasks.create(config(path, **fields), None)
+    parts = [{s for s, _ in examples(task, split).values()} for split in tasks.SPLITS]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 200
+
+
 def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "one.tsv"
     lines = [f"a{i}\tété \u0915\u093c \u0958" for i in range(100)]
@@ -178,7 +221,8 @@ def test_one_normal_form_alone_is_not_mixed(tmp_path: Path) -> None:
 
 def test_long_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
-    lines = [f"{'a' * (i % 10)}{i}\tb" for i in range(100)] + ["c" * 50 + "\tb"] * 25
+    lines = [f"{'a' * (i % 10)}{i}\tb" for i in range(100)]
+    lines += [f"{'c' * 50}{i}\tb" for i in range(25)]
     path.write_text("\n".join(lines), "utf-8")
     task = tasks.create(config(path, max_length=8), None)
     train = examples(task, "train")
@@ -194,17 +238,22 @@ def test_long_held_out_pairs_have_buckets_of_their_own(tmp_path: Path) -> None:
     long = [9, 15, 16, 17, 70]  # symbols; 8 are ordinary
     lines = [f"{'a' * (i % 6)}{i:03}\tb{i % 7}" for i in range(100)]
     lines += [f"{'c' * size}\tb" for size in long[:3]]
-    lines += [f"d\t{'c' * size}" for size in long[3:]]
+    lines += [f"{size}\t{'c' * size}" for size in long[3:]]
     path.write_text("\n".join(lines), "utf-8")
     task = tasks.create(config(path, max_length=8), None)
     ordinary, *others = task.buckets["test"]
     assert ordinary.size == 21 - len(long)
     assert (ordinary.source_width, ordinary.target_width) == (8, 3)
     assert [(b.size, b.source_width, b.target_width - 1) for b in others] == [
-        *((3, 16, 1), (1, 1, 17), (1, 1, 70))
+        *((3, 16, 1), (1, 2, 17), (1, 2, 70))
     ]
     assert len(examples(task, "test")) == 21
     assert len(task.buckets["valid"]) == 1
+    assert task.notes == (
+        "5 validation and test pairs with a side longer than task.max_length=8 are "
+        "decoded apart from the others; the longest side, at pairs.tsv:105, has 70 "
+        "symbols",
+    )
 
 
 def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:
@@ -325,7 +374,7 @@ def test_a_name_that_leads_out_of_the_folder_reads_nothing(
     folder = tmp_path / "data"
     tasks.create(config(path), folder)
     about = json_objects.read(folder / "about.json", dict)
-    about["files"]["../pairs.tsv"] = about["sources"]["pairs.tsv"]
+    about["files"]["../pairs.tsv"] = about["sources"][str(path)]
     (folder / "about.json").write_text(json_objects.encode(about))
     with pytest.raises(UsageError, match="is damaged"):
         tasks.load(config(path), folder)
@@ -352,7 +401,7 @@ def test_odd_lines_are_taken_as_they_are(
 ) -> None:
     path = tmp_path / "odd.tsv"
     path.write_bytes("\n".join([*LINES, line]).encode())
-    *_, last = corpus.open_corpus(path, 0.1, 0.2).chunks()
+    *_, last = corpus.open_corpus(config(path).task).chunks()
     assert (last.sources[-1], last.targets[-1]) == (source, target)
     assert len(last.sources) == 51
 
@@ -361,9 +410,9 @@ def test_odd_lines_are_taken_as_they_are(
 def test_blank_last_lines_of_a_table_are_no_pairs(tmp_path: Path, ending: str) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_bytes(("\n".join(LINES) + ending).encode())
-    found = corpus.open_corpus(path, 0.1, 0.2)
+    found = corpus.open_corpus(config(path).task)
     (chunk,) = found.chunks()
-    assert found.size == len(chunk.sources) == 50
+    assert len(chunk.sources) == 50
     assert chunk.targets[-1] == "b"
 
 
@@ -410,7 +459,7 @@ def test_parallel_files_may_be_compressed(tmp_path: Path) -> None:
 def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     path = tmp_path / "windows.tsv"
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*LINES, ""]).encode())
-    (chunk,) = corpus.open_corpus(path, 0.1, 0.2).chunks()
+    (chunk,) = corpus.open_corpus(config(path).task).chunks()
     assert chunk.sources == [f"a{i}" for i in range(50)]
     assert set(chunk.targets) == {"b"}
 
@@ -459,6 +508,30 @@ def test_parallel_files(tmp_path: Path) -> None:
     assert examples(again, "test") == examples(task, "test")
 
 
+def test_words_that_are_set_apart_by_blanks_alone(tmp_path: Path) -> None:
+    lines = {"train_src": ["a,b c .", "x"], "train_trg": ["y", "z"]}
+    folder = parallel(tmp_path / "corpus", **lines)
+    task = tasks.create(config(folder, level="space"), tmp_path / "data")
+    assert set(task.source_vocabulary.symbols) == {"a,b", "c", ".", "x"}
+    assert not task.notes
+    (note,) = tasks.create(config(folder, level="word"), None).notes
+    assert note.startswith(
+        "task.level=word takes what stands between blanks apart in 2"
+    )
+    # A run of before, whose words were these, goes on as it began.
+    for side in ("source", "target"):
+        path = tmp_path / "data" / f"{side}.json"
+        record = json.loads(path.read_text())
+        text = json.dumps(record | {"kind": "word", "punctuation": False})
+        path.write_text(text)
+        about = json_objects.read(tmp_path / "data" / "about.json", dict)
+        about["files"][path.name] = hashlib.sha256(text.encode()).hexdigest()
+        (tmp_path / "data" / "about.json").write_text(json_objects.encode(about))
+    again = tasks.create(config(folder, level="word"), tmp_path / "data")
+    assert again.source_vocabulary == task.source_vocabulary
+    assert examples(again, "train") == examples(task, "train")
+
+
 def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
     folder = parallel(tmp_path / "corpus", dev_src=["1"])
     with pytest.raises(UsageError, match=r"dev.src has 1 lines .*dev.trg has 3"):
@@ -466,6 +539,7 @@ def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
     (folder / "dev.trg").unlink()
     with pytest.raises(UsageError, match=r"dev.trg does not exist"):
         tasks.create(config(folder), None)
+    (folder / "dev.trg").write_text("1")
     with pytest.raises(UsageError, match=r"task.test_share=0.5 means nothing"):
         tasks.create(config(folder, test_share=0.5), None)
 
@@ -508,7 +582,19 @@ def test_shared_english_and_french() -> None:
     if not path.exists():
         pytest.skip(f"{path} is not here")
     task = tasks.create(config(path), None)
-    assert sorted(examples(task, "test")) == list(range(8000, 10_000))
+    lines = path.read_text("utf-8").split("\n")[8000:10_000]
+    right: dict[str, dict[str, int]] = {}  # the targets of each source, in order
+    for number, line in enumerate(lines, 8000):
+        source, target = line.split("\t")[:2]
+        right.setdefault(source, {}).setdefault(target, number)
+    found = examples(task, "test")
+    assert sorted(found) == sorted(min(each.values()) for each in right.values())
+    of_number = dict(further(task, "test"))
+    assert {number: texts for number, texts in of_number.items() if texts} == {
+        min(each.values()): [known(task, text) for text in [*each][1:]]
+        for each in right.values()
+        if len(each) > 1
+    }
     widths = [bucket.source_width for bucket in task.buckets["test"]]
     assert max(widths) == 16
     assert max(bucket.source_width for bucket in task.buckets["train"]) == 15
@@ -521,8 +607,8 @@ def test_shared_parallel_integers() -> None:
     task = tasks.create(config(folder, level="word"), None)
     assert {k: sum(b.size or 0 for b in v) for k, v in task.buckets.items()} == {
         "train": 50_000,
-        "valid": 1000,
-        "test": 1000,
+        "valid": 997,  # of 1,000 sources some are there twice
+        "test": 991,
     }
     assert sorted(map(int, task.source_vocabulary.symbols)) == list(range(50))
     for source, target in examples(task, "test").values():

@@ -1,6 +1,7 @@
 """Vocabularies: round trips, unknown symbols, words and their punctuation."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2sjax.errors import UsageError
+from s2sjax.tasks.levels import unspaced
 from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
 from s2sjax.types import BOS, EOS, PAD, SYMBOLS, UNK
 
@@ -59,7 +61,7 @@ ALPHABETS = {
 @given(data=st.data())
 def test_words_split_the_same_after_joining(name: str, data: st.DataObject) -> None:
     text = data.draw(st.text(alphabet=ALPHABETS[name]))
-    vocabulary = Vocabulary("word", (), punctuation=True)
+    vocabulary = Vocabulary("word", ())
     words = vocabulary.split(text)
     assert vocabulary.split(vocabulary.join(words)) == words
     kept = "".join(map(str, words))
@@ -81,7 +83,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize("text", SENTENCES)
 def test_words_of_a_sentence_join_to_it(text: str) -> None:
-    vocabulary = Vocabulary("word", (), punctuation=True)
+    vocabulary = Vocabulary("word", ())
     assert vocabulary.split(text) == text.split(" ")
     assert vocabulary.join(vocabulary.split(text)) == text
 
@@ -97,14 +99,11 @@ def test_words_of_a_sentence_join_to_it(text: str) -> None:
     ],
 )
 def test_scripts_without_blanks_are_named(text: str, words: str, script: str) -> None:
-    found = Vocabulary("word", (), punctuation=True).split(text)
+    found = Vocabulary("word", ()).split(text)
     assert " ".join(map(str, found)) == words
-    vocabulary = Vocabulary("word", tuple(found), punctuation=True)
-    assert vocabulary.unspaced() == [script]
-    # Not where they are rare, nor where blanks have been put between them.
-    some = tuple(map(str, range(100)))
-    assert not Vocabulary("word", (*found, *some), punctuation=True).unspaced()
-    assert not Vocabulary("word", tuple(found)).unspaced()
+    assert unspaced(found) == [script]
+    # Not where they are rare.
+    assert not unspaced([*found, *map(str, range(100))])
 
 
 def test_english_and_french_words_are_what_they_were() -> None:
@@ -113,7 +112,7 @@ def test_english_and_french_words_are_what_they_were() -> None:
         pytest.skip(f"{path} is not here")
     letters = r"\w[\w\u0300-\u036f]*"
     before = re.compile(rf"\d+(?:[.,]\d+)+|{letters}(?:['’\-]{letters})*|[^\w\s]")
-    split = Vocabulary("word", (), punctuation=True).split
+    split = Vocabulary("word", ()).split
     texts = re.split("[\t\n]", path.read_text("utf-8"))
     # One in 20,001: the other single quotation mark is an apostrophe too.
     assert [text for text in texts if split(text) != before.findall(text)] == [
@@ -138,11 +137,18 @@ def test_english_and_french_words_are_what_they_were() -> None:
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
-    assert Vocabulary("word", (), punctuation=True).split(text) == words
+    assert Vocabulary("word", ()).split(text) == words
 
 
-def test_parallel_words_are_split_at_spaces_only() -> None:
-    assert Vocabulary("word", ()).split("IN: a,b  c") == ["IN:", "a,b", "c"]
+def test_what_stands_between_blanks_is_taken_as_it_is() -> None:
+    assert Vocabulary("space", ()).split("IN: a,b  c") == ["IN:", "a,b", "c"]
+
+
+def test_words_of_parallel_files_were_split_at_blanks() -> None:
+    kept = {"kind": "word", "symbols": ["a,b", "."], "punctuation": False}
+    assert Vocabulary.from_json(json.dumps(kept)) == Vocabulary("space", ("a,b", "."))
+    kept["punctuation"] = True
+    assert Vocabulary.from_json(json.dumps(kept)).kind == "word"
 
 
 def test_unknown_symbols_are_named_once() -> None:
@@ -173,8 +179,8 @@ COMPOSED = "; in composed form (NFC) {} known: normalise the text, or train with
 def test_what_is_known_in_another_form_is_said(
     kind: str, known: str, text: str, said: str
 ) -> None:
-    plain = Vocabulary(kind, (), punctuation=True)
-    vocabulary = Vocabulary(kind, tuple(plain.split(known)), punctuation=True)
+    plain = Vocabulary(kind, ())
+    vocabulary = Vocabulary(kind, tuple(plain.split(known)))
     hint = vocabulary.known_form(vocabulary.split(text))
     if said:
         assert hint == COMPOSED.format(said) + "task.normalise=nfc"

@@ -111,3 +111,19 @@ def test_an_endless_set_never_asks_for_a_filler_row():
     order = Order((None,), 1000, 3, seed=0)
     rows = order.chunk(2**31 // 1000, 3).rows  # where int32 would run over
     assert rows.min() >= 0 and rows.dtype == np.int32
+
+
+def test_with_replacement_each_example_comes_as_often_as_any_other():
+    order = Order((30, 10), 4, 3, seed=0, replacement=True)
+    assert order.steps_per_epoch == 10
+    steps = [step for epoch in range(400) for step in steps_of(order, epoch)]
+    counts = np.zeros(40, int)
+    for bucket, rows in steps:
+        assert rows.shape == (4,) and (rows >= 0).all()
+        counts += np.bincount(rows + 30 * bucket, minlength=40)
+    assert counts.sum() == 16_000  # 400 each, of which the deviation is 20 and more
+    assert (abs(counts - 400) < 150).all()
+    # A step is what it is alone, and is another one in the next epoch.
+    alone = np.concatenate([order.chunk(step, 1).rows for step in range(10)])
+    assert (alone == [rows for _, rows in steps[:10]]).all()
+    assert (alone[0] != steps[10][1]).any()

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.seq2seq import Seq2Seq, build_model
 from s2sjax.training import state as states
 from s2sjax.training.feeding import FEEDINGS, GOLD
 from s2sjax.training.objectives import OBJECTIVES, losses
@@ -168,6 +168,58 @@ def test_the_first_loss_and_the_norms_are_those_of_numpy(gold):
     np.testing.assert_allclose(metrics.learning_rate, rate, rtol=1e-6)
 
 
+def one_step(gold, rows, weights, symbols=None):
+    """A step on rows of the store, each of which counts so much."""
+    own = numbers(gold.config, symbol_weights=symbols)
+    for name in NO_DROPOUT:
+        own[f"model.{name}"] = jnp.float32(0)
+    batch = copying.fetch(STORE, jnp.asarray(rows, jnp.int32))
+    batch = batch._replace(weights=jnp.asarray(weights, jnp.float32))
+    start = first_state(gold.config, gold.model)
+    step = jax.jit(partial(train_step, gold.model, recipe(gold.config.train, STEPS)))
+    return step(start, own, batch)
+
+
+def test_an_example_that_counts_twice_is_one_that_is_there_twice(gold):
+    """The sums of weights divide; what all count does not matter."""
+    twice, wanted = one_step(gold, [3, 6, 6, 0], [1, 1, 1, 0])
+    found, metrics = one_step(gold, [3, 6, 0, 5], [1, 2, 0, 0])
+    less, its = one_step(gold, [3, 6, 0, 5], [0.001, 0.002, 0, 0])
+    assert metrics.tokens == wanted.tokens
+    np.testing.assert_allclose(metrics.loss, wanted.loss, rtol=1e-5)
+    np.testing.assert_allclose(its.loss, wanted.loss / 1000, rtol=1e-5)
+    np.testing.assert_allclose(its.grad_norm, wanted.grad_norm, rtol=1e-4)
+    for a, b, c in zip(*map(jax.tree.leaves, (twice, found, less)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(a, c, rtol=1e-5, atol=1e-6)
+    _, empty = one_step(gold, [3, 6, 0, 5], [0, 0, 0, 0])
+    assert (empty.loss, empty.tokens, empty.grad_norm) == (0, 0, 0)
+
+
+def test_the_loss_of_a_symbol_counts_as_much_as_its_weight(gold):
+    symbols = np.linspace(0, 3, copying.VOCABULARY).astype(np.float32)
+    _, metrics = one_step(gold, [3, 6, 0, 5], [1, 0.5, 1, 0], symbols)
+    oracle = oracles.Model(
+        gold.config.model, first_state(gold.config, gold.model).params
+    )
+    total, counted = 0.0, 0.0
+    for row, weight in ((3, 1), (6, 0.5), (0, 1)):
+        length = int(STORE["source_lengths"][row])
+        target = np.asarray(STORE["target"][row, : length + 1])
+        source = np.asarray(STORE["source"][row, :length])
+        logits, _ = oracle.forced(source, [BOS, *target[:-1]])
+        for time, token in enumerate(target):
+            loss = oracles.nll(logits[time : time + 1], [token])
+            total += weight * symbols[token] * loss
+            counted += weight * symbols[token]
+    np.testing.assert_allclose(metrics.loss, total, rtol=1e-5)
+    np.testing.assert_allclose(metrics.tokens, counted, rtol=1e-6)
+    ones = np.ones(copying.VOCABULARY, np.float32)
+    same, plain = (one_step(gold, [3, 6, 0, 5], [1] * 4, w) for w in (ones, None))
+    for a, b in zip(*map(jax.tree.leaves, (same, plain)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
 def test_a_step_is_clipped_and_reports_the_norm_before(gold):
     start = first_state(gold.config, gold.model)
     start = start._replace(params=jax.tree.map(lambda leaf: leaf * 4, start.params))
@@ -228,6 +280,8 @@ class Spy:
             return ()
         if method == "start":
             return (), ()
+        if method == "noise":
+            return {}
         assert method == "free"
         _, _, gold, feed, xs, _ = arguments
 
@@ -359,3 +413,39 @@ def test_runs_that_differ_in_numbers_have_one_recipe():
     one = recipe(copying.config(learning_rate=0.1, log_every=3).train, 9)
     assert one is recipe(copying.config(learning_rate=0.2).train, 9)
     assert one != recipe(copying.config(objective="label_smoothing").train, 9)
+
+
+def test_a_frozen_table_is_not_trained_and_does_not_count():
+    """One step of clipped descent on the others, as arithmetic on gradients says."""
+    shape = {"embedding": 3, "embedding_file": "a", "tie_output": True}
+    clip = {"optimizer": "sgd", "clip_norm": 0.01, "learning_rate": 1.0}
+    run = small_run("gold", **clip)
+    plain, frozen = (
+        dataclasses.replace(run.config.model, **shape, freeze_embedding=each)
+        for each in (False, True)
+    )
+    config = dataclasses.replace(run.config, model=frozen)
+    model, other = (
+        Seq2Seq(each, *[copying.VOCABULARY] * 2) for each in (frozen, plain)
+    )
+    params = copying.drawn(jax.eval_shape(model.init, jax.random.key(0)))
+    own, chosen = numbers(config), recipe(config.train, 1)
+    batch = copying.fetch(STORE, jnp.asarray(ROWS[0]))
+
+    def mean(params):
+        output = decoded(other, chosen.feeding, params, own, jnp.int32(0), batch)
+        return jnp.sum(losses(chosen.objective, output, batch)) / jnp.sum(
+            batch.target_lengths * batch.weights
+        )
+
+    grads = jax.jit(jax.grad(mean))(params)
+    assert np.abs(grads["encoder"]["embed"].pop("table")).max() > 1e-3
+    norm = sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(grads)) ** 0.5
+    start = states.first_state(model, chosen, own, params)
+    state, metrics = jax.jit(partial(train_step, model, chosen))(start, own, batch)
+    np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-5)
+    after = jax.tree.map(np.asarray, state.params)
+    table = after["encoder"]["embed"].pop("table")
+    np.testing.assert_array_equal(table, params["encoder"]["embed"].pop("table"))
+    wanted = jax.tree.map(lambda w, g: w - g * 0.01 / norm, params, grads)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), after, wanted)

@@ -52,7 +52,7 @@ def beam(
         vocabulary = sums.shape[-1]
         count = min(2 * size, size * vocabulary)
         best, places = (each.tolist() for each in sums.view(batch, -1).topk(count))
-        rows, kept = [], []
+        rows, live_totals = [], []
         for sentence in range(batch):
             live: list[tuple[float, int, list[int]]] = []
             for rank in range(0 if over[sentence] else count):
@@ -76,13 +76,13 @@ def beam(
             over[sentence] |= reached >= bound or time >= most[sentence]
             live += [(-torch.inf, sentence * size, [PAD])] * (size - len(live))
             prefixes[sentence] = [prefix for _, _, prefix in live]
-            kept.append([total for total, _, _ in live])
+            live_totals.append([total for total, _, _ in live])
             rows += [row for _, row, _ in live]
         if all(over):
             break
         order = torch.tensor(rows, device=device)
         states = [pick(state, order) for state in states]
-        totals = torch.tensor(kept, device=device)
+        totals = torch.tensor(live_totals, device=device)
         words = [prefix[-1] for sentence in prefixes for prefix in sentence]
         token = torch.tensor(words, device=device)
     chosen = [

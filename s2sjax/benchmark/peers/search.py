@@ -73,11 +73,11 @@ def beam(
         scores, states = model.step(token, states, memory)
         totals = live[:, :, None] + scores.view(batch, size, -1)
         vocabulary = totals.shape[-1]
-        found, places = totals.view(batch, -1).topk(min(2 * size, size * vocabulary))
+        largest, places = totals.view(batch, -1).topk(min(2 * size, size * vocabulary))
         parents, tokens = places // vocabulary, places % vocabulary
         is_end = tokens == EOS
 
-        ended = torch.where(is_end, found, -torch.inf)[:, :size] / divisors[time]
+        ended = torch.where(is_end, largest, -torch.inf)[:, :size] / divisors[time]
         score, which = ended.max(dim=1)
         better = score > best
         best = torch.where(better, score, best)
@@ -87,7 +87,7 @@ def beam(
         whole[:, time - 1] = EOS
         written = torch.where(better[:, None], whole, written)
 
-        live, chosen = torch.where(is_end, -torch.inf, found).topk(size)
+        live, chosen = torch.where(is_end, -torch.inf, largest).topk(size)
         rows = (first + parents.gather(1, chosen)).view(-1)
         token = tokens.gather(1, chosen).view(-1)
         prefixes = torch.cat([prefixes[rows], token[:, None]], dim=1)

@@ -70,10 +70,10 @@ def ways() -> tuple[Way, ...]:
     import torch
 
     usual = torch.get_num_threads()
-    found = [Way(usual, 1)]
+    tried = [Way(usual, 1)]
     if _device() == "cpu":
-        found += [Way(1, 1), Way(1, at_once())]
-    return tuple(dict.fromkeys(found))
+        tried += [Way(1, 1), Way(1, at_once())]
+    return tuple(dict.fromkeys(tried))
 
 
 def implementations(
@@ -83,21 +83,21 @@ def implementations(
 
     None where PyTorch has none, or cannot take an empty source.
     """
-    found = counterpart(strategy)
+    peer = counterpart(strategy)
     empty = any(np.asarray(chunk.batch.source_lengths).min() < 1 for chunk in chunks)
-    if found is None or empty:
+    if peer is None or empty:
         return {}
     model = TorchModel(system.models[0], system.params[0], _device())
     widest = max(chunk.batch.source.shape[1] for chunk in chunks)
     most = output_lengths(system.config.decode, widest).most
     return {
         name: [TorchImplementation(model, search, chunks, most, way) for way in tried]
-        for name, search in _searches(found).items()
+        for name, search in _searches(peer).items()
     }
 
 
-def _searches(found: Counterpart) -> dict[str, Search]:
-    size, normaliser = found
+def _searches(peer: Counterpart) -> dict[str, Search]:
+    size, normaliser = peer
     if size is None:
         return {"torch": torch_search.greedy}
     return {

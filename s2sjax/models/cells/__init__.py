@@ -84,14 +84,14 @@ def check(cell: Cell) -> None:
 
             return cell.step(dot, cell.vectors(params), rest, state, second)
 
-        came = jax.eval_shape(
+        new = jax.eval_shape(
             functools.partial(step, draws),
             jax.random.key(0),
             jax.ShapeDtypeStruct((rows, inputs), jnp.float32),
             wanted,
             jax.ShapeDtypeStruct((rows, context), jnp.float32) if context else None,
         )
-        if came != wanted:
+        if new != wanted:
             raise UsageError(
-                f"{cell=}: step gave {described(came)} of a state {described(wanted)}"
+                f"{cell=}: step gave {described(new)} of a state {described(wanted)}"
             )

@@ -18,7 +18,7 @@ from s2sjax.models.base import (
     State,
     Weights,
 )
-from s2sjax.models.cells.stepped import Stepped, kernels, reads, split, zeros
+from s2sjax.models.cells.stepped import Stepped, kernels, read, reads, split, zeros
 
 
 def gru_cell(units: int, reset: str = "after") -> Cell:
@@ -47,20 +47,9 @@ class GRU(Stepped):
         biases = {"bias": zeros(3 * self.units), "recurrent_bias": zeros(self.units)}
         return matrices | biases
 
-    def weights(self, params: Parameters) -> Weights:
-        """See `Cell`."""
-        weights: Weights = {"recurrent": (params["recurrent_kernel"],)}
-        if "context_kernel" in params:
-            weights["context"] = (params["context_kernel"],)
-        return weights
-
     def vectors(self, params: Parameters) -> Parameters:
         """See `Cell`."""
         return {"recurrent_bias": params["recurrent_bias"]}
-
-    def inputs(self, z: Array) -> tuple[Inputs, Any]:
-        """See `Cell`."""
-        return {}, z
 
     def step(
         self,
@@ -72,7 +61,7 @@ class GRU(Stepped):
     ) -> State:
         """See `Cell`."""
         (h,) = state
-        z = rest if context is None else rest + dot("context", context)
+        z = read(dot, rest, context)
         return (gates(z, dot("recurrent", h), vectors["recurrent_bias"], h),)
 
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.models.base import Dot, Draw, Inputs, Kernel, Parameters, State, Weights
+from s2sjax.models.base import Dot, Draw, Kernel, Parameters, State
 from s2sjax.models.cells.lstm import forget_bias
-from s2sjax.models.cells.stepped import Stepped, kernels, ones, split, zeros
+from s2sjax.models.cells.stepped import Stepped, kernels, ones, read, split, zeros
 
 
 class LayerNormLSTM(Stepped):
@@ -42,20 +42,9 @@ class LayerNormLSTM(Stepped):
         """See `Cell`; the bias comes after the norm."""
         return (params["input_kernel"],)
 
-    def weights(self, params: Parameters) -> Weights:
-        """See `Cell`."""
-        weights: Weights = {"recurrent": (params["recurrent_kernel"],)}
-        if "context_kernel" in params:
-            weights["context"] = (params["context_kernel"],)
-        return weights
-
     def vectors(self, params: Parameters) -> Parameters:
         """See `Cell`."""
         return {name: value for name, value in params.items() if value.ndim == 1}
-
-    def inputs(self, z: Array) -> tuple[Inputs, Any]:
-        """See `Cell`."""
-        return {}, z
 
     def step(
         self,
@@ -67,7 +56,7 @@ class LayerNormLSTM(Stepped):
     ) -> State:
         """See `Cell`."""
         h, c = state
-        z = rest if context is None else rest + dot("context", context)
+        z = read(dot, rest, context)
         m = dot("recurrent", h)
         a = normalised(z, vectors["input_gain"], vectors["bias"])
         a = a + normalised(m, vectors["recurrent_gain"])

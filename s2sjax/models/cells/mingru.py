@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from s2sjax.models.base import Dot, Draw, Inputs, Kernel, Parameters, State, Weights
-from s2sjax.models.cells.stepped import Stepped, glorot, split, zeros
+from s2sjax.models.base import Dot, Draw, Kernel, Parameters, State
+from s2sjax.models.cells.stepped import Stepped, glorot, read, split, zeros
 
 
 class MinGRU(Stepped):
@@ -30,16 +30,6 @@ class MinGRU(Stepped):
             draws["context_kernel"] = lambda key: glorot(key, (context, width))
         return draws | {"bias": zeros(width)}
 
-    def weights(self, params: Parameters) -> Weights:
-        """See `Cell`."""
-        if "context_kernel" not in params:
-            return {}
-        return {"context": (params["context_kernel"],)}
-
-    def inputs(self, z: Array) -> tuple[Inputs, Any]:
-        """See `Cell`."""
-        return {}, z
-
     def step(
         self,
         dot: Dot,
@@ -49,8 +39,7 @@ class MinGRU(Stepped):
         context: Array | None,
     ) -> State:
         """See `Cell`."""
-        z = rest if context is None else rest + dot("context", context)
-        z_u, n = split(z, 2)
+        z_u, n = split(read(dot, rest, context), 2)
         return (state[0] + jax.nn.sigmoid(z_u) * (n - state[0]),)
 
     def run(

@@ -25,8 +25,9 @@ from s2sjax.models.scan import run_layer
 class Stepped:
     """A `Cell` that takes one step after another, without vectors.
 
-    W and b of z = x W + b are the parameters `input_kernel` [I, G] and `bias` [G]. Left
-    to say: `names`, `parameters`, `weights`, `inputs` and `step`.
+    W and b of z = x W + b are the parameters `input_kernel` [I, G] and `bias` [G]; the
+    recurrent product is one by itself, and so is that of the context, which is part of
+    the input (`read`). Left to say: `names`, `parameters` and `step`.
     """
 
     units: int
@@ -36,9 +37,22 @@ class Stepped:
         """See `Cell`."""
         return params["input_kernel"], params["bias"]
 
+    def weights(self, params: Parameters) -> Weights:
+        """See `Cell`."""
+        kernels = {name: f"{name}_kernel" for name in ("recurrent", "context")}
+        return {
+            name: (params[kernel],)
+            for name, kernel in kernels.items()
+            if kernel in params
+        }
+
     def vectors(self, params: Parameters) -> Parameters:
         """None."""
         return {}
+
+    def inputs(self, z: Array) -> tuple[Inputs, Any]:
+        """Nothing is added to the products."""
+        return {}, z
 
     def run(
         self: Cell,
@@ -127,6 +141,11 @@ def zeros(size: int) -> Draw:
 def ones(size: int) -> Draw:
     """A vector that starts at 1."""
     return lambda key: jnp.ones(size)
+
+
+def read(dot: Dot, z: Array, context: Array | None) -> Array:
+    """The projected input, z + context C."""
+    return z if context is None else z + dot("context", context)
 
 
 def reads(h: Array, context: Array | None) -> tuple[Array, ...]:

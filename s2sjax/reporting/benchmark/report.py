@@ -5,7 +5,7 @@ from pathlib import Path
 
 from s2sjax import spec
 from s2sjax.benchmark.result import Result
-from s2sjax.benchmark.search_errors import goal
+from s2sjax.decoding.goals import goal
 from s2sjax.reporting.benchmark.beam_sizes import Widths, draw_beam_sizes
 from s2sjax.reporting.benchmark.pareto import Panel, Point, draw_quality_speed
 from s2sjax.reporting.formats import number, percent
@@ -16,7 +16,7 @@ Column = Callable[[Result], str]
 
 _QUALITY: dict[str, Column] = {
     "exact": lambda row: percent(row.exact),
-    "BLEU": lambda row: "" if row.bleu is None else f"{row.bleu:.2f}",
+    "BLEU": lambda row: _some(row.bleu, ".2f"),
     "log p": lambda row: number(row.logprob, 3),
     "search errors": lambda row: percent(row.search_errors),
     "told by": lambda row: row.search_reference,
@@ -32,18 +32,18 @@ _SPEED: dict[str, Column] = {
     "p90 ms": lambda row: f"{row.latency_p90_ms:.2f}",
     "compile s": lambda row: f"{row.compile_seconds:.1f}",
     "MiB": lambda row: f"{row.resident_mib:,.0f}",
-    "program": lambda row: _one_decimal(row.temporary_mib),
-    "device": lambda row: _one_decimal(row.device_mib),
+    "program": lambda row: _some(row.temporary_mib, ",.1f"),
+    "device": lambda row: _some(row.device_mib, ",.1f"),
 }
 _PEERS: dict[str, Column] = {
     "batch": lambda row: str(row.batch_size),
     "seq/s": lambda row: f"{row.sequences_per_second:,.0f}",
     "at once": lambda row: str(row.batches_at_once),
-    "PyTorch": lambda row: _whole(row.torch_sequences_per_second),
-    "its way": lambda row: _way(row.torch_threads, row.torch_at_once),
+    "PyTorch": lambda row: _some(row.torch_sequences_per_second, ",.0f"),
+    "way": lambda row: _way(row.torch_threads, row.torch_at_once),
     "equal": lambda row: _share(row.torch_same_outputs),
     "s2sjax is": lambda row: _times(row.torch_ratio),
-    "plain": lambda row: _whole(row.torch_loop_sequences_per_second),
+    "plain": lambda row: _some(row.torch_loop_sequences_per_second, ",.0f"),
     "plain way": lambda row: _way(row.torch_loop_threads, row.torch_loop_at_once),
     "plain equal": lambda row: _share(row.torch_loop_same_outputs),
     "and": lambda row: _times(row.torch_loop_ratio),
@@ -197,20 +197,16 @@ def _like_greedy(kind: str) -> bool:
     return aim is not None and aim == goal("greedy")
 
 
-def _one_decimal(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f}"
-
-
-def _whole(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
+def _some(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _way(threads: int | None, at_once: int | None) -> str:
     return "" if threads is None else f"{threads} x {at_once}"
 
 
-def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f} x"
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f} x"
 
 
 def _share(value: float | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.errors import RunError
+from s2sjax.errors import RunError, writing
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.reporting.sweep import trial_files as by_length
 from s2sjax.reporting.sweep.findings import Findings, levels
@@ -39,10 +39,8 @@ def write_csv(
     for name, rows in files.items():
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        try:
+        with writing(f"cannot write {folder / name}", RunError):
             atomic.write_text(folder / name, text.getvalue())
-        except OSError as error:
-            raise RunError(f"cannot write {folder / name}: {error.strerror}") from None
     return [folder / name for name in files]
 
 

@@ -97,13 +97,13 @@ def band(curves: Sequence[Curve]) -> Band:
             for curve in curves
         ]
     )
-    there = ~np.isnan(rows)
-    counts = there.sum(0)
-    mean = np.where(there, rows, 0.0).sum(0) / np.maximum(counts, 1)
-    low = np.where(there, rows, math.inf).min(0)
-    high = np.where(there, rows, -math.inf).max(0)
-    kept = counts > 0
-    return Band(steps[kept], mean[kept], low[kept], high[kept], len(curves))
+    known = ~np.isnan(rows)
+    counts = known.sum(0)
+    mean = np.where(known, rows, 0.0).sum(0) / np.maximum(counts, 1)
+    low = np.where(known, rows, math.inf).min(0)
+    high = np.where(known, rows, -math.inf).max(0)
+    covered = counts > 0
+    return Band(steps[covered], mean[covered], low[covered], high[covered], len(curves))
 
 
 def draw_bands(

@@ -195,13 +195,13 @@ def find(
 
 def _ranks(table: SweepTable, measured: Measure) -> dict[int, tuple[float, float]]:
     """What orders the trials that are done, by their places in the table."""
-    found = {}
+    ranks = {}
     for place, trial in enumerate(table.trials):
         value = trial.value(f"valid_{measured.quantity}")
         if value is not None:
             nll = trial.metrics.get("valid_nll")
-            found[place] = ranked(value, nll, lower=measured.lower)
-    return found
+            ranks[place] = ranked(value, nll, lower=measured.lower)
+    return ranks
 
 
 def compared(table: SweepTable) -> list[str]:

@@ -122,5 +122,5 @@ def _estimate(table: SweepTable, places: Sequence[int], metric: str) -> Estimate
 
 def values(table: SweepTable, places: Sequence[int], metric: str) -> list[float]:
     """The metric of those trials at `places` that are done and have it."""
-    found = (table.trials[place].value(metric) for place in places)
-    return [value for value in found if value is not None]
+    measured = (table.trials[place].value(metric) for place in places)
+    return [value for value in measured if value is not None]

@@ -71,14 +71,14 @@ def panels(table: SweepTable, layout: Layout, metric: str) -> list[Panel]:
     """The heat maps, one per combination of the remaining factors' levels."""
     across, down, rest = layout
     axes = [axis for axis in (down, across) if axis is not None]
-    found: dict[tuple[int, ...], dict[tuple[int, int], Cell]] = {}
+    cells: dict[tuple[int, ...], dict[tuple[int, int], Cell]] = {}
     for group in groups(table, [*rest, *axes], metric):
         key, place = group.levels[: len(rest)], list(group.levels[len(rest) :])
         row = place.pop(0) if down is not None else 0
         column = place.pop(0) if across is not None else 0
         statuses = tuple(table.trials[trial].status for trial in group.trials)
-        found.setdefault(key, {})[row, column] = Cell(group.estimate, statuses)
-    return [Panel(panel_title(rest, key), cells) for key, cells in found.items()]
+        cells.setdefault(key, {})[row, column] = Cell(group.estimate, statuses)
+    return [Panel(panel_title(rest, key), each) for key, each in cells.items()]
 
 
 def panel_title(factors: Sequence[Factor], levels: Sequence[int]) -> tuple[str, ...]:
@@ -239,8 +239,8 @@ def scale_of(measure: Measure, panels: Sequence[Panel]) -> tuple[float, float]:
     Shares that hardly differ have no more than hardly different colours.
     """
     means = [c.estimate.mean for panel in panels for c in panel.cells.values()]
-    found = [mean for mean in means if math.isfinite(mean)]
-    low, high = min(found, default=0.0), max(found, default=1.0)
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
     least = _LEAST_RANGE if measure.share else 1e-9 * max(abs(low), 1.0)
     if high - low >= least:
         return low, high

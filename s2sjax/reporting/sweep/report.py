@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from s2sjax.reporting.formats import cut, duration, number
+from s2sjax.reporting.formats import cut, duration, number, percent
 from s2sjax.reporting.measure import SPLITS, measure
 from s2sjax.reporting.screen import Screen
 from s2sjax.reporting.sweep.findings import FORMULA, Findings, levels
@@ -101,8 +101,8 @@ def _sensitivity(findings: Findings) -> Table:
             effect.field,
             number(effect.levels),
             _value(findings, effect.span),
-            _percent(effect.share),
-            _percent(effect.chance),
+            percent(effect.share, 1),
+            percent(effect.chance, 1),
             number(effect.n),
             effect.lowest,
             effect.highest,
@@ -112,10 +112,6 @@ def _sensitivity(findings: Findings) -> Table:
     title = f"Sensitivity of {findings.measure.unit}: main effect, variance explained"
     columns = (*header, "lowest", "highest")
     return Table(title, columns, rows, header[1:], FORMULA)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %") if math.isfinite(share) else "n/a"
 
 
 def _show_best(findings: Findings, screen: Screen) -> None:

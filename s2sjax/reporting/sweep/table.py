@@ -80,9 +80,9 @@ class SweepTable:
 
     def metrics(self) -> list[str]:
         """The metrics that some trial has, the usual ones of each split first."""
-        found = dict.fromkeys(name for t in self.trials for name in t.metrics)
+        names = dict.fromkeys(name for t in self.trials for name in t.metrics)
         usual = [f"{split}_{name}" for split in SPLITS for name in METRICS]
-        return sorted(found, key=lambda name: [*usual, name].index(name))
+        return sorted(names, key=lambda name: [*usual, name].index(name))
 
     def counts(self) -> dict[str, int]:
         """How many trials have each status, without those that none has."""
@@ -150,8 +150,8 @@ def read(workdir: str, say: Callable[[str], None] = lambda line: None) -> SweepT
             trial = _trial(json_objects.decode(line, _Row))
         except (ValueError, OverflowError) as error:
             is_json = not isinstance(error, json.JSONDecodeError)
-            said = str(error) if is_json else "not a line of JSON"
-            say(f"{path}:{number} is left out: {said}")
+            problem = str(error) if is_json else "not a line of JSON"
+            say(f"{path}:{number} is left out: {problem}")
             continue
         if trial.name in rows:
             say(f"{path}:{number}: {trial.name} is there twice; the last one counts")
@@ -191,8 +191,8 @@ def _trial(row: _Row) -> Trial:
         status=row["status"],
         metrics={
             f"{split}_{key}": float(value)
-            for split, found in splits.items()
-            for key, value in found.items()
+            for split, values in splits.items()
+            for key, value in values.items()
             if key not in _NO_METRICS
         },
         seconds=row["seconds"],
@@ -200,9 +200,9 @@ def _trial(row: _Row) -> Trial:
         error=row["error"],
         command=row["command"],
         examples={
-            split: int(found["examples"])
-            for split, found in splits.items()
-            if found.get("examples", 0) > 0
+            split: int(values["examples"])
+            for split, values in splits.items()
+            if values.get("examples", 0) > 0
         },
         best_step=row["best_step"],
         seed=row["seed"],
@@ -249,7 +249,7 @@ def _launched(
     """The config that a trial was launched with, by dotted field; empty where it
     cannot be read. What its run has now was edited, where it differs.
     """
-    folder = table.directory / "trials" / trial.name
+    folder = table.directory / places.TRIALS / trial.name
     path = folder / run_files.TRIAL
     if not path.is_file():
         return {}

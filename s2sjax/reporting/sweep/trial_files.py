@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from s2sjax import json_objects
+from s2sjax import json_objects, places
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference.evaluate import Sample
 from s2sjax.reporting.sweep.groups import Estimate, estimate
@@ -52,7 +52,7 @@ def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByL
         return NOTHING
     try:
         rows = json_objects.read(path, _Test)["by_length"]
-        found = {
+        by_length = {
             int(length): (row["exact"], row["count"]) for length, row in rows.items()
         }
     except ValueError as error:
@@ -61,8 +61,8 @@ def read(directory: Path, say: Callable[[str], None] = lambda line: None) -> ByL
     launched = _inside(run_files.read_object(directory / run_files.TRIAL), "config")
     task = _inside(launched, "task")
     marked = task.get("test_length") and task.get("name") not in _OTHERWISE_COUNTED
-    lengths = sorted(found)
-    columns = np.array([found[length] for length in lengths], float).reshape(-1, 2)
+    lengths = sorted(by_length)
+    columns = np.array([by_length[length] for length in lengths], float).reshape(-1, 2)
     return ByLength(
         np.array(lengths, float),
         columns[:, 0],
@@ -93,12 +93,12 @@ def joined(tests: Sequence[ByLength]) -> list[AtLength]:
     >>> [row.estimate.n for row in joined([test, test])]
     [2]
     """
-    found: dict[int, list[tuple[float, int]]] = {}
+    by_length: dict[int, list[tuple[float, int]]] = {}
     for test in tests:
         for length, exact, count in zip(*test[:3], strict=True):
-            found.setdefault(int(length), []).append((float(exact), int(count)))
+            by_length.setdefault(int(length), []).append((float(exact), int(count)))
     rows = []
-    for length, shares in sorted(found.items()):
+    for length, shares in sorted(by_length.items()):
         values, counts = [exact for exact, _ in shares], [count for _, count in shares]
         examples = sum(counts) if all(counts) else 0
         interval = estimate(values, 1.0, examples)
@@ -108,8 +108,8 @@ def joined(tests: Sequence[ByLength]) -> list[AtLength]:
 
 def trained(tests: Sequence[ByLength]) -> int | None:
     """The longest source of training, where all trials share it."""
-    found = {test.trained for test in tests if len(test.lengths)}
-    return found.pop() if len(found) == 1 else None
+    longest = {test.trained for test in tests if len(test.lengths)}
+    return longest.pop() if len(longest) == 1 else None
 
 
 def _inside(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def read_all(
 
 def directory_of(table: SweepTable, trial: Trial) -> Path:
     """Where a trial is kept."""
-    return table.directory / "trials" / trial.name
+    return table.directory / places.TRIALS / trial.name
 
 
 def command_line(table: SweepTable, trial: Trial) -> str:
@@ -168,15 +168,15 @@ def command_line(table: SweepTable, trial: Trial) -> str:
     It is what the trial's row or its run recorded. One that is done is trained again in
     a new directory; others go on where they are now, wherever they were launched.
     """
-    there = directory = directory_of(table, trial)
+    place = directory = directory_of(table, trial)
     if trial.status == "done":
-        there = run_files.again(table.directory, trial.name)
+        place = run_files.again(table.directory, trial.name)
     try:
         words = shlex.split(trial.command)
     except ValueError:
         words = []
     if any(word.startswith("--config=") for word in words):
-        return shlex.join(run_files.placed(words, there))
+        return shlex.join(run_files.placed(words, place))
     try:
         recorded = run_files.read_record(directory).get("command")
     except UsageError:
@@ -184,9 +184,9 @@ def command_line(table: SweepTable, trial: Trial) -> str:
     words = list(map(str, recorded)) if isinstance(recorded, list) else []
     if not any(word.startswith("--config=") for word in words):
         words = ["s2sjax", "train", "--workdir="]
-        if there != directory:
+        if place != directory:
             words.insert(2, f"--config={directory}")
-    return shlex.join(run_files.placed(words, there))
+    return shlex.join(run_files.placed(words, place))
 
 
 def _read(directory: Path, say: Callable[[str], None]) -> TrialFiles:

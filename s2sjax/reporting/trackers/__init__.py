@@ -66,8 +66,8 @@ def names(text: str) -> list[str]:
 def remembered(path: Path) -> str:
     """The trackers of a run for which none are named: the default one, and those that
     have a record of it already."""
-    found = [name for name in TRACKERS if TrackedRun.record_of(path, name).is_file()]
-    return ",".join([DEFAULT, *found])
+    recorded = [name for name in TRACKERS if TrackedRun.record_of(path, name).is_file()]
+    return ",".join([DEFAULT, *recorded])
 
 
 def create(text: str, run: TrackedRun) -> list[Guarded]:

@@ -59,15 +59,15 @@ class MLflow(Tracker):
         from mlflow.exceptions import MlflowException
 
         name = self.run.sweep or os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name))
             except MlflowException:  # another trial made it just now
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def _tags(self) -> dict[str, str]:
         tags = {"directory": str(self.run.path.absolute())}

@@ -33,15 +33,15 @@ def fit(trials: Sequence[Trial], limit: int | None = None) -> list[Group]:
 
 
 def _parts(whole: Group, devices: Sequence[Any], limit: int) -> list[Group]:
-    kept, working = _needs(whole)
+    lasting, working = _needs(whole)
     at_once = min(len(devices), len(whole.trials))
     if devices[0].platform == "cpu":
         # A device of the CPU takes its replicas one after another.
-        most = (limit - at_once * working) // kept
+        most = (limit - at_once * working) // lasting
     else:
-        most = limit // (kept + working)
+        most = limit // (lasting + working)
     if most < 1:
-        needed, room = (f"{n / 2**30:.3g} GiB" for n in (kept + working, limit))
+        needed, room = (f"{n / 2**30:.3g} GiB" for n in (lasting + working, limit))
         raise UsageError(
             f"trial {whole.trials[0].index}: backend=batched needs {needed} for one "
             f"trial of this size, and may take {room} here; make it smaller "
@@ -62,5 +62,5 @@ def _needs(whole: Group) -> tuple[int, int]:
     """Bytes that a replica keeps, and what a step of one needs besides."""
     cost = preflight.estimate(whole.widest)
     best = cost.parameters * np.dtype(np.float32).itemsize
-    kept = SAVING * (cost.state + best) + cost.data
-    return kept, cost.memory - cost.state - cost.data
+    lasting = SAVING * (cost.state + best) + cost.data
+    return lasting, cost.memory - cost.state - cost.data

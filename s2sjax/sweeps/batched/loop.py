@@ -16,9 +16,12 @@ import numpy as np
 
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
+from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import Evaluated, chosen
 from s2sjax.inference.system import System
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import build_model
+from s2sjax.runs import run_files
 from s2sjax.runs.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.runs.progress import Progress
 from s2sjax.sweeps.batched import programs, stored_group
@@ -28,6 +31,7 @@ from s2sjax.sweeps.batched.stored_group import StoredGroup
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.book import Dispatch
 from s2sjax.training.devices import FILLER
+from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import Numbers, TrainState, numbers
 from s2sjax.training.step import Program, Work
@@ -135,21 +139,25 @@ class ReplicaLoop:
 
     def _numbers(self) -> Numbers:
         """Those of each replica; where vocabularies differ, their sizes too."""
-        sizes = [len(replica.book.task.target_vocabulary) for replica in self._all]
-        padded = len(set(sizes)) > 1
+        known = [replica.book.task.target_vocabulary for replica in self._all]
+        padded = len(set(map(len, known))) > 1
         return programs.stack(
             [
-                numbers(replica.trial.config, size if padded else None)
-                for replica, size in zip(self._all, sizes, strict=True)
+                numbers(
+                    replica.trial.config,
+                    len(own) if padded else None,
+                    symbol_weights(replica.trial.config.train.symbol_weights, own),
+                )
+                for replica, own in zip(self._all, known, strict=True)
             ]
         )
 
     def _restore(self) -> tuple[TrainState, Any]:
         """The state and the best parameters, from the last checkpoint or the start."""
 
-        def start() -> TrainState:
+        def start(vectors: dict[str, Vectors] | None = None) -> TrainState:
             return programs.first_states(
-                self.layout, self.model, self.recipe, self.numbers
+                self.layout, self.model, self.recipe, self.numbers, vectors
             )
 
         shapes = jax.tree.map(
@@ -165,7 +173,7 @@ class ReplicaLoop:
         except NoCheckpoint:
             for replica in self._running():
                 replica.book.begin(-1, Progress(evaluated=0), report)
-            state = start()
+            state = start(self._vectors())
             # A copy: the state's own parameters are given away to the next step.
             return state, jax.tree.map(jnp.copy, state.params)
         self.saves = restored.step + 1
@@ -181,6 +189,20 @@ class ReplicaLoop:
         for replica, results in pairs:
             replica.restore(results, report)
         return restored.state["state"], restored.state["best"]
+
+    def _vectors(self) -> dict[str, Vectors]:
+        """What is known of each replica's embeddings."""
+        found = []
+        for replica in self._all:
+            read = vectors.read(replica.trial.config, replica.book.task)
+            if read and not replica.ended:
+                noted = {f"model.{field}": each.noted for field, each in read.items()}
+                run_files.note_embeddings(replica.book.folder, noted)
+            found.append(vectors.of_fields(read))
+        if read:
+            for each in read.values():
+                self.callbacks.message(each.note)
+        return self.layout.place(programs.stack(found)) if read else {}
 
     def _save(self, state: TrainState, best: Any) -> None:
         """Saves under a number that counts up: an evaluation changes what is best."""

@@ -13,10 +13,17 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s2sjax.inference.batches import chunks
-from s2sjax.inference.evaluate import Evaluated, columns, rows_at_once, rows_of
+from s2sjax.inference.evaluate import (
+    Evaluated,
+    columns,
+    of_columns,
+    rows_at_once,
+    rows_of,
+)
 from s2sjax.inference.system import System
-from s2sjax.metrics import Outcomes, concatenate
+from s2sjax.models.embeddings import Vectors
 from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.outcomes import Outcomes, concatenate
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import step
 from s2sjax.training.recipe import Recipe
@@ -37,10 +44,10 @@ class Layout:
     @classmethod
     def of(cls, size: int, devices: Sequence[Any] | None = None) -> "Layout":
         """The layout of `size` replicas: on as many devices as divide them evenly."""
-        found = jax.devices() if devices is None else list(devices)
-        count = math.gcd(size, len(found))
-        mesh = Mesh(np.array(found[:count]), (AXIS,))
-        return cls(mesh, batched=found[0].platform != "cpu")
+        available = jax.devices() if devices is None else list(devices)
+        count = math.gcd(size, len(available))
+        mesh = Mesh(np.array(available[:count]), (AXIS,))
+        return cls(mesh, batched=available[0].platform != "cpu")
 
     @property
     def sharding(self) -> NamedSharding:
@@ -88,11 +95,19 @@ def padded_size(count: int, devices: int) -> int:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def first_states(
-    layout: Layout, model: Seq2Seq, recipe: Recipe, numbers: Numbers
+    layout: Layout,
+    model: Seq2Seq,
+    recipe: Recipe,
+    numbers: Numbers,
+    vectors: dict[str, Vectors] | None = None,
 ) -> TrainState:
     """The states before the first step; see `state.first_state`."""
+
+    def first(numbers: Numbers, vectors: dict[str, Vectors]) -> TrainState:
+        return first_state(model, recipe, numbers, vectors=vectors)
+
     # A batched QR or random draw hangs on some backends.
-    return layout.each(partial(first_state, model, recipe), numbers, batched=False)
+    return layout.each(first, numbers, vectors or {}, batched=False)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
@@ -172,7 +187,7 @@ def outcomes(
         arrays = [np.asarray(column) for column in columns(system, batch, of_each)]
         source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
         for place in range(size):
-            sliced = (column[place, : chunk.examples] for column in arrays)
-            parts[place].append(Outcomes.of(*sliced))
+            own = [column[place] for column in arrays]
+            parts[place].append(of_columns(own, bucket, chunk))
             sources[place] += rows_of(source[place], lengths[place], chunk.examples)
     return list(zip(map(concatenate, parts), sources, strict=True))

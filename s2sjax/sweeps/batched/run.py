@@ -115,14 +115,14 @@ class _Launch:
         home = {trial.name: group for group in begun for trial in group.trials}
         over = self.ledger.results
         wanted = [home.get(trial.name) for trial in trials if trial.name not in over]
-        found = [
+        unfinished = [
             (group, {n for n in home if home[n] is group and n not in over})
             for group in begun
             if group in wanted
         ]
-        grouped = {name for _, names in found for name in names}
+        grouped = {name for _, names in unfinished for name in names}
         new = fitting.fit([t for t in trials if t.name not in grouped])
-        return found + self._write([group.trials for group in new])
+        return unfinished + self._write([group.trials for group in new])
 
     def _write(self, groups: Sequence[Sequence[Trial]]) -> list[Left]:
         devices = len(jax.devices())
@@ -227,8 +227,8 @@ class _Launch:
 
     def _measured(self, replica: Replica, status: str) -> None:
         metric = replica.trial.config.train.metric_name
-        found = trial_files.measured(replica.book.folder, metric)
-        self._end(replica.trial, Result(status, **found), replica)
+        measured = trial_files.measured(replica.book.folder, metric)
+        self._end(replica.trial, Result(status, **measured), replica)
 
     def _end(
         self, trial: Trial, result: Result, replica: Replica | None = None

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from s2sjax import json_objects
-from s2sjax.errors import RunError, UsageError
-from s2sjax.runs import atomic
+from s2sjax.errors import RunError, UsageError, writing
+from s2sjax.runs import atomic, run_files
 from s2sjax.sweeps.trials import Trial
 
 GROUPS, GROUP = "groups", "group.json"
@@ -31,7 +31,7 @@ class StoredGroup:
     @property
     def checkpoints(self) -> Path:
         """Where its stacked checkpoint is."""
-        return self.path / "checkpoints"
+        return self.path / run_files.CHECKPOINTS
 
     @property
     def has_saved(self) -> bool:
@@ -58,14 +58,14 @@ def read(sweep: Path, trials: Iterable[Trial]) -> list[StoredGroup]:
     for path in sorted(sweep.glob(f"{GROUPS}/*/{GROUP}")):
         try:
             stored = json_objects.read(path, _File)
-            its = tuple(by_name[name] for name in stored["trials"])
+            grouped = tuple(by_name[name] for name in stored["trials"])
         except KeyError as error:
             raise UsageError(f"{path} is damaged: there is no trial {error}") from None
         # As `programs.padded_size` pads.
-        padded = len(its) <= stored["size"] < 2 * len(its)
-        if not padded or len(set(its)) < len(its):
+        padded = len(grouped) <= stored["size"] < 2 * len(grouped)
+        if not padded or len(set(grouped)) < len(grouped):
             raise UsageError(f"{path} is damaged: not a group of trials")
-        groups.append(StoredGroup(path.parent, its, stored["size"]))
+        groups.append(StoredGroup(path.parent, grouped, stored["size"]))
     return groups
 
 
@@ -76,15 +76,13 @@ def write(sweep: Path, trials: Sequence[Trial], size: int) -> StoredGroup:
       RunError: it could not be written.
     """
     folder = sweep / GROUPS
-    there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    path = folder / f"{1 + max(there, default=-1):04d}"
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    path = folder / f"{1 + max(numbers, default=-1):04d}"
     stored = {"trials": [trial.name for trial in trials], "size": size}
-    try:
+    with writing(f"cannot write to {folder}", RunError):
         path.mkdir(parents=True)
         atomic.write_text(path / GROUP, json_objects.encode(stored))
         atomic.sync_directory(folder)
-    except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror}") from None
     return StoredGroup(path, tuple(trials), size)
 
 

@@ -6,6 +6,7 @@ file in the trial's directory says when it shall end, whatever the cluster's mea
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from s2sjax.runs import atomic
 from s2sjax.runs.run_files import TRIAL
-from s2sjax.sweeps.protocols import Ended, unseen
+from s2sjax.sweeps.pools import guard
+from s2sjax.sweeps.protocols import UNSEEN, Ended, unseen
 
 CONTROL = "control"  # holds the name of the signal that the command is to get
+WORKER = "worker"  # is written when the command begins, and says where
 SECONDS = 0.2  # between two looks at it
 
 
@@ -33,21 +36,30 @@ class RemoteCommand:
     def __call__(self) -> Ended:
         """Runs the command to its end.
 
-        Where the directory of the trial is not, nothing is run, and why says so.
+        Where the directory of the trial or the program is not, nothing is run, and why
+        says so.
         """
-        directory = Path(self.log).parent
+        directory, here = Path(self.log).parent, socket.gethostname()
         control = directory / CONTROL
         if not (directory / TRIAL).is_file():
-            return unseen(directory, socket.gethostname())
+            return unseen(directory, here)
+        if shutil.which(self.command[0]) is None:
+            why = f"{self.command[0]} is not on {here}: all nodes must have it"
+            return Ended(UNSEEN, why)
+        (directory / WORKER).write_text(f"{here}\n", encoding="utf-8")
+        guard.rest()
+        alive, held = os.pipe()
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
-                self.command,
+                guard.guarded(self.command, alive),
+                pass_fds=[alive],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
             )
+        os.close(alive)
         sent = ""
         while process.poll() is None:
             time.sleep(SECONDS)
@@ -56,6 +68,7 @@ class RemoteCommand:
                 sent = wanted
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.killpg(process.pid, signal.Signals[wanted])
+        os.close(held)
         return Ended(process.returncode)
 
 
@@ -63,8 +76,17 @@ class Control:
     """The launcher's side of the file."""
 
     def __init__(self, log: Path):
-        self._path = log.with_name(CONTROL)
-        self._path.unlink(missing_ok=True)
+        self._path, self._worker = log.with_name(CONTROL), log.with_name(WORKER)
+        for left in (self._path, self._worker):
+            left.unlink(missing_ok=True)
+
+    @property
+    def since(self) -> float | None:
+        """When the command began; None before it has."""
+        try:
+            return self._worker.stat().st_mtime
+        except OSError:
+            return None
 
     def stop(self) -> None:
         """Asks the command to save and end."""

@@ -13,7 +13,7 @@ from jax import Array
 from s2sjax import spec
 from s2sjax.decoding.forced import real_tokens
 from s2sjax.errors import UsageError
-from s2sjax.training.objectives.likelihood import label_smoothing, nll
+from s2sjax.training.objectives.likelihood import label_smoothing, likelihood
 from s2sjax.types import EOS, Batch, StepOutput, described
 
 Objective = Callable[[StepOutput, Batch], Array]
@@ -21,12 +21,13 @@ Objective = Callable[[StepOutput, Batch], Array]
 
 `output` holds what the decoder said at every step: logits [B, T, V], with -inf where a
 token can never be emitted, and aux, such as attention [B, T, S]. The step sums the
-losses of real tokens and divides by their number. Beyond a row's length the target is
+losses of real tokens, each times what it counts (see `weights`), and divides by the sum
+of what they count. Beyond a row's length the target is
 EOS, and what is returned there does not count. Gradients pass through `output`, and
 must be finite."""
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
-    "nll": lambda: nll,
+    "nll": likelihood,
     "label_smoothing": label_smoothing,
 }
 

@@ -23,6 +23,30 @@ def nll(output: StepOutput, batch: Batch) -> Array:
     return token_losses(output.logits, batch.target, batch.target_lengths)
 
 
+def likelihood(*, focal: float = 0.0) -> Callable[[StepOutput, Batch], Array]:
+    """`nll`, or with `focal` the focal loss, which counts tokens less that are certain.
+
+        loss_t = (1 - p(y_t))^focal (-log p(y_t))
+
+    (Lin et al. 2017, equation 4.)
+
+    Args:
+      focal: from 0, which is `nll`, up to 100.
+    """
+    spec.between("focal", focal, 0, 100)
+    if not focal:
+        return nll
+
+    def focused(output: StepOutput, batch: Batch) -> Array:
+        loss = nll(output, batch)
+        # Of a power below 1 the slope at 0 is infinite, where the loss is 0 too.
+        doubt = jnp.maximum(-jnp.expm1(-loss), jnp.finfo(loss.dtype).tiny)
+        return doubt**focal * loss
+
+    focused.__name__ = f"nll:focal={focal}"
+    return focused
+
+
 def label_smoothing(*, epsilon: float = 0.1) -> Callable[[StepOutput, Batch], Array]:
     """The cross-entropy to a target that has a share `epsilon` spread out evenly.
 

@@ -1,0 +1,1 @@
+"""What `s2sjax data` shows: in the terminal, and as a page."""

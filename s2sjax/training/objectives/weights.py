@@ -1,0 +1,62 @@
+"""What a target token counts in the loss: by its example, and by its symbol."""
+
+import difflib
+import json
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from s2sjax.decoding.forced import real_tokens
+from s2sjax.errors import UsageError
+from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
+from s2sjax.types import EOS, UNK, Batch
+
+END = "<eos>"
+
+
+def symbol_weights(text: str, vocabulary: Vocabulary) -> np.ndarray | None:
+    """The weight of each token id, [V] float32; None where all are 1.
+
+    Args:
+      text: `train.symbol_weights`, a JSON object; symbols that it does not name have 1.
+        `<eos>` is the end of a target, and `<unk>` all that is unknown.
+      vocabulary: of the targets.
+
+    Raises:
+      UsageError: a symbol that is not in the vocabulary.
+
+    >>> symbol_weights('{"b": 2.0, "<eos>": 0.5}', Vocabulary("char", ("a", "b")))
+    array([1. , 1. , 0.5, 1. , 1. , 2. ], dtype=float32)
+    """
+    if not text:
+        return None
+    weights = np.ones(len(vocabulary), np.float32)
+    named: dict[str, int] = {str(symbol): i for symbol, i in vocabulary.index.items()}
+    named |= {END: EOS, UNKNOWN: UNK}
+    for symbol, weight in json.loads(text).items():
+        if symbol not in named:
+            near = difflib.get_close_matches(symbol, named, n=1)
+            raise UsageError(
+                f"train.symbol_weights names {symbol!r:.40}, which is not among "
+                f"{vocabulary.described()}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        weights[named[symbol]] = weight
+    return weights
+
+
+def token_weights(batch: Batch, by_symbol: Array | None) -> tuple[Array, Array]:
+    """What each token of a batch counts, [B, T] or [B, 1], and what all do, [].
+
+    Tokens beyond a row's length have no loss, and do not count.
+
+    Args:
+      batch: whose `weights` are those of its examples.
+      by_symbol: [V] of each token id; None: 1.
+    """
+    if by_symbol is None:
+        return batch.weights[:, None], jnp.sum(batch.target_lengths * batch.weights)
+    real = real_tokens(batch.target, batch.target_lengths)
+    each = jnp.where(real, by_symbol[batch.target] * batch.weights[:, None], 0)
+    return each, jnp.sum(each)
