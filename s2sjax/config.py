@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import math
+import operator
 import os
 import pathlib
 import types
@@ -323,8 +324,8 @@ def user_files(config: Config) -> dict[str, str]:
 
 
 def _files(config: Config, names: Sequence[str]) -> dict[str, str]:
-    values = flatten(config)
-    files = {field: file_in(field, values[field]) for field in names}
+    named = {field: operator.attrgetter(field)(config) for field in names}
+    files = {field: file_in(field, text) for field, text in named.items()}
     return {field: file for field, file in files.items() if file}
 
 

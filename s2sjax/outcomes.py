@@ -76,6 +76,18 @@ class References(NamedTuple):
     lengths: np.ndarray  # [R] int32
     counts: np.ndarray  # [N] int32, how many of the R each example has, in their order
 
+    @staticmethod
+    def of(first: Rows, further: "References | None" = None) -> "References":
+        """One of each example, and those that it has besides."""
+        one = np.ones(len(first.lengths), np.int32)
+        if further is None:
+            return References(first.tokens, first.lengths, one)
+        # Those of one example together, the first before the others.
+        examples = np.arange(len(one))
+        owners = np.concatenate([examples, np.repeat(examples, further.counts)])
+        rows = _join((first, further.rows)).take(np.argsort(owners, kind="stable"))
+        return References(rows.tokens, rows.lengths, further.counts + one)
+
     @property
     def rows(self) -> Rows:
         """The R sequences."""
@@ -85,6 +97,13 @@ class References(NamedTuple):
     def first(self) -> Rows:
         """The first of each example, where each has one: the one that is forced."""
         return self.rows.take(np.cumsum(self.counts) - self.counts)
+
+    @property
+    def further(self) -> "References":
+        """All but the first of each example, where each has one."""
+        starts = np.cumsum(self.counts) - self.counts
+        rows = self.rows.take(np.delete(np.arange(len(self.lengths)), starts))
+        return References(rows.tokens, rows.lengths, self.counts - 1)
 
     def taken(self, examples: np.ndarray) -> "References | None":
         """Those of examples [n] alone; None where they have none.
@@ -144,9 +163,7 @@ class Outcomes(NamedTuple):
         return cls(
             *(Rows.of(output, output_lengths), truncated, wanted, edits),
             *(scores, log_probs, nll, right),
-            References(
-                wanted.tokens, wanted.lengths, np.ones(len(target_lengths), np.int32)
-            ),
+            References.of(wanted),
         )
 
     @property
@@ -194,19 +211,16 @@ def with_further(outcomes: Outcomes, further: References) -> Outcomes:
       outcomes: of N examples, each with one reference.
       further: the others.
     """
-    examples = np.arange(len(further.counts))
-    owners = np.repeat(examples, further.counts)
-    # Those of one example together, the first before the others.
-    order = np.argsort(np.concatenate([examples, owners]), kind="stable")
-    rows = _join((outcomes.target, further.rows)).take(order)
-    counts = (further.counts + 1).astype(np.int32)
-    others = distances(outcomes.output.take(owners), further.rows)
-    edits = np.concatenate([outcomes.edits, others])[order]
-    chosen = nearest(edits, counts)
+    references = References.of(outcomes.target, further)
+    owners = np.repeat(np.arange(len(references.counts)), references.counts)
+    edits = np.zeros(len(owners), outcomes.edits.dtype)
+    is_first = np.diff(owners, prepend=-1) > 0
+    edits[is_first] = outcomes.edits
+    others = outcomes.output.take(owners[~is_first])
+    edits[~is_first] = distances(others, further.rows)
+    chosen = nearest(edits, references.counts)
     return outcomes._replace(
-        target=rows.take(chosen),
-        edits=edits[chosen].astype(outcomes.edits.dtype),
-        references=References(rows.tokens, rows.lengths, counts),
+        target=references.rows.take(chosen), edits=edits[chosen], references=references
     )
 
 

@@ -465,8 +465,8 @@ class TrainConfig:
     metric: str = option(
         "exact",
         "what the best checkpoint is chosen by, on the validation examples: exact, "
-        "token_accuracy, edit_distance, nll, forced_token_accuracy, wer, truncated, or "
-        "of texts bleu or chrf; or FILE.py:name",
+        "token_accuracy, edit_distance, nll, wer and others (docs/training.md), or of "
+        "texts bleu, chrf or ter; or FILE.py:name",
     )
     patience: int = option(
         0,

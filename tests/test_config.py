@@ -56,10 +56,10 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["model.bridge"] = "zero"
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
+    flat["train.symbol_weights"] = '{"<eos>": 2.0}'
     flat["model.embedding"] = max(flat["model.embedding"], 1)
     flat["model.embedding_file"] = flat["model.embedding_file"] or "a"
     flat["model.share_embeddings"] = False
-    flat["train.symbol_weights"] = '{"<eos>": 2.0}'
     flat["task.level"], flat["task.source_level"] = "subword:a.model", None
     flat["task.target_level"] = "space"
     resolved = config.resolve(nested(flat))

@@ -41,7 +41,7 @@ def grown(text):
 
 
 def backend_table():
-    return backends._makers(Path(), None, "")
+    return backends._makers(Path(), None, "", print)
 
 
 SPECS = {

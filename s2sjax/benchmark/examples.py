@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax.inference import batches
+from s2sjax.outcomes import References
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import Batch
 
@@ -58,6 +59,19 @@ def chunks(
             filled.append(Chunk(batch, before + within, count))
         before += len(rows)
     return filled
+
+
+def further(buckets: Sequence[Bucket], examples: int | None) -> References | None:
+    """What is right besides the targets of `chunks`, by example; None: nothing is."""
+    every = chosen_rows([bucket.size or 0 for bucket in buckets], examples)
+    if all(bucket.references is None for bucket in buckets):
+        return None
+    parts = []
+    for bucket, rows in zip(buckets, every, strict=True):
+        taken = bucket.references and bucket.references.taken(rows)
+        nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        parts.append(taken or References(*nothing, np.zeros(len(rows), np.int32)))
+    return References(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def evenly(chosen: Sequence[Chunk], most: int) -> list[Chunk]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from s2sjax import outcomes
 from s2sjax.benchmark.examples import Chunk
 from s2sjax.benchmark.timing import Implementation, decode_all
 from s2sjax.inference.batches import Passed, unwatched
@@ -41,6 +42,7 @@ class References(NamedTuple):
     tokens: np.ndarray  # [E, T] int32
     lengths: np.ndarray  # [E] int32, EOS counted
     log_probs: np.ndarray  # [E] float32, under the model
+    further: outcomes.References | None = None  # that are right too
 
 
 def outputs(
@@ -64,7 +66,11 @@ def outputs(
     )
 
 
-def references(system: System, chunks: Sequence[Chunk]) -> References:
+def references(
+    system: System,
+    chunks: Sequence[Chunk],
+    further: outcomes.References | None = None,
+) -> References:
     """What stands in the data, and how probable it is to the model."""
     forced = [np.asarray(force(system, chunk.batch).log_probs) for chunk in chunks]
     batches = [chunk.batch for chunk in chunks]
@@ -73,6 +79,7 @@ def references(system: System, chunks: Sequence[Chunk]) -> References:
         _in_order([np.asarray(batch.target) for batch in batches], chunks),
         _in_order([np.asarray(batch.target_lengths) for batch in batches], chunks),
         _in_order([each.sum(axis=1) for each in forced], chunks),
+        further,
     )
 
 

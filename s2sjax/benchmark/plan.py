@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from s2sjax.benchmark.examples import Chunk, chunks
+from s2sjax.benchmark.examples import Chunk, chunks, further
 from s2sjax.benchmark.peers.model import check_supported
 from s2sjax.decoding.goals import goal
 from s2sjax.inference.evaluate import enough, size
 from s2sjax.inference.load import Trained, with_decode
 from s2sjax.inference.system import System, batch_rows, output_lengths
+from s2sjax.outcomes import References
 from s2sjax.tasks.task import Bucket
 
 
@@ -61,6 +62,12 @@ def chunks_of(trained: Trained, plan: Plan, batch_size: int) -> list[Chunk]:
     """The plan's examples of a run, in batches; without those that are too long."""
     buckets = enough(_ordinary(trained, plan), plan.split, plan.examples)
     return chunks(buckets, plan.examples, batch_size)
+
+
+def further_of(trained: Trained, plan: Plan) -> References | None:
+    """What is right besides the targets of `chunks_of`, by example; None: nothing."""
+    buckets = enough(_ordinary(trained, plan), plan.split, plan.examples)
+    return further(buckets, plan.examples)
 
 
 def long_examples(trained: Trained, plan: Plan) -> int:

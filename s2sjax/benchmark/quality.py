@@ -8,7 +8,7 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.benchmark.outputs import Outputs, References, outputs, references
-from s2sjax.benchmark.plan import Plan, chunks_of, system_of
+from s2sjax.benchmark.plan import Plan, chunks_of, further_of, system_of
 from s2sjax.benchmark.search_errors import best_known, search_errors
 from s2sjax.benchmark.timing import Ours, Say
 from s2sjax.decoding.goals import Goal, goal
@@ -16,7 +16,7 @@ from s2sjax.inference.batches import Watch
 from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System, edits
 from s2sjax.inference.text_scores import of_tokens
-from s2sjax.outcomes import Outcomes, is_exact
+from s2sjax.outcomes import Outcomes, is_exact, with_further
 from s2sjax.tasks import Task
 from s2sjax.types import EOS
 
@@ -87,11 +87,12 @@ def _outcomes(decoded: Outputs, right: References) -> Outcomes:
         edits(*map(jnp.asarray, (tokens, symbols, right.tokens, wanted)))
     )
     nothing = np.zeros(len(tokens))
-    return Outcomes.of(
+    results = Outcomes.of(
         *(tokens, symbols, truncated, right.tokens, wanted, edited),
         *(nothing, decoded.log_probs[:, 0], -right.log_probs),
         np.zeros(right.tokens.shape, bool),
     )
+    return results if right.further is None else with_further(results, right.further)
 
 
 REFERENCE_BATCH = 32  # at most: an exact search keeps many states for each input
@@ -113,7 +114,7 @@ def evaluate(
 ) -> tuple[list[Evaluated], References]:
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
-    right = references(trained.system, chunks)
+    right = references(trained.system, chunks, further_of(trained, plan))
     goals = {strategy: goal(strategy) for strategy in plan.strategies}
     systems = {each: system_of(trained, each) for each in plan.strategies}
     compiled, written = {}, {}
@@ -152,10 +153,9 @@ def evaluate(
 
 
 def _texts(task: Task, decoded: Outputs, right: References) -> dict[str, float | None]:
-    wanted = [[row] for row in right.tokens.tolist()]
-    texts = of_tokens(
-        task.target_vocabulary, decoded.tokens[:, 0].tolist(), wanted, cased=task.cased
-    )
+    results = _outcomes(decoded, right)
+    rows = results.output.tolist(), results.references.by_example()
+    texts = of_tokens(task.target_vocabulary, *rows, cased=task.cased)
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 

@@ -66,7 +66,10 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143."""
+    """Runs a command; the exit code is 0, 1 (it failed), 2 (usage), 130 or 143.
+
+    A process of several that train a run exits with 75 where another is lost.
+    """
     from s2sjax.reporting.screen import write_codes
 
     # Where a shell has closed one (`>&-`), Python has none.

@@ -37,6 +37,13 @@ COMMAND = Command(
             value="FILE.jsonl",
         ),
         Flag("wrong", "save only the predictions that are wrong", False, type=bool),
+        Flag(
+            "oracle_length",
+            "each output is told the length of its reference, and ends there",
+            False,
+            type=bool,
+            argument="oracle_length",
+        ),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag(
             "ter",
@@ -74,6 +81,7 @@ def main(parsed: Parsed) -> int:
     result = run.evaluate(
         split,
         examples=values.examples,
+        oracle_length=values.oracle_length,
         confusion=values.confusion,
         ter=values.ter,
         predictions=values.predictions is not None,
@@ -85,12 +93,12 @@ def main(parsed: Parsed) -> int:
     if values.json:
         printing.line(json.dumps(result))
     else:
-        titled = ("split", "step", "decode", "seed")
+        titled = ("split", "step", "decode", "seed", "oracle_length")
         table.show_evaluation(
             {name: value for name, value in result.items() if name not in titled},
             Screen(),
             f"{', '.join(paths)}: {result['split']}, step {result['step']}, "
-            f"{result['decode']}",
+            f"{result['decode']}{', oracle length' * values.oracle_length}",
             chosen=run.config.train.metric,
             whole=values.all,
         )

@@ -39,6 +39,14 @@ FLAGS = (
         "process_id", "which process this is", type=int, least=0, argument="process_id"
     ),
     Flag("processes", "how many there are", type=int, least=1, argument="processes"),
+    Flag(
+        "heartbeat",
+        "seconds without a sign of life after which a process is lost and the others "
+        "end, the same for all; unset: 30",
+        type=int,
+        least=5,
+        argument="heartbeat",
+    ),
 )
 
 
@@ -48,12 +56,13 @@ def check(values: SimpleNamespace) -> None:
     Raises:
       UsageError: they do not.
     """
-    names = [flag.name for flag in FLAGS[1:]]
-    given = {name: getattr(values, name) for name in names}
+    given = {flag.name: getattr(values, flag.name) for flag in FLAGS[1:]}
     flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
     if flags and not values.multihost:
         raise UsageError(f"{' '.join(flags)}: give --multihost with it")
-    if flags and len(flags) < len(names):
+    places = ("coordinator", "process_id", "processes")
+    flags = [f"--{name}={given[name]}" for name in places if given[name] is not None]
+    if flags and len(flags) < len(places):
         raise UsageError(
             f"{' '.join(flags)} is not enough; give --coordinator=HOST:PORT "
             f"--process_id=I --processes=N, or none where the cluster says them"
@@ -70,13 +79,17 @@ def check(values: SimpleNamespace) -> None:
         )
 
 
-def joined(values: SimpleNamespace) -> contextlib.AbstractContextManager["Hosts"]:
+def joined(parsed: Parsed) -> contextlib.AbstractContextManager["Hosts"]:
     """The processes of the run; this one alone without `--multihost`."""
+    from s2sjax.runs import run_files
     from s2sjax.training import hosts
 
+    values = parsed.values
     if not values.multihost:
         return contextlib.nullcontext(hosts.Hosts())
-    return hosts.joined(values.coordinator, values.process_id, values.processes)
+    path = run_files.checked_path(values.workdir)
+    given = (values.coordinator, values.process_id, values.processes)
+    return hosts.joined(path, parsed.say, *given, values.heartbeat)
 
 
 COMMAND = Command(
@@ -134,7 +147,7 @@ def main(parsed: Parsed) -> int:
 
     init_from = train.beginning(path, parsed.values.init_from, record)
     with contextlib.ExitStack() as stack:
-        with joined(parsed.values) as hosts, hosts.together():
+        with joined(parsed) as hosts, hosts.together():
             if hosts.leads:
                 there = run_files.checked_path(path)
                 asked = run_files.read_config(there) if record else config

@@ -21,7 +21,6 @@ from s2sjax.tasks.review import Examples
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import Bucket, decode_source
 from s2sjax.training.check import check
-from s2sjax.types import SYMBOLS
 
 DRAWN = 10_000  # examples looked at of a generated split
 SHOWN = 3  # examples of what was found
@@ -65,6 +64,7 @@ def data(
             "vocabulary": {side: look.vocabulary(side) for side in SIDES},
             "found": {name: look.described(name) for name in KINDS},
             "unreachable": look.unreachable(look.splits),
+            "baselines": look.baselines(),
             "buckets": look.buckets(),
             "cost": _cost(resolved, task),
             "warnings": [*task.notes, *look.warnings()],
@@ -206,7 +206,8 @@ class _Look:
         once, rarest = review.rarest(self._rows("train", side), vocabulary)
         return {
             "kind": vocabulary.kind,
-            "symbols": len(vocabulary) - SYMBOLS,
+            "symbols": len(vocabulary.symbols),
+            "features": len(vocabulary.features),
             "once": once,
             "rarest": [list(pair) for pair in rarest],
             "coverage": {
@@ -250,6 +251,15 @@ class _Look:
                     "longest": self._shown(split, longest),
                 }
         return found
+
+    def baselines(self) -> dict[str, Any]:
+        """How far one comes on held-out examples without a model."""
+        found = {s: self.task.baselines(s) for s in self.splits if s != "train"}
+        return {
+            split: {name: dict(row) for name, row in each.items()}
+            for split, each in found.items()
+            if each
+        }
 
     def buckets(self) -> list[dict[str, Any]]:
         """The widths of training batches, and how much of them is padding."""

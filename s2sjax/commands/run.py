@@ -372,6 +372,7 @@ class Run:
         *,
         examples: int | None = None,
         strategy: str | None = None,
+        oracle_length: bool = False,
         confusion: bool = False,
         ter: bool = False,
         predictions: bool = False,
@@ -386,6 +387,7 @@ class Run:
           examples: how many, the same ones every time; None: the whole split, and of
             train `TRAIN_EXAMPLES`.
           strategy: None: the config's.
+          oracle_length: tell each output the length of its (first) reference.
           confusion: a symbol-by-symbol table too, by `confusion`.
           ter: the translation edit rate of texts too, which takes long.
           predictions: each output beside its references too, the worst first.
@@ -405,12 +407,17 @@ class Run:
             ) as passed,
         ):
             results, sources = split_outcomes(
-                trained, split, examples, warn=self.say, passed=passed
+                *(trained, split, examples),
+                oracle_length=oracle_length,
+                warn=self.say,
+                passed=passed,
             )
         about = (self.task, config, self.step, split)
         numbers = summary.evaluation(
-            *about, results, sources, confusion=confusion, ter=ter
+            *about, results, sources, confusion=confusion, ter=ter, baselines=True
         )
+        if oracle_length:
+            numbers |= {"oracle_length": True, "search_errors": None}
         alarm = summary.collapse(numbers)
         if alarm:
             self.say(f"{split}: {alarm}")

@@ -384,7 +384,8 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
         if launch.config is not None and not launch.add:
             base.check(sweep, launch.config, defined or ())
 
-    with _opened(launch, choice, len(defined or ()), defined, check) as (sweep, pool):
+    asked = len(defined or ())
+    with _opened(launch, choice, asked, defined, check) as (sweep, ledger, pool):
         trials, most = sweep.trials[: launch.max_trials], None
         if defined is None:
             launch.tell(_lacking(sweep))
@@ -394,7 +395,6 @@ def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcom
         else:
             trials, added = sweep.add(defined, launch.command_of)
             launch.tell(_changes(sweep, trials, added))
-        ledger = Ledger(sweep, launch.say)
         left = [t for t in trials if _is_left(ledger, t, launch.retry_failed)]
         metric = trials[0].config.train.metric_name
         console = SweepConsole(
@@ -422,8 +422,7 @@ def run_search(
             base.check(sweep, config, leave_out=space)
 
     places = _places(config, space)
-    with _opened(launch, choice, asked, places, check) as (sweep, pool):
-        ledger = Ledger(sweep, launch.say)
+    with _opened(launch, choice, asked, places, check) as (sweep, ledger, pool):
         queue = Search(
             sweep,
             ledger,
@@ -484,12 +483,12 @@ def _opened(
     asked: int,
     trials: Sequence[Trial] | None,
     check: Callable[[SweepDirectory], None] = lambda sweep: None,
-) -> Iterator[tuple[SweepDirectory, Pool | None]]:
-    """The directory, with this launch noted, and where trials run: in the pool, or,
-    where there is none, in this process. Nothing is made where the pool cannot be.
-    `asked` is how many trials there are to be, 0 where those of the directory are
-    trained; `trials` have the data that it reads; None: those that the directory has
-    left. `check` may refuse what is there before anything is noted.
+) -> Iterator[tuple[SweepDirectory, Ledger, Pool | None]]:
+    """The directory, with this launch noted, how its trials stand, and where they run:
+    in the pool, or, where there is none, in this process. Nothing is made where the
+    pool cannot be. `asked` is how many trials there are to be, 0 where those of the
+    directory are trained; `trials` have the data that it reads; None: those that the
+    directory has left. `check` may refuse what is there before anything is noted.
     """
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
@@ -505,8 +504,8 @@ def _opened(
             )
             stack.callback(pool.close)
         sweep = stack.enter_context(SweepDirectory(path))
+        ledger = Ledger(sweep, launch.say)
         if trials is None:
-            ledger = Ledger(sweep)
             trials = [
                 t for t in sweep.trials if _is_left(ledger, t, launch.retry_failed)
             ]
@@ -519,7 +518,7 @@ def _opened(
         at = f", at {address}" if address else ""
         launch.note(choice.line and choice.line + at)
         _record(launch, sweep, choice.backend, address, asked, hashes)
-        yield sweep, pool
+        yield sweep, ledger, pool
 
 
 def _ray_address(launch: Launch, choice: Choice, sweep: Path) -> str:

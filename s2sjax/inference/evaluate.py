@@ -97,6 +97,8 @@ def outcomes(
     system: System,
     buckets: Sequence[Bucket],
     passed: Passed = unwatched,
+    *,
+    oracle_length: bool = False,
 ) -> Evaluated:
     """What becomes of the examples of finite buckets.
 
@@ -104,13 +106,14 @@ def outcomes(
       system: the models.
       buckets: of a split.
       passed: is told how far it is.
+      oracle_length: see `columns`.
     """
 
     def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
         batch = _fetch(bucket, chunk.rows)
-        found = list(map(np.asarray, columns(system, batch)))
+        found = columns(system, batch, oracle_length=oracle_length)
         sources = rows_of(batch.source, batch.source_lengths, chunk.examples)
-        return of_columns(found, bucket, chunk), sources
+        return of_columns(list(map(np.asarray, found)), bucket, chunk), sources
 
     parts: list[Outcomes] = []
     sources: list[list[int]] = []
@@ -144,7 +147,11 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def columns(
-    system: System, batch: Batch, each: Callable[..., Any] = alone
+    system: System,
+    batch: Batch,
+    each: Callable[..., Any] = alone,
+    *,
+    oracle_length: bool = False,
 ) -> tuple[jax.Array, ...]:
     """What becomes of a batch: the columns of `Outcomes`, [B, ...], or [R, B, ...].
 
@@ -154,8 +161,11 @@ def columns(
       each: `each(function, *arguments)`: the function of a run, or of every replica.
         Each part is a program of its own for both: compiled into one, the parts would
         be rounded otherwise.
+      oracle_length: whether each output is told the length of its target, and ends
+        there and not before (Lake and Baroni 2018). Its score is without an end.
     """
-    hypotheses, forced = each(_decode, system, batch), each(force, system, batch)
+    decoding = _decode_to_length if oracle_length else _decode
+    hypotheses, forced = each(decoding, system, batch), each(force, system, batch)
     best = (slice(None),) * batch.ids.ndim + (0,)
     first: Hypotheses = jax.tree.map(lambda leaf: leaf[best], hypotheses)
     lengths = symbol_lengths(first)
@@ -164,7 +174,7 @@ def columns(
     return (
         first.tokens,
         lengths,
-        first.truncated,
+        first.truncated & (not oracle_length),
         batch.target,
         target_lengths,
         edited,
@@ -177,6 +187,12 @@ def columns(
 
 def _decode(system: System, batch: Batch) -> Hypotheses:
     return decode(system, batch.source, batch.source_lengths, batch.ids)
+
+
+def _decode_to_length(system: System, batch: Batch) -> Hypotheses:
+    symbols = jnp.maximum(batch.target_lengths - 1, 0)
+    about = batch.source, batch.source_lengths, batch.ids
+    return decode(system, *about, symbols=symbols, width=batch.target.shape[-1])
 
 
 def rows_of(tokens: jax.Array, lengths: jax.Array, count: int) -> list[list[int]]:
@@ -222,6 +238,7 @@ def split_outcomes(
     split: str = "test",
     examples: int | None = None,
     *,
+    oracle_length: bool = False,
     warn: Callable[[str], None] = lambda line: None,
     passed: Passed = unwatched,
 ) -> Evaluated:
@@ -232,6 +249,7 @@ def split_outcomes(
       split: "train", "valid" or "test".
       examples: how many, the same ones every time; None: all, and of the training set
         `TRAIN_EXAMPLES`.
+      oracle_length: see `columns`.
       warn: takes a line for a person, e.g. about very long examples.
       passed: is told how far it is.
 
@@ -247,7 +265,9 @@ def split_outcomes(
     long = long_ones(trained.system, buckets)
     if long:
         warn(f"{split}: {long}")
-    results, sources = outcomes(trained.system, buckets, passed)
+    results, sources = outcomes(
+        trained.system, buckets, passed, oracle_length=oracle_length
+    )
     if examples is not None and len(sources) < examples:
         warn(f"examples={examples}: {split} has {len(sources)}")
     return results, sources

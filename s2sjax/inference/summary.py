@@ -69,6 +69,7 @@ def evaluation(
     *,
     confusion: bool = False,
     ter: bool = False,
+    baselines: bool = False,
 ) -> dict[str, Any]:
     """The numbers of one evaluation by name; no times and no paths.
 
@@ -81,6 +82,7 @@ def evaluation(
       sources: their rows of ids, without padding.
       confusion: whether to count which symbol came for which.
       ter: whether texts have a translation edit rate, which takes long.
+      baselines: whether to say how far one comes without a model.
     """
     target = task.target_vocabulary
     texts = (*text_scores.USUAL, *(["ter"] if ter else []))
@@ -106,8 +108,10 @@ def evaluation(
         },
     }
     if task.source_vocabulary.features:
-        tags = [_features(task, source) for source in sources]
+        tags = [_parted(task, source)[1] for source in sources]
         found["by_feature"] = metrics.by_group(results, tags)
+    if baselines:
+        found["baselines"] = task.baselines(split)
     if confusion:
         found["confusion"] = {
             named(token): {named(came): count for came, count in row.items()}
@@ -116,9 +120,11 @@ def evaluation(
     return found
 
 
-def _features(task: Task, source: Sequence[int]) -> list[str]:
-    symbols = task.source_vocabulary.decode(source)
-    return [symbol.name for symbol in symbols if isinstance(symbol, Feature)]
+def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
+    """The symbols of a source's text, and its features."""
+    symbols = decode_source(task, source)
+    tags = [each.name for each in symbols if isinstance(each, Feature)]
+    return [each for each in symbols if not isinstance(each, Feature)], tags
 
 
 def _search_errors(
@@ -213,9 +219,15 @@ def predictions(
     order = np.lexsort((surest, -error_rate, right))  # the last key counts most
     outputs, nearest = results.output.tolist(), results.target.tolist()
     references = results.references.by_example()
+
+    def given(place: int) -> dict[str, Any]:
+        symbols, tags = _parted(task, sources[place])
+        features = {"features": tags} if source.features else {}
+        return {"source": shown(source, symbols), **features}
+
     return [
         {
-            "source": shown(source, decode_source(task, sources[place])),
+            **given(place),
             "output": shown(target, target.decode(outputs[place])),
             "reference": shown(target, target.decode(nearest[place])),
             "references": [

@@ -112,7 +112,7 @@ def _at(ratio: float, extra: int, length: int) -> int:
     return int(-(-ratio * length // 1)) + extra
 
 
-@partial(jax.jit, static_argnames=("per_token", "states"))
+@partial(jax.jit, static_argnames=("per_token", "states", "width"))
 def decode(
     system: System,
     source: Array,
@@ -122,6 +122,8 @@ def decode(
     prefixes: Array | None = None,
     banned: Array | None = None,
     required: Array | None = None,
+    symbols: Array | None = None,
+    width: int = 0,
     per_token: bool = False,
     states: bool = False,
 ) -> Hypotheses:
@@ -129,10 +131,11 @@ def decode(
 
     Shapes: source [B, S], lengths [B], ids [B] (which input each row is, the seed of
     its own randomness); `prefixes`, `banned` and `required` are those of
-    `decoding.base.Request`. With `per_token`, what the decoder says of each token comes
-    along, e.g. attention, and with `states` too the states of the first model that the
-    token was written from, `decoder_<layer>_<part>` [B, N, T, D]; what is not asked for
-    is neither kept nor computed.
+    `decoding.base.Request`. Where `symbols` [B] are given, at most `width`, each output
+    is cut after so many, and has no end before. With `per_token`, what the decoder says
+    of each token comes along, e.g. attention, and with `states` too the states of the
+    first model that the token was written from, `decoder_<layer>_<part>` [B, N, T, D];
+    what is not asked for is neither kept nor computed.
     """
     config = system.config
     seed = config.seed if system.seed is None else system.seed
@@ -140,9 +143,12 @@ def decode(
     tables = output_lengths(config.decode, source.shape[1])
     chosen = decoding(config.decode.strategy)
     least = jnp.asarray(tables.least, jnp.int32)[lengths] if any(tables.least) else None
+    most = jnp.asarray(tables.most, jnp.int32)[lengths]
+    if symbols is not None:
+        least, most = symbols + 1, symbols
     request = Request(
-        max(tables.most),
-        jnp.asarray(tables.most, jnp.int32)[lengths],
+        max(tables.most) if symbols is None else width,
+        most,
         rng.per_example(rng.stream(rng.root(seed), "decoding"), ids),
         lengths,
         least,

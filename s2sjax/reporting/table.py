@@ -102,6 +102,8 @@ def show_evaluation(
       whole: whether all is shown, or what is looked at first.
     """
     show(_headlines(results, title, own(chosen), whole=whole), screen)
+    if results.get("baselines"):
+        show(trivial(results["baselines"]), screen)
     if results.get("by_length"):
         show(_by_length(results["by_length"], "target"), screen)
     if whole and results.get("by_source_length"):
@@ -150,6 +152,28 @@ def _headlines(
                 about = theirs
             rows.append((about.label, value, about.meaning))
     return Table(title, ("metric", "value", "meaning"), rows, ("value",))
+
+
+_TRIVIAL = {
+    "most_frequent": "most frequent target",
+    "copy": "copy of the source",
+    "unigram": "targets by symbol",
+    "bigram": "targets by pairs",
+}
+
+
+def trivial(found: Mapping[str, Mapping[str, Any]], title: str = "") -> Table:
+    """How far one comes without a model, as `tasks.baselines` has it."""
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    rows = [
+        (
+            _TRIVIAL.get(which, which),
+            *(_value(name, row[name]) if name in row else "" for name in names),
+        )
+        for which, row in found.items()
+    ]
+    header = ("without a model", *(metric(name).label for name in names))
+    return Table(title, header, rows, header[1:])
 
 
 def _value(name: str, value: Any) -> str:

@@ -25,6 +25,7 @@ class _About(TypedDict):
     sources: NotRequired[dict[str, str]]
     sizes: NotRequired[dict[str, int]]
     notes: NotRequired[list[str]]
+    baselines: NotRequired[dict[str, dict[str, dict[str, float]]]]
 
 
 class Known(NamedTuple):

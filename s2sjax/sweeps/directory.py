@@ -87,6 +87,7 @@ class SweepDirectory(Closing):
         trials.sort(key=lambda pair: pair[0].index)
         self.trials = [trial for trial, _ in trials]
         self.commands = {trial.name: command for trial, command in trials}
+        self._by_config = {trial.config: trial for trial in self.trials}
 
     @property
     def trials_folder(self) -> Path:
@@ -109,9 +110,9 @@ class SweepDirectory(Closing):
         Raises:
           RunError: they could not be written.
         """
-        there = {trial.config: trial for trial in self.trials}
+        there = self._by_config
         missing = [trial for trial in defined if trial.config not in there]
-        first = 1 + max((trial.index for trial in self.trials), default=-1)
+        first = 1 + self.trials[-1].index if self.trials else 0
         added = renumbered(missing, first)
         try:
             for trial in added:
@@ -119,11 +120,11 @@ class SweepDirectory(Closing):
                 trial_files.create(self.trials_folder, trial, line)
                 self.trials.append(trial)
                 self.commands[trial.name] = line
+                there[trial.config] = trial
             atomic.sync_directory(self.trials_folder)
         except OSError as error:
             what = f"cannot write to {self.trials_folder}"
             raise RunError(f"{what}: {error.strerror}") from None
-        there |= {trial.config: trial for trial in added}
         return [there[trial.config] for trial in defined], added
 
     def move_files(
@@ -153,6 +154,7 @@ class SweepDirectory(Closing):
                 raise RunError(f"{what}: {error.strerror}") from None
             self.trials[place] = moved
             self.commands[moved.name] = line
+        self._by_config = {trial.config: trial for trial in self.trials}
 
     def record_launch(
         self,

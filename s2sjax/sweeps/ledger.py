@@ -5,6 +5,7 @@ that is lost or half written comes back whole with the next launch.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,11 +19,14 @@ from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.trials import Trial
 
 NAME = "trials.jsonl"
-SECONDS = 1.0  # between two writings of it
+SECONDS, MANY = 1.0, 1000  # between two writings of it, for each so many trials
 
 
 class Ledger:
-    """How all trials of a sweep stand; written at most once a second, and at the end.
+    """How all trials of a sweep stand; written at the end, and now and then before.
+
+    That is once a second, of some thousand trials as many times less often: what is
+    written grows with the time that the sweep takes, and not with its size besides.
 
     `results` holds how each trial ended, by name; those that have not are missing.
 
@@ -37,7 +41,7 @@ class Ledger:
         self._sweep = sweep
         self.results: dict[str, Result] = {}
         self.running: set[str] = set()
-        self._written = -SECONDS
+        self._written = -math.inf
         self._lines: dict[str, str] = {}
         self._attempts: dict[str, int] = {}  # before those whose end is to come
         for trial in sweep.trials:
@@ -149,5 +153,6 @@ class Ledger:
         self._write_sometimes()
 
     def _write_sometimes(self) -> None:
-        if time.monotonic() - self._written >= SECONDS:
+        wait = SECONDS * max(1.0, len(self._sweep.trials) / MANY)
+        if time.monotonic() - self._written >= wait:
             self.write()

@@ -4,40 +4,42 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from s2sjax import spec
 from s2sjax.errors import UsageError
 
 Makers = dict[str, Callable[..., Any]]
 
 
-def make_sampler(text: str, already: int = 0) -> Any:
+def make_sampler(text: str, number: int = 0) -> Any:
     """The sampler of a spec: `tpe`, `random`, `gp` or `cmaes`, with a seed.
 
     Args:
       text: the spec.
-      already: proposals so far, which the seed is moved by.
+      number: of the proposal that it is to make, which has a seed of its own.
 
     Raises:
       UsageError: an unknown name or argument.
     """
     samplers = load().samplers
 
-    def moved(seed: int) -> int:
+    def drawn(seed: int) -> int:
         spec.between("seed", seed, 0, spec.LARGEST)
-        return seed + already
+        return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
     def tpe(*, seed: int = 0, startup: int = 10) -> Any:
         spec.between("startup", startup, 0, spec.LARGEST)
-        return samplers.TPESampler(seed=moved(seed), n_startup_trials=startup)
+        return samplers.TPESampler(seed=drawn(seed), n_startup_trials=startup)
 
     def random(*, seed: int = 0) -> Any:
-        return samplers.RandomSampler(seed=moved(seed))
+        return samplers.RandomSampler(seed=drawn(seed))
 
     def cmaes(*, seed: int = 0) -> Any:
-        return samplers.CmaEsSampler(seed=moved(seed))
+        return samplers.CmaEsSampler(seed=drawn(seed))
 
     def gp(*, seed: int = 0) -> Any:
-        return samplers.GPSampler(seed=moved(seed))
+        return samplers.GPSampler(seed=drawn(seed))
 
     table: Makers = {"tpe": tpe, "random": random, "cmaes": cmaes, "gp": gp}
     return _made("sampler", text, table)

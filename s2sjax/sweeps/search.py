@@ -3,6 +3,11 @@
 The launcher alone talks to Optuna, whose journal stands beside the sweep; trials know
 nothing of it. What is optimised is the best value of `train.metric` on the validation
 examples, so that the test examples choose nothing. Needs the extra `search`.
+
+What Optuna proposes is a function of the spec, of the number of the proposal and of
+what the journal holds, and so is what it prunes: samplers and pruners are made anew
+each time. So a search that was killed goes on as if it had not been, as far as its
+trials end in the order in which they do: with one at a time.
 """
 
 import math
@@ -14,17 +19,21 @@ from s2sjax import config as configs
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.metrics import metric
+from s2sjax.runs import run_files
 from s2sjax.sweeps import optuna_specs, trial_files, trials
 from s2sjax.sweeps.directory import SweepDirectory, is_search
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
+from s2sjax.sweeps.optuna_journal import Journal
 from s2sjax.sweeps.trial_files import Result
 from s2sjax.sweeps.trials import Trial
 
 NAME = "search.journal"
 IN_VAIN = 100  # proposals in a row that make no new trial, after which a search ends
 _STUDY = "sweep"
-_OVERRIDES = "overrides"  # of an Optuna trial: what it became, number for number
+# Attributes of an Optuna trial:
+_OVERRIDES = "overrides"  # what it became, number for number
+_HOPELESS = "hopeless"  # the step at which the pruner gave it up
 
 
 def check(
@@ -47,7 +56,7 @@ def check(
             f"{path} is gone: the search begins anew; a trial that is there is not "
             "trained again"
         )
-    storage = _storage(path)
+    storage = Journal(path).storage
     proposed = [
         trial
         for study in storage.get_all_studies()
@@ -112,42 +121,42 @@ class Search:
         optuna = optuna_specs.load()
         self._optuna, self._sweep, self._ledger = optuna, sweep, ledger
         self._base, self._most, self._command = base, most, command
+        self._sampler, self._pruner = sampler, pruner
         self._metric = base.train.metric_name
         self._space = {name: _distribution(d) for name, d in space.items()}
         self._size = math.prod(map(_size, space.values()))
         self._in_vain = 0  # proposals since the last that made a new trial
         self._refused = ""  # why the last one that cannot be cannot
         self.trials: list[Trial] = []  # proposed so far
+        self._names: set[str] = set()  # of them
         # Optuna's trials by our names: two proposals may be the same run.
         self._proposals: dict[str, list[Any]] = {}
-        self._reported: dict[str, tuple[int, int]] = {}  # size of a journal, last step
-        _mend(sweep.path / NAME)
+        self._judged: dict[str, int] = {}  # the size of a run's journal, by name
+        self._journal = Journal(sweep.path / NAME)
         self._study = optuna.create_study(
-            storage=_storage(sweep.path / NAME),
+            storage=self._journal.storage,
             study_name=_STUDY,
             direction=f"{metric(self._metric).better}imize",
             load_if_exists=True,
+            sampler=optuna_specs.make_sampler(sampler),
             pruner=optuna_specs.make_pruner(pruner),
         )
-        # The same seed would propose the same again.
-        already = len(self._study.trials)
-        self._study.sampler = optuna_specs.make_sampler(sampler, already)
-        self._unended = [
-            optuna.trial.Trial(self._study, each._trial_id)
-            for each in self._study.trials
-            if not each.state.is_finished()
-        ]
-        self._lost: list[
-            Trial
-        ] = []  # those that Optuna knows the end of, and we do not
-        for each in self._study.trials:
+        self._journal.commit()
+        self._unended: list[Any] = []
+        # Those that Optuna knows the end of, and we do not.
+        self._lost: list[Trial] = []
+        for each in self._study.get_trials(deepcopy=False):
+            is_over = each.state.is_finished()
+            if not is_over:
+                self._unended.append(optuna.trial.Trial(self._study, each._trial_id))
+            self._in_vain += is_over
             if _OVERRIDES not in each.user_attrs:
                 continue
             trial = self._trial(each.user_attrs[_OVERRIDES])
-            if trial not in self.trials:
-                self.trials.append(trial)
-                if each.state.is_finished() and trial.name not in ledger.results:
-                    self._lost.append(trial)
+            if self._is_new(trial) and is_over and trial.name not in ledger.results:
+                self._lost.append(trial)
+        if self._in_vain >= IN_VAIN:  # a launch ended with them, and this one tries on
+            self._in_vain = 0
 
     def next(self) -> Trial | None:
         """See `TrialQueue`."""
@@ -157,10 +166,27 @@ class Search:
             if self._unended:
                 trial = self._taken(self._unended.pop(0))
             else:
-                trial = self._taken(self._study.ask(self._space))
+                trial = self._taken(self._asked())
+            self._journal.commit()
             if trial is not None:
                 return trial
         return None
+
+    def _asked(self) -> Any:
+        """The next proposal."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = optuna_specs.make_sampler(self._sampler, number)
+        self._study.pruner = optuna_specs.make_pruner(self._pruner)
+        return self._study.ask(self._space)
+
+    def _is_new(self, trial: Trial) -> bool:
+        """Whether no proposal was this trial before; now one is."""
+        if trial.name in self._names:
+            return False
+        self._names.add(trial.name)
+        self.trials.append(trial)
+        self._in_vain = 0
+        return True
 
     def lacking(self) -> str:
         """Why there are fewer trials than were asked for; empty where there are not."""
@@ -196,9 +222,7 @@ class Search:
         proposal.set_user_attr(_OVERRIDES, overrides)
         same = self._proposals.setdefault(trial.name, [])
         same.append(proposal)
-        if trial not in self.trials:
-            self.trials.append(trial)
-            self._in_vain = 0
+        self._is_new(trial)
         result = self._ledger.results.get(trial.name)
         if result is not None:  # proposed before, or its end was not told
             self.ended(trial, result)
@@ -207,43 +231,50 @@ class Search:
 
     def ended(self, trial: Trial, result: Result) -> None:
         """Tells Optuna the best validation value, or that there is none."""
-        for proposal in self._proposals.pop(trial.name, []):
-            self._tell(proposal, trial, result)
-
-    def _tell(self, proposal: Any, trial: Trial, result: Result) -> None:
-        state = self._optuna.trial.TrialState
+        proposals = self._proposals.pop(trial.name, [])
+        state, value = self._optuna.trial.TrialState.FAIL, None
         values = [value for _, value in self._evaluations(self._sweep.of(trial))]
-        if result.status == "pruned":
-            self._study.tell(proposal, state=state.PRUNED)
-        elif result.status == "done" and values:
-            best = min(values) if metric(self._metric).lower else max(values)
-            self._study.tell(proposal, best)
-        else:
-            self._study.tell(proposal, state=state.FAIL)
+        has_value = bool(proposals and values) and result.status != "failed"
+        # One that nobody stopped in time is judged by its evaluations, too.
+        hopeless = has_value and self._is_hopeless(proposals[0], trial)
+        if result.status == "pruned" or hopeless:
+            state = self._optuna.trial.TrialState.PRUNED
+        elif has_value:
+            state = self._optuna.trial.TrialState.COMPLETE
+            value = min(values) if metric(self._metric).lower else max(values)
+        for proposal in proposals:
+            self._study.tell(proposal, value, state=state)
+        self._journal.commit()
 
     def prunes(self, trial: Trial, directory: Path) -> bool:
         """Whether the pruner gives up a trial, asked at each new evaluation."""
-        path = directory / "metrics.jsonl"
+        path = directory / run_files.METRICS
         size = path.stat().st_size if path.exists() else 0
-        proposals = self._proposals.get(trial.name)
-        if proposals is None:
+        if trial.name not in self._proposals or size == self._judged.get(trial.name):
             return False
-        proposal = proposals[0]
-        if trial.name not in self._reported:  # an earlier launcher may have
-            reported = self._study.trials[proposal.number].intermediate_values
-            self._reported[trial.name] = 0, max(reported, default=-1)
-        seen, last = self._reported[trial.name]
-        if size == seen:
-            return False
-        # What an earlier launcher reported may have been hopeless already.
-        hopeless = seen == 0 and last >= 0 and proposal.should_prune()
-        for step, value in self._evaluations(directory):
-            if step > last:
-                proposal.report(value, step)
-                hopeless = hopeless or proposal.should_prune()
-                last = step
-        self._reported[trial.name] = size, last
-        return hopeless
+        self._judged[trial.name] = size
+        return self._is_hopeless(self._proposals[trial.name][0], trial)
+
+    def _is_hopeless(self, proposal: Any, trial: Trial) -> bool:
+        """Whether the pruner has given a proposal up.
+
+        It is asked at each evaluation in turn, but not at the end of all steps.
+        """
+        if _HOPELESS in proposal.user_attrs:
+            return True
+        there = self._study.get_trials(deepcopy=False)[proposal.number]
+        last = max(there.intermediate_values, default=-1)
+        steps = trial.config.train.steps or math.inf
+        for step, value in self._evaluations(self._sweep.of(trial)):
+            if step <= last:
+                continue
+            proposal.report(value, step)
+            self._study.pruner = optuna_specs.make_pruner(self._pruner)
+            if step < steps and proposal.should_prune():
+                proposal.set_user_attr(_HOPELESS, step)
+                break
+        self._journal.commit()
+        return _HOPELESS in proposal.user_attrs
 
     def _trial(self, overrides: Mapping[str, Any]) -> Trial:
         """The trial of a proposal, in the sweep."""
@@ -265,43 +296,6 @@ def _other(sweep: SweepDirectory, what: str, parts: list[str]) -> UsageError:
         f"path={sweep.path}: the {what} differs from that of the first launch: "
         f"{'; '.join(parts)}; put it back, or search in another directory"
     )
-
-
-def _storage(path: Path) -> Any:
-    """Optuna's journal, as far as it was written.
-
-    Raises:
-      UsageError: it is damaged.
-    """
-    storages = optuna_specs.load().storages
-    try:
-        backend = storages.journal.JournalFileBackend(str(path), lock_obj=_Held())
-        return storages.JournalStorage(backend)
-    except Exception as error:  # whatever Optuna makes of a line that it did not write
-        if isinstance(error, OSError):
-            raise
-        raise UsageError(f"{path} is damaged: not what a search wrote") from None
-
-
-class _Held:
-    """The lock that Optuna asks for: the sweep's own, which this process has."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def _mend(path: Path) -> None:
-    """Takes away a line that a killed launcher left half written.
-
-    Optuna would add its next one to it.
-    """
-    if path.is_file():
-        with open(path, "rb+") as file:
-            data = file.read()
-            file.truncate(data.rfind(b"\n") + 1)
 
 
 def _distribution(given: Distribution) -> Any:

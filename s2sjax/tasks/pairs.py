@@ -21,6 +21,8 @@ ROWS_A_BUCKET = 256  # below which held-out examples are not cut into more bucke
 CHUNK = 16384  # rows hashed at a time
 # Of the arrays that are kept, those that all pairs have.
 NAMES = ("ids", *(f"{s}_{n}" for s in ("source", "target") for n in Ragged._fields))
+# And those that further targets have.
+FURTHER = tuple(f"reference_{name}" for name in References._fields)
 
 
 class Pairs(NamedTuple):
@@ -132,15 +134,15 @@ class Pairs(NamedTuple):
         Raises:
           UsageError: the arrays are not such.
         """
-        for name in NAMES:
+        several = not arrays.keys().isdisjoint(FURTHER)
+        for name in (*NAMES, *(FURTHER if several else ())):
             array = arrays.get(name)
             if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
                 raise UsageError(f"a run's pairs are damaged: no array {name}")
         ids = arrays["ids"]
-        splits = arrays.get("splits")
-        wanted = {TRAIN} if splits is None else HELD_OUT
-        splits = np.full(len(ids), TRAIN, np.uint8) if splits is None else splits
-        splits = np.atleast_1d(splits)
+        splits, wanted = np.full(len(ids), TRAIN, np.uint8), {TRAIN}
+        if "splits" in arrays:
+            splits, wanted = np.atleast_1d(arrays["splits"]), HELD_OUT
         sides = [
             Ragged(arrays[f"{name}_tokens"], arrays[f"{name}_lengths"])
             for name in ("source", "target")
@@ -151,10 +153,8 @@ class Pairs(NamedTuple):
         weights = arrays.get("weights")
         fit &= weights is None or weights.shape == ids.shape
         references = None
-        if "reference_counts" in arrays:
-            references = References(
-                *(arrays[f"reference_{name}"] for name in References._fields)
-            )
+        if several:
+            references = References(*(arrays[name] for name in FURTHER))
             further = Ragged(references.tokens, references.lengths)
             fit &= len(references.counts) == len(ids) and _fits(further, sizes[1])
             fit &= int(references.counts.sum()) == len(references.lengths)
@@ -179,6 +179,8 @@ def unpacked(content: bytes, sizes: tuple[int, int]) -> tuple[Pairs, np.ndarray]
     known = arrays.get("training_hashes")
     if known is None or known.dtype != np.uint64:
         raise UsageError("a run's pairs are damaged: no training_hashes")
+    if "splits" not in arrays:
+        raise UsageError("a run's pairs are damaged: no array splits")
     return Pairs.from_arrays(arrays, sizes), known
 
 

@@ -10,6 +10,7 @@ from s2sjax.config import Config, TaskConfig, data_files
 from s2sjax.errors import UsageError
 from s2sjax.outcomes import References
 from s2sjax.tasks import casing
+from s2sjax.tasks.baselines import Baselines, of_pairs
 from s2sjax.tasks.coding import Coding
 from s2sjax.tasks.files.answers import Answers
 from s2sjax.tasks.files.corpus import Chunk, Corpus
@@ -34,6 +35,7 @@ class Read(NamedTuple):
     known: np.ndarray  # [n] uint64, hashes of the training sources
     notes: Sequence[str]
     cased: Mapping[str, str]  # held-out targets as they were written
+    baselines: Mapping[str, Baselines]  # by split
 
 
 class _Columns(NamedTuple):
@@ -97,7 +99,8 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
     ]
     known = pairs.training_hashes(task.reverse_source)
     cased = casing.cased(target, held_out) if task.lowercase else {}
-    return Read(pairs, source, target, known, notes, cased)
+    trivial = of_pairs(pairs, (source, target))
+    return Read(pairs, source, target, known, notes, cased, trivial)
 
 
 def _pairs(codings: tuple[Coding, Coding], sides: Sides, columns: _Columns) -> Pairs:

@@ -172,8 +172,12 @@ def coverage(side: Ragged) -> Coverage:
 def rarest(
     side: Ragged, vocabulary: Vocabulary, count: int = 8
 ) -> tuple[int, list[tuple[str, int]]]:
-    """How many symbols stand in the rows once, and the rarest with their counts."""
-    counts = np.bincount(side.tokens, minlength=len(vocabulary))[SYMBOLS:]
+    """How many symbols stand in the rows once, and the rarest with their counts.
+
+    Features are none of them.
+    """
+    symbols = slice(SYMBOLS, SYMBOLS + len(vocabulary.symbols))
+    counts = np.bincount(side.tokens, minlength=len(vocabulary))[symbols]
     seen = np.flatnonzero(counts)
     order = seen[np.argsort(counts[seen], kind="stable")][:count]
     found = [(str(vocabulary.symbols[i]), int(counts[i])) for i in order]

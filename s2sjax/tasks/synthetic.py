@@ -10,6 +10,7 @@ from jax import Array
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.tasks import generated, unseen
+from s2sjax.tasks.baselines import Baselines, of_buckets
 from s2sjax.tasks.generated import Limits
 from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -262,6 +263,15 @@ def _task(
         )
         for split in SPLITS
     }
+
+    def baselines(split: str) -> Baselines:
+        return of_buckets(
+            buckets["train"][0],
+            buckets[split][0],
+            (vocabulary, vocabulary),
+            reverse_source=task.reverse_source,
+        )
+
     return Task(
         name=task.name,
         source_vocabulary=vocabulary,
@@ -269,5 +279,6 @@ def _task(
         buckets=buckets,
         expected=expected,
         unseen=unseen.by_generating(buckets["train"][0]),
+        baselines=baselines,
         reverse_source=task.reverse_source,
     )

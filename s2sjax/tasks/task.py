@@ -1,8 +1,7 @@
 """What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,10 @@ class Task:
     reverse_source: bool = False  # sources in `buckets` run backwards
     source_eos: bool = False  # and end with EOS, which a user does not see
     # Held-out targets as they were written, by their texts, where those are lower case.
-    cased: Mapping[str, str] = MappingProxyType({})
+    cased: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
+    # Of a split how far one comes without a model; see `tasks.baselines`.
+    baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}
 
 
 def split_name(text: str) -> str:

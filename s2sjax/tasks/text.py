@@ -44,7 +44,11 @@ def create(config: Config, directory: Path | None) -> Task:
             **({casing.NAME: casing.to_bytes(new.cased)} if new.cased else {}),
             **{name + bundle.ARRAY: bundle.array(arrays[name]) for name in arrays},
         }
-        about = {**bundle.kept(corpus.known), "notes": list(new.notes)}
+        about = {
+            **bundle.kept(corpus.known),
+            "notes": list(new.notes),
+            "baselines": new.baselines,
+        }
         bundle.write(directory, files, about)
     return _task(config, new, (new.pairs,))
 
@@ -106,7 +110,8 @@ def _kept(directory: Path | None) -> Read:
     source, target = sides.kept(files)
     held_out, known = unpacked(files[HELD_OUT], (len(source), len(target)))
     cased = casing.kept(files[casing.NAME]) if casing.NAME in files else {}
-    return Read(held_out, source, target, known, about.get("notes", ()), cased)
+    said = about.get("notes", ()), cased, about.get("baselines", {})
+    return Read(held_out, source, target, known, *said)
 
 
 def _training(directory: Path, kept: Read) -> Pairs | None:
@@ -160,6 +165,7 @@ def _task(config: Config, of_files: Read, parts: Sequence[Pairs]) -> Task:
         source_eos=task.source_eos,
         cased=of_files.cased,
         notes=tuple(of_files.notes),
+        baselines=lambda split: of_files.baselines.get(split, {}),
     )
 
 

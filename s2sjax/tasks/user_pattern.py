@@ -4,7 +4,7 @@ import functools
 import hashlib
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -19,6 +19,7 @@ from s2sjax.runs import bundle
 from s2sjax.runs.code import PATTERN
 from s2sjax.spec import LARGEST
 from s2sjax.tasks import generated, unseen
+from s2sjax.tasks.baselines import Baselines, of_pairs
 from s2sjax.tasks.pairs import Pairs, unpacked
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.synthetic import PATTERNS, integer_vocabulary, least_length
@@ -125,14 +126,16 @@ def create(config: Config, directory: Path | None) -> Task:
         splits,
     )
     known = pairs.training_hashes(config.task.reverse_source)
+    trivial = of_pairs(pairs, (vocabulary, target_vocabulary))
     if directory is not None and not old:
         files = {
             PATTERN: content,
             "target.json": target_vocabulary.to_json().encode(),
             "held_out.npz": bundle.pack(pairs.held_out() | {"training_hashes": known}),
         }
-        bundle.write(directory, files, {"sources": source})
-    return _task(config, pairs, target_vocabulary, known, call)
+        about = {"sources": source, "baselines": trivial}
+        bundle.write(directory, files, about)
+    return _task(config, pairs, target_vocabulary, known, call, trivial)
 
 
 def sources(config: Config) -> tuple[bundle.Known, ...]:
@@ -167,7 +170,7 @@ def load(config: Config, directory: Path | None) -> Task:
     Raises:
       UsageError: a directory that is missing or damaged.
     """
-    files, _ = bundle.read(directory, (PATTERN, "target.json", "held_out.npz"))
+    files, about = bundle.read(directory, (PATTERN, "target.json", "held_out.npz"))
     name, _, function_name = config.task.name.rpartition(":")
 
     @functools.cache
@@ -180,7 +183,8 @@ def load(config: Config, directory: Path | None) -> Task:
     vocabulary = Vocabulary.from_json(files["target.json"])
     sizes = (len(integer_vocabulary(config)), len(vocabulary))
     pairs, known = unpacked(files["held_out.npz"], sizes)
-    return _task(config, pairs, vocabulary, known, call)
+    trivial = about.get("baselines", {})
+    return _task(config, pairs, vocabulary, known, call, trivial)
 
 
 def _task(
@@ -189,6 +193,7 @@ def _task(
     target: Vocabulary,
     known: np.ndarray,
     call: Pattern,
+    trivial: Mapping[str, Baselines],
 ) -> Task:
     task = config.task
 
@@ -213,6 +218,7 @@ def _task(
         unseen=share,
         reverse_source=task.reverse_source,
         notes=tuple(notes),
+        baselines=lambda split: trivial.get(split, {}),
     )
 
 

@@ -1,5 +1,6 @@
 """Which examples are decoded, in which batches."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2sjax import config as configs
-from s2sjax.benchmark.examples import chosen_rows, chunks, evenly
+from s2sjax.benchmark.examples import chosen_rows, chunks, evenly, further
 from s2sjax.benchmark.plan import Plan, chunks_of, long_examples
 from s2sjax.inference import system
+from s2sjax.outcomes import References
 from s2sjax.tasks.stored import Ragged, buckets
 
 
@@ -65,3 +67,17 @@ def test_what_is_too_long_for_the_largest_batch_is_left_out(pairs, monkeypatch):
     for size in plan.batch_sizes:
         found = chunks_of(trained, plan, size)
         assert sum(chunk.examples for chunk in found) == 3
+
+
+def test_further_references_are_those_of_the_examples_that_are_taken(pairs):
+    assert further(pairs, None) is None
+    (first, last) = pairs
+    counts = np.arange(first.size, dtype=np.int32) % 2
+    some = np.full(counts.sum(), 7, np.int32), np.ones(counts.sum(), np.int32)
+    first = dataclasses.replace(first, references=References(*some, counts))
+    every = further((first, last), None)
+    assert every.counts.tolist() == [*counts.tolist(), *[0] * last.size]
+    assert every.by_example()[1] == [[7]]
+    (rows, _) = chosen_rows([first.size, last.size], 3)
+    few = further((first, last), 3)
+    assert few.counts[: len(rows)].tolist() == counts[rows].tolist()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2sjax import outcomes
 from s2sjax.benchmark.outputs import Outputs, References
 from s2sjax.benchmark.quality import calibration_error, quality
 from s2sjax.types import EOS
@@ -78,3 +79,13 @@ def test_quality_counts_what_it_says():
     assert measured.truncated == 1 / 4
     # Bins: 0.25 twice (none right), 0.5 (right), 1.0 (cut, so not right).
     assert measured.calibration_error == pytest.approx((0.5 + 0.5 + 1.0) / 4)
+
+
+def test_an_output_is_right_where_a_further_reference_is():
+    decoded, references = written()
+    counts = np.array([0, 1, 0, 1], np.int32)
+    more = np.array([4, 6, 5, 5, 5], np.int32), np.array([2, 3], np.int32)
+    further = outcomes.References(*more, counts)
+    measured = quality(decoded, references._replace(further=further))
+    assert measured.exact == 2 / 4
+    assert measured.edit_distance == pytest.approx((0 + 0 + 2 + 0) / 8)

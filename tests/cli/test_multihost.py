@@ -21,7 +21,12 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("given", [{}, {"multihost": True}, WHOLE])
+BEATS = {"multihost": True, "heartbeat": 60}
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"multihost": True}, BEATS, WHOLE, WHOLE | BEATS]
+)
 def test_all_or_none_are_possible(given):
     train.check(values(**given))
 
@@ -33,7 +38,9 @@ def test_all_or_none_are_possible(given):
             WHOLE | {"multihost": False},
             "--process_id=1 --processes=2: give --multihost",
         ),
+        ({"heartbeat": 60}, "--heartbeat=60: give --multihost"),
         ({"multihost": True, "process_id": 0}, "--process_id=0 is not enough"),
+        (BEATS | {"process_id": 0}, "--process_id=0 is not enough"),
         (WHOLE | {"processes": None}, "is not enough; give --coordinator=HOST:PORT"),
         (WHOLE | {"process_id": 2}, "--process_id=2 is not below --processes=2"),
         (WHOLE | {"coordinator": "node"}, "--coordinator=node is not HOST:PORT"),

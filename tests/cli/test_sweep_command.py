@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -356,7 +357,8 @@ def test_killed_and_continued_it_ends_where_single_runs_end(
     launcher = start(f"--workdir={workdir}", "--workers=2")
     wait_for(all_train, "the second launch")
     refused = command("sweep", f"--workdir={workdir}")
-    assert refused.code == 2 and "is in use by process" in refused.err
+    holder = f"is in use by process {launcher.pid} on {socket.gethostname()} since 20"
+    assert refused.code == 2 and holder in refused.err
     os.kill(json.loads((trials()[0] / "lock").read_text())["pid"], signal.SIGKILL)
     wait_for(lambda: not is_held(trials()[0]), "the worker's end")
     launcher.kill()

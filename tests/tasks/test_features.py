@@ -150,6 +150,12 @@ def test_an_evaluation_has_numbers_by_feature(run: s2s.Run) -> None:
     assert by_feature["V"]["exact"] == right and len(of_verbs) == 5
 
 
+def test_looking_at_data_tells_features_from_symbols(folder: Path) -> None:
+    found = s2s.data(config(folder))["vocabulary"]["source"]
+    assert (found["symbols"], found["features"]) == (5, 4)
+    assert {symbol for symbol, _ in found["rarest"]} == set("abcde")
+
+
 def test_attention_is_labelled_in_the_order_of_reading(run: s2s.Run) -> None:
     one = run.decode("ab", features="V;PST", attention=True)
     assert one.attention is not None

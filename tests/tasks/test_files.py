@@ -16,7 +16,9 @@ import pytest
 from s2sjax import json_objects, tasks
 from s2sjax.config import Config, TaskConfig
 from s2sjax.errors import UsageError
+from s2sjax.runs import bundle
 from s2sjax.tasks.files.corpus import open_corpus
+from s2sjax.tasks.pairs import unpacked
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
 EXAMPLES = {
@@ -119,6 +121,8 @@ def test_a_task_is_made_of_five_lines(page: Path, name: str) -> None:
     else:
         kept = dict(zip(train.store.ids.tolist(), train.store.weights, strict=True))
         assert [kept[number] for number in range(len(pairs))] == [r[3] for r in pairs]
+        some = train.fetch(train.store, np.array([-1, 0], np.int32))
+        assert some.weights.tolist() == [0, kept[train.store.ids.tolist()[0]]]
     assert test.store.weights is None
     batch = test.fetch(test.store, np.arange(test.size or 0))
     assert np.asarray(batch.weights).tolist() == [1.0] * (test.size or 0)
@@ -133,6 +137,32 @@ def test_a_task_is_made_of_five_lines(page: Path, name: str) -> None:
     store = again.buckets["train"][0].store
     for now, then in zip(store, train.store, strict=True):
         assert (now is None and then is None) or (now == then).all()
+
+
+def test_equal_sources_have_each_target_once(tmp_path: Path) -> None:
+    lines = [
+        '{"source": "ab", "target": "x", "references": ["y", "x", "z"]}',
+        '{"source": "c", "target": "x"}',
+        '{"source": "ab", "target": "z"}',
+        '{"source": "ab", "target": "x", "features": ["V"]}',  # another example
+        '{"source": "AB", "target": "w"}',  # equal in lower case
+    ]
+    for split in tasks.SPLITS:
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    task = TaskConfig("text", path=str(tmp_path), lowercase=True)
+    made = tasks.create(Config(task=task))
+    (train,), (test,) = made.buckets["train"], made.buckets["test"]
+    assert (train.size, test.size) == (8, 3)
+    assert test.references is not None
+    decode = made.target_vocabulary.decode
+    rows = iter(test.references.rows.tolist())
+    further = {
+        number: "".join(str(decode(next(rows))[0]) for _ in range(count))
+        for number, count in zip(
+            test.store.ids.tolist(), test.references.counts.tolist(), strict=True
+        )
+    }
+    assert further == {16: "yzw", 20: "", 22: ""}
 
 
 PACKED: dict[str, Callable[[bytes], bytes]] = {
@@ -466,6 +496,26 @@ def test_a_damaged_array_of_training_is_noticed(page: Path) -> None:
     kept.unlink()
     with pytest.raises(UsageError, match=r"train_source_tokens.npy is missing"):
         tasks.create(config, folder)
+
+
+def test_arrays_that_do_not_fit_are_refused(page: Path) -> None:
+    path, folder = page / "pairs.tsv", page / "data"
+    split = {name: str(path) for name in ("train",)}
+    for name in ("valid", "test"):
+        split[name] = str(page / f"{name}.tsv")
+        (page / f"{name}.tsv").write_bytes(path.read_bytes())
+    tasks.create(Config(task=TaskConfig("text", **split)), folder)  # type: ignore[arg-type]
+    whole = bundle.unpack((folder / "held_out.npz").read_bytes())
+    sizes = (100, 100)
+    pairs, _ = unpacked(bundle.pack(whole), sizes)
+    assert pairs.references is not None
+    for name, array in whole.items():
+        without = {each: kept for each, kept in whole.items() if each != name}
+        for damaged in (without, {**whole, name: array[:-1]}):
+            if name == "training_hashes" and name in damaged:
+                continue  # any number of them will do
+            with pytest.raises(UsageError, match="a run's pairs are damaged: "):
+                unpacked(bundle.pack(damaged), sizes)
 
 
 def test_a_second_start_takes_no_text_apart(

@@ -249,6 +249,11 @@ def test_long_held_out_pairs_have_buckets_of_their_own(tmp_path: Path) -> None:
     ]
     assert len(examples(task, "test")) == 21
     assert len(task.buckets["valid"]) == 1
+    assert task.notes == (
+        "5 validation and test pairs with a side longer than task.max_length=8 are "
+        "decoded apart from the others; the longest side, at pairs.tsv:105, has 70 "
+        "symbols",
+    )
 
 
 def test_one_bucket_or_many_hold_the_same_examples(path: Path) -> None:

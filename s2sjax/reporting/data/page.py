@@ -1,17 +1,14 @@
 """A config's data as one page: opens from disk, needs neither network nor script."""
 
 import html
-import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from s2sjax.errors import cannot_write
 from s2sjax.foreign import printable
+from s2sjax.reporting import html_page
 from s2sjax.reporting.data.sections import Histogram, sections, share
 from s2sjax.reporting.table import Table
-from s2sjax.runs import atomic
 
 
 def write_page(data: Mapping[str, Any], path: Path) -> None:
@@ -20,26 +17,16 @@ def write_page(data: Mapping[str, Any], path: Path) -> None:
     Raises:
       UsageError, RunError: the file cannot be written.
     """
-    folder = resources.files("s2sjax.reporting") / "assets"
     parts = {
         "title": _text(_title(data)),
-        "style": "".join(
-            (folder / name).read_text(encoding="utf-8")
-            for name in ("page.css", "data.css")
-        ),
+        "style": html_page.asset("page.css", "data.css"),
         "warnings": _warnings(data["warnings"]),
         "sections": "".join(
             _histogram(each) if isinstance(each, Histogram) else _table(each)
             for each in sections(data)
         ),
     }
-    template = (folder / "data.html").read_text(encoding="utf-8")
-    # In one pass, so that braces in the data are not replaced again.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-    try:
-        atomic.write_text(path, text)
-    except OSError as error:
-        raise cannot_write(str(path), error) from None
+    html_page.write(path, "data.html", parts)
 
 
 def _title(data: Mapping[str, Any]) -> str:

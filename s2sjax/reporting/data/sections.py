@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from s2sjax.reporting.formats import cut, duration, number, percent
-from s2sjax.reporting.table import Table
+from s2sjax.reporting.table import Table, trivial
 
 TEXT = 60  # columns of an example's text
 SIDES = ("source", "target")
@@ -32,6 +32,8 @@ def sections(data: Mapping[str, Any]) -> Iterator[Table | Histogram]:
         yield _found(found, splits)
     if data["unreachable"]:
         yield _unreachable(data["unreachable"])
+    for split, each in data["baselines"].items():
+        yield trivial(each, f"How far one comes on {split}")
     yield _buckets(data["buckets"])
     yield _cost(data["cost"])
 
@@ -102,7 +104,8 @@ def _vocabulary(vocabulary: Mapping[str, Any]) -> Table:
     rows = [
         (
             side,
-            f"{each['symbols']:,} {_PLURALS.get(each['kind'], 'symbols')}",
+            f"{each['symbols']:,} {_PLURALS.get(each['kind'], 'symbols')}"
+            + f", {each['features']:,} features" * bool(each["features"]),
             number(each["once"]),
             *(_unknown(each["coverage"][split]) for split in held_out),
             " ".join(f"{symbol!r}" for symbol, _ in each["rarest"][:5])
@@ -114,7 +117,12 @@ def _vocabulary(vocabulary: Mapping[str, Any]) -> Table:
     return Table("Vocabulary, of the training part", header, rows, header[1:-1])
 
 
-_PLURALS = {"integer": "integers", "char": "characters", "word": "words"}
+_PLURALS = {
+    "integer": "integers",
+    "char": "characters",
+    "word": "words",
+    "subword": "subwords",
+}
 
 
 def _unknown(coverage: Mapping[str, int]) -> str:

@@ -51,9 +51,9 @@ class SweepConsole(SweepObserver):
         self._screen = Screen() if screen is None else screen
         self._metric = metric
         self.most = max(len(trials), most or 0)
+        over = sum(trial.name in ledger.results for trial in trials)
         if waiting is None:
-            self._before = self._over()
-            self._waiting = self.most - self._before
+            self._before, self._waiting = over, self.most - over
         else:
             self._before, self._waiting = len(trials) - waiting, waiting
         self._ended = 0  # trials in this launch
@@ -72,7 +72,7 @@ class SweepConsole(SweepObserver):
             return
         what = result.error if result.status == "failed" else self._value(result)
         parts = [
-            f"{self._over():,} of {self.most:,}",
+            f"{self._before + self._ended:,} of {self.most:,}",
             f"{result.status} {trial.name}",
             cut(what, 200),
             f"took {duration(result.seconds)}",
@@ -151,9 +151,6 @@ class SweepConsole(SweepObserver):
         statuses += ["pending"] * (self.most - len(statuses))
         known = ("done", "running", "pending", "failed", "pruned")
         return {s: statuses.count(s) for s in known if s == "done" or s in statuses}
-
-    def _over(self) -> int:
-        return sum(trial.name in self._ledger.results for trial in self.trials)
 
     def _rate(self) -> float:
         """Trials a second of work in this launch."""

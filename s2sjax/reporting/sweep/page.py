@@ -3,16 +3,14 @@
 import dataclasses
 import html
 import json
-import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from s2sjax.errors import writing
+from s2sjax.reporting import html_page
 from s2sjax.reporting.formats import cut
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.sweep.factor import Factor, factors, level_label
@@ -20,7 +18,7 @@ from s2sjax.reporting.sweep.findings import FORMULA, Findings, compared, effects
 from s2sjax.reporting.sweep.groups import CONFIDENCE, t_quantile
 from s2sjax.reporting.sweep.heatmap import arrange
 from s2sjax.reporting.sweep.trial_files import TrialFiles, command_line
-from s2sjax.runs import atomic, journal
+from s2sjax.runs import journal
 
 LOGGED = "valid_"  # metrics of the journal are of validation examples
 SCRIPTS = ("data.js", "heatmap.js", "trial.js", "page.js")
@@ -39,20 +37,13 @@ def write_page(findings: Findings, files: Sequence[TrialFiles], path: Path) -> N
     Raises:
       UsageError, RunError: the file cannot be written.
     """
-    folder = resources.files("s2sjax.reporting") / "assets"
     parts = {
         "title": html.escape(f"{findings.table.directory.name}: a sweep"),
-        "style": (folder / "page.css").read_text(encoding="utf-8"),
+        "style": html_page.asset("page.css"),
         "data": script_json(page_data(findings, files)),
-        "script": "\n".join(
-            (folder / name).read_text(encoding="utf-8") for name in SCRIPTS
-        ),
+        "script": html_page.asset(*SCRIPTS),
     }
-    template = (folder / "page.html").read_text(encoding="utf-8")
-    # In one pass, so that braces in the data are not replaced again.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-    with writing(str(path)):
-        atomic.write_text(path, text)
+    html_page.write(path, "page.html", parts)
 
 
 def script_json(value: Any) -> str:

@@ -94,7 +94,7 @@ class Corpus:
             start += len(piece)
 
     def where(self) -> Callable[[int], str]:
-        """Where a pair stands, by its number, as FILE:LINE; reads the files again."""
+        """Where a pair stands, by its number: `FILE:LINE`; reads the files again."""
         found = [
             (place, row.line)
             for place, source in enumerate(self.sources)
