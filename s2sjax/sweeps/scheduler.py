@@ -190,6 +190,7 @@ class _Scheduler:
 
     def _start(self, trial: Trial, slot: int) -> None:
         name, directory = trial.name, self.sweep.of(trial)
+        step = _newest_step(directory)  # before a worker can come any further
         self.ledger.begin(trial)
         self.attempts[name] += 1
         job = self.pool.adopt(directory)
@@ -204,7 +205,7 @@ class _Scheduler:
             trial_files.restore_config(directory, trial)
             log = directory / trial_files.LOG
             job = self.pool.start(self.command(directory), log, slot)
-        self.running[slot] = _Running(trial, job, _newest_step(directory))
+        self.running[slot] = _Running(trial, job, step)
 
     def _watch(self, running: _Running) -> None:
         directory = self.sweep.of(running.trial)

@@ -27,6 +27,7 @@ class Nodes:
         self.mark = f"RAY_TMPDIR={self.folder}"
         self.environ = dict(os.environ) | {
             "RAY_TMPDIR": str(self.folder),
+            "TMPDIR": str(self.folder),
             "PYTHONPATH": str(ROOT),
             "RAY_enable_worker_prestart": "0",
             # A node's death is known within two seconds, and not within fifteen.

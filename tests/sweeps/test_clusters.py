@@ -171,14 +171,16 @@ WITHOUT_A_WORD, ALONE = "kill -9 $PPID; sleep 60", "kill -9 $$"
 )
 def test_how_a_job_dies(pool, slurm, tmp_path, death, state, code, why):
     log = made(tmp_path / "a")
-    script = (
-        f"touch {log}.began; while [ ! -e {log}.die ]; do sleep 0.05; done; {death}"
-    )
-    job = pool.start(["sh", "-c", script], log, 0)
-    until(lambda: pathlib.Path(f"{log}.began").exists(), [job])
+    wait = f"echo $$ >{log}.began; until [ -e {log}.die ]; do sleep 0.05; done"
+    job = pool.start(["sh", "-c", f"{wait}; {death}"], log, 0)
+    began = pathlib.Path(f"{log}.began")
+    until(lambda: began.exists() and began.read_text(), [job])
     (slurm / "1").write_text(state) if state else (slurm / "1").unlink()
     pathlib.Path(f"{log}.die").touch()
     assert ended(job) == (code, "" if why is None else f"job 1 of Slurm{why}")
+    pool.close()  # what was left of it is ended too
+    stat = pathlib.Path(f"/proc/{began.read_text().strip()}/stat")
+    until(lambda: not stat.exists() or stat.read_text().split()[2] == "Z")
 
 
 def test_a_job_that_slurm_refuses(pool, slurm, tmp_path, monkeypatch):

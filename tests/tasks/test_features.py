@@ -145,7 +145,7 @@ def test_an_evaluation_has_numbers_by_feature(run: s2s.Run) -> None:
     counts = {"V": 5, "PST": 2, "N": 2, "PL": 2, "<unk>": 1}
     assert {name: row["count"] for name, row in by_feature.items()} == counts
     assert next(iter(by_feature)) == "V"
-    of_verbs = [row for row in found["predictions"] if "[V]" in row["source"]]
+    of_verbs = [row for row in found["predictions"] if "V" in row["features"]]
     right = sum(row["right"] for row in of_verbs) / len(of_verbs)
     assert by_feature["V"]["exact"] == right and len(of_verbs) == 5
 

@@ -35,7 +35,10 @@ def guarded(command: Sequence[str], descriptor: int) -> list[str]:
 
 def rest() -> None:
     """Waits until no command on this machine has lost its worker and goes on."""
-    held = os.open(_lock(), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        held = os.open(_lock(), os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:  # none ever has
+        return
     fcntl.flock(held, fcntl.LOCK_EX)
     os.close(held)
 
