@@ -195,8 +195,9 @@ def _check(value: Any, kind: Any, name: str) -> None:
         for field in _required(kind):
             if field not in value:
                 raise ValueError(f"{inside}{field} is missing")
-        for field in hints.keys() & value.keys():
-            _check(value[field], hints[field], f"{inside}{field}")
+        for field, hint in hints.items():
+            if field in value:
+                _check(value[field], hint, f"{inside}{field}")
     elif not _is(value, origin or kind):
         raise _wrong(value, _CALLED[origin or kind], name)
     elif origin is list:

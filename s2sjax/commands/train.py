@@ -235,7 +235,9 @@ def conclude(
         result = {}
     if result.get("step") != ended.progress.best_step:
         result = load(run.path, say=say, watch=watch).evaluate("test")
-        summary.write(run.path, result)
+        # How far one comes without a model is nothing that the run came to.
+        of_run = {n: v for n, v in result.items() if n != "baselines"}
+        summary.write(run.path, of_run)
     Observers(observers).tested(result)
     return result
 
