@@ -125,6 +125,8 @@ def with_filters(strategy: Callable[Arguments, Result]) -> Callable[Arguments, R
         return strategy(*args, **kwargs)
 
     filtering.__signature__ = signature  # type: ignore[attr-defined]
+    # What reads source text for defaults would find those of fewer arguments there.
+    del filtering.__wrapped__
     return filtering
 
 
