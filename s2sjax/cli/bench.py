@@ -40,7 +40,7 @@ COMMAND = Command(
             argument="examples",
         ),
         runs.SPLIT,
-        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        runs.CHECKPOINT,
         Flag(
             "reference",
             "a strategy by which search errors are told, e.g. exact; each goal's own "

@@ -29,7 +29,7 @@ COMMAND = Command(
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("features", "tags beside SYMBOLS, ; or blanks between", value="V;PST"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
-        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        runs.CHECKPOINT,
         Flag(
             "attention",
             "draws where the model looked; -: lists of its weights, in the lines of "

@@ -28,7 +28,7 @@ COMMAND = Command(
             argument="examples",
         ),
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
-        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        runs.CHECKPOINT,
         Flag("seed", "of generated test data", type=int, least=0),
         Flag(
             "predictions",

@@ -1,6 +1,6 @@
 """`s2sjax export`: a trained model's parameters as one file."""
 
-from s2sjax.cli import printing, start
+from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 
@@ -16,7 +16,7 @@ COMMAND = Command(
             required=True,
             argument="out",
         ),
-        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        runs.CHECKPOINT,
     ),
     examples=("s2sjax export --workdir=runs/reversed --out=reversed.safetensors",),
 )
@@ -28,10 +28,9 @@ def main(parsed: Parsed) -> int:
     start.check_output("out", values.out, (".safetensors",))
     start.reading(values.workdir)
 
-    from s2sjax.cli.runs import checkpoint
     from s2sjax.commands.run import export, load
 
-    run = load(values.workdir, checkpoint(values.checkpoint), say=parsed.say)
+    run = load(values.workdir, runs.checkpoint(values.checkpoint), say=parsed.say)
     count = export(run, values.out)
     printing.line(f"{values.out}: {count:,} parameters of step {run.step}")
     return 0

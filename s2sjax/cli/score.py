@@ -16,7 +16,7 @@ COMMAND = Command(
     flags=(
         *runs.FLAGS,
         Flag("from_file", "inputs with outputs", value="FILE", required=True),
-        Flag("checkpoint", "best, last or a step", "best", value="best|last|N"),
+        runs.CHECKPOINT,
         Flag("json", "one JSON object a line", False, type=bool),
     ),
     memory="decode.batch_size, or the lengths of what is scored",
