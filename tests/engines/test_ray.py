@@ -263,17 +263,25 @@ def trials(sweep):
     return sorted((sweep / "trials").iterdir())
 
 
+def trained(sweep, nodes):
+    """The trials that are being trained: each with its process and its node."""
+    found = []
+    for trial in trials(sweep) if (sweep / "trials").exists() else ():
+        with contextlib.suppress(OSError, ValueError):
+            pid = json.loads((trial / "lock").read_text())["pid"]
+            found += [
+                (trial, pid, n) for n in nodes.workers if pid in descendants(n.pid)
+            ]
+    return found
+
+
 def in_the_middle(sweep, nodes):
     """A trial that runs, has saved and is not at its end; who trains it, and where."""
 
     def look():
-        for trial in trials(sweep) if (sweep / "trials").exists() else ():
-            if 0 < max(manifest.steps(trial / "checkpoints"), default=0) < STEPS // 2:
-                with contextlib.suppress(OSError, ValueError):
-                    pid = json.loads((trial / "lock").read_text())["pid"]
-                    for node in nodes.workers:
-                        if pid in descendants(node.pid):
-                            return trial, pid, node
+        for each in trained(sweep, nodes):
+            if 0 < max(manifest.steps(each[0] / "checkpoints"), default=0) < STEPS // 2:
+                return each
         return None
 
     return wait(look, 120)
@@ -299,6 +307,7 @@ def test_a_disturbed_sweep_ends_where_another_one_does(undisturbed, nodes):
     in_the_middle(sweep, nodes)
     launcher.process.kill()
     launcher.process.wait()
+    wait(lambda: not trained(sweep, nodes), 60)
     # The next one knows where it was begun, and says so where it is stopped.
     launcher = Launcher(nodes, undisturbed, "--workdir=x")
     in_the_middle(sweep, nodes)

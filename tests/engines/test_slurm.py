@@ -146,6 +146,7 @@ def test_jobs_of_a_killed_launcher_are_taken_over(slurm, launch):
 
     third = launch("slurm", trials=5)
     third.runs(0, 2)
+    wait(lambda: len(queue(slurm)) == 5)  # the last one is submitted after that
     third.process.kill()
     third.go()  # with nobody to see it
     wait(lambda: not queue(slurm), 40)
