@@ -69,6 +69,7 @@ CONTENTS = {
     ],
     "Behind it": [
         "architecture",
+        "reproductions",
         "benchmarks",
         "reliability",
         "generated/contributing",
