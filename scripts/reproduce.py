@@ -132,7 +132,7 @@ def result_fields(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 # What is measured.
 
 
-def tested(runs: Sequence[Run], metric: str, factor: float = 1) -> list[float]:
+def at_test(runs: Sequence[Run], metric: str, factor: float = 1) -> list[float]:
     """A number of each run's own test."""
     return [factor * run.test[metric] for run in runs]
 
@@ -169,7 +169,7 @@ def scan(runs: Sequence[Run]) -> Iterator[Row]:
 
     for name, some in groups(runs, split, published):
         number = f"exact match, % of {of_all(some)}"
-        exact = tested(some, "exact", 100)
+        exact = at_test(some, "exact", 100)
         yield Row(some, name, number, published.get(name, ""), exact, 2)
         if name == "length":
             told = evaluated(some, "exact", 100, oracle_length=True)
@@ -186,7 +186,7 @@ def g2p(runs: Sequence[Run]) -> Iterator[Row]:
     metrics = {"sequence_error": "WER", "per": "PER"}
     for name, some in groups(runs, size, published):
         for metric, short in metrics.items():
-            wrong = tested(some, metric, 100)
+            wrong = at_test(some, metric, 100)
             of = f", % of {of_all(some)} words" if short == "WER" else ", %"
             theirs = published.get(name, "") if short == "WER" else ""
             yield Row(some, f"{name}, greedy", f"{short}{of}", theirs, wrong)
@@ -198,14 +198,14 @@ def g2p(runs: Sequence[Run]) -> Iterator[Row]:
             for how, strategy in (("greedy", "greedy"), ("beam of 5", "beam:size=5")):
                 label = f"{name}, the {len(some)} together, {how}"
                 both = together(some, list(metrics), strategy=strategy)
-                for short, wrong in zip(metrics.values(), both, strict=True):
-                    yield Row(some, label, f"{short}, %", "", [wrong])
+                for short, share in zip(metrics.values(), both, strict=True):
+                    yield Row(some, label, f"{short}, %", "", [share])
 
 
 def inflection(runs: Sequence[Run]) -> Iterator[Row]:
     """Forms that are right, of all verbs and by kind."""
     for _, some in groups(runs, lambda config: ""):
-        exact = tested(some, "exact", 100)
+        exact = at_test(some, "exact", 100)
         yield Row(some, "all verbs", f"exact match, % of {of_all(some)}", "", exact)
         counts = [
             verbs.accuracy(Path(run.config.task.path), str(run.path)) for run in some
@@ -220,9 +220,9 @@ def joeynmt(runs: Sequence[Run]) -> Iterator[Row]:
     """BLEU as published, and whole sequences."""
     beam = "beam:size=10,alpha=1.0"
     for _, some in groups(runs, lambda config: ""):
-        exact = tested(some, "exact", 100)
+        exact = at_test(some, "exact", 100)
         yield Row(some, "greedy", f"exact match, % of {of_all(some)}", "", exact)
-        yield Row(some, "greedy", "BLEU", "", tested(some, "bleu"), 2)
+        yield Row(some, "greedy", "BLEU", "", at_test(some, "bleu"), 2)
         found = evaluated(some, "bleu", strategy=beam)
         yield Row(some, "beam of 10, alpha 1", "BLEU", "98.49", found, 2)
 
@@ -238,13 +238,13 @@ def french(runs: Sequence[Run]) -> Iterator[Row]:
     for name, some in groups(runs, kind, known):
         theirs = ("1.158 or more", "67.0 or more") if name == known[0] else ("", "")
         nll = f"nats per {some[0].config.task.level}"
-        yield Row(some, name, nll, theirs[0], tested(some, "nll"), 3)
-        forced = tested(some, "forced_token_accuracy", 100)
+        yield Row(some, name, nll, theirs[0], at_test(some, "nll"), 3)
+        forced = at_test(some, "forced_token_accuracy", 100)
         yield Row(some, name, "forced accuracy, %", theirs[1], forced)
-        yield Row(some, name, "BLEU", "", tested(some, "bleu"))
-        yield Row(some, name, "chrF", "", tested(some, "chrf"))
+        yield Row(some, name, "BLEU", "", at_test(some, "bleu"))
+        yield Row(some, name, "chrF", "", at_test(some, "chrf"))
         number = f"exact match, % of {of_all(some)}"
-        yield Row(some, name, number, "", tested(some, "exact", 100), 2)
+        yield Row(some, name, number, "", at_test(some, "exact", 100), 2)
 
 
 def integers(runs: Sequence[Run]) -> Iterator[Row]:
@@ -258,9 +258,9 @@ def integers(runs: Sequence[Run]) -> Iterator[Row]:
     known = ("reversed_prefix", "reversed", "sorted", "maxmin_dup", "addition")
     for name, some in groups(runs, kind, known):
         number = f"exact match, % of {of_all(some)}"
-        yield Row(some, name, number, "", tested(some, "exact", 100), 2)
+        yield Row(some, name, number, "", at_test(some, "exact", 100), 2)
         if name in forced:
-            values = tested(some, "forced_token_accuracy", 100)
+            values = at_test(some, "forced_token_accuracy", 100)
             yield Row(some, name, "forced accuracy, %", forced[name], values, 2)
 
 
