@@ -66,8 +66,8 @@ class Task:
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
     source_eos: bool = False  # and end with EOS, which a user does not see
-    # Held-out targets as they were written, by their texts, where those are lower case.
-    cased: Mapping[str, str] = field(default_factory=dict)
+    # Held-out targets as they were written, where texts are lower case: `tasks.casing`.
+    cased: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
     # Of a split how far one comes without a model; see `tasks.baselines`.
     baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}

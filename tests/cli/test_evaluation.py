@@ -73,7 +73,7 @@ def test_predictions_are_those_of_the_evaluation_worst_first(
         else:
             assert row["reference"] == f"Salut {row['source'][3:-1]} !"
     _, wrong = predicted(command, run, file, "--examples=12", "--wrong")
-    assert wrong == [row for row in rows if not row["right"]]
+    assert wrong == [row | {"only_wrong": True} for row in rows if not row["right"]]
 
 
 def test_predictions_say_what_decode_says(command, integers, tmp_path):
