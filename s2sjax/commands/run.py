@@ -399,6 +399,8 @@ class Run:
         if split not in self.task.buckets:
             self._announce_pattern()
         trained = self._decoding_by(strategy)
+        if split == "train":
+            trained = loading.with_training(trained)
         config = trained.config
         with (
             environment.precision(config.train.precision),
@@ -412,7 +414,7 @@ class Run:
                 warn=self.say,
                 passed=passed,
             )
-        about = (self.task, config, self.step, split)
+        about = (trained.task, config, self.step, split)
         numbers = summary.evaluation(
             *about, results, sources, confusion=confusion, ter=ter, baselines=True
         )

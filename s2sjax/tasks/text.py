@@ -8,6 +8,7 @@ from s2sjax.config import CORPUS, Config, data_files
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
 from s2sjax.tasks import casing, sides, unseen
+from s2sjax.tasks.baselines import by_split
 from s2sjax.tasks.files.corpus import Corpus, open_corpus
 from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.pairs import NAMES, Pairs, unpacked
@@ -165,7 +166,9 @@ def _task(config: Config, of_files: Read, parts: Sequence[Pairs]) -> Task:
         source_eos=task.source_eos,
         cased=of_files.cased,
         notes=tuple(of_files.notes),
-        baselines=lambda split: of_files.baselines.get(split, {}),
+        baselines=by_split(
+            of_files.baselines, parts[0], (of_files.source, of_files.target)
+        ),
     )
 
 
