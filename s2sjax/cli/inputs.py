@@ -11,12 +11,12 @@ from typing import Any
 
 from s2sjax import compressed, places
 from s2sjax.cli import printing
-from s2sjax.commands.run import symbols_of, tags_of
+from s2sjax.commands.run import symbols_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.foreign import shown
 from s2sjax.inference.predict import Query
 from s2sjax.tasks import Task
-from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.files.rows import features_of, split_features
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be
@@ -178,7 +178,7 @@ def _query(where: str, item: dict[str, Any], task: Task) -> Query:
 
 def _features(where: str, given: Any) -> tuple[str, ...]:
     try:
-        return tags_of("'features'", given)
+        return features_of("'features'", given)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 

@@ -23,7 +23,7 @@ from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
-from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.files.rows import features_of
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
 
@@ -611,28 +611,13 @@ def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
 def _tags(given: Any, count: int, is_one: bool) -> list[tuple[str, ...]]:
     """The features of each of so many inputs."""
     if is_one:
-        return [tags_of("features", given)]
+        return [features_of("features", given)]
     if isinstance(given, str):
-        return [tags_of("features", given)] * count
+        return [features_of("features", given)] * count
     if given and len(given) != count:
         raise UsageError(f"inputs has {count} rows and features {len(given)}")
     rows = given or [()] * count
-    return [tags_of(f"features[{place}]", row) for place, row in enumerate(rows)]
-
-
-def tags_of(where: str, given: Any) -> tuple[str, ...]:
-    """The features of an input, from a text with ; or blanks between, or a list.
-
-    Raises:
-      UsageError: it is neither.
-    """
-    if isinstance(given, str):
-        return split_features(given)
-    if isinstance(given, Sequence) and all(isinstance(tag, str) for tag in given):
-        return tuple(given)
-    raise UsageError(
-        f"{where} is {given!r:.60}; features are a text, e.g. V;PST, or a list of texts"
-    )
+    return [features_of(f"features[{place}]", row) for place, row in enumerate(rows)]
 
 
 def is_list(strategy: str) -> bool:
