@@ -6,7 +6,6 @@ from pathlib import Path
 
 from s2sjax.config import CORPUS, Config, data_files
 from s2sjax.errors import UsageError
-from s2sjax.places import TRIALS
 from s2sjax.runs import bundle, run_files
 from s2sjax.tasks import casing, sides, unseen
 from s2sjax.tasks.baselines import by_split
@@ -51,15 +50,8 @@ def create(config: Config, directory: Path | None) -> Task:
             "notes": list(new.notes),
             "baselines": new.baselines,
         }
-        bundle.write(directory, files, about, _of_all_trials(directory))
+        bundle.write(directory, files, about, run_files.shared(directory.parent))
     return _task(config, new, (new.pairs,))
-
-
-def _of_all_trials(directory: Path) -> Path | None:
-    """Where the trials of a sweep keep what several of them have; None for a run."""
-    run = directory.parent
-    is_trial = run.parent.name == TRIALS and (run / run_files.TRIAL).is_file()
-    return run.parent.parent / run_files.DATA if is_trial else None
 
 
 def sources(config: Config) -> tuple[bundle.Known, ...]:
