@@ -334,6 +334,15 @@ class TaskConfig:
         least=0.0,
         most=0.9,
     )
+    horizon: int = option(
+        12, "numbers: steps that are forecast, one after the other", least=1, most=SIZE
+    )
+    season: int = option(
+        1,
+        "numbers: steps after which they repeat, for the seasonal naive forecast",
+        least=1,
+        most=SIZE,
+    )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
     source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 

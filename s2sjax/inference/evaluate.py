@@ -23,7 +23,6 @@ from s2sjax.inference.system import (
 from s2sjax.outcomes import Outcomes, concatenate, with_further
 from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
-from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import UNK, Batch, Hypotheses
 
@@ -41,13 +40,13 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
     drawn from hashes of their numbers: there the first are taken.
 
     Args:
-      buckets: of the whole split; a store's leaves have an axis of examples in front.
+      buckets: of the whole split.
       most: 0 takes them all, of finite buckets.
     """
     endless = any(bucket.size is None for bucket in buckets)
     if not endless and (not most or size(buckets) <= most):
         return tuple(buckets)
-    if isinstance(buckets[0].fetch, Generator):
+    if buckets[0].drawn:
         (only,) = buckets
         return (dataclasses.replace(only, size=most),)
     hashes = [_hashes(bucket) for bucket in buckets]
@@ -59,13 +58,7 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         start = end - len(own)
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
-            store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            further = bucket.references and bucket.references.taken(rows)
-            found.append(
-                dataclasses.replace(
-                    bucket, size=len(rows), store=store, references=further
-                )
-            )
+            found.append(bucket.taken(rows))
     return tuple(found)
 
 
@@ -289,7 +282,7 @@ def enough(
     if examples is None or len(buckets) != 1 or (split == "train" and not endless):
         return buckets
     (only,) = buckets
-    if not isinstance(only.fetch, Generator):
+    if not only.drawn:
         return buckets
     return (dataclasses.replace(only, size=examples),)
 
