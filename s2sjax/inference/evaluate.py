@@ -68,12 +68,16 @@ def size(buckets: Sequence[Bucket]) -> int:
 
 
 def _hashes(bucket: Bucket) -> np.ndarray:
-    """Of the bucket's examples, -> [N] uint64."""
+    """Of the bucket's examples, -> [N] uint64; of numbers by which example one is."""
     fetch, parts = jax.jit(bucket.fetch), [np.zeros(0, np.uint64)]
     assert bucket.size is not None
     for start in range(0, bucket.size, CHUNK):
         rows = np.arange(start, min(start + CHUNK, bucket.size), dtype=np.int32)
         batch = fetch(bucket.store, jnp.asarray(rows))
+        if batch.given:
+            ids = np.asarray(batch.ids)[:, None]
+            parts.append(unseen.fingerprints(ids, np.ones(len(ids), np.int64)))
+            continue
         source, target = (
             unseen.fingerprints(np.asarray(tokens), np.asarray(lengths))
             for tokens, lengths in (

@@ -13,7 +13,7 @@ from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
-from s2sjax.tasks.series import processes
+from s2sjax.tasks.series import of_file, processes
 from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -166,6 +166,23 @@ TASKS: dict[str, Entry] = {
         ("0.98", "0.66"),
         _DRAWN | {"horizon", "season"},
         **_generated(processes.make),
+    ),
+    "series": Entry(
+        "series of numbers in a file, whose next steps are forecast (docs/data.md)",
+        ("3.1", "3.4", "3.3"),
+        ("3.6", "3.9"),
+        frozenset(
+            {
+                *("path", "targets", "past", "future", "static", "id", "time"),
+                *("context", "horizon", "stride", "season", "scaling"),
+                *("valid_from", "test_from"),
+            }
+        ),
+        create=of_file.create,
+        load=of_file.load,
+        load_all=of_file.load_all,
+        sources=of_file.sources,
+        check=of_file.check,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",

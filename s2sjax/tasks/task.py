@@ -9,7 +9,6 @@ import numpy as np
 from jax import Array
 
 from s2sjax.errors import UsageError, unknown
-from s2sjax.outcomes import References
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 from s2sjax.types import EOS, Batch
@@ -52,7 +51,7 @@ class Bucket:
     target_width: int  # T, EOS counted
     store: Any
     fetch: Fetch
-    references: References | None = None  # of held-out examples beside their targets
+    references: Any = None  # `References` beside targets, or `Origins` of numbers
     drawn: bool = False  # its examples are drawn: there are as many as one asks for
     take: Take = each_leaf  # the store of some of the examples
 

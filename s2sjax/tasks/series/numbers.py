@@ -1,6 +1,9 @@
 """What a side of a task is, where it is numbers and not symbols."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,15 @@ class Numbers:
     def __len__(self) -> int:
         """How many numbers a step has."""
         return len(self.names)
+
+
+class Origins(NamedTuple):
+    """Where N forecasts of files begin: `Bucket.references`, where they are numbers."""
+
+    series: np.ndarray  # [N] object, the names of the series
+    times: np.ndarray  # [N] of the first step that is forecast
+    seasonal: np.ndarray  # [N, G] mean |y(t) - y(t - season)| of the series in training
+
+    def taken(self, rows: np.ndarray) -> "Origins":
+        """The forecasts `rows` [n] alone, in their order."""
+        return Origins(self.series[rows], self.times[rows], self.seasonal[rows])
