@@ -365,6 +365,9 @@ class ModelConfig:
     tie_output: bool = option(
         False, "the output projection is the target's embeddings, transposed"
     )
+    output: str | None = option(
+        None, "numbers: what is written of each: point; unset: point"
+    )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
         "none",
