@@ -7,16 +7,27 @@ from collections.abc import Callable
 
 from s2sjax import spec
 from s2sjax.config import ModelConfig
-from s2sjax.models.readout.base import Output, Readout
+from s2sjax.models.readout.base import Readout
 from s2sjax.models.readout.categorical import Categorical
+from s2sjax.models.readout.gaussian import Gaussian
+from s2sjax.models.readout.mixture import Mixture
+from s2sjax.models.readout.negative_binomial import NegativeBinomial
 from s2sjax.models.readout.numeric import Numeric
 from s2sjax.models.readout.point import Point
+from s2sjax.models.readout.quantile import Quantile
+from s2sjax.models.readout.raw import Output
+from s2sjax.models.readout.student_t import StudentT
 from s2sjax.types import Numbers
 
 __all__ = ["OUTPUTS", "Categorical", "Numeric", "Output", "Readout", "build_readout"]
 
 OUTPUTS: dict[str, Callable[..., Output]] = {
+    "gaussian": Gaussian,
     "point": Point,
+    "student_t": StudentT,
+    "negative_binomial": NegativeBinomial,
+    "mixture": Mixture,
+    "quantile": Quantile,
 }
 
 
@@ -29,5 +40,5 @@ def build_readout(config: ModelConfig, written: int | Numbers) -> Readout:
     if not isinstance(written, Numbers):
         tied = config.embedding if config.tie_output else 0
         return Categorical(written, tied)
-    output = spec.call("model.output", config.output or "point", OUTPUTS)
+    output = spec.call("model.output", config.output or "gaussian", OUTPUTS)
     return Numeric(output, written.size)

@@ -28,28 +28,3 @@ class Readout(Protocol):
 
     def read(self, dot: Dot, h: Array) -> Array:
         """The raw values, [..., units] -> [..., P], of one step or of all."""
-
-
-class Output(Protocol):
-    """What raw values say of numbers, independent of one another; hashable, and pure
-    under jit and vmap. Of G numbers at a step raw is [..., P].
-
-    What has a likelihood has `log_prob(raw, y)` too, [..., G] in nats.
-    """
-
-    def __hash__(self) -> int: ...
-
-    def size(self, numbers: int) -> int:
-        """How many raw values there are for so many numbers, P."""
-
-    def mean(self, raw: Array) -> Array:
-        """[..., G]."""
-
-    def median(self, raw: Array) -> Array:
-        """[..., G]."""
-
-    def sample(self, key: Array, raw: Array) -> Array:
-        """A draw, [..., G]."""
-
-    def quantile(self, raw: Array, q: Array | float) -> Array:
-        """Where the cumulative distribution is q, [..., G]."""

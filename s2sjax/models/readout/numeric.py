@@ -9,7 +9,7 @@ from jax.nn import initializers
 from s2sjax.models.base import Dot, Draw, Parameters, Weights
 from s2sjax.models.inputs import Inputs
 from s2sjax.models.layer import symmetric
-from s2sjax.models.readout.base import Output
+from s2sjax.models.readout.raw import Output
 
 
 @dataclass(frozen=True)
