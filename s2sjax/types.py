@@ -5,6 +5,8 @@ Axes, as suffixes of names and in docstrings:
     B  batch            T  target time      V  vocabulary     N  n-best
     S  source time      K  beam             D  features       R  replica
 
+and of numbers F at a step of the source, G at a step of the target, and C known ahead.
+
 Token ids: `PAD`, `BOS`, `EOS`, `UNK`, then the symbols from `SYMBOLS` on. People
 see symbols (integers, characters, words), never ids.
 """
@@ -21,11 +23,25 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SYMBOLS = 4  # the id of the first symbol of every vocabulary
 
 
+class Given(NamedTuple):
+    """What stands beside targets that are numbers.
+
+    A number is `shift + scale * value`, where `value` is what the model reads and
+    writes.
+    """
+
+    first: Array  # [B, G] what enters the decoder first: the last value observed
+    known: Array  # [B, T, C] known ahead of each step; C may be 0
+    shift: Array  # [B, G]
+    scale: Array  # [B, G] above 0
+
+
 class Batch(NamedTuple):
     """Examples, padded to common widths.
 
     What stands beyond a row's length never changes a result. Rows that only fill
-    the batch up have weight 0.
+    the batch up have weight 0. Of numbers the source is float32 [B, S, F], ready to
+    enter, and the target float32 [B, T, G], NaN where one is missing and without EOS.
     """
 
     source: Array  # [B, S] int32, token ids without EOS
@@ -34,6 +50,7 @@ class Batch(NamedTuple):
     target_lengths: Array  # [B] int32, EOS counted, so at least 1 in a real row
     ids: Array  # [B] int32, which example this is: the seed of its own randomness
     weights: Array  # [B] float32, 1 for an example, 0 for filler
+    given: Any = ()  # `Given`, where the target is numbers
 
     def __repr__(self) -> str:
         return described_fields(self)
