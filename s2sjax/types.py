@@ -61,7 +61,11 @@ class Numbers(NamedTuple):
 
     size: int  # how many are read or written at a step
     known: int = 0  # of a target: how many enter beside them that are known ahead
+    gaps: bool = False  # of a target: whether some may be missing
 
+
+Side = int | Numbers
+"""What is read, or written, at a step: one of so many symbols, or numbers."""
 
 Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
 

@@ -13,7 +13,7 @@ from jax.nn import initializers
 from s2sjax.models.base import Dot, Weights
 from s2sjax.models.dropout import Noise, drop
 from s2sjax.models.layer import Layer, affine
-from s2sjax.types import BOS, Numbers
+from s2sjax.types import BOS, Numbers, Side
 
 Enter = Callable[[Dot, Array, Noise], Array]
 """`enter(dot, x, noise)`: what the lowest layer reads, of one step or of all. It closes
@@ -181,7 +181,7 @@ class OneHot:
         return drop(noise, "embedding", x)
 
 
-def build_inputs(read: int | Numbers, size: int) -> Inputs:
+def build_inputs(read: Side, size: int) -> Inputs:
     """The inputs of a vocabulary of this size or of rows of numbers, as vectors of
     `size`. They belong to the module that they are handed to."""
     if isinstance(read, Numbers):
@@ -189,7 +189,7 @@ def build_inputs(read: int | Numbers, size: int) -> Inputs:
     return Embedding(read, size, parent=None)
 
 
-def blank(read: int | Numbers) -> Array:
+def blank(read: Side) -> Array:
     """One step of one example, to draw parameters for."""
     if isinstance(read, Numbers):
         return jnp.zeros((1, 1, read.size + read.known))

@@ -28,7 +28,7 @@ from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import Embedding, blank, build_inputs
-from s2sjax.models.readout import build_readout
+from s2sjax.models.readout import Readout, build_readout
 from s2sjax.types import SYMBOLS, Carry, Numbers, StepFn, StepOutput
 
 
@@ -59,8 +59,8 @@ class Seq2Seq(nn.Module):
     """
 
     config: ModelConfig
-    source: int | Numbers
-    target: int | Numbers
+    source: Side
+    target: Side
     attention: Callable[..., Attention] | None = None
 
     def __post_init__(self) -> None:
@@ -81,6 +81,11 @@ class Seq2Seq(nn.Module):
     def cell(self) -> Cell:
         """The cell of every layer."""
         return cells.build(self.config.cell, self.config.units)
+
+    @property
+    def readout(self) -> Readout:
+        """What it writes at a step, and how that is read at the next."""
+        return build_readout(self.config, self.target)
 
     def setup(self) -> None:
         config = self.config
@@ -104,7 +109,7 @@ class Seq2Seq(nn.Module):
             attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
             writes,
-            build_readout(config, self.target),
+            self.readout,
             self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
@@ -195,7 +200,7 @@ class Seq2Seq(nn.Module):
         return self.writer(state, inputs, memory, noise)
 
 
-def vocabulary(read: int | Numbers) -> int:
+def vocabulary(read: Side) -> int:
     """The size of the vocabulary that one side of a model has.
 
     Raises:
@@ -214,9 +219,7 @@ def _check_size(name: str, size: Any) -> None:
         raise UsageError(f"{name}={size!r} is not a vocabulary's size, or Numbers(..)")
 
 
-def _check_symbols(
-    config: ModelConfig, source: int | Numbers, target: int | Numbers
-) -> None:
+def _check_symbols(config: ModelConfig, source: Side, target: Side) -> None:
     """Refuses tables of symbols where numbers are."""
     numbers = {
         name: size
@@ -259,9 +262,7 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     return attention, context
 
 
-def build_model(
-    config: Config, source: int | Numbers, target: int | Numbers
-) -> Seq2Seq:
+def build_model(config: Config, source: Side, target: Side) -> Seq2Seq:
     """The model of a config for vocabularies of these sizes, or for numbers."""
     return Seq2Seq(config.model, source, target)
 

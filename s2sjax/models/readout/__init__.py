@@ -17,7 +17,7 @@ from s2sjax.models.readout.point import Point
 from s2sjax.models.readout.quantile import Quantile
 from s2sjax.models.readout.raw import Output
 from s2sjax.models.readout.student_t import StudentT
-from s2sjax.types import Numbers
+from s2sjax.types import Numbers, Side
 
 __all__ = ["OUTPUTS", "Categorical", "Numeric", "Output", "Readout", "build_readout"]
 
@@ -31,7 +31,7 @@ OUTPUTS: dict[str, Callable[..., Output]] = {
 }
 
 
-def build_readout(config: ModelConfig, written: int | Numbers) -> Readout:
+def build_readout(config: ModelConfig, written: Side) -> Readout:
     """The readout of a config, for a vocabulary of this size or for numbers.
 
     Raises:
@@ -41,4 +41,4 @@ def build_readout(config: ModelConfig, written: int | Numbers) -> Readout:
         tied = config.embedding if config.tie_output else 0
         return Categorical(written, tied)
     output = spec.call("model.output", config.output or "gaussian", OUTPUTS)
-    return Numeric(output, written.size)
+    return Numeric(output, written.size, written.gaps)

@@ -1,4 +1,4 @@
-"""The contracts of what a model writes at a step."""
+"""The contract of what a model writes at a step, and reads at the next."""
 
 from typing import Protocol
 
@@ -6,6 +6,7 @@ from jax import Array
 
 from s2sjax.models.base import Dot, Draw, Parameters, Weights
 from s2sjax.models.inputs import Inputs
+from s2sjax.types import Batch
 
 
 class Readout(Protocol):
@@ -28,3 +29,17 @@ class Readout(Protocol):
 
     def read(self, dot: Dot, h: Array) -> Array:
         """The raw values, [..., units] -> [..., P], of one step or of all."""
+
+    @property
+    def gaps(self) -> bool:
+        """Whether gold may be missing, so that no step can be fed gold alone."""
+
+    @property
+    def filler(self) -> int | float:
+        """What can be written, and stands where a target has nothing."""
+
+    def real(self, batch: Batch) -> Array:
+        """Where the target has something, bool of its shape."""
+
+    def gold(self, batch: Batch) -> Array:
+        """What the decoder reads where it is fed the target, [B, T, ...]."""

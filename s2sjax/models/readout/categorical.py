@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -10,7 +10,7 @@ from jax.nn import initializers
 
 from s2sjax.models.base import Dot, Draw, Parameters, Weights
 from s2sjax.models.layer import symmetric
-from s2sjax.types import EOS
+from s2sjax.types import BOS, EOS, Batch
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Categorical:
 
     size: int
     tied: int = 0
+    gaps: ClassVar[bool] = False
+    filler: ClassVar[int] = EOS
 
     def parameters(self, units: int) -> dict[str, Draw]:
         draws: dict[str, Draw] = {
@@ -54,3 +56,13 @@ class Categorical:
         emitted = jnp.arange(self.size) >= EOS
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return jnp.where(emitted, logits, -jnp.inf)
+
+    def real(self, batch: Batch) -> Array:
+        """All tokens, EOS included, [B, T]."""
+        width = batch.target.shape[1]
+        return jnp.arange(width)[None] < batch.target_lengths[:, None]
+
+    def gold(self, batch: Batch) -> Array:
+        """The target one step later, BOS before it."""
+        shifted = ((0, 0), (1, 0))
+        return jnp.pad(batch.target[:, :-1], shifted, constant_values=BOS)
