@@ -1,4 +1,4 @@
-"""What a forecast says of each number: its middle, its quantiles, and how far off it is.
+"""What a forecast says of each number: middle, quantiles, and how far off it is.
 
 From trajectories that were drawn, or from the raw values of one step alone.
 """

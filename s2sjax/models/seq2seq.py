@@ -29,7 +29,7 @@ from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import Embedding, blank, build_inputs
 from s2sjax.models.readout import Readout, build_readout
-from s2sjax.types import SYMBOLS, Carry, Numbers, StepFn, StepOutput
+from s2sjax.types import SYMBOLS, Carry, Numbers, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):

@@ -31,6 +31,10 @@ class Categorical:
     gaps: ClassVar[bool] = False
     filler: ClassVar[int] = EOS
 
+    @property
+    def kind(self) -> "Categorical":
+        return SYMBOLIC
+
     def parameters(self, units: int) -> dict[str, Draw]:
         draws: dict[str, Draw] = {
             "output_bias": partial(initializers.zeros, shape=(self.size,))
@@ -62,7 +66,13 @@ class Categorical:
         width = batch.target.shape[1]
         return jnp.arange(width)[None] < batch.target_lengths[:, None]
 
+    def counts(self, batch: Batch) -> Array:
+        return batch.target_lengths
+
     def gold(self, batch: Batch) -> Array:
         """The target one step later, BOS before it."""
         shifted = ((0, 0), (1, 0))
         return jnp.pad(batch.target[:, :-1], shifted, constant_values=BOS)
+
+
+SYMBOLIC = Categorical(7)  # of some symbols
