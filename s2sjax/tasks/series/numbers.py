@@ -22,7 +22,10 @@ class Numbers:
     season: int = 1  # of a target: steps after which it repeats
     scaling: str = "none"  # what `Given.shift` and `Given.scale` are
     counts: bool = False  # whether a target is whole numbers from 0, wherever it is
-    # Of a source, the least and the most of each number in training, as it enters.
+    # Of a source, how each number enters, (number - shift) / scale; what is scaled by
+    # window is as it is. And the least and the most in training, as it enters.
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
     least: tuple[float, ...] = ()
     most: tuple[float, ...] = ()
 

@@ -73,8 +73,10 @@ def plain_windows(
                     mean = sum(there) / len(there) if there else 0
                     scale[name] = mean or 1.0
 
-            def entering(row: dict[str, Any], name: str) -> float:
-                return (files.number(row[name]) - shift[name]) / scale[name]
+            def entering(
+                row: dict[str, Any], name: str, a: Any = shift, b: Any = scale
+            ) -> float:
+                return (files.number(row[name]) - a[name]) / b[name]
 
             static = [(own[0]["size"] - size[0]) / size[1]]
             static += [float(own[0]["kind"] == each) for each in ("big", "small")]
@@ -204,7 +206,9 @@ def test_without_times_rows_are_steps_and_shares_are_of_each_series(
         origins = [
             [
                 int(time)
-                for name, time in zip(*task.buckets[split][0].references[:2], strict=True)
+                for name, time in zip(
+                    *task.buckets[split][0].references[:2], strict=True
+                )
                 if name == shop
             ]
             for split in SPLITS
@@ -218,8 +222,8 @@ def test_without_times_rows_are_steps_and_shares_are_of_each_series(
 
 def test_missing_values_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
-    values = "1 2 nan 4 0 0 . . . 5 6 7 . . 9 8 7 6 5 4 3 2 1 2 3 4".split()
-    lines = [f"{step},{'' if v == '.' else v}" for step, v in enumerate(values)]
+    values = "1,2,nan,4,0,0,,,,5,6,7,,,9,8,7,6,5,4,3,2,1,2,3,4"
+    lines = [f"{step},{cell}" for step, cell in enumerate(values.split(","))]
     path.write_text("t,y\n" + "\n".join(lines) + "\n")
     fields = {"targets": "y", "past": "", "future": "", "static": "", "id": ""}
     task = files.made(
