@@ -400,6 +400,11 @@ class ModelConfig:
     tie_output: bool = option(
         False, "the output projection is the target's embeddings, transposed"
     )
+    output: str | None = option(
+        None,
+        "numbers: what is written of each: gaussian, student_t, negative_binomial, "
+        "mixture:components=5, quantile:levels=0.1,0.5,0.9 or point; unset: gaussian",
+    )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
         "none",
