@@ -21,7 +21,6 @@ from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks import Task
-from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
 
@@ -75,14 +74,12 @@ def open_trained(
         config = dataclasses.replace(config, seed=seed)
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
-        if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
+        if not any(bucket.drawn for bucket in task.buckets["test"]):
             say(
                 "the test data of this run are kept, and stay as they are with any seed"
             )
         task = dataclasses.replace(task, buckets=drawn.buckets)
-    model = build_model(
-        config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+    model = build_model(config, *task.sides)
     restored = _restore(run, model, which, say)
     params = jax.tree.map(jnp.asarray, restored.state)
     system = System.of(model, config, params)

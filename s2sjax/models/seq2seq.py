@@ -27,8 +27,9 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.layer import Embedding
-from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
+from s2sjax.models.inputs import Embedding, blank, build_inputs
+from s2sjax.models.readout import Readout, build_readout
+from s2sjax.types import SYMBOLS, Carry, Numbers, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -39,8 +40,9 @@ class Seq2Seq(nn.Module):
 
     Attributes:
       config: its shape.
-      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
-      target: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted; or how
+        many numbers are read at a step.
+      target: size of the target vocabulary, or the numbers that are written.
       attention: a kind of one's own in place of the config's: a Linen module with the
         methods of `models.base.Attention`, made as `attention(state, values)` for
         queries of size `state` and a memory of size `values`.
@@ -57,8 +59,8 @@ class Seq2Seq(nn.Module):
     """
 
     config: ModelConfig
-    source: int
-    target: int
+    source: Side
+    target: Side
     attention: Callable[..., Attention] | None = None
 
     def __post_init__(self) -> None:
@@ -68,17 +70,10 @@ class Seq2Seq(nn.Module):
         with problems:
             _build_kinds(self.config)
         for name in ("source", "target"):
-            size = getattr(self, name)
             with problems:
-                if type(size) is not int or size < 1:
-                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+                _check_size(name, getattr(self, name))
         with problems:
-            if self.config.share_embeddings and self.source < self.target:
-                raise UsageError(
-                    f"model.share_embeddings=True: target={self.target} is more than "
-                    f"source={self.source}; what is written are the first of the "
-                    f"symbols that are read"
-                )
+            _check_symbols(self.config, self.source, self.target)
         problems.tell()
         super().__post_init__()
 
@@ -87,17 +82,25 @@ class Seq2Seq(nn.Module):
         """The cell of every layer."""
         return cells.build(self.config.cell, self.config.units)
 
+    @property
+    def readout(self) -> Readout:
+        """What it writes at a step, and how that is read at the next."""
+        return build_readout(self.config, self.target)
+
     def setup(self) -> None:
-        config, shared = self.config, None
+        config = self.config
+        reads = build_inputs(self.source, config.embedding)
+        writes = build_inputs(self.target, config.embedding)
         if config.share_embeddings:
-            shared = Embedding(self.source, config.embedding, name="embed")
+            source, target = map(vocabulary, (self.source, self.target))
+            shared = Embedding(source, config.embedding, name="embed")
+            reads = shared
+            writes = Embedding(target, config.embedding, shared, parent=None)
         self.reader = Encoder(
-            self.source,
+            reads,
             self.cell,
             config.layers,
-            config.embedding,
             config.bidirectional,
-            shared,
             name="encoder",
         )
         attention, context = attention_of(self.config)
@@ -105,24 +108,24 @@ class Seq2Seq(nn.Module):
             width = config.units * (2 if config.bidirectional else 1)
             attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
-            self.target,
+            writes,
+            self.readout,
             self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
-            config.embedding,
             attention,
             context,
             config.bridge,
-            config.tie_output,
-            shared,
             name="decoder",
         )
 
     @nn.nowrap
     def init(self, key: Array) -> Any:  # type: ignore[override]
         """The parameters before training, a nested dict of float32 arrays."""
-        tokens = jnp.full((1, 1), BOS, jnp.int32)
-        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+        length = jnp.ones(1, jnp.int32)
+        return super().init(key, blank(self.source), length, blank(self.target))[
+            "params"
+        ]
 
     @nn.nowrap
     def decoder(
@@ -149,7 +152,7 @@ class Seq2Seq(nn.Module):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        """Reads the source: token ids [B, S] of the given lengths [B]."""
+        """Reads the source, token ids [B, S] or numbers [B, S, F], of given lengths."""
         return self.reader(source, lengths, dropout)
 
     def start(
@@ -191,10 +194,58 @@ class Seq2Seq(nn.Module):
         inputs: Array,
         dropout: Dropout | None = None,
     ) -> StepOutput:
-        """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
+        """All decoder steps from known inputs [B, T, ...]: raw values [B, T, P]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
         return self.writer(state, inputs, memory, noise)
+
+
+def vocabulary(read: Side) -> int:
+    """The size of the vocabulary that one side of a model has.
+
+    Raises:
+      UsageError: it has none: it is numbers.
+    """
+    if isinstance(read, Numbers):
+        raise UsageError("this takes symbols; one side of the model is numbers")
+    return read
+
+
+def _check_size(name: str, size: Any) -> None:
+    sizes = [size]
+    if isinstance(size, Numbers):
+        sizes = [size.size, size.known + 1]
+    if any(type(each) is not int or each < 1 for each in sizes):
+        raise UsageError(f"{name}={size!r} is not a vocabulary's size, or Numbers(..)")
+
+
+def _check_symbols(config: ModelConfig, source: Side, target: Side) -> None:
+    """Refuses tables of symbols where numbers are."""
+    numbers = {
+        name: size
+        for name, size in {"source": source, "target": target}.items()
+        if isinstance(size, Numbers)
+    }
+    of_side = {
+        "share_embeddings": "target" if "target" in numbers else "source",
+        "embedding_file": "source",
+        "tie_output": "target",
+        "target_embedding_file": "target",
+    }
+    found = [
+        f"model.{field}={getattr(config, field)} is of symbols; the {side} is numbers"
+        for field, side in of_side.items()
+        if getattr(config, field) and side in numbers
+    ]
+    ends = not numbers and config.share_embeddings
+    if ends and vocabulary(source) < vocabulary(target):
+        found.append(
+            f"model.share_embeddings=True: target={target} is more than "
+            f"source={source}; what is written are the first of the symbols that are "
+            f"read"
+        )
+    if found:
+        raise UsageError(*found)
 
 
 def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
@@ -211,11 +262,9 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     return attention, context
 
 
-def build_model(
-    config: Config, source_vocabulary: int, target_vocabulary: int
-) -> Seq2Seq:
-    """The model of a config for vocabularies of these sizes."""
-    return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
+def build_model(config: Config, source: Side, target: Side) -> Seq2Seq:
+    """The model of a config for vocabularies of these sizes, or for numbers."""
+    return Seq2Seq(config.model, source, target)
 
 
 def check_kinds(config: ModelConfig) -> None:

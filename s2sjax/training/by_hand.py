@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.models.seq2seq import Seq2Seq, apply, vocabulary
 from s2sjax.training import objectives
 from s2sjax.training.objectives import Objective
-from s2sjax.types import BOS, EOS, PAD, UNK, Batch
+from s2sjax.training.objectives.weights import token_weights
+from s2sjax.types import EOS, PAD, UNK, Batch
 
 
 def batch(
@@ -41,7 +41,9 @@ def batch(
     >>> made.target.tolist(), made.target_lengths.tolist()
     ([[6, 5, 4, 2], [7, 2, 0, 0]], [4, 2])
     """
-    sizes = (None, None) if model is None else (model.source, model.target)
+    sizes: tuple[int | None, int | None] = (None, None)
+    if model is not None:
+        sizes = vocabulary(model.source), vocabulary(model.target)
     rows = [_rows("sources", sources, sizes[0]), _rows("targets", targets, sizes[1])]
     if len(rows[0]) != len(rows[1]):
         raise UsageError(f"sources has {len(rows[0])} rows and targets {len(rows[1])}")
@@ -91,13 +93,12 @@ def loss(
     if not isinstance(batch, Batch):
         raise UsageError(f"batch is of {type(batch).__name__}; s2s.batch makes one")
     if isinstance(objective, str):
-        objective = objectives.objective(objective)
-    inputs = decoder_inputs(batch.target, BOS)
+        objective = objectives.objective(objective, model.readout.kind)
+    readout = model.readout
+    inputs = readout.gold(batch)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
-    weights = batch.weights[:, None]
-    real = real_tokens(batch.target, batch.target_lengths) * weights
-    total = jnp.sum(objectives.losses(objective, output, batch) * weights)
-    counted = jnp.sum(real)
+    weights, counted = token_weights(readout, batch, None)
+    total = jnp.sum(objectives.losses(objective, readout, output, batch) * weights)
     return total / jnp.where(counted > 0, counted, 1)
 
 

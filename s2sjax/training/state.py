@@ -14,7 +14,7 @@ from s2sjax.config import Config, fields, flatten
 from s2sjax.models import embeddings
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.padding import zero_rows
-from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.seq2seq import Seq2Seq, vocabulary
 from s2sjax.training.recipe import Recipe
 
 
@@ -102,8 +102,8 @@ def vocabulary_axes(model: Seq2Seq) -> Any:
 
     def shapes(more: int) -> Any:
         larger = model.clone(
-            source=model.source + more,
-            target=model.target + more,
+            source=vocabulary(model.source) + more,
+            target=vocabulary(model.target) + more,
         )
         return jax.eval_shape(lambda: larger.init(rng.root(0)))
 
