@@ -105,6 +105,15 @@ CODE = (
 # Fields that name a file of vectors, which is read when a run begins and never again.
 EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 
+# Fields of what only a decoder does.
+_OF_DECODERS = (
+    *("model.attention", "model.context", "model.bridge", "model.dropout_state"),
+    *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
+    *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
+    *("train.feeding_unit", "decode.strategy", "decode.length_ratio"),
+    "decode.length_extra",
+)
+
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
 _SILENCES = (
@@ -120,6 +129,22 @@ _SILENCES = (
         )
     ),
     ("model.share_embeddings", True, "model.target_embedding_file", "false"),
+    ("model.bidirectional", True, "model.lookahead", "false"),
+    *(
+        ("model.architecture", architecture, path, other)
+        for path, other in (
+            ("model.lookahead", "aligned"),
+            ("model.pooling", "classifier"),
+            *((path, "encoder_decoder") for path in _OF_DECODERS),
+        )
+        for architecture in ("encoder_decoder", "aligned", "classifier")
+        if architecture != other
+    ),
+    # An output stands beside each input, in the order in which inputs are read.
+    *(
+        ("model.architecture", "aligned", f"task.{name}", "encoder_decoder")
+        for name in ("reverse_source", "source_eos", "features")
+    ),
 )
 _EITHER = ("train.steps", "train.epochs")  # one of them is set
 

@@ -108,8 +108,9 @@ def _forced_and_free(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, Rows]:
       Both, like the tokens of the first references; and these.
     """
     first = outcomes.references.first
-    ends = np.cumsum(first.lengths + 1) - 1
-    forced = np.delete(outcomes.forced, ends) & (first.tokens != UNK)
+    every = Rows(outcomes.forced, outcomes.forced_lengths)
+    is_symbol = every.positions < np.repeat(first.lengths, every.lengths)
+    forced = outcomes.forced[is_symbol] & (first.tokens != UNK)
     return forced, correct_positions(outcomes.output, first), first
 
 

@@ -342,6 +342,24 @@ class TaskConfig:
 class ModelConfig:
     """Encoder, attention and decoder."""
 
+    architecture: str = option(
+        "encoder_decoder",
+        "which states are read: of a decoder, of the encoder at each input (aligned: "
+        "an output for each), or of the whole source (classifier: one symbol)",
+        choices=("encoder_decoder", "aligned", "classifier"),
+    )
+    lookahead: int = option(
+        0,
+        "aligned, one direction: an output is read so many inputs after its own",
+        least=0,
+        most=SIZE,
+    )
+    pooling: str = option(
+        "last",
+        "classifier: what is read of the source: the last state, the mean of the "
+        "outputs, or their mean weighted by attention",
+        choices=("last", "mean", "attention"),
+    )
     cell: str = option(
         "lstm",
         "lstm, gru (or gru:reset=before), rnn, layernorm_lstm, mingru or FILE.py:name",
@@ -392,6 +410,16 @@ class ModelConfig:
     dropout_output: float = option(
         0.0, "dropout on the outputs of layers", least=0.0, most=0.99, traced=True
     )
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether outputs are written by a decoder, which ends them itself."""
+        return self.architecture == "encoder_decoder"
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is attention to show."""
+        return self.attention != "none" or self.pooling == "attention"
 
     @property
     def drops(self) -> bool:

@@ -273,6 +273,26 @@ class Model:
         width = config.units * (1 + config.bidirectional)
         return np.array(xs).reshape(len(source), width), states
 
+    def labels(self, source):
+        """Logits [T, V] of a model without a decoder."""
+        config, ahead = self.config, self.config.lookahead
+        memory, states = self.encode([*source, *[EOS] * ahead])
+        read = memory[ahead:]
+        if config.architecture == "classifier" and config.pooling == "last":
+            read = [np.concatenate([state[0] for state in states[-1]])]
+        elif config.architecture == "classifier":
+            weights = np.full(len(source), 1 / max(len(source), 1))
+            if config.pooling == "attention" and len(source):
+                pooling = self.params["pooling"]
+                key = pooling["key"]
+                keys = np.tanh(memory @ key["kernel"] + key["bias"])
+                weights = softmax(keys @ pooling["score"])
+            read = [weights @ memory]
+        kernel, bias = self.params["output_kernel"], self.params["output_bias"]
+        logits = np.array([kernel @ row + bias for row in read])
+        logits.reshape(len(read), len(bias))[:, : EOS + 1] = -np.inf
+        return logits.reshape(len(read), len(bias))
+
     def start(self, states, memory):
         """What the decoder starts from: states, last weights, attentional vector."""
         config = self.config

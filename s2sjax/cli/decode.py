@@ -78,7 +78,7 @@ def main(parsed: Parsed) -> int:
     start.check_output("states", values.states, (".npz",))
     paths = runs.paths(values)
     config = start.reading(paths[0])
-    has_attention = config.model.attention != "none"
+    has_attention = config.model.looks
     if values.attention and not has_attention:
         raise UsageError(
             f"--attention={values.attention}: this model has no attention to show"

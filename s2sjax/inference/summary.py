@@ -136,7 +136,12 @@ def _search_errors(
     strategy has no goal to compare by, or rules that a reference may break.
     """
     aim, decode = goal(config.decode.strategy), config.decode
-    if aim is None or aim.rules.no_repeat or not len(source_lengths):
+    if (
+        not config.model.has_decoder
+        or aim is None
+        or aim.rules.no_repeat
+        or not len(source_lengths)
+    ):
         return None
     limits = output_lengths(decode, int(source_lengths.max()))
     least, most = (np.array(column)[source_lengths] for column in limits)

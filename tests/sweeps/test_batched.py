@@ -17,7 +17,7 @@ from s2sjax.inference.evaluate import outcomes
 from s2sjax.inference.load import open_trained
 from s2sjax.inference.summary import evaluation
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.directory import agreed_config, open_for_training
 from s2sjax.runs.journal import plain
