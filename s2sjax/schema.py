@@ -390,12 +390,21 @@ class ModelConfig:
         "scaled_dot, location_sensitive, multi_head:heads=4 or FILE.py:name",
     )
     context: str = option(
-        "cell", "where the context of attention goes: cell, readout or input_feeding"
+        "cell",
+        "where the context of attention goes: cell, readout or input_feeding; or "
+        "constant: the encoder's last state goes into the decoder at every step",
     )
     bridge: str = option(
         "copy",
         "how the decoder starts: copy (or copy:direction=forward), dense, mean, zero "
         "or learned",
+    )
+    latent: int = option(
+        0,
+        "numbers between the encoder's states and the decoder: all that it knows of "
+        "the source; 0: there is no such bottleneck",
+        least=0,
+        most=SIZE,
     )
     dropout_embedding: float = option(
         0.0, "dropout on embeddings", least=0.0, most=0.99, traced=True
@@ -459,7 +468,7 @@ class TrainConfig:
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
-        "sample:temperature=0.5, straight_through or FILE.py:name",
+        "sample:temperature=0.5, straight_through or FILE.py:name; none: nothing",
     )
     feeding_probability: float = option(
         1.0,

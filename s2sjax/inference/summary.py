@@ -99,6 +99,7 @@ def evaluation(
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "search_errors": _search_errors(config, results, lengths),
         "most_frequent_output": _most_frequent(target, results),
+        "reliability": metrics.reliability(results),
         "by_length": metrics.by_length(results),
         "by_source_length": metrics.by_length(results, lengths),
         "by_position": metrics.by_position(results),

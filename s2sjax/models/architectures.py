@@ -30,7 +30,10 @@ def build_model(
 ) -> Model:
     """The model of a config for vocabularies of these sizes."""
     make = ARCHITECTURES[config.model.architecture]
-    return make(config.model, source_vocabulary, target_vocabulary)
+    model = make(config.model, source_vocabulary, target_vocabulary)
+    if config.train.feeding == "none":
+        model = model.clone(reads=False)
+    return model
 
 
 def check_kinds(config: ModelConfig) -> None:

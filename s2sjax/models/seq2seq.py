@@ -39,6 +39,8 @@ class Seq2Seq(nn.Module):
       config: its shape.
       source: size of the source vocabulary, the `SYMBOLS` special ids counted.
       target: size of the target vocabulary.
+      reads: whether its decoder reads what was written; else BOS at every step, so that
+        all it knows is what it started from, and of the source (`train.feeding=none`).
       attention: a kind of one's own in place of the config's: a Linen module with the
         methods of `models.base.Attention`, made as `attention(state, values)` for
         queries of size `state` and a memory of size `values`.
@@ -58,6 +60,7 @@ class Seq2Seq(nn.Module):
     source: int
     target: int
     attention: Callable[..., Attention] | None = None
+    reads: bool = True
     ends: ClassVar[bool] = True  # whether the end of an output is a token of it
 
     def __post_init__(self) -> None:
@@ -112,6 +115,7 @@ class Seq2Seq(nn.Module):
             attention,
             context,
             config.bridge,
+            config.latent,
             config.tie_output,
             shared,
             name="decoder",
@@ -151,6 +155,10 @@ class Seq2Seq(nn.Module):
         """Reads the source: token ids [B, S] of the given lengths [B]."""
         return self.reader(source, lengths, dropout)
 
+    def code(self, encoded: Encoded) -> Array:
+        """The bottleneck of `model.latent`, [B, latent]."""
+        return self.writer.code(encoded)
+
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[DecoderState, Memory]:
@@ -169,6 +177,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
+        if not self.reads:
+            x = jnp.full(len(x), BOS)
         return self.writer.step(state, x, memory, noise)
 
     def free(
@@ -181,6 +191,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
+        if not self.reads:
+            return self.writer(state, jnp.full_like(gold, BOS), memory, noise)
         return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
@@ -193,6 +205,8 @@ class Seq2Seq(nn.Module):
         """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
+        if not self.reads:
+            inputs = jnp.full_like(inputs, BOS)
         return self.writer(state, inputs, memory, noise)
 
 
@@ -220,7 +234,7 @@ def build_kinds(config: ModelConfig) -> None:
     with problems:
         cells.build(config.cell, config.units)
     with problems:
-        bridge_of(config.bridge, config.bidirectional)
+        bridge_of(config.bridge, config.bidirectional and not config.latent)
     with problems:
         attention_of(config)
     problems.tell()

@@ -42,7 +42,7 @@ def built(name):
 
 def said(model, params, source, lengths, width=TIME):
     inputs = np.full((len(source), width), BOS, np.int32)
-    output = model.apply({"params": params}, source, lengths, inputs)
+    output = model.apply({"params": params}, source, np.array(lengths), inputs)
     return np.asarray(output.logits), output.aux
 
 
