@@ -57,6 +57,10 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
         enough(trained.task.buckets[plan.split], plan.split, plan.examples)
         if plan.peers:
             check_supported(trained.config.model)
+            if trained.config.train.feeding == "none":
+                raise UsageError(
+                    "peers: in PyTorch here every decoder reads its output"
+                )
         for strategy in plan.strategies:
             system_of(trained, strategy)
             own = goal(strategy)

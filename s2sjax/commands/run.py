@@ -301,6 +301,8 @@ class Run:
                 arrays[name.replace("decoder", f"decoder_{place}")] = states
             if each.attention is not None:
                 arrays[f"attention_{place}"] = each.attention.weights
+        if encoded[0].code is not None:
+            arrays["code"] = np.stack([each.code for each in encoded])
         for layer, directions in enumerate(encoded[0].states):
             for direction, state in enumerate(directions):
                 for part in range(len(state)):

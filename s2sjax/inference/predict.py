@@ -20,6 +20,7 @@ from s2sjax.inference.batches import (
 from s2sjax.inference.system import (
     System,
     batch_rows,
+    code,
     decode,
     encode,
     force,
@@ -67,6 +68,7 @@ class EncodedSource(NamedTuple):
 
     memory: np.ndarray  # [S, C], its outputs
     states: list[list[list[np.ndarray]]]  # per layer, direction and part, [D]
+    code: np.ndarray | None  # [latent], where there is such a bottleneck
 
 
 def encoded(
@@ -193,9 +195,11 @@ def encode_sources(
     """What the first model's encoder makes of every input."""
 
     def of_batch(batch: Batch, rows: Sequence[Query]) -> list[EncodedSource]:
-        encoded = jax.tree.map(
-            np.asarray, encode(system, batch.source, batch.source_lengths)
-        )
+        encoded = encode(system, batch.source, batch.source_lengths)
+        codes = None
+        if system.config.model.latent:
+            codes = np.asarray(code(system, encoded))
+        encoded = jax.tree.map(np.asarray, encoded)
         return [
             EncodedSource(
                 encoded.memory[row, : len(query.source)],
@@ -203,6 +207,7 @@ def encode_sources(
                     [[part[row] for part in state] for state in directions]
                     for directions in encoded.states
                 ],
+                None if codes is None else codes[row],
             )
             for row, query in enumerate(rows)
         ]

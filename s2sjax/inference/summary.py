@@ -109,7 +109,7 @@ def evaluation(
         },
     }
     if task.source_vocabulary.features:
-        tags = [_parted(task, source)[1] for source in sources]
+        tags = [parted(task, source)[1] for source in sources]
         found["by_feature"] = metrics.by_group(results, tags)
     if baselines:
         found["baselines"] = task.baselines(split)
@@ -121,7 +121,7 @@ def evaluation(
     return found
 
 
-def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
+def parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
     """The symbols of a source's text, and its features."""
     symbols = decode_source(task, source)
     tags = [each.name for each in symbols if isinstance(each, Feature)]
@@ -227,7 +227,7 @@ def predictions(
     references = results.references.by_example()
 
     def given(place: int) -> dict[str, Any]:
-        symbols, tags = _parted(task, sources[place])
+        symbols, tags = parted(task, sources[place])
         features = {"features": tags} if source.features else {}
         return {"source": shown(source, symbols), **features}
 

@@ -219,6 +219,12 @@ def encode(system: System, source: Array, lengths: Array) -> Encoded:
 
 
 @jax.jit
+def code(system: System, encoded: Encoded) -> Array:
+    """The bottleneck of the first model, [B, latent]."""
+    return apply(system.models[0], system.params[0], encoded, method="code")
+
+
+@jax.jit
 def edits(tokens: Array, lengths: Array, target: Array, target_lengths: Array) -> Array:
     """Edit distance between the symbols, EOS left out, [B] int32.
 
