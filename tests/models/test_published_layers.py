@@ -10,6 +10,7 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.models.cells import build
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.inputs import Embedding
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training.by_hand import nll
 from s2sjax.types import BOS, EOS, Batch
@@ -30,7 +31,9 @@ def random_like(shapes, seed=0):
 
 
 def encoder_of(cell):
-    encoder = Encoder(VOCABULARY, build(cell, UNITS), LAYERS, EMBEDDING, True)
+    encoder = Encoder(
+        Embedding(VOCABULARY, EMBEDDING), build(cell, UNITS), LAYERS, True
+    )
     source = np.random.default_rng(1).integers(0, VOCABULARY, (3, 5), np.int32)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), source, LENGTHS)
     return encoder, source, random_like(shapes["params"])
