@@ -279,8 +279,8 @@ def test_no_file_is_called_utils():
 
 # All that a person sees goes through these, which make control characters codes.
 PRINTS = {"cli/printing.py", "reporting/screen.py"}
-# Run as a program of its own, whose JSON another process reads.
-PRINTS_JSON = {"cli/probe.py"}
+# Run as programs of their own, whose JSON another process reads.
+PRINTS_JSON = {"cli/probe.py", "inference/programs.py"}
 
 
 def prints(tree):

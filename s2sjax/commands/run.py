@@ -12,13 +12,14 @@ import numpy as np
 from s2sjax import environment, spec
 from s2sjax.config import Config
 from s2sjax.decoding.strategies import decoding
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, unknown
 from s2sjax.inference import load as loading
-from s2sjax.inference import predict, summary, weights
+from s2sjax.inference import predict, stablehlo, summary, weights
 from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import split_outcomes
-from s2sjax.inference.load import Trained, Which, check_length
+from s2sjax.inference.load import Trained, Which, check_length, longest_trained
 from s2sjax.inference.predict import Query
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
@@ -28,6 +29,7 @@ from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
 
 END = "<eos>"  # how the end of an output is shown
+EXPORTS = ("safetensors", "stablehlo")  # the formats of `Run.export`
 
 
 def notice(line: str) -> None:
@@ -426,6 +428,43 @@ class Run:
             numbers["predictions"] = rows
         return plain(numbers)
 
+    def export(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        format: str = "safetensors",
+        batch: int | None = None,
+        width: int | None = None,
+    ) -> int:
+        """Writes the model for others: its parameters, or programs that need no s2sjax.
+
+        Args:
+          out: of "safetensors" a file, which holds config and vocabularies too; of
+            "stablehlo" a folder, see docs/streams.md.
+          format: one of these.
+          batch: of stablehlo, how many inputs a program takes at once; None: 1.
+          width: of stablehlo, the symbols of the longest input; None: of training's.
+
+        Returns:
+          How many numbers the parameters are.
+
+        Raises:
+          UsageError: it cannot be written, or is no format; or no platform takes the
+            programs.
+        """
+        check_export(format, batch, width)
+        if format == "safetensors":
+            return weights.export(self.trained, Path(out))
+        task = self.task
+        stablehlo.export(
+            self.trained,
+            Path(out),
+            batch=batch or 1,
+            width=width or longest_trained(task) + task.source_eos,
+            say=self.say,
+        )
+        return parameter_count(self.trained.system.params)
+
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs
         that are longer than those of training.
@@ -552,8 +591,18 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
     Raises:
       UsageError: no such run, or the file cannot be written.
     """
-    opened = run if isinstance(run, Run) else load(run)
-    return weights.export(opened.trained, Path(out))
+    return (run if isinstance(run, Run) else load(run)).export(out)
+
+
+def check_export(format: str, batch: int | None, width: int | None) -> None:
+    """Raises what is wrong with what `Run.export` is asked for."""
+    if format not in EXPORTS:
+        raise unknown("format", format, EXPORTS)
+    for name, value, most in (("batch", batch, 10**6), ("width", width, 100_000)):
+        if value is not None and format != "stablehlo":
+            raise UsageError(f"{name}={value} is of format=stablehlo; this is {format}")
+        if value is not None:
+            spec.between(name, value, 1, most)
 
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
