@@ -273,10 +273,44 @@ class Model:
         width = config.units * (1 + config.bidirectional)
         return np.array(xs).reshape(len(source), width), states
 
+    def labels(self, source):
+        """Logits [T, V] of a model without a decoder."""
+        config, ahead = self.config, self.config.lookahead
+        memory, states = self.encode([*source, *[EOS] * ahead])
+        read = memory[ahead:]
+        if config.architecture == "classifier" and config.pooling == "last":
+            read = [np.concatenate([state[0] for state in states[-1]])]
+        elif config.architecture == "classifier":
+            weights = np.full(len(source), 1 / max(len(source), 1))
+            if config.pooling == "attention" and len(source):
+                pooling = self.params["pooling"]
+                key = pooling["key"]
+                keys = np.tanh(memory @ key["kernel"] + key["bias"])
+                weights = softmax(keys @ pooling["score"])
+            read = [weights @ memory]
+        kernel, bias = self.params["output_kernel"], self.params["output_bias"]
+        logits = np.array([kernel @ row + bias for row in read])
+        logits.reshape(len(read), len(bias))[:, : EOS + 1] = -np.inf
+        return logits.reshape(len(read), len(bias))
+
     def start(self, states, memory):
         """What the decoder starts from: states, last weights, attentional vector."""
         config = self.config
-        if config.bridge == "zero":
+        self.told = np.concatenate([side[0] for side in states[-1]])
+        if config.latent:
+            connect = self.params["decoder"]["connect"]
+            read = np.concatenate(
+                [part for sides in states for s in sides for part in s]
+            )
+            self.told = read @ connect["code"]["kernel"] + connect["code"]["bias"]
+            new = []
+            for depth in range(config.layers):
+                dense = [
+                    connect[f"layer_{depth}_part_{part}"] for part in range(self.parts)
+                ]
+                mapped = [self.told @ one["kernel"] + one["bias"] for one in dense]
+                new.append([np.tanh(mapped[0]), *mapped[1:]])
+        elif config.bridge == "zero":
             new = [[np.zeros(config.units)] * self.parts] * config.layers
         elif config.bridge.startswith("copy"):
             side = 1 if config.bridge.endswith("backward") else 0
@@ -326,12 +360,14 @@ class Model:
                 second = context
             if depth == 0 and fed:
                 second = said
+            if depth == 0 and config.context == "constant":
+                second = self.told
             state = cell_step(config.cell, layer, below, state, second)
             below = state[0]
             if "decoder" in self.scales:
                 below = below * self.scales["decoder"][time, depth]
             new.append(state)
-        if config.context != "cell":
+        if config.context not in ("cell", "constant"):
             context, weights, last = self.look(below, memory, last)
         if context is not None:
             read = np.concatenate([below, context])

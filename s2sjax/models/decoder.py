@@ -18,7 +18,7 @@ from jax.nn import initializers
 
 from s2sjax.models import attention, cells
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
-from s2sjax.models.bridge import bridge_of
+from s2sjax.models.bridge import Bottleneck, bridge_of
 from s2sjax.models.context import (
     Context,
     DecoderState,
@@ -62,6 +62,7 @@ class Decoder(nn.Module):
       attention: what looks back at the source; None: nothing does.
       context: where its context goes.
       bridge: the spec of how it starts, see `bridge`.
+      latent: numbers that all it knows of the source goes through; 0: as it is.
       tied: the output is the embeddings, transposed.
       shared: embeddings that are somebody else's too; None: its own.
     """
@@ -74,6 +75,7 @@ class Decoder(nn.Module):
     attention: Attention | None = None
     context: Context = IntoCell()
     bridge: str = "copy"
+    latent: int = 0
     tied: bool = False
     shared: Embedding | None = None
 
@@ -91,8 +93,13 @@ class Decoder(nn.Module):
     def setup(self) -> None:
         units = self.cell.units
         self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
-        self.connect = bridge_of(self.bridge)(self.cell, self.layers)
-        enters = self.context.enters(units, self.memory) if self.attention else 0
+        if self.latent:
+            self.connect = Bottleneck(self.cell, self.layers, self.latent)
+        else:
+            self.connect = bridge_of(self.bridge)(self.cell, self.layers)
+        enters = 0
+        if self.attention or not self.context.looks:
+            enters = self.context.enters(units, self.latent or self.memory)
         self.stack = [
             Layer(
                 self.cell,
@@ -146,11 +153,17 @@ class Decoder(nn.Module):
                 )
                 for depth, state in enumerate(layers)
             )
+        if not self.context.looks:
+            return DecoderState(layers), self.connect.summary(encoded)
         if self.attention is None:
             return DecoderState(layers), ()
         memory = self.attention.memory(encoded)
         state = DecoderState(layers, self.attention.start(memory))
         return self.context.start(state), memory
+
+    def code(self, encoded: Encoded) -> Array:
+        """The numbers that all it knows of the source goes through, [B, latent]."""
+        return self.connect.summary(encoded)
 
     def noise(self, dropout: Dropout | None, time: int) -> Noise:
         """Draws the dropout of `time` steps: all that is dropped within them."""
@@ -249,7 +262,7 @@ class Decoder(nn.Module):
     def _column(self, tabled: bool) -> "Column":
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
         stages: tuple[Stage, ...] = tuple(layers)
-        if self.attention is not None:
+        if self.attention is not None or not self.context.looks:
             stages = self.context.stages(layers, self.attention)
         embeds = bool(self.embedding) and not tabled
         return Column(stages, self.vocabulary, embeds, self._projects)

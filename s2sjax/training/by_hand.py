@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens
+from s2sjax.decoding.forced import decoder_inputs, real_tokens, without_end
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.models.architectures import Model
+from s2sjax.models.seq2seq import apply
 from s2sjax.training import objectives
 from s2sjax.training.objectives import Objective
 from s2sjax.types import BOS, EOS, PAD, UNK, Batch
@@ -20,7 +21,7 @@ def batch(
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     *,
-    model: Seq2Seq | None = None,
+    model: Model | None = None,
     first: int = 0,
 ) -> Batch:
     """Lists of token ids as a batch: padded, targets ended by EOS, rows numbered.
@@ -56,7 +57,7 @@ def batch(
 
 
 def loss(
-    params: Any, model: Seq2Seq, batch: Batch, objective: str | Objective = "nll"
+    params: Any, model: Model, batch: Batch, objective: str | Objective = "nll"
 ) -> Array:
     """An objective, teacher-forced and without dropout: its mean over the targets.
 
@@ -80,7 +81,7 @@ def loss(
         for each token.
 
     >>> import jax
-    >>> from s2sjax.config import ModelConfig
+    >>> from s2sjax import ModelConfig, Seq2Seq
     >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
     >>> params = model.init(jax.random.key(0))
     >>> pair = batch([[4, 5]], [[5, 4]])
@@ -94,6 +95,8 @@ def loss(
         objective = objectives.objective(objective)
     inputs = decoder_inputs(batch.target, BOS)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
+    if not model.ends:
+        batch = without_end(batch)
     weights = batch.weights[:, None]
     real = real_tokens(batch.target, batch.target_lengths) * weights
     total = jnp.sum(objectives.losses(objective, output, batch) * weights)
@@ -101,13 +104,13 @@ def loss(
     return total / jnp.where(counted > 0, counted, 1)
 
 
-def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
+def nll(params: Any, model: Model, batch: Batch) -> Array:
     """The negative log-likelihood of the targets, per token, in nats; see `loss`.
 
         - sum_bt log p(y_bt | y_b1 .. y_b,t-1, x_b) / (number of tokens, EOS counted)
 
     >>> import jax
-    >>> from s2sjax.config import ModelConfig
+    >>> from s2sjax import ModelConfig, Seq2Seq
     >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
     >>> params, pair = model.init(jax.random.key(0)), batch([[4, 5]], [[5, 4]])
     >>> value, grads = jax.value_and_grad(nll)(params, model, pair)

@@ -33,6 +33,7 @@ def check_supported(config: ModelConfig) -> None:
         ("attention", config.attention.partition(":")[0], attentions),
         ("context", config.context, ("cell",)),
         ("bridge", config.bridge, bridges),
+        ("latent", str(config.latent), ("0",)),
     ):
         if kind not in known:
             raise UsageError(
