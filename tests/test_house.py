@@ -37,7 +37,7 @@ WITHOUT_JAX = {
     *("program_cache", "closing", "compressed", "metrics", "outcomes", "types"),
 }
 # Files of the command line that a command imports once jax's flags are set.
-LATE = {"inputs"}
+LATE = {"inputs", "stream"}
 # What a config file may import of s2sjax, with these files behind the last.
 CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
 ALGEBRA = {"__init__", "algebra", "draws"}

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.cells import check, initial_state
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.layer import Embedding, Layer, project_tokens
@@ -58,9 +58,17 @@ class Encoder(nn.Module):
         return self.cell.units * (2 if self.bidirectional else 1)
 
     def __call__(
-        self, source: Array, lengths: Array, dropout: Dropout | None = None
+        self,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+        before: States | None = None,
     ) -> Encoded:
-        """Encodes token ids [B, S] of the given lengths [B]."""
+        """Encodes token ids [B, S] of the given lengths [B].
+
+        `before` are the states that `source` goes on from, as `Encoded.states` has
+        them, of one direction; None: it begins.
+        """
         batch, time = source.shape
         mask = jnp.arange(time)[None] < lengths[:, None]
         x = source.T  # -> [S, B]; above the first layer [S, B, C]
@@ -80,7 +88,9 @@ class Encoder(nn.Module):
                     layer.parameters(),
                     z,
                     mask.T,
-                    initial_state(self.cell, batch, z.dtype),
+                    before[depth][0]
+                    if before is not None
+                    else initial_state(self.cell, batch, z.dtype),
                     reverse=bool(backward),
                 )
                 final.append(state)

@@ -18,7 +18,7 @@ from s2sjax.config import ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention.softmax import masked_softmax
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.layer import affine, symmetric
@@ -121,14 +121,19 @@ class Labeller(nn.Module):
         PAD, BOS and EOS cannot be said of the source; past it nothing else can.
         """
         h, aux = self.read(self.encode(source, lengths, dropout))
-        logits = affine(h, self.output_kernel.T, self.output_bias)
+        logits = self.said(h)
         time = inputs.shape[1]
         logits = jnp.pad(logits, ((0, 0), (0, max(time - logits.shape[1], 0)), (0, 0)))
         within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
-        said = jnp.arange(self.target) > EOS
         ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
-        logits = jnp.where(said[None, None], logits[:, :time], -jnp.inf)
-        return StepOutput(jnp.where(within[..., None], logits, ended[None, None]), aux)
+        logits = jnp.where(within[..., None], logits[:, :time], ended[None, None])
+        return StepOutput(logits, aux)
+
+    def said(self, h: Array) -> Array:
+        """What is said of the source: logits [B, T, V] of h [B, T, C]."""
+        logits = affine(h, self.output_kernel.T, self.output_bias)
+        said = jnp.arange(self.target) > EOS
+        return jnp.where(said[None, None], logits, -jnp.inf)
 
 
 class Aligned(Labeller):
@@ -168,6 +173,24 @@ class Aligned(Labeller):
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
         return encoded.memory, {}
+
+    @nn.nowrap
+    def start(self, batch: int) -> States:
+        """The states before the first input, of one direction."""
+        zeros = cells.initial_state(self.cell, batch)
+        return ((zeros,),) * self.config.layers
+
+    def advance(
+        self,
+        before: States,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[States, Array]:
+        """Reads on in one direction: the states after these inputs [B, S], and the
+        logits [B, S, V] at each of them, which are of the output N inputs before."""
+        encoded = self.encoder(source, lengths, dropout, before)
+        return encoded.states, self.said(encoded.memory)
 
 
 class Classifier(Labeller):
