@@ -54,6 +54,7 @@ CONTENTS = {
         "data",
         "training",
         "library",
+        "streams",
         "models",
         "extending",
         "decoding",

@@ -18,7 +18,7 @@ from s2sjax.config import ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention.softmax import masked_softmax
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import blank, build_inputs
@@ -123,14 +123,18 @@ class Labeller(nn.Module):
         """All that is said, raw values [B, T, P]; of `inputs` [B, T, ...] the width
         alone counts."""
         h, aux = self.read(self.encode(source, lengths, dropout))
-        dot = at_once(self.readout.weights(self.output, self.encoder.embed))
-        raw, time = self.readout.read(dot, h), inputs.shape[1]
+        raw, time = self.said(h), inputs.shape[1]
         raw = jnp.pad(raw[:, :time], ((0, 0), (0, max(time - raw.shape[1], 0)), (0, 0)))
         if isinstance(self.target, Numbers):
             return StepOutput(raw, aux)
         within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
         ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
         return StepOutput(jnp.where(within[..., None], raw, ended[None, None]), aux)
+
+    def said(self, h: Array) -> Array:
+        """What is said of the source: raw values [B, T, P] of h [B, T, C]."""
+        dot = at_once(self.readout.weights(self.output, self.encoder.embed))
+        return self.readout.read(dot, h)
 
 
 class Aligned(Labeller):
@@ -176,6 +180,24 @@ class Aligned(Labeller):
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
         return encoded.memory, {}
+
+    @nn.nowrap
+    def start(self, batch: int) -> States:
+        """The states before the first input, of one direction."""
+        zeros = cells.initial_state(self.cell, batch)
+        return ((zeros,),) * self.config.layers
+
+    def advance(
+        self,
+        before: States,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[States, Array]:
+        """Reads on in one direction: the states after these inputs [B, S], and the
+        logits [B, S, V] at each of them, which are of the output N inputs before."""
+        encoded = self.encoder(source, lengths, dropout, before)
+        return encoded.states, self.said(encoded.memory)
 
 
 class Classifier(Labeller):
