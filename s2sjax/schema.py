@@ -214,6 +214,10 @@ def option(
     )
 
 
+# Tasks whose sequences are numbers; `tasks.TASKS` has each.
+OF_NUMBERS = ("series", "sines", "adding", "mackey_glass")
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     """Where the sequences come from."""
@@ -371,6 +375,11 @@ class TaskConfig:
     )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
     source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether what is written is numbers."""
+        return self.name in OF_NUMBERS
 
 
 @dataclasses.dataclass(frozen=True)

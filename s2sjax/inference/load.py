@@ -79,9 +79,7 @@ def open_trained(
                 "the test data of this run are kept, and stay as they are with any seed"
             )
         task = dataclasses.replace(task, buckets=drawn.buckets)
-    model = build_model(
-        config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+    model = build_model(config, *task.sides)
     restored = _restore(run, model, which, say)
     params = jax.tree.map(jnp.asarray, restored.state)
     system = System.of(model, config, params)

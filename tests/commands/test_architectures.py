@@ -13,6 +13,9 @@ import pytest
 import s2sjax as s2s
 from s2sjax.cli import main
 from s2sjax.inference.evaluate import split_outcomes
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
+from s2sjax.training.step import train_step
 from s2sjax.types import SYMBOLS
 from tests import oracles
 
@@ -104,8 +107,26 @@ def test_training_descends_the_loss_that_is_reported(runs):
     train = [row for row in runs["tagger"].metrics if row["kind"] == "train"]
     valid = [row for row in runs["tagger"].metrics if row["kind"] == "valid"]
     assert valid[-1]["nll"] < valid[0]["nll"]
-    # Per symbol, of which there are no ends.
     assert 0 < train[-1]["loss"] < np.log(SYMBOLS + 2) + 1
+
+
+def test_a_step_counts_symbols_and_no_ends(runs):
+    run = runs["tagger"]
+    bucket = run.task.buckets["test"][0]
+    batch = bucket.fetch(bucket.store, np.arange(4, dtype=np.int32))
+    chosen = recipe(run.config.train, 6, run.model.readout)
+    state = first_state(run.model, chosen, numbers(run.config), run.params)
+    _, metrics = train_step(run.model, chosen, state, numbers(run.config), batch)
+    counts = np.asarray(batch.target_lengths) - 1
+    nll = 0.0
+    for row, count in enumerate(counts):
+        scores = labels(run, np.asarray(batch.source)[row, :count])
+        nll -= scores[np.arange(count), np.asarray(batch.target)[row, :count]].sum()
+    assert metrics.tokens == counts.sum()
+    np.testing.assert_allclose(metrics.loss, nll, rtol=1e-5)
+    np.testing.assert_allclose(
+        s2s.loss(run.params, run.model, batch), nll / counts.sum(), rtol=1e-5
+    )
 
 
 def test_decoding_and_scoring_are_that_of_the_model_in_numpy(runs):
@@ -249,7 +270,7 @@ def test_runs_of_several_architectures_do_not_decode_together(runs):
             "ab\txy\nb\txy\n",
             r"tagger_train.tsv:2: the target has 2 symbols and",
         ),
-        ("classifier", "ab\ta b\n", r"tsv:1: the target has 2 symbols; .*one symbol"),
+        ("classifier", "ab\ta b\n", r"tsv:1: the target has 2 symbols; .*it has one"),
     ],
 )
 def test_targets_of_other_lengths_are_refused_with_their_line(
@@ -267,6 +288,6 @@ def test_a_task_whose_targets_are_no_labels_is_refused_before_anything_is_writte
 ):
     task = {"name": "addition", "length": 2, "num_valid": 10, "num_test": 10}
     config = {"task": task, "model": {"architecture": "aligned"}, "train": {"steps": 1}}
-    with pytest.raises(s2s.UsageError, match=r"task.name=addition: .*as long as their"):
+    with pytest.raises(s2s.UsageError, match=r"name=addition: .*as many as a source"):
         s2s.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
