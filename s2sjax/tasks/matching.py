@@ -74,6 +74,6 @@ def check_buckets(
                 model,
                 batch.source_lengths,
                 batch.target_lengths - (not numbers),
-                lambda place, split=split: f"task.name={name}: {split} {place}",
+                f"task.name={name}: {split} {{}}".format,
                 "rows" if numbers else "symbols",
             )
