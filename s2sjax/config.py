@@ -111,8 +111,7 @@ _OF_DECODERS = (
     "model.latent",
     *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
     *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
-    *("train.feeding_unit", "decode.strategy", "decode.length_ratio"),
-    "decode.length_extra",
+    *("train.feeding_unit", "decode.length_ratio", "decode.length_extra"),
 )
 
 _SET = object()  # stands for every value of a field but its default

@@ -16,9 +16,9 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
+from s2sjax.inference.load import check_strategy
 from s2sjax.inference.system import System
 from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
@@ -69,7 +69,7 @@ def check(config: Config) -> None:
         lambda: objective(config.train.objective, kind_of(config)),
         lambda: feeding(config.train, kind_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
-        lambda: decoding(config.decode.strategy),
+        lambda: check_strategy(config),
     ):
         with problems:
             attempt()

@@ -3,6 +3,7 @@
 What a run says of its test examples is held to a float64 model in numpy.
 """
 
+import dataclasses
 import json
 import pathlib
 
@@ -12,6 +13,7 @@ import pytest
 
 import s2sjax as s2s
 from s2sjax.cli import main
+from s2sjax.inference import load as loading
 from s2sjax.inference.evaluate import split_outcomes
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
@@ -257,9 +259,11 @@ def test_what_needs_a_decoder_is_refused(runs, what):
 
 
 def test_runs_of_several_architectures_do_not_decode_together(runs):
-    one, other = runs["tagger"].path, runs["classifier"].path
-    with pytest.raises(s2s.UsageError, match="another target vocabulary"):
-        s2s.load([one, other])
+    one = runs["tagger"].trained
+    model = dataclasses.replace(one.config.model, architecture="encoder_decoder")
+    other = one._replace(config=dataclasses.replace(one.config, model=model))
+    with pytest.raises(s2s.UsageError, match=r"model.architecture=encoder_decoder and"):
+        loading._check_same_symbols(one, other)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +292,9 @@ def test_a_task_whose_targets_are_no_labels_is_refused_before_anything_is_writte
 ):
     task = {"name": "addition", "length": 2, "num_valid": 10, "num_test": 10}
     config = {"task": task, "model": {"architecture": "aligned"}, "train": {"steps": 1}}
+    beam = {**config, "decode": {"strategy": "beam:size=2"}}
+    with pytest.raises(s2s.UsageError, match="'beam:size=2' is for a decoder"):
+        s2s.train(beam, tmp_path / "run")
     with pytest.raises(s2s.UsageError, match=r"name=addition: .*as many as a source"):
         s2s.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
