@@ -65,7 +65,7 @@ def check(config: Config) -> None:
     problems = Problems()
     for attempt in (
         lambda: check_kinds(config.model),
-        lambda: metrics.check(config.train.metric),
+        lambda: metrics.check(config.train.metric, config.task.of_numbers),
         lambda: objective(config.train.objective, kind_of(config)),
         lambda: feeding(config.train, kind_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
@@ -295,7 +295,8 @@ class _Loop:
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, self.book.step)
         values = self.book.evaluate(*outcomes(system, self.valid, passed=passed))
-        return values[self.config.train.metric_name], values["nll"]
+        metric = values[self.config.train.metric_name]
+        return metric, values.get("nll", metric)
 
     def _bucket(self, index: int) -> Bucket:
         return self.task.buckets["train"][index]
