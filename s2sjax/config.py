@@ -108,7 +108,7 @@ EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 # Fields of what only a decoder does.
 _OF_DECODERS = (
     *("model.attention", "model.context", "model.bridge", "model.dropout_state"),
-    "model.latent",
+    *("model.latent", "model.direct"),
     *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
     *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
     *("train.feeding_unit", "decode.length_ratio", "decode.length_extra"),

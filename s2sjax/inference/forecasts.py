@@ -57,7 +57,8 @@ def columns(
     given = batch.given
     target = given.shift[..., None, :] + given.scale[..., None, :] * batch.target
     steps = jnp.arange(batch.target.shape[-2])
-    within = steps < batch.target_lengths[..., None]
+    within = jnp.expand_dims(steps, range(batch.target_lengths.ndim))
+    within = within < batch.target_lengths[..., None]
     nothing = jnp.full_like(spread.mean, jnp.nan)
     return (
         jnp.where(within[..., None], target, jnp.nan),

@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 
 import s2sjax as s2s
+from s2sjax import config as configs
+from s2sjax import tasks
 from s2sjax.cli import main
 from s2sjax.inference import load as loading
 from s2sjax.inference.evaluate import split_outcomes
+from s2sjax.runs.directory import open_for_training
+from s2sjax.training import loop
+from s2sjax.training.check import check
+from s2sjax.training.interruption import Signals
+from s2sjax.training.observer import Observer
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
 from s2sjax.training.step import train_step
@@ -158,6 +165,41 @@ def test_an_ensemble_is_the_mean_probability(runs):
     assert both.decode("ba").output == both.task.target_vocabulary.decode(
         mean.argmax(-1)
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ({"name": "adding"}, {"architecture": "classifier", "pooling": "mean"}),
+        (
+            {"name": "sines", "horizon": 8},
+            {"architecture": "aligned", "lookahead": 2, "layers": 2},
+        ),
+    ],
+    ids=["classifier", "aligned"],
+)
+def test_numbers_are_those_of_the_model_in_numpy(task, model, tmp_path):
+    config = configs.resolve(
+        {
+            "task": {**task, "length": 8, "num_valid": 8, "num_test": 8},
+            "model": {"units": 4, "embedding": 0, **model},
+            "train": {"steps": 4, "eval_every": 2, "batch_size": 4},
+        }
+    )
+    check(config)
+    with open_for_training(tmp_path / "run", config) as run:
+        loop.train(run, tasks.create(config, run.data), Observer(), Signals())
+    trained = loading.open_trained(tmp_path / "run", "last")
+    results, sources = split_outcomes(trained)
+    oracle = oracles.Model(config.model, trained.params)
+    for place, read in enumerate(sources):
+        raw = oracle.labels(read.rows, symbols=False)
+        mean = read.shift + read.scale * raw[:, :1]
+        spread = read.scale * (np.log1p(np.exp(raw[:, 1:])) + 1e-3)
+        np.testing.assert_allclose(results.mean[place], mean, rtol=1e-4, atol=1e-6)
+        z = (results.target[place] - mean) / spread
+        log_prob = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+        np.testing.assert_allclose(results.log_probs[place], log_prob, rtol=1e-3)
 
 
 def test_a_classifier_shows_what_it_looked_at(runs):
