@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+THERE = " is there"  # ends the name of a mask
+
 
 @dataclass(frozen=True)
 class Numbers:
