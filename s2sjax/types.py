@@ -56,13 +56,25 @@ class Batch(NamedTuple):
         return described_fields(self)
 
 
+class Numbers(NamedTuple):
+    """Rows of numbers, where a vocabulary would be."""
+
+    size: int  # how many are read or written at a step
+    known: int = 0  # of a target: how many enter beside them that are known ahead
+    gaps: bool = False  # of a target: whether some may be missing
+
+
+Side = int | Numbers
+"""What is read, or written, at a step: one of so many symbols, or numbers."""
+
 Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
 
 
 class StepOutput(NamedTuple):
     """What a decoder says at one step."""
 
-    logits: Array  # [B, V] float, -inf where a token can never be emitted
+    logits: Array  # [B, V] float, -inf where a token can never be emitted; of numbers
+    # the raw values of their readout, [B, P]
     aux: dict[str, Array]  # e.g. "attention" [B, S]; leading axis B
 
 

@@ -10,8 +10,9 @@ from jax import Array
 
 from s2sjax.errors import UsageError, unknown
 from s2sjax.tasks.levels import Feature
+from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import EOS, Batch
+from s2sjax.types import EOS, Batch, Side
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
@@ -88,6 +89,15 @@ class Task:
     # Of a batch of numbers what is forecast without a model, by name, [B, T, G] of true
     # size; see `tasks.series.baselines`.
     forecasts: Callable[[Batch], Mapping[str, np.ndarray]] = lambda batch: {}
+
+    @property
+    def sides(self) -> "tuple[Side, Side]":
+        """What a model of it reads and writes; see `Seq2Seq`."""
+        sides: tuple[Any, Any] = self.source_vocabulary, self.target_vocabulary
+        one, other = (
+            side.side if isinstance(side, Numbers) else len(side) for side in sides
+        )
+        return one, other
 
 
 def split_name(text: str) -> str:

@@ -106,6 +106,7 @@ def read(path: Path, task: TaskConfig) -> Read:
         known=columns.with_masks(scaled.future),
         season=task.season,
         scaling=task.scaling,
+        gaps=bool(np.isnan(arrays["target"]).any()),
         counts=bool((targets >= 0).all() and (targets == np.round(targets)).all()),
     )
     return Read(source, target, scaled, fetch, parts, fitted, notes)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from s2sjax import types
+
 THERE = " is there"  # ends the name of a mask
 
 
@@ -23,6 +25,7 @@ class Numbers:
     known: tuple[str, ...] = ()  # of a target: what is known ahead of each step, C
     season: int = 1  # of a target: steps after which it repeats
     scaling: str = "none"  # what `Given.shift` and `Given.scale` are
+    gaps: bool = False  # of a target: whether some are missing
     counts: bool = False  # whether a target is whole numbers from 0, wherever it is
     # Of a source, how each number enters, (number - shift) / scale; what is scaled by
     # window is as it is. And the least and the most in training, as it enters.
@@ -34,6 +37,11 @@ class Numbers:
     def __len__(self) -> int:
         """How many numbers a step has."""
         return len(self.names)
+
+    @property
+    def side(self) -> types.Numbers:
+        """What a model of them is made for."""
+        return types.Numbers(len(self), len(self.known), self.gaps)
 
 
 class Origins(NamedTuple):

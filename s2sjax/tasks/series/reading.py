@@ -67,6 +67,7 @@ def read(path: Path, task: TaskConfig) -> Read:
         known=scaled.known,
         season=task.season,
         scaling=task.scaling,
+        gaps=bool(np.isnan(rows.numbers[:, : len(own.targets)]).any()),
         counts=bool((targets >= 0).all() and (targets == np.round(targets)).all()),
     )
     return Read(source, target, scaled, fetch, parts, fitted, notes)
