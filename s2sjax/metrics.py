@@ -118,14 +118,63 @@ def _forced_and_free(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, Rows]:
       Both, like the tokens of the first references; and these.
     """
     first = outcomes.references.first
-    ends = np.cumsum(first.lengths + 1) - 1
-    forced = np.delete(outcomes.forced, ends) & (first.tokens != UNK)
+    every = Rows(outcomes.forced, outcomes.forced_lengths)
+    is_symbol = every.positions < np.repeat(first.lengths, every.lengths)
+    forced = outcomes.forced[is_symbol] & (first.tokens != UNK)
     return forced, correct_positions(outcomes.output, first), first
 
 
 def _macro(outcomes: Outcomes) -> float:
     accuracies = [row["accuracy"] for row in by_symbol(outcomes).values()]
     return float(np.mean(accuracies)) if accuracies else 0.0
+
+
+def _macro_f1(outcomes: Outcomes) -> float:
+    """The mean over symbols of references of 2 right / (wanted + written)."""
+    wanted = outcomes.target.tokens
+    if not len(wanted):
+        return 0.0
+    came = written(outcomes.output, outcomes.target)
+    size = int(max(wanted.max(), came.max())) + 1
+    right = correct_positions(outcomes.output, outcomes.target)
+    counts = [np.bincount(each, minlength=size) for each in (wanted, came)]
+    both = np.bincount(wanted[right], minlength=size)
+    there = counts[0] > 0
+    return float(np.mean(2 * both[there] / (counts[0] + counts[1])[there]))
+
+
+BINS = 10  # of confidences
+
+
+def reliability(outcomes: Outcomes) -> list[dict[str, float]]:
+    """How often outputs are right, by how sure the model was: bins of confidence.
+
+    The confidence of an output is its probability under the model. A bin has the
+    outputs above `least` and up to `most`, their count, mean confidence and exact
+    match; those without outputs are left out (Guo et al. 2017, section 2).
+    """
+    confidence = np.exp(np.minimum(outcomes.log_probs.astype(np.float64), 0))
+    right = is_exact(outcomes)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    return [
+        {
+            "least": place / BINS,
+            "most": (place + 1) / BINS,
+            "count": int(own.sum()),
+            "confidence": float(confidence[own].mean()),
+            "exact": float(right[own].mean()),
+        }
+        for place in range(BINS)
+        if (own := bins == place).any()
+    ]
+
+
+def _calibration_error(outcomes: Outcomes) -> float:
+    total = sum(
+        each["count"] * abs(each["confidence"] - each["exact"])
+        for each in reliability(outcomes)
+    )
+    return total / len(outcomes.edits)
 
 
 def _distinct(outcomes: Outcomes) -> float:
@@ -191,6 +240,22 @@ METRICS: dict[str, Metric] = {
         share=True,
         most=1.0,
         whole=_macro,
+        is_aside=True,
+    ),
+    "macro_f1": Metric(
+        "macro F1",
+        "mean over symbols of their F1, by position",
+        share=True,
+        most=1.0,
+        whole=_macro_f1,
+        is_aside=True,
+    ),
+    "calibration_error": Metric(
+        "calibration error",
+        "outputs' probability beside exact match, expected difference",
+        lower=True,
+        most=1.0,
+        whole=_calibration_error,
         is_aside=True,
     ),
     "before_error": Metric(

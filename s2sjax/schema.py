@@ -386,6 +386,24 @@ class TaskConfig:
 class ModelConfig:
     """Encoder, attention and decoder."""
 
+    architecture: str = option(
+        "encoder_decoder",
+        "which states are read: of a decoder, of the encoder at each input (aligned: "
+        "an output for each), or of the whole source (classifier: one symbol)",
+        choices=("encoder_decoder", "aligned", "classifier"),
+    )
+    lookahead: int = option(
+        0,
+        "aligned, one direction: an output is read so many inputs after its own",
+        least=0,
+        most=SIZE,
+    )
+    pooling: str = option(
+        "last",
+        "classifier: what is read of the source: the last state, the mean of the "
+        "outputs, or their mean weighted by attention",
+        choices=("last", "mean", "attention"),
+    )
     cell: str = option(
         "lstm",
         "lstm, gru (or gru:reset=before), rnn, layernorm_lstm, mingru or FILE.py:name",
@@ -421,12 +439,21 @@ class ModelConfig:
         "scaled_dot, location_sensitive, multi_head:heads=4 or FILE.py:name",
     )
     context: str = option(
-        "cell", "where the context of attention goes: cell, readout or input_feeding"
+        "cell",
+        "where the context of attention goes: cell, readout or input_feeding; or "
+        "constant: the encoder's last state goes into the decoder at every step",
     )
     bridge: str = option(
         "copy",
         "how the decoder starts: copy (or copy:direction=forward), dense, mean, zero "
         "or learned",
+    )
+    latent: int = option(
+        0,
+        "numbers between the encoder's states and the decoder: all that it knows of "
+        "the source; 0: there is no such bottleneck",
+        least=0,
+        most=SIZE,
     )
     dropout_embedding: float = option(
         0.0, "dropout on embeddings", least=0.0, most=0.99, traced=True
@@ -441,6 +468,16 @@ class ModelConfig:
     dropout_output: float = option(
         0.0, "dropout on the outputs of layers", least=0.0, most=0.99, traced=True
     )
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether outputs are written by a decoder, which ends them itself."""
+        return self.architecture == "encoder_decoder"
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is attention to show."""
+        return self.attention != "none" or self.pooling == "attention"
 
     @property
     def drops(self) -> bool:
@@ -480,7 +517,7 @@ class TrainConfig:
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
-        "sample:temperature=0.5, straight_through or FILE.py:name",
+        "sample:temperature=0.5, straight_through or FILE.py:name; none: nothing",
     )
     feeding_probability: float = option(
         1.0,

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from s2sjax import compressed, places
 from s2sjax.cli import printing
-from s2sjax.commands.run import symbols_of, tags_of
+from s2sjax.commands.run import Run, symbols_of, tags_of
 from s2sjax.errors import UsageError, unknown
 from s2sjax.foreign import shown
+from s2sjax.inference.evaluate import chosen, enough
+from s2sjax.inference.load import with_training
 from s2sjax.inference.predict import Query
-from s2sjax.tasks import Task
+from s2sjax.inference.summary import parted
+from s2sjax.tasks import Task, review
 from s2sjax.tasks.files.rows import split_features
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
@@ -40,6 +45,25 @@ def from_arguments(
     texts = [" ".join(arguments)] if whole else arguments
     tags = split_features(features)
     return [Query(vocabulary.split(text), features=tags) for text in texts]
+
+
+def from_split(run: Run, split: str, examples: int | None) -> list[Query]:
+    """The inputs of a split's examples, in the order of their numbers.
+
+    Args:
+      run: whose task it is.
+      split: "train", "valid" or "test".
+      examples: how many, the same ones every time; None: all.
+
+    Raises:
+      UsageError: an endless split and no number, or training files that are gone.
+    """
+    trained = with_training(run.trained) if split == "train" else run.trained
+    buckets = enough(trained.task.buckets[split], split, examples)
+    source = review.read(chosen(buckets, examples or 0)).source
+    rows = np.split(source.tokens, source.offsets()[1:])
+    parts = [parted(run.task, row.tolist()) for row in rows]
+    return [Query(symbols, features=tags) for symbols, tags in parts]
 
 
 def from_file(name: str, task: Task) -> list[Query]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from s2sjax import environment, spec
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, summary, weights
@@ -128,7 +127,7 @@ class Scored(NamedTuple):
     input: list[Symbol]
     output: list[Symbol]
     logprob: float  # in nats, the end of the output counted
-    token_logprobs: np.ndarray  # [output + 1] float32, the end's last
+    token_logprobs: np.ndarray  # [output + 1] float32, the end's last if there is one
     features: tuple[str, ...] = ()  # tags beside the input
 
     def __repr__(self) -> str:
@@ -176,7 +175,7 @@ class Run:
 
     @property
     def model(self) -> Any:
-        """The model that takes them, a `Seq2Seq`."""
+        """The model that takes them, e.g. a `Seq2Seq`."""
         return self.trained.system.models[0]
 
     @property
@@ -262,7 +261,7 @@ class Run:
           states: whether they have the decoder's states, `decoder_<layer>_<part>`.
           token_logprobs: whether they have the log-probability of each token.
         """
-        if attention and self.config.model.attention == "none":
+        if attention and not self.config.model.looks:
             raise UsageError("attention=True: this model has no attention to show")
         self._announce_pattern()
         system = self._decoding_by(strategy).system
@@ -302,6 +301,8 @@ class Run:
                 arrays[name.replace("decoder", f"decoder_{place}")] = states
             if each.attention is not None:
                 arrays[f"attention_{place}"] = each.attention.weights
+        if encoded[0].code is not None:
+            arrays["code"] = np.stack([each.code for each in encoded])
         for layer, directions in enumerate(encoded[0].states):
             for direction, state in enumerate(directions):
                 for part in range(len(state)):
@@ -450,8 +451,8 @@ class Run:
         """The models with another strategy; None: the config's."""
         if strategy is None:
             return self.trained
-        decoding(strategy)
         config = loading.with_decode(self.config, strategy=strategy)
+        loading.check_strategy(config)
         system = dataclasses.replace(self.trained.system, config=config)
         return self.trained._replace(config=config, system=system)
 

@@ -15,8 +15,8 @@ from s2sjax.config import Config, embedding_files
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference import summary, vectors, weights
 from s2sjax.inference.batches import Watch, nobody
+from s2sjax.models.architectures import build_model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
 from s2sjax.reporting.curves import draw_run

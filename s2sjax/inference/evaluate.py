@@ -179,6 +179,7 @@ def columns(
         first.aux["logprob"],
         -forced.log_probs.sum(axis=-1),
         forced.correct,
+        jnp.full(batch.ids.shape, int(system.ends), jnp.int32),
     )
 
 
@@ -253,6 +254,11 @@ def split_outcomes(
     Raises:
       UsageError: an endless split and no number, or training files that are gone.
     """
+    if oracle_length and not trained.system.ends:
+        raise UsageError(
+            f"oracle_length=True: model.architecture="
+            f"{trained.config.model.architecture} knows the lengths of its outputs"
+        )
     if split == "train":
         buckets = with_training(trained).task.buckets[split]
         buckets = chosen(buckets, examples or TRAIN_EXAMPLES)

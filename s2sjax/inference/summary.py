@@ -99,6 +99,7 @@ def evaluation(
         "unseen": task.unseen(list(sources), step * config.train.batch_size),
         "search_errors": _search_errors(config, results, lengths),
         "most_frequent_output": _most_frequent(target, results),
+        "reliability": metrics.reliability(results),
         "by_length": metrics.by_length(results),
         "by_source_length": metrics.by_length(results, lengths),
         "by_position": metrics.by_position(results),
@@ -108,7 +109,7 @@ def evaluation(
         },
     }
     if task.source_vocabulary.features:
-        tags = [_parted(task, source)[1] for source in sources]
+        tags = [parted(task, source)[1] for source in sources]
         found["by_feature"] = metrics.by_group(results, tags)
     if baselines:
         found["baselines"] = task.baselines(split)
@@ -120,7 +121,7 @@ def evaluation(
     return found
 
 
-def _parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
+def parted(task: Task, source: Sequence[int]) -> tuple[list[Symbol], list[str]]:
     """The symbols of a source's text, and its features."""
     symbols = decode_source(task, source)
     tags = [each.name for each in symbols if isinstance(each, Feature)]
@@ -136,7 +137,12 @@ def _search_errors(
     strategy has no goal to compare by, or rules that a reference may break.
     """
     aim, decode = goal(config.decode.strategy), config.decode
-    if aim is None or aim.rules.no_repeat or not len(source_lengths):
+    if (
+        not config.model.has_decoder
+        or aim is None
+        or aim.rules.no_repeat
+        or not len(source_lengths)
+    ):
         return None
     limits = output_lengths(decode, int(source_lengths.max()))
     least, most = (np.array(column)[source_lengths] for column in limits)
@@ -221,7 +227,7 @@ def predictions(
     references = results.references.by_example()
 
     def given(place: int) -> dict[str, Any]:
-        symbols, tags = _parted(task, sources[place])
+        symbols, tags = parted(task, sources[place])
         features = {"features": tags} if source.features else {}
         return {"source": shown(source, symbols), **features}
 

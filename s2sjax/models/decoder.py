@@ -8,6 +8,7 @@ they are not, a step runs the bodies one after another; `free` scans that.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +19,7 @@ from jax.nn import initializers
 
 from s2sjax.models import attention, cells
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
-from s2sjax.models.bridge import bridge_of
+from s2sjax.models.bridge import Bottleneck, bridge_of
 from s2sjax.models.context import (
     Context,
     DecoderState,
@@ -59,6 +60,7 @@ class Decoder(nn.Module):
       attention: what looks back at the source; None: nothing does.
       context: where its context goes.
       bridge: the spec of how it starts, see `bridge`.
+      latent: numbers that all it knows of the source goes through; 0: as it is.
     """
 
     embed: Inputs
@@ -69,6 +71,7 @@ class Decoder(nn.Module):
     attention: Attention | None = None
     context: Context = IntoCell()
     bridge: str = "copy"
+    latent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,8 +86,13 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         units = self.cell.units
-        self.connect = bridge_of(self.bridge)(self.cell, self.layers)
-        enters = self.context.enters(units, self.memory) if self.attention else 0
+        make = bridge_of(self.bridge)
+        if self.latent:
+            make = partial(Bottleneck, size=self.latent)
+        self.connect = make(self.cell, self.layers)
+        enters = 0
+        if self.attention or not self.context.looks:
+            enters = self.context.enters(units, self.latent or self.memory)
         self.stack = [
             Layer(
                 self.cell,
@@ -119,11 +127,17 @@ class Decoder(nn.Module):
                 )
                 for depth, state in enumerate(layers)
             )
+        if not self.context.looks:
+            return DecoderState(layers), self.connect.summary(encoded)
         if self.attention is None:
             return DecoderState(layers), ()
         memory = self.attention.memory(encoded)
         state = DecoderState(layers, self.attention.start(memory))
         return self.context.start(state), memory
+
+    def code(self, encoded: Encoded) -> Array:
+        """The numbers that all it knows of the source goes through, [B, latent]."""
+        return self.connect.summary(encoded)
 
     def noise(self, dropout: Dropout | None, time: int) -> Noise:
         """Draws the dropout of `time` steps: all that is dropped within them."""
@@ -219,7 +233,7 @@ class Decoder(nn.Module):
         """The stages, and all that they multiply with; see `Inputs.enter`."""
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
         stages: tuple[Stage, ...] = tuple(layers)
-        if self.attention is not None:
+        if self.attention is not None or not self.context.looks:
             stages = self.context.stages(layers, self.attention)
         weights = self.readout.weights(self.output, self.embed)
         for depth, layer in enumerate(self.stack):

@@ -1,9 +1,7 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
-import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,7 +11,7 @@ from jax.typing import ArrayLike
 
 from s2sjax import config as configs
 from s2sjax import spec
-from s2sjax.config import Config, ModelConfig
+from s2sjax.config import ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention import build_attention, check
@@ -29,7 +27,8 @@ from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import Embedding, blank, build_inputs
 from s2sjax.models.readout import Readout, build_readout
-from s2sjax.types import SYMBOLS, Carry, Numbers, Side, StepFn, StepOutput
+from s2sjax.models.sides import check_size, check_symbols, vocabulary
+from s2sjax.types import BOS, Carry, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -43,6 +42,8 @@ class Seq2Seq(nn.Module):
       source: size of the source vocabulary, the `SYMBOLS` special ids counted; or how
         many numbers are read at a step.
       target: size of the target vocabulary, or the numbers that are written.
+      reads: whether its decoder reads what was written; else BOS at every step, so that
+        all it knows is what it started from, and of the source (`train.feeding=none`).
       attention: a kind of one's own in place of the config's: a Linen module with the
         methods of `models.base.Attention`, made as `attention(state, values)` for
         queries of size `state` and a memory of size `values`.
@@ -62,18 +63,20 @@ class Seq2Seq(nn.Module):
     source: Side
     target: Side
     attention: Callable[..., Attention] | None = None
+    reads: bool = True
+    ends: ClassVar[bool] = True  # whether the end of an output is a token of it
 
     def __post_init__(self) -> None:
         problems = Problems()
         with problems:
             configs.check_model(self.config)
         with problems:
-            _build_kinds(self.config)
+            build_kinds(self.config)
         for name in ("source", "target"):
             with problems:
-                _check_size(name, getattr(self, name))
+                check_size(name, getattr(self, name))
         with problems:
-            _check_symbols(self.config, self.source, self.target)
+            check_symbols(self.config, self.source, self.target)
         problems.tell()
         super().__post_init__()
 
@@ -116,6 +119,7 @@ class Seq2Seq(nn.Module):
             attention,
             context,
             config.bridge,
+            config.latent,
             name="decoder",
         )
 
@@ -155,6 +159,10 @@ class Seq2Seq(nn.Module):
         """Reads the source, token ids [B, S] or numbers [B, S, F], of given lengths."""
         return self.reader(source, lengths, dropout)
 
+    def code(self, encoded: Encoded) -> Array:
+        """The bottleneck of `model.latent`, [B, latent]."""
+        return self.writer.code(encoded)
+
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
     ) -> tuple[DecoderState, Memory]:
@@ -173,6 +181,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
+        if not self.reads:
+            x = jnp.full(len(x), BOS)
         return self.writer.step(state, x, memory, noise)
 
     def free(
@@ -185,6 +195,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
+        if not self.reads:
+            return self.writer(state, jnp.full_like(gold, BOS), memory, noise)
         return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
@@ -197,55 +209,9 @@ class Seq2Seq(nn.Module):
         """All decoder steps from known inputs [B, T, ...]: raw values [B, T, P]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
+        if not self.reads:
+            inputs = jnp.full_like(inputs, BOS)
         return self.writer(state, inputs, memory, noise)
-
-
-def vocabulary(read: Side) -> int:
-    """The size of the vocabulary that one side of a model has.
-
-    Raises:
-      UsageError: it has none: it is numbers.
-    """
-    if isinstance(read, Numbers):
-        raise UsageError("this takes symbols; one side of the model is numbers")
-    return read
-
-
-def _check_size(name: str, size: Any) -> None:
-    sizes = [size]
-    if isinstance(size, Numbers):
-        sizes = [size.size, size.known + 1]
-    if any(type(each) is not int or each < 1 for each in sizes):
-        raise UsageError(f"{name}={size!r} is not a vocabulary's size, or Numbers(..)")
-
-
-def _check_symbols(config: ModelConfig, source: Side, target: Side) -> None:
-    """Refuses tables of symbols where numbers are."""
-    numbers = {
-        name: size
-        for name, size in {"source": source, "target": target}.items()
-        if isinstance(size, Numbers)
-    }
-    of_side = {
-        "share_embeddings": "target" if "target" in numbers else "source",
-        "embedding_file": "source",
-        "tie_output": "target",
-        "target_embedding_file": "target",
-    }
-    found = [
-        f"model.{field}={getattr(config, field)} is of symbols; the {side} is numbers"
-        for field, side in of_side.items()
-        if getattr(config, field) and side in numbers
-    ]
-    ends = not numbers and config.share_embeddings
-    if ends and vocabulary(source) < vocabulary(target):
-        found.append(
-            f"model.share_embeddings=True: target={target} is more than "
-            f"source={source}; what is written are the first of the symbols that are "
-            f"read"
-        )
-    if found:
-        raise UsageError(*found)
 
 
 def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
@@ -262,43 +228,20 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     return attention, context
 
 
-def build_model(config: Config, source: Side, target: Side) -> Seq2Seq:
-    """The model of a config for vocabularies of these sizes, or for numbers."""
-    return Seq2Seq(config.model, source, target)
-
-
-def check_kinds(config: ModelConfig) -> None:
-    """Tries what a config names; of a user's own each by itself, with usual kinds.
-
-    Nothing is computed: shapes alone are looked at.
+def build_kinds(config: ModelConfig) -> None:
+    """Makes what a config names, to see whether it can be made.
 
     Raises:
-      UsageError: a kind or argument that is not there or does not fit, whatever a
-        user's code raises, or what it returns where something else is wanted.
+      UsageError: a kind or argument that is not there or does not fit.
     """
-    usual = ModelConfig(bidirectional=config.bidirectional, bridge=config.bridge)
-    for field in ("cell", "attention"):
-        text = getattr(config, field)
-        if spec.parse(text).file:
-            one = dataclasses.replace(usual, **{field: text})
-            spec.tried(f"model.{field}", text, partial(_try, one))
-    _build_kinds(config)
-
-
-def _build_kinds(config: ModelConfig) -> None:
     problems = Problems()
     with problems:
         cells.build(config.cell, config.units)
     with problems:
-        bridge_of(config.bridge, config.bidirectional)
+        bridge_of(config.bridge, config.bidirectional and not config.latent)
     with problems:
         attention_of(config)
     problems.tell()
-
-
-def _try(config: ModelConfig) -> None:
-    model = Seq2Seq(config, SYMBOLS, SYMBOLS)
-    jax.eval_shape(model.init, jax.random.key(0))
 
 
 def _ids(name: str, value: ArrayLike, axes: str) -> Array:
@@ -318,7 +261,7 @@ def _ids(name: str, value: ArrayLike, axes: str) -> Array:
 
 
 def apply(
-    model: Seq2Seq, params: Any, *arguments: Any, method: str = "__call__"
+    model: nn.Module, params: Any, *arguments: Any, method: str = "__call__"
 ) -> Any:
     """Calls a method of the model with these parameters."""
     return model.apply({"params": params}, *arguments, method=method)

@@ -10,11 +10,8 @@ import jax.numpy as jnp
 from s2sjax import rng, tasks
 from s2sjax.config import Config, data_files
 from s2sjax.inference import vectors
-from s2sjax.models.seq2seq import (
-    Seq2Seq,
-    build_model,
-    parameter_count,
-)
+from s2sjax.models.architectures import Model, build_model
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.sweeps.trials import Trial, TrialProblems
 from s2sjax.tasks import Task
 from s2sjax.training import loop
@@ -137,7 +134,7 @@ def step_flops(config: Config, length: int, symbols: int) -> int:
     return _flops(config, model, jax.eval_shape(batch))
 
 
-def _loss(config: Config, model: Seq2Seq) -> Callable[[Any, Batch], jax.Array]:
+def _loss(config: Config, model: Model) -> Callable[[Any, Batch], jax.Array]:
     """What is differentiated in a training step."""
     chosen, own = recipe(config.train, 1, model.readout), numbers(config)
 
@@ -148,7 +145,7 @@ def _loss(config: Config, model: Seq2Seq) -> Callable[[Any, Batch], jax.Array]:
     return loss
 
 
-def _flops(config: Config, model: Seq2Seq, batch: Any) -> int:
+def _flops(config: Config, model: Model, batch: Any) -> int:
     params = jax.eval_shape(lambda: model.init(rng.root(0)))
     return 3 * product_flops(jax.make_jaxpr(_loss(config, model))(params, batch).jaxpr)
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from s2sjax import config as configs
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import metric
 from s2sjax.runs import bundle
-from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks import digits_to_words, matching, synthetic, text, user_pattern
 from s2sjax.tasks.series import of_file, processes
 from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
@@ -222,7 +223,10 @@ def create(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, a field that the task does not use, files that
         cannot be read, or that changed since the directory was written.
     """
-    return _shared(config, _entry(config).create(config, directory))
+    task = _shared(config, _entry(config).create(config, directory))
+    if not set(configs.CORPUS) & configs.data_files(config).keys():
+        matching.check_buckets(config.model, task.buckets, task.name)
+    return task
 
 
 def check(config: Config) -> None:

@@ -179,6 +179,7 @@ def _answered(output: Rows, references: References) -> dict[str, float]:
         distances(output, first),
         *(none, none, none),
         np.zeros(len(first.tokens) + len(none), bool),
+        np.ones(len(none), np.int32),
         References.of(first),
     )
     results = with_further(results, references.further)

@@ -7,7 +7,7 @@ from pathlib import Path
 from s2sjax.config import CORPUS, Config, data_files
 from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
-from s2sjax.tasks import casing, sides, unseen
+from s2sjax.tasks import casing, matching, sides, unseen
 from s2sjax.tasks.files.corpus import Corpus, open_corpus
 from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.pairs import NAMES, Pairs, unpacked
@@ -34,6 +34,13 @@ def create(config: Config, directory: Path | None) -> Task:
         return _continued(config, directory, corpus)
     joint = config.model.share_embeddings
     new = read(corpus, config.task, sides.asked(config.task), joint=joint)
+    source, target, ids, *_ = new.pairs
+    matching.check(
+        config.model,
+        source.lengths,
+        target.lengths,
+        lambda place: corpus.where()(int(ids[place])),
+    )
     if directory is not None:
         training = new.pairs.training()
         arrays = {f"{TRAINING}{name}": array for name, array in training.items()}

@@ -20,9 +20,10 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
 from s2sjax.inference.system import System
+from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.readout import kind_of
-from s2sjax.models.seq2seq import build_model, check_kinds, parameter_count
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory

@@ -10,7 +10,7 @@ import jax
 
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.tasks.task import Task
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers

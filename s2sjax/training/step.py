@@ -9,10 +9,12 @@ import optax
 from jax import Array, lax
 
 from s2sjax import rng
+from s2sjax.decoding.forced import without_end
 from s2sjax.models import embeddings
+from s2sjax.models.architectures import Model
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.padding import cut
-from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.models.seq2seq import apply
 from s2sjax.tasks.task import Fetch
 from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
@@ -23,7 +25,7 @@ from s2sjax.types import Batch, StepOutput
 
 
 def train_step(
-    model: Seq2Seq,
+    model: Model,
     recipe: Recipe,
     state: TrainState,
     numbers: Numbers,
@@ -39,6 +41,8 @@ def train_step(
     step, example id): see `rng`. Where each device of a mesh has a part of the batch,
     `axis` is the mesh's.
     """
+    if not model.ends:
+        batch = without_end(batch)
     each, counted = token_weights(model.readout, batch, numbers.get("symbol_weights"))
     tokens = _total(counted, axis)
 
@@ -67,7 +71,7 @@ def _norm(tree: Any) -> Array:
 
 
 def decoded(
-    model: Seq2Seq,
+    model: Model,
     feeding: Feeding,
     params: Any,
     numbers: Numbers,
@@ -121,7 +125,7 @@ def _dropout(numbers: Numbers, keys: Array) -> Dropout:
 class Program(NamedTuple):
     """What a compiled run of steps is compiled for: static, and hashable."""
 
-    model: Seq2Seq
+    model: Model
     recipe: Recipe
     fetch: Fetch  # where examples come from; see `tasks.Bucket`
 

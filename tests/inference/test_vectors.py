@@ -16,7 +16,7 @@ from s2sjax import rng, tasks
 from s2sjax.errors import UsageError
 from s2sjax.inference import vectors, weights
 from s2sjax.inference.load import open_trained
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.runs import arrays
 from s2sjax.runs.checkpoint import CheckpointReader
 from s2sjax.training.recipe import recipe

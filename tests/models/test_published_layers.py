@@ -225,6 +225,31 @@ def test_a_layer_is_that_of_keras(layer):
         close(bias, given[2])
 
 
+def test_a_constant_context_that_reads_nothing_is_the_repeated_vector_of_keras():
+    """`Sequential([LSTM, RepeatVector, LSTM(return_sequences=True), Dense])`."""
+    shape = {"units": UNITS, "embedding": EMBEDDING, "bridge": "zero"}
+    config = ModelConfig(**shape, context="constant")
+    model = Seq2Seq(config, VOCABULARY, VOCABULARY, reads=False)
+    params = random_like(jax.eval_shape(model.init, jax.random.key(0)))
+    source = np.array([[4, 5, 4]], np.int32)
+    inputs = np.array([[BOS, 4, 5, 4]], np.int32)  # the last three are not looked at
+    logits = model.apply({"params": params}, source, np.array([3]), inputs).logits
+    reader, writer = params["encoder"], params["decoder"]
+
+    def layer(xs, kernel, named, bias):
+        return oracles.keras_lstm(xs, kernel, named["recurrent_kernel"], bias)
+
+    first = reader["forward_0"]
+    xs = reader["embed"]["table"][source[0]]
+    vector = layer(xs, first["input_kernel"], first, first["bias"])[-1]
+    second = writer["layer_0"]
+    # What BOS enters at every step is a bias more.
+    bias = second["bias"] + writer["embed"]["table"][BOS] @ second["input_kernel"]
+    hs = layer(np.tile(vector, (4, 1)), second["context_kernel"], second, bias)
+    wanted = hs @ writer["output_kernel"].T + writer["output_bias"]
+    close(logits[0, :, EOS:], wanted[:, EOS:])
+
+
 def test_a_layer_normalised_lstm_is_that_of_torch_norms():
     """`layer_norm` of PyTorch over all gates, in a loop, values and gradients."""
     torch = pytest.importorskip("torch")

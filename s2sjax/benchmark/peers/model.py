@@ -11,7 +11,8 @@ import numpy as np
 
 from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq, vocabulary
+from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.sides import vocabulary
 from s2sjax.types import EOS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def check_supported(config: ModelConfig) -> None:
         ("attention", config.attention.partition(":")[0], attentions),
         ("context", config.context, ("cell",)),
         ("bridge", config.bridge, bridges),
+        ("latent", str(config.latent), ("0",)),
     ):
         if kind not in known:
             raise UsageError(

@@ -47,7 +47,7 @@ def build_readout(config: ModelConfig, written: Side) -> Readout:
     """
     if not isinstance(written, Numbers):
         tied = config.embedding if config.tie_output else 0
-        return Categorical(written, tied)
+        return Categorical(written, tied, config.has_decoder)
     output = spec.call("model.output", config.output or "gaussian", OUTPUTS)
     return Numeric(output, written.size, written.gaps)
 

@@ -24,10 +24,12 @@ class Categorical:
     Attributes:
       size: of the vocabulary.
       tied: size of the embeddings that are the output, transposed; 0: it has its own.
+      ends: whether EOS can be written; not by a model whose lengths are known before.
     """
 
     size: int
     tied: int = 0
+    ends: bool = True
     gaps: ClassVar[bool] = False
     filler: ClassVar[int] = EOS
 
@@ -57,7 +59,7 @@ class Categorical:
     def read(self, dot: Dot, h: Array) -> Array:
         projects = self.tied and self.tied != h.shape[-1]
         logits = dot("output", dot("tied", h) if projects else h)
-        emitted = jnp.arange(self.size) >= EOS
+        emitted = jnp.arange(self.size) >= (EOS if self.ends else EOS + 1)
         emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
         return jnp.where(emitted, logits, -jnp.inf)
 

@@ -19,8 +19,8 @@ from s2sjax.errors import UsageError
 from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import Evaluated, chosen
 from s2sjax.inference.system import System
+from s2sjax.models.architectures import build_model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import build_model
 from s2sjax.runs import run_files
 from s2sjax.runs.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.runs.progress import Progress
