@@ -245,6 +245,8 @@ def resolve(
     resolved = _build(Config, "", defaults | values)
     with problems:
         _check_together(resolved, wrong)
+    if resolved.task.of_numbers:
+        resolved = _with_usual_numbers(resolved)
     files = user_files(resolved)
     resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
     with problems:
@@ -458,6 +460,21 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+# What is usual of symbols, and of numbers.
+_OF_NUMBERS = {"train.metric": "mae", "decode.strategy": "mean"}
+
+
+def _with_usual_numbers(config: Config) -> Config:
+    """The config with what is usual of numbers where it has what is of symbols."""
+    for path, usual in _OF_NUMBERS.items():
+        name, _, leaf = path.partition(".")
+        group = getattr(config, name)
+        if getattr(group, leaf) == fields()[path].default:
+            group = dataclasses.replace(group, **{leaf: usual})
+            config = dataclasses.replace(config, **{name: group})
+    return config
 
 
 def _with_symbol_weights(config: Config) -> Config:

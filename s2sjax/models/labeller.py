@@ -47,6 +47,7 @@ class Labeller(nn.Module):
     source: Side
     target: Side
     architecture: ClassVar[str]
+    rolls: ClassVar[bool] = False  # see `Seq2Seq.rolls`
 
     def __post_init__(self) -> None:
         problems = Problems()
