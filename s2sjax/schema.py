@@ -432,6 +432,11 @@ class ModelConfig:
         "numbers: what is written of each: gaussian, student_t, negative_binomial, "
         "mixture:components=5, quantile:levels=0.1,0.5,0.9 or point; unset: gaussian",
     )
+    direct: bool = option(
+        False,
+        "numbers: the decoder reads what is known ahead alone, and writes all steps of "
+        "the horizon at once",
+    )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
         "none",

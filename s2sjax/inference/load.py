@@ -13,9 +13,11 @@ from s2sjax import rng, tasks
 from s2sjax.config import Config, code_files
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
+from s2sjax.inference.forecasting import rolling
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
 from s2sjax.models.architectures import Model, build_model
+from s2sjax.models.readout import Numeric, kind_of
 from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
@@ -165,7 +167,10 @@ def check_strategy(config: Config) -> None:
     Raises:
       UsageError: there is no such strategy or argument, or no decoder for it.
     """
-    strategy = config.decode.strategy
+    strategy, readout = config.decode.strategy, kind_of(config)
+    if isinstance(readout, Numeric):
+        rolling(strategy, readout)
+        return
     decoding(strategy)
     if not config.model.has_decoder and strategy != "greedy":
         raise UsageError(

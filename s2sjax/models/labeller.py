@@ -47,7 +47,7 @@ class Labeller(nn.Module):
     source: Side
     target: Side
     architecture: ClassVar[str]
-    ends: ClassVar[bool] = False  # whether the end of an output is a token of it
+    rolls: ClassVar[bool] = False  # see `Seq2Seq.rolls`
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -67,6 +67,12 @@ class Labeller(nn.Module):
                 f"{type(self).__name__}, {self.architecture}"
             )
         super().__post_init__()
+
+    @property
+    def ends(self) -> bool:
+        """Whether all of a target is said, its end too: of symbols it is not, and
+        numbers have none."""
+        return isinstance(self.target, Numbers)
 
     @property
     def cell(self) -> Cell:
@@ -146,7 +152,9 @@ class Aligned(Labeller):
     readout makes of m. A model of one direction knows of the source what comes up to
     t + N; past its end EOS is read N times, of numbers rows of zeros.
 
-    >>> model = Aligned(ModelConfig("aligned", units=8), source=14, target=14)
+    >>> import jax
+    >>> config = ModelConfig(architecture="aligned", units=8)
+    >>> model = Aligned(config, source=14, target=14)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source).logits.shape
@@ -203,7 +211,9 @@ class Aligned(Labeller):
 class Classifier(Labeller):
     """One symbol of the whole source: logits = V p + d, of the pooled p of `POOLINGS`.
 
-    >>> model = Classifier(ModelConfig("classifier", units=8), source=14, target=6)
+    >>> import jax
+    >>> config = ModelConfig(architecture="classifier", units=8)
+    >>> model = Classifier(config, source=14, target=6)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source[:, :1]).logits.shape

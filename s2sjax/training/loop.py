@@ -16,9 +16,9 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
+from s2sjax.inference.load import check_strategy
 from s2sjax.inference.system import System
 from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
@@ -65,11 +65,11 @@ def check(config: Config) -> None:
     problems = Problems()
     for attempt in (
         lambda: check_kinds(config.model),
-        lambda: metrics.check(config.train.metric),
+        lambda: metrics.check(config.train.metric, config.task.of_numbers),
         lambda: objective(config.train.objective, kind_of(config)),
         lambda: feeding(config.train, kind_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
-        lambda: decoding(config.decode.strategy),
+        lambda: check_strategy(config),
     ):
         with problems:
             attempt()
@@ -295,7 +295,8 @@ class _Loop:
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, self.book.step)
         values = self.book.evaluate(*outcomes(system, self.valid, passed=passed))
-        return values[self.config.train.metric_name], values["nll"]
+        metric = values[self.config.train.metric_name]
+        return metric, values.get("nll", metric)
 
     def _bucket(self, index: int) -> Bucket:
         return self.task.buckets["train"][index]

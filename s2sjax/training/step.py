@@ -9,7 +9,6 @@ import optax
 from jax import Array, lax
 
 from s2sjax import rng
-from s2sjax.decoding.forced import without_end
 from s2sjax.models import embeddings
 from s2sjax.models.architectures import Model
 from s2sjax.models.dropout import Dropout
@@ -41,8 +40,6 @@ def train_step(
     step, example id): see `rng`. Where each device of a mesh has a part of the batch,
     `axis` is the mesh's.
     """
-    if not model.ends:
-        batch = without_end(batch)
     each, counted = token_weights(model.readout, batch, numbers.get("symbol_weights"))
     tokens = _total(counted, axis)
 
@@ -92,7 +89,7 @@ def decoded(
     vocabulary = numbers.get("vocabulary")
     gold = model.readout.gold(batch)
     run = partial(apply, model, params)
-    if feeding.feedback is None:
+    if feeding.feedback is None or not model.config.has_decoder:
         output = run(batch.source, batch.source_lengths, gold, dropout)
         return output._replace(logits=cut(output.logits, vocabulary))
 
