@@ -64,6 +64,12 @@ def check(config: Config) -> None:
         )
 
 
+def streams(config: Config) -> bool:
+    """Whether a model can."""
+    model = config.model
+    return model.architecture == "aligned" and not model.bidirectional
+
+
 def start(system: System) -> tuple[States, ...]:
     """The states of all models before the first input of one sequence."""
     return tuple(model.start(1) for model in _aligned(system))
