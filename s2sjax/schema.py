@@ -252,7 +252,9 @@ class TaskConfig:
     num_valid: int = option(1000, "validation examples", least=1, most=COUNT)
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
     path: str = option(
-        "", "text: a file of pairs, or a folder with train, valid and test"
+        "",
+        "text: a file of pairs, or a folder with train, valid and test; series: a file "
+        "of numbers (.csv, .parquet or .npz)",
     )
     train: str = option(
         "", "text: the training pairs, a file or a folder of some; instead of task.path"
@@ -334,6 +336,39 @@ class TaskConfig:
         least=0.0,
         most=0.9,
     )
+    targets: str = option("", "series: columns that are forecast, e.g. sales,price")
+    past: str = option("", "series: columns that are known until now, beside those")
+    future: str = option("", "series: columns that are known ahead, e.g. weekday")
+    static: str = option(
+        "",
+        "series: columns that say what a series is: numbers or categories (a column of "
+        "numbers that are categories is written NAME:category)",
+    )
+    id: str = option("", "series: column that tells one series from others; unset: one")
+    time: str = option("", "series: column of times; unset: the rows are steps")
+    context: int = option(48, "series: steps that are read", least=1, most=SIZE)
+    stride: int = option(
+        1, "series: steps from one window to the next", least=1, most=SIZE
+    )
+    valid_from: str = option(
+        "0.7", "series: where the validation part begins: a time, or a share of all"
+    )
+    test_from: str = option("0.85", "series: where the test part begins, likewise")
+    scaling: str = option(
+        "standard",
+        "series: what numbers enter as: none (as they are), standard, minmax, or "
+        "window_mean (a target over the mean of its window)",
+        choices=("none", "standard", "minmax", "window_mean"),
+    )
+    horizon: int = option(
+        12, "numbers: steps that are forecast, one after the other", least=1, most=SIZE
+    )
+    season: int = option(
+        1,
+        "numbers: steps after which they repeat, for the seasonal naive forecast",
+        least=1,
+        most=SIZE,
+    )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
     source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 
@@ -382,6 +417,11 @@ class ModelConfig:
     )
     tie_output: bool = option(
         False, "the output projection is the target's embeddings, transposed"
+    )
+    output: str | None = option(
+        None,
+        "numbers: what is written of each: gaussian, student_t, negative_binomial, "
+        "mixture:components=5, quantile:levels=0.1,0.5,0.9 or point; unset: gaussian",
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(

@@ -237,7 +237,10 @@ class Model:
         return self.scales[name][index] if name in self.scales else 1.0
 
     def embed(self, params, x):
-        """A token id or a distribution, as what the first layer reads."""
+        """A token id, a distribution or numbers, as what the first layer reads."""
+        if np.ndim(x) and "table" not in params.get("embed", {}):
+            dense = params.get("embed")
+            return x @ dense["kernel"] + dense["bias"] if dense else np.asarray(x)
         kernel = params["forward_0" if "forward_0" in params else "layer_0"]
         size = kernel["input_kernel"].shape[0]
         if "embed" in params:
@@ -249,7 +252,7 @@ class Model:
         """Memory [S, C] and the states, per layer and direction."""
         config, params = self.config, self.params["encoder"]
         xs = [
-            self.embed(params, int(token)) * self.scale("source", time)
+            self.embed(params, token) * self.scale("source", time)
             for time, token in enumerate(source)
         ]
         states = []
@@ -273,10 +276,11 @@ class Model:
         width = config.units * (1 + config.bidirectional)
         return np.array(xs).reshape(len(source), width), states
 
-    def labels(self, source):
-        """Logits [T, V] of a model without a decoder."""
+    def labels(self, source, symbols=True):
+        """Logits [T, V], or numbers, of a model without a decoder."""
         config, ahead = self.config, self.config.lookahead
-        memory, states = self.encode([*source, *[EOS] * ahead])
+        end = EOS if np.ndim(source) < 2 else np.zeros(source.shape[1])
+        memory, states = self.encode([*source, *[end] * ahead])
         read = memory[ahead:]
         if config.architecture == "classifier" and config.pooling == "last":
             read = [np.concatenate([state[0] for state in states[-1]])]
@@ -289,9 +293,11 @@ class Model:
                 weights = softmax(keys @ pooling["score"])
             read = [weights @ memory]
         kernel, bias = self.params["output_kernel"], self.params["output_bias"]
-        logits = np.array([kernel @ row + bias for row in read])
-        logits.reshape(len(read), len(bias))[:, : EOS + 1] = -np.inf
-        return logits.reshape(len(read), len(bias))
+        said = np.array([kernel @ row + bias for row in read])
+        said = said.reshape(len(read), len(bias))
+        if symbols:
+            said[:, : EOS + 1] = -np.inf
+        return said
 
     def start(self, states, memory):
         """What the decoder starts from: states, last weights, attentional vector."""

@@ -18,8 +18,8 @@ PACKAGE = ROOT / "s2sjax"
 LAYERS = (
     {
         *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "config"),
-        *("experiment", "metrics", "outcomes", "environment", "json_objects"),
-        *("places", "program_cache", "closing", "compressed"),
+        *("experiment", "metrics", "outcomes", "forecasts", "environment"),
+        *("json_objects", "places", "program_cache", "closing", "compressed"),
     },
     {"runs"},
     {"tasks", "models", "decoding"},
@@ -35,6 +35,7 @@ WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "config"),
     *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
     *("program_cache", "closing", "compressed", "metrics", "outcomes", "types"),
+    "forecasts",
 }
 # Files of the command line that a command imports once jax's flags are set.
 LATE = {"inputs", "stream"}

@@ -21,7 +21,6 @@ from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks import Task
-from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
 
@@ -75,7 +74,7 @@ def open_trained(
         config = dataclasses.replace(config, seed=seed)
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
-        if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
+        if not any(bucket.drawn for bucket in task.buckets["test"]):
             say(
                 "the test data of this run are kept, and stay as they are with any seed"
             )

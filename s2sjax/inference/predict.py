@@ -28,6 +28,7 @@ from s2sjax.inference.system import (
     symbol_lengths,
 )
 from s2sjax.models.labeller import Labeller
+from s2sjax.models.sides import vocabulary
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, encode_source
 from s2sjax.types import EOS, PAD, Batch
@@ -143,7 +144,7 @@ def predict(
       UsageError: a query whose constraints cannot be met.
     """
     _check(system, queries)
-    constraints = _Constraints.of(queries, system.models[0].target)
+    constraints = _Constraints.of(queries, vocabulary(system.models[0].target))
 
     def of_batch(batch: Batch, rows: Sequence[Query]) -> list[list[Hypothesis]]:
         hypotheses = decode(

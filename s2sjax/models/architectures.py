@@ -11,26 +11,24 @@ from s2sjax.config import Config, ModelConfig
 from s2sjax.models import cells
 from s2sjax.models.labeller import Aligned, Classifier, Labeller
 from s2sjax.models.seq2seq import Seq2Seq, build_kinds
-from s2sjax.types import SYMBOLS
+from s2sjax.types import SYMBOLS, Side
 
 Model = Seq2Seq | Labeller
 """What training and inference take. They look at `config`, `source`, `target`, `cell`
 and `ends`, and call `init(key)`, `encode`, and for all that is said where inputs are
 known `model(source, lengths, inputs, dropout) -> StepOutput`."""
 
-ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], Model]] = {
+ARCHITECTURES: dict[str, Callable[[ModelConfig, Side, Side], Model]] = {
     "encoder_decoder": Seq2Seq,
     "aligned": Aligned,
     "classifier": Classifier,
 }
 
 
-def build_model(
-    config: Config, source_vocabulary: int, target_vocabulary: int
-) -> Model:
-    """The model of a config for vocabularies of these sizes."""
+def build_model(config: Config, source: Side, target: Side) -> Model:
+    """The model of a config for vocabularies of these sizes, or for numbers."""
     make = ARCHITECTURES[config.model.architecture]
-    model = make(config.model, source_vocabulary, target_vocabulary)
+    model = make(config.model, source, target)
     if config.train.feeding == "none":
         model = model.clone(reads=False)
     return model

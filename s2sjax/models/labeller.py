@@ -1,8 +1,9 @@
 """Models without a decoder: what they say is read off the encoder's states.
 
 Of what they say nothing is fed back, so that all of it comes of one pass over the
-source, and its length is known before: there is no token that ends it. `logits` past
-the last output say EOS with probability 1, which costs nothing, and does not count.
+source, and its length is known before: there is no token that ends it. Of symbols the
+logits past the last output say EOS with probability 1, which costs nothing, and does
+not count.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any, ClassVar, TypeVar
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import initializers
 
 from s2sjax import config as configs
 from s2sjax.config import ModelConfig
@@ -21,8 +21,11 @@ from s2sjax.models.attention.softmax import masked_softmax
 from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.layer import affine, symmetric
-from s2sjax.types import BOS, EOS, StepOutput
+from s2sjax.models.inputs import blank, build_inputs
+from s2sjax.models.layer import at_once, symmetric
+from s2sjax.models.readout import Readout, build_readout
+from s2sjax.models.sides import check_size, check_symbols
+from s2sjax.types import EOS, Numbers, Side, StepOutput
 
 Lengths = TypeVar("Lengths", int, Array)
 
@@ -32,16 +35,17 @@ class Labeller(nn.Module):
 
     Attributes:
       config: its shape.
-      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
-      target: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted; or how
+        many numbers are read at a step.
+      target: size of the target vocabulary, or the numbers that are said.
 
     Raises:
       UsageError: a field of the config, or a size, that cannot be.
     """
 
     config: ModelConfig
-    source: int
-    target: int
+    source: Side
+    target: Side
     architecture: ClassVar[str]
     ends: ClassVar[bool] = False  # whether the end of an output is a token of it
 
@@ -52,10 +56,10 @@ class Labeller(nn.Module):
         with problems:
             cells.build(self.config.cell, self.config.units)
         for name in ("source", "target"):
-            size = getattr(self, name)
             with problems:
-                if type(size) is not int or size < 1:
-                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+                check_size(name, getattr(self, name))
+        with problems:
+            check_symbols(self.config, self.source, self.target)
         problems.tell()
         if self.config.architecture != self.architecture:
             raise UsageError(
@@ -74,25 +78,25 @@ class Labeller(nn.Module):
         """Size C of what outputs are read from."""
         return self.config.units * (2 if self.config.bidirectional else 1)
 
+    @property
+    def readout(self) -> Readout:
+        """What is made of what outputs are read from."""
+        return build_readout(self.config, self.target)
+
     def setup(self) -> None:
         config = self.config
-        self.encoder = Encoder(
-            self.source,
-            self.cell,
-            config.layers,
-            config.embedding,
-            config.bidirectional,
-        )
-        self.output_kernel = self.param(
-            "output_kernel", symmetric(self.width**-0.5), (self.target, self.width)
-        )
-        self.output_bias = self.param("output_bias", initializers.zeros, (self.target,))
+        inputs = build_inputs(self.source, config.embedding)
+        self.encoder = Encoder(inputs, self.cell, config.layers, config.bidirectional)
+        draws = self.readout.parameters(self.width)
+        self.output = {name: self.param(name, draw) for name, draw in draws.items()}
 
     @nn.nowrap
     def init(self, key: Array) -> Any:  # type: ignore[override]
         """The parameters before training, a nested dict of float32 arrays."""
-        tokens = jnp.full((1, 1), BOS, jnp.int32)
-        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+        length = jnp.ones(1, jnp.int32)
+        return super().init(key, blank(self.source), length, blank(self.target))[
+            "params"
+        ]
 
     @nn.nowrap
     def outputs(self, symbols: Lengths) -> Lengths:
@@ -102,7 +106,7 @@ class Labeller(nn.Module):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        """Reads the source: token ids [B, S] of the given lengths [B]."""
+        """Reads the source, token ids [B, S] or numbers [B, S, F], of given lengths."""
         return self.encoder(source, lengths, dropout)
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
@@ -116,24 +120,25 @@ class Labeller(nn.Module):
         inputs: Array,
         dropout: Dropout | None = None,
     ) -> StepOutput:
-        """All that is said, logits [B, T, V]; of `inputs` [B, T] the width counts.
-
-        PAD, BOS and EOS cannot be said of the source; past it nothing else can.
-        """
+        """All that is said, raw values [B, T, P]; of `inputs` [B, T, ...] the width
+        alone counts."""
         h, aux = self.read(self.encode(source, lengths, dropout))
-        logits = self.said(h)
-        time = inputs.shape[1]
-        logits = jnp.pad(logits, ((0, 0), (0, max(time - logits.shape[1], 0)), (0, 0)))
-        within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
-        ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
-        logits = jnp.where(within[..., None], logits[:, :time], ended[None, None])
-        return StepOutput(logits, aux)
+        return StepOutput(self.within(self.said(h), lengths, inputs.shape[1]), aux)
 
     def said(self, h: Array) -> Array:
-        """What is said of the source: logits [B, T, V] of h [B, T, C]."""
-        logits = affine(h, self.output_kernel.T, self.output_bias)
-        said = jnp.arange(self.target) > EOS
-        return jnp.where(said[None, None], logits, -jnp.inf)
+        """What is said of the source: raw values [B, T, P] of h [B, T, C]."""
+        dot = at_once(self.readout.weights(self.output, self.encoder.embed))
+        return self.readout.read(dot, h)
+
+    @nn.nowrap
+    def within(self, raw: Array, lengths: Array, time: int) -> Array:
+        """What is said in `time` places, which of symbols past the end is EOS."""
+        raw = jnp.pad(raw[:, :time], ((0, 0), (0, max(time - raw.shape[1], 0)), (0, 0)))
+        if isinstance(self.target, Numbers):
+            return raw
+        within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
+        ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
+        return jnp.where(within[..., None], raw, ended[None, None])
 
 
 class Aligned(Labeller):
@@ -141,8 +146,9 @@ class Aligned(Labeller):
 
         logits_t = V m_{t+N} + d
 
-    of the encoder's outputs m, N = `config.lookahead`. A model of one direction knows
-    of the source the symbols up to t + N; past its end EOS is read N times.
+    of the encoder's outputs m, N = `config.lookahead`; of numbers it is whatever their
+    readout makes of m. A model of one direction knows of the source what comes up to
+    t + N; past its end EOS is read N times, of numbers rows of zeros.
 
     >>> model = Aligned(ModelConfig("aligned", units=8), source=14, target=14)
     >>> params = model.init(jax.random.key(0))
@@ -160,16 +166,23 @@ class Aligned(Labeller):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        ahead = self.config.lookahead
+        ahead, time = self.config.lookahead, source.shape[1]
         if not ahead:
             return self.encoder(source, lengths, dropout)
-        time = source.shape[1]
-        beyond = jnp.arange(time + ahead)[None] >= lengths[:, None]
-        longer = jnp.where(beyond, EOS, jnp.pad(source, ((0, 0), (0, ahead))))
+        longer = self.extended(source, lengths, time + ahead)
         encoded = self.encoder(longer, lengths + ahead, dropout)
-        return encoded._replace(
-            memory=encoded.memory[:, ahead:], mask=~beyond[:, :time]
-        )
+        mask = jnp.arange(time)[None] < lengths[:, None]
+        return encoded._replace(memory=encoded.memory[:, ahead:], mask=mask)
+
+    @nn.nowrap
+    def extended(self, source: Array, lengths: Array, width: int) -> Array:
+        """The source in `width` places, with what is read past its end."""
+        filler: Any = 0.0 if isinstance(self.source, Numbers) else EOS
+        rest = [(0, 0)] * (source.ndim - 2)
+        longer = jnp.pad(source, [(0, 0), (0, width - source.shape[1]), *rest])
+        beyond = jnp.arange(width)[None] >= lengths[:, None]
+        beyond = jnp.expand_dims(beyond, range(2, source.ndim))
+        return jnp.where(beyond, filler, longer)
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
         return encoded.memory, {}
@@ -187,8 +200,8 @@ class Aligned(Labeller):
         lengths: Array,
         dropout: Dropout | None = None,
     ) -> tuple[States, Array]:
-        """Reads on in one direction: the states after these inputs [B, S], and the
-        logits [B, S, V] at each of them, which are of the output N inputs before."""
+        """Reads on in one direction: the states after these inputs [B, S, ...], and
+        the raw values [B, S, P] at each of them, of the output N inputs before."""
         encoded = self.encoder(source, lengths, dropout, before)
         return encoded.states, self.said(encoded.memory)
 

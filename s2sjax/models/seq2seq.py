@@ -25,8 +25,10 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.layer import Embedding
-from s2sjax.types import BOS, Carry, StepFn, StepOutput
+from s2sjax.models.inputs import Embedding, blank, build_inputs
+from s2sjax.models.readout import Readout, build_readout
+from s2sjax.models.sides import check_size, check_symbols, vocabulary
+from s2sjax.types import BOS, Carry, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -37,8 +39,9 @@ class Seq2Seq(nn.Module):
 
     Attributes:
       config: its shape.
-      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
-      target: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted; or how
+        many numbers are read at a step.
+      target: size of the target vocabulary, or the numbers that are written.
       reads: whether its decoder reads what was written; else BOS at every step, so that
         all it knows is what it started from, and of the source (`train.feeding=none`).
       attention: a kind of one's own in place of the config's: a Linen module with the
@@ -57,8 +60,8 @@ class Seq2Seq(nn.Module):
     """
 
     config: ModelConfig
-    source: int
-    target: int
+    source: Side
+    target: Side
     attention: Callable[..., Attention] | None = None
     reads: bool = True
     ends: ClassVar[bool] = True  # whether the end of an output is a token of it
@@ -70,17 +73,10 @@ class Seq2Seq(nn.Module):
         with problems:
             build_kinds(self.config)
         for name in ("source", "target"):
-            size = getattr(self, name)
             with problems:
-                if type(size) is not int or size < 1:
-                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+                check_size(name, getattr(self, name))
         with problems:
-            if self.config.share_embeddings and self.source < self.target:
-                raise UsageError(
-                    f"model.share_embeddings=True: target={self.target} is more than "
-                    f"source={self.source}; what is written are the first of the "
-                    f"symbols that are read"
-                )
+            check_symbols(self.config, self.source, self.target)
         problems.tell()
         super().__post_init__()
 
@@ -89,17 +85,25 @@ class Seq2Seq(nn.Module):
         """The cell of every layer."""
         return cells.build(self.config.cell, self.config.units)
 
+    @property
+    def readout(self) -> Readout:
+        """What it writes at a step, and how that is read at the next."""
+        return build_readout(self.config, self.target)
+
     def setup(self) -> None:
-        config, shared = self.config, None
+        config = self.config
+        reads = build_inputs(self.source, config.embedding)
+        writes = build_inputs(self.target, config.embedding)
         if config.share_embeddings:
-            shared = Embedding(self.source, config.embedding, name="embed")
+            source, target = map(vocabulary, (self.source, self.target))
+            shared = Embedding(source, config.embedding, name="embed")
+            reads = shared
+            writes = Embedding(target, config.embedding, shared, parent=None)
         self.reader = Encoder(
-            self.source,
+            reads,
             self.cell,
             config.layers,
-            config.embedding,
             config.bidirectional,
-            shared,
             name="encoder",
         )
         attention, context = attention_of(self.config)
@@ -107,25 +111,25 @@ class Seq2Seq(nn.Module):
             width = config.units * (2 if config.bidirectional else 1)
             attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
-            self.target,
+            writes,
+            self.readout,
             self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
-            config.embedding,
             attention,
             context,
             config.bridge,
             config.latent,
-            config.tie_output,
-            shared,
             name="decoder",
         )
 
     @nn.nowrap
     def init(self, key: Array) -> Any:  # type: ignore[override]
         """The parameters before training, a nested dict of float32 arrays."""
-        tokens = jnp.full((1, 1), BOS, jnp.int32)
-        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+        length = jnp.ones(1, jnp.int32)
+        return super().init(key, blank(self.source), length, blank(self.target))[
+            "params"
+        ]
 
     @nn.nowrap
     def decoder(
@@ -152,7 +156,7 @@ class Seq2Seq(nn.Module):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        """Reads the source: token ids [B, S] of the given lengths [B]."""
+        """Reads the source, token ids [B, S] or numbers [B, S, F], of given lengths."""
         return self.reader(source, lengths, dropout)
 
     def code(self, encoded: Encoded) -> Array:
@@ -202,7 +206,7 @@ class Seq2Seq(nn.Module):
         inputs: Array,
         dropout: Dropout | None = None,
     ) -> StepOutput:
-        """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
+        """All decoder steps from known inputs [B, T, ...]: raw values [B, T, P]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
         if not self.reads:

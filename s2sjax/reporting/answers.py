@@ -65,7 +65,9 @@ def _matrix(
         if few:
             dark = shares[row, column] > 0.5
             axes.text(
-                *(column, row, str(counts[row, column])),
+                float(column),
+                float(row),
+                str(counts[row, column]),
                 ha="center",
                 va="center",
                 fontsize=6,

@@ -14,6 +14,8 @@ from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import metric
 from s2sjax.runs import bundle
 from s2sjax.tasks import digits_to_words, matching, synthetic, text, user_pattern
+from s2sjax.tasks.series import of_file, processes
+from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
@@ -73,6 +75,8 @@ LARGEST = 2**31 - 1  # what an id can be
 
 _SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
 _INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
+_DRAWN = (_SIZES - {"reverse_source"}) | {"length", "min_length", "test_length"}
+
 _TESTED = _INTEGERS | {"test_length"}  # whose test split can be longer
 
 TASKS: dict[str, Entry] = {
@@ -156,6 +160,30 @@ TASKS: dict[str, Entry] = {
         load_all=text.load_all,
         sources=text.sources,
         check=text.check,
+    ),
+    "sines": Entry(
+        "sums of sines that a driver makes stronger and weaker, as numbers",
+        ("0.31", "0.78", "1.02"),
+        ("0.98", "0.66"),
+        _DRAWN | {"horizon", "season"},
+        **_generated(processes.make),
+    ),
+    "series": Entry(
+        "series of numbers in a file, whose next steps are forecast (docs/data.md)",
+        ("3.1", "3.4", "3.3"),
+        ("3.6", "3.9"),
+        frozenset(
+            {
+                *("path", "targets", "past", "future", "static", "id", "time"),
+                *("context", "horizon", "stride", "season", "scaling"),
+                *("valid_from", "test_from"),
+            }
+        ),
+        create=of_file.create,
+        load=of_file.load,
+        load_all=of_file.load_all,
+        sources=of_file.sources,
+        check=of_file.check,
     ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
@@ -246,9 +274,15 @@ def check_sources(config: Config, directory: Path) -> None:
 
 def _shared(config: Config, task: Task) -> Task:
     """The task, which has one vocabulary where the model shares its embeddings."""
+    if not config.model.share_embeddings:
+        return task
     one, other = task.source_vocabulary, task.target_vocabulary
-    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
-    if config.model.share_embeddings and not alike:
+    if isinstance(one, Numbers) or isinstance(other, Numbers):
+        raise UsageError(
+            f"model.share_embeddings=True takes symbols; the task {task.name} has "
+            f"numbers"
+        )
+    if dataclasses.replace(one, features=()) != other:  # features, which nobody writes
         raise UsageError(
             f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
             f"reads {one.described()} and writes {other.described()}"

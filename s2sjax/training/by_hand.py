@@ -12,6 +12,7 @@ from s2sjax.decoding.forced import decoder_inputs, real_tokens, without_end
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import Model
 from s2sjax.models.seq2seq import apply
+from s2sjax.models.sides import vocabulary
 from s2sjax.training import objectives
 from s2sjax.training.objectives import Objective
 from s2sjax.types import BOS, EOS, PAD, UNK, Batch
@@ -42,7 +43,9 @@ def batch(
     >>> made.target.tolist(), made.target_lengths.tolist()
     ([[6, 5, 4, 2], [7, 2, 0, 0]], [4, 2])
     """
-    sizes = (None, None) if model is None else (model.source, model.target)
+    sizes: tuple[int | None, int | None] = (None, None)
+    if model is not None:
+        sizes = vocabulary(model.source), vocabulary(model.target)
     rows = [_rows("sources", sources, sizes[0]), _rows("targets", targets, sizes[1])]
     if len(rows[0]) != len(rows[1]):
         raise UsageError(f"sources has {len(rows[0])} rows and targets {len(rows[1])}")

@@ -15,6 +15,7 @@ from s2sjax.models import embeddings
 from s2sjax.models.architectures import Model
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.padding import zero_rows
+from s2sjax.models.sides import vocabulary
 from s2sjax.training.recipe import Recipe
 
 
@@ -102,8 +103,8 @@ def vocabulary_axes(model: Model) -> Any:
 
     def shapes(more: int) -> Any:
         larger = model.clone(
-            source=model.source + more,
-            target=model.target + more,
+            source=vocabulary(model.source) + more,
+            target=vocabulary(model.target) + more,
         )
         return jax.eval_shape(lambda: larger.init(rng.root(0)))
 

@@ -11,7 +11,7 @@ from s2sjax import errors
 from s2sjax.config import Config, ModelConfig
 from s2sjax.models.architectures import build_model
 from s2sjax.models.labeller import Aligned
-from s2sjax.types import BOS, EOS, SYMBOLS
+from s2sjax.types import BOS, EOS, SYMBOLS, Numbers
 from tests import copying, oracles
 
 VOCABULARY, TARGET, TIME = SYMBOLS + 3, SYMBOLS + 2, 5
@@ -27,6 +27,12 @@ MODELS = {
     "classifier-mean": {"pooling": "mean", "cell": "gru"},
     "classifier-attention": {"pooling": "attention", "bidirectional": True},
 }
+# Numbers in, numbers out, or symbols on one side.
+NUMBERS = {
+    "aligned": {},
+    "aligned-ahead": {"lookahead": 2, "embedding": 0, "layers": 2},
+    "classifier": {"pooling": "attention", "bidirectional": True},
+}
 
 
 def built(name):
@@ -38,6 +44,25 @@ def built(name):
     random = np.random.default_rng(3)
     source = random.integers(SYMBOLS, VOCABULARY, (len(LENGTHS), TIME), np.int32)
     return model, params, source
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("target", [TARGET, Numbers(2)], ids=["symbols", "numbers"])
+def test_numbers_are_read_and_said_as_by_the_float64_model_in_numpy(name, target):
+    shape = {"units": 4, "embedding": 3, "output": "point"} | NUMBERS[name]
+    config = ModelConfig(architecture=name.partition("-")[0], **shape)
+    model = build_model(Config(model=config), Numbers(3), target)
+    params = copying.drawn(jax.eval_shape(model.init, jax.random.key(0)))
+    random = np.random.default_rng(3)
+    source = random.normal(size=(len(LENGTHS), TIME, 3)).astype(np.float32)
+    raw, _ = said(model, params, source, LENGTHS)
+    oracle = oracles.Model(config, params)
+    for row, length in enumerate(LENGTHS):
+        count = model.outputs(int(length))
+        wanted = oracle.labels(source[row, :length], symbols=target == TARGET)
+        close(raw[row, :count], wanted)
+    source[np.arange(TIME) >= LENGTHS[:, None]] = 7
+    close(said(model, params, source, LENGTHS)[0], raw)
 
 
 def said(model, params, source, lengths, width=TIME):

@@ -50,7 +50,7 @@ def comma_separated(files: tuple[Path, ...], asked: Asked) -> Iterator[Row]:
       UsageError: as of `tab_separated`, or a quotation that does not end.
     """
     (path,) = files
-    return _rows(path, _quoted(path), asked)
+    return _rows(path, quoted(path), asked)
 
 
 def unused_of_tabs(files: tuple[Path, ...], asked: Asked) -> list[str]:
@@ -60,14 +60,19 @@ def unused_of_tabs(files: tuple[Path, ...], asked: Asked) -> list[str]:
 
 def unused_of_commas(files: tuple[Path, ...], asked: Asked) -> list[str]:
     """The columns of a comma-separated file that nobody asked for."""
-    return _unused(files[0], _quoted(files[0]), asked)
+    return _unused(files[0], quoted(files[0]), asked)
 
 
 def _split(path: Path) -> Iterator[Record]:
     return ((number, line.split(TAB)) for number, line in enumerate(lines(path), 1))
 
 
-def _quoted(path: Path) -> Iterator[Record]:
+def quoted(path: Path) -> Iterator[Record]:
+    """The records of a comma-separated file; the header is one of them.
+
+    Raises:
+      UsageError: as FILE:LINE: a quotation that does not end.
+    """
     numbered = enumerate(lines(path), 1)
     first = next(numbered, None)
     if first is None:
