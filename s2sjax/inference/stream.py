@@ -219,7 +219,7 @@ class Stream:
 
     def _read_row(self, row: Row, ids: Sequence[int]) -> tuple[Row, list[Answer]]:
         states, read = row
-        target, said = self.trained.task.target_vocabulary, []
+        target, said = self.trained.task.target_vocabulary, list[Answer]()
         skipped = max(self.trained.config.model.lookahead - read, 0)
         for first in range(0, len(ids), CHUNK):
             some = ids[first : first + CHUNK]

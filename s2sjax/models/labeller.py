@@ -190,8 +190,8 @@ class Aligned(Labeller):
     @nn.nowrap
     def start(self, batch: int) -> States:
         """The states before the first input, of one direction."""
-        zeros = cells.initial_state(self.cell, batch)
-        return ((zeros,),) * self.config.layers
+        layers = range(self.config.layers)
+        return tuple((cells.initial_state(self.cell, batch),) for _ in layers)
 
     def advance(
         self,
