@@ -108,11 +108,10 @@ EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 # Fields of what only a decoder does.
 _OF_DECODERS = (
     *("model.attention", "model.context", "model.bridge", "model.dropout_state"),
-    "model.latent",
+    *("model.latent", "model.direct"),
     *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
     *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
-    *("train.feeding_unit", "decode.strategy", "decode.length_ratio"),
-    "decode.length_extra",
+    *("train.feeding_unit", "decode.length_ratio", "decode.length_extra"),
 )
 
 _SET = object()  # stands for every value of a field but its default
@@ -248,6 +247,8 @@ def resolve(
     resolved = _build(Config, "", defaults | values)
     with problems:
         _check_together(resolved, wrong)
+    if resolved.task.of_numbers:
+        resolved = _with_usual_numbers(resolved)
     files = user_files(resolved)
     resolved = with_files(resolved, {field: _absolute(files[field]) for field in files})
     with problems:
@@ -461,6 +462,21 @@ def difference(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     a, b = flatten(one), flatten(other)
     return {path: (a[path], b[path]) for path in a if a[path] != b[path]}
+
+
+# What is usual of symbols, and of numbers.
+_OF_NUMBERS = {"train.metric": "mae", "decode.strategy": "mean"}
+
+
+def _with_usual_numbers(config: Config) -> Config:
+    """The config with what is usual of numbers where it has what is of symbols."""
+    for path, usual in _OF_NUMBERS.items():
+        name, _, leaf = path.partition(".")
+        group = getattr(config, name)
+        if getattr(group, leaf) == fields()[path].default:
+            group = dataclasses.replace(group, **{leaf: usual})
+            config = dataclasses.replace(config, **{name: group})
+    return config
 
 
 def _with_symbol_weights(config: Config) -> Config:

@@ -214,6 +214,10 @@ def option(
     )
 
 
+# Tasks whose sequences are numbers; `tasks.TASKS` has each.
+OF_NUMBERS = ("series", "sines", "adding", "mackey_glass")
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     """Where the sequences come from."""
@@ -372,6 +376,11 @@ class TaskConfig:
     reverse_source: bool = option(False, "the encoder reads its input backwards")
     source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether what is written is numbers."""
+        return self.name in OF_NUMBERS
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -422,6 +431,11 @@ class ModelConfig:
         None,
         "numbers: what is written of each: gaussian, student_t, negative_binomial, "
         "mixture:components=5, quantile:levels=0.1,0.5,0.9 or point; unset: gaussian",
+    )
+    direct: bool = option(
+        False,
+        "numbers: the decoder reads what is known ahead alone, and writes all steps of "
+        "the horizon at once",
     )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(

@@ -15,7 +15,7 @@ from s2sjax.errors import UsageError, unknown
 from s2sjax.inference import load as loading
 from s2sjax.inference import predict, stablehlo, summary, weights
 from s2sjax.inference.batches import Watch, nobody
-from s2sjax.inference.evaluate import split_outcomes
+from s2sjax.inference.evaluate import kind_of, split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length, longest_trained
 from s2sjax.inference.predict import Query
 from s2sjax.inference.stream import Stream
@@ -442,7 +442,8 @@ class Run:
                 passed=passed,
             )
         about = (self.task, config, self.step, split)
-        numbers = summary.evaluation(
+        kind = kind_of(self.model.readout)
+        numbers = kind.evaluation(
             *about, results, sources, confusion=confusion, ter=ter, baselines=True
         )
         if oracle_length:
@@ -451,7 +452,7 @@ class Run:
         if alarm:
             self.say(f"{split}: {alarm}")
         if predictions:
-            rows = summary.predictions(self.task, results, sources)
+            rows = kind.predictions(self.task, results, sources)
             numbers["predictions"] = rows
         return plain(numbers)
 

@@ -259,7 +259,6 @@ def _beginning(
         return None, vectors.of_fields(read)
     for field in embedding_files(config) if hosts.leads else ():
         say(f"{field} is not read: all parameters are those of init_from={init_from}")
-    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
-    model = build_model(config, *sizes)
+    model = build_model(config, *task.sides)
     wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
     return weights.read_params(init_from, wanted), None

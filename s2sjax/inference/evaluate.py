@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,25 +11,26 @@ import numpy as np
 
 from s2sjax.errors import UsageError
 from s2sjax.inference.batches import Chunk, Passed, chunks, each_batch, unwatched
+from s2sjax.inference.forecasts import NUMBERS
+from s2sjax.inference.kind import Kind, alone
 from s2sjax.inference.load import Trained, with_training
-from s2sjax.inference.system import (
-    System,
-    batch_rows,
-    decode,
-    edits,
-    force,
-    symbol_lengths,
-)
-from s2sjax.outcomes import Outcomes, concatenate, with_further
+from s2sjax.inference.symbols import SYMBOLS, rows_of
+from s2sjax.inference.system import System
+from s2sjax.models.readout import Numeric, Readout
 from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
-from s2sjax.tasks.task import Bucket, Task, decode_source
-from s2sjax.types import UNK, Batch, Hypotheses
+from s2sjax.tasks.task import Bucket
+from s2sjax.types import UNK, Batch
 
 CHUNK = 8192  # examples hashed at a time
 
-Evaluated = tuple[Outcomes, list[list[int]]]
-"""Outcomes, and in the same order the source rows, without padding."""
+Evaluated = tuple[Any, list[Any]]
+"""Results, of symbols `Outcomes`, and in the same order the sources; see `Kind`."""
+
+
+def kind_of(readout: Readout) -> Kind:
+    """What evaluation makes of what a model writes."""
+    return NUMBERS if isinstance(readout, Numeric) else SYMBOLS
 
 
 def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
@@ -106,14 +107,16 @@ def outcomes(
       oracle_length: see `columns`.
     """
 
+    kind = kind_of(system.models[0].readout)
+
     def of_chunk(bucket: Bucket, chunk: Chunk) -> Evaluated:
         batch = _fetch(bucket, chunk.rows)
-        found = columns(system, batch, oracle_length=oracle_length)
-        sources = rows_of(batch.source, batch.source_lengths, chunk.examples)
-        return of_columns(list(map(np.asarray, found)), bucket, chunk), sources
+        found = kind.columns(system, batch, alone, oracle_length=oracle_length)
+        sources = kind.rows_of(batch, chunk.examples)
+        return kind.of_columns(list(map(np.asarray, found)), bucket, chunk), sources
 
-    parts: list[Outcomes] = []
-    sources: list[list[int]] = []
+    parts: list[Any] = []
+    sources: list[Any] = []
     examples = size(buckets)
 
     def waiting() -> None:
@@ -122,95 +125,17 @@ def outcomes(
     waiting()
     for bucket in buckets:
         assert bucket.size is not None
-        cut = chunks(range(bucket.size), rows_at_once(system, bucket))
+        cut = chunks(range(bucket.size), kind.rows_at_once(system, bucket))
         for results, its_sources in each_batch(partial(of_chunk, bucket), cut, waiting):
             parts.append(results)
             sources += its_sources
             passed(len(sources), examples)
-    return concatenate(parts), sources
-
-
-def of_columns(columns: Sequence[np.ndarray], bucket: Bucket, chunk: Chunk) -> Outcomes:
-    """The outcomes of a chunk of a bucket, from the columns of its batch, [B, ...]."""
-    results = Outcomes.of(*(column[: chunk.examples] for column in columns))
-    rows = chunk.rows[: chunk.examples]
-    further = bucket.references and bucket.references.taken(rows)
-    return results if further is None else with_further(results, further)
-
-
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A function of one run; see `columns`."""
-    return function(*arguments)
-
-
-def columns(
-    system: System,
-    batch: Batch,
-    each: Callable[..., Any] = alone,
-    *,
-    oracle_length: bool = False,
-) -> tuple[jax.Array, ...]:
-    """What becomes of a batch: the columns of `Outcomes`, [B, ...], or [R, B, ...].
-
-    Args:
-      system: the models; of replicas with stacked parameters.
-      batch: the examples; of replicas stacked too.
-      each: `each(function, *arguments)`: the function of a run, or of every replica.
-        Each part is a program of its own for both: compiled into one, the parts would
-        be rounded otherwise.
-      oracle_length: whether each output is told the length of its target, and ends
-        there and not before (Lake and Baroni 2018). Its score is without an end.
-    """
-    decoding = _decode_to_length if oracle_length else _decode
-    hypotheses, forced = each(decoding, system, batch), each(force, system, batch)
-    best = (slice(None),) * batch.ids.ndim + (0,)
-    first: Hypotheses = jax.tree.map(lambda leaf: leaf[best], hypotheses)
-    lengths = symbol_lengths(first)
-    target_lengths = jnp.maximum(batch.target_lengths - 1, 0)
-    edited = each(edits, first.tokens, lengths, batch.target, target_lengths)
-    return (
-        first.tokens,
-        lengths,
-        first.truncated & (not oracle_length),
-        batch.target,
-        target_lengths,
-        edited,
-        first.scores,
-        first.aux["logprob"],
-        -forced.log_probs.sum(axis=-1),
-        forced.correct,
-        jnp.full(batch.ids.shape, int(system.ends), jnp.int32),
-    )
-
-
-def _decode(system: System, batch: Batch) -> Hypotheses:
-    return decode(system, batch.source, batch.source_lengths, batch.ids)
-
-
-def _decode_to_length(system: System, batch: Batch) -> Hypotheses:
-    symbols = jnp.maximum(batch.target_lengths - 1, 0)
-    about = batch.source, batch.source_lengths, batch.ids
-    return decode(system, *about, symbols=symbols, width=batch.target.shape[-1])
-
-
-def rows_of(tokens: jax.Array, lengths: jax.Array, count: int) -> list[list[int]]:
-    """The first rows of an array, without their padding."""
-    rows, ends = np.asarray(tokens), np.asarray(lengths)
-    return [rows[row, : ends[row]].tolist() for row in range(count)]
-
-
-def rows_at_once(system: System, bucket: Bucket) -> int:
-    """The rows of a batch of a bucket."""
-    return batch_rows(
-        system.config.decode,
-        bucket.source_width,
-        bucket.target_width,
-        system.config.decode.batch_size if bucket.size is None else bucket.size,
-    )
+    return kind.concatenate(parts), sources
 
 
 def long_ones(system: System, buckets: Sequence[Bucket]) -> str:
     """What to say of examples so long that their batches are smaller; empty if none."""
+    rows_at_once = kind_of(system.models[0].readout).rows_at_once
     long = [
         bucket
         for bucket in buckets
@@ -301,36 +226,5 @@ def some_source(buckets: Sequence[Bucket]) -> list[int]:
     """The token ids of a source of a split, without unknown symbols if there is one."""
     count = min(buckets[0].size or 100, 100)
     batch = _fetch(buckets[0], np.arange(count, dtype=np.int32))
-    rows = rows_of(batch.source, batch.source_lengths, count)
+    rows = rows_of(batch, count)
     return next((row for row in rows if row and UNK not in row), rows[0])
-
-
-class Sample(NamedTuple):
-    """One prediction, in words for a person."""
-
-    source: str
-    output: str
-    target: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the output is the target."""
-        return self.output == self.target
-
-
-def spread(
-    task: Task, count: int, results: Outcomes, sources: Sequence[list[int]]
-) -> list[Sample]:
-    """So many of them, spread over the examples, which may be sorted by length."""
-    source, target = task.source_vocabulary, task.target_vocabulary
-    wanted = min(count, len(sources))
-    places = np.linspace(0, len(sources) - 1, wanted, dtype=int)
-    outputs, targets = results.output.tolist(), results.target.tolist()
-    return [
-        Sample(
-            source.join(decode_source(task, sources[i])),
-            target.join(target.decode(outputs[i])),
-            target.join(target.decode(targets[i])),
-        )
-        for i in places
-    ]

@@ -13,9 +13,11 @@ from s2sjax import rng, tasks
 from s2sjax.config import Config, code_files
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
+from s2sjax.inference.forecasting import rolling
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
 from s2sjax.models.architectures import Model, build_model
+from s2sjax.models.readout import Numeric, kind_of
 from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
@@ -79,9 +81,7 @@ def open_trained(
                 "the test data of this run are kept, and stay as they are with any seed"
             )
         task = dataclasses.replace(task, buckets=drawn.buckets)
-    model = build_model(
-        config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+    model = build_model(config, *task.sides)
     restored = _restore(run, model, which, say)
     params = jax.tree.map(jnp.asarray, restored.state)
     system = System.of(model, config, params)
@@ -166,7 +166,10 @@ def check_strategy(config: Config) -> None:
     Raises:
       UsageError: there is no such strategy or argument, or no decoder for it.
     """
-    strategy = config.decode.strategy
+    strategy, readout = config.decode.strategy, kind_of(config)
+    if isinstance(readout, Numeric):
+        rolling(strategy, readout)
+        return
     decoding(strategy)
     if not config.model.has_decoder and strategy != "greedy":
         raise UsageError(

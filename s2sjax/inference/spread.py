@@ -1,4 +1,4 @@
-"""What a forecast says of each number: its middle, its quantiles, and how far off it is.
+"""What a forecast says of each number: middle, quantiles, and how far off it is.
 
 From trajectories that were drawn, or from the raw values of one step alone.
 """
@@ -48,7 +48,7 @@ def of_draws(draws: Array, y: Array) -> Spread:
     ordered = jnp.sort(draws, axis=0)
     count = len(ordered)
     apart = _between(ordered) / (count * max(count - 1, 1))
-    crps = jnp.abs(ordered - y).mean(axis=0) - apart
+    crps = jnp.abs(ordered - y[None]).mean(axis=0) - apart
     quantiles = jnp.quantile(ordered, jnp.asarray(LEVELS, draws.dtype), axis=0)
     middle = quantiles[LEVELS.index(0.5)]
     return Spread(draws.mean(axis=0), middle, jnp.moveaxis(quantiles, 0, -1), crps)
@@ -76,7 +76,7 @@ def of_raw(output: Output, raw: Array, y: Array, scale: Array, key: Array) -> Sp
     else:
         levels = (jnp.arange(DRAWS, dtype=mean.dtype) + 0.5) / DRAWS
         ordered = quantiles(levels)
-        crps = jnp.abs(ordered - y).mean(axis=0) - _between(ordered) / DRAWS**2
+        crps = jnp.abs(ordered - y[None]).mean(axis=0) - _between(ordered) / DRAWS**2
     found = quantiles(jnp.asarray(LEVELS, mean.dtype))
     return Spread(mean, median, jnp.moveaxis(found, 0, -1), crps)
 

@@ -80,6 +80,7 @@ def export(
         full.
     """
     check(path)
+    stream.check_symbols("format=stablehlo", trained.system)
     with environment.precision(trained.config.train.precision):
         exported = _exported(_programs(trained.system, batch, width), say)
     files = {

@@ -47,7 +47,7 @@ class Labeller(nn.Module):
     source: Side
     target: Side
     architecture: ClassVar[str]
-    ends: ClassVar[bool] = False  # whether the end of an output is a token of it
+    rolls: ClassVar[bool] = False  # see `Seq2Seq.rolls`
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -67,6 +67,12 @@ class Labeller(nn.Module):
                 f"{type(self).__name__}, {self.architecture}"
             )
         super().__post_init__()
+
+    @property
+    def ends(self) -> bool:
+        """Whether all of a target is said, its end too: of symbols it is not, and
+        numbers have none."""
+        return isinstance(self.target, Numbers)
 
     @property
     def cell(self) -> Cell:

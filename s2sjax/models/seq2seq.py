@@ -28,7 +28,7 @@ from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import Embedding, blank, build_inputs
 from s2sjax.models.readout import Readout, build_readout
 from s2sjax.models.sides import check_size, check_symbols, vocabulary
-from s2sjax.types import BOS, Carry, Side, StepFn, StepOutput
+from s2sjax.types import BOS, Carry, Numbers, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -123,6 +123,20 @@ class Seq2Seq(nn.Module):
             name="decoder",
         )
 
+    @property
+    def rolls(self) -> bool:
+        """Whether what it writes depends on what it wrote before."""
+        return self.reads and not self.config.direct
+
+    @nn.nowrap
+    def _blind(self, inputs: Array) -> Array:
+        """Inputs of which nothing is known that was written: BOS, or what is known
+        ahead beside zeros."""
+        if isinstance(self.target, Numbers):
+            own = jnp.arange(inputs.shape[-1]) < self.target.size
+            return jnp.where(jnp.expand_dims(own, range(inputs.ndim - 1)), 0, inputs)
+        return jnp.full_like(inputs, BOS)
+
     @nn.nowrap
     def init(self, key: Array) -> Any:  # type: ignore[override]
         """The parameters before training, a nested dict of float32 arrays."""
@@ -181,8 +195,12 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
-        if not self.reads:
-            x = jnp.full(len(x), BOS)
+        if not self.rolls:
+            x = (
+                self._blind(x)
+                if isinstance(self.target, Numbers)
+                else jnp.full(len(x), BOS)
+            )
         return self.writer.step(state, x, memory, noise)
 
     def free(
@@ -195,8 +213,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
-        if not self.reads:
-            return self.writer(state, jnp.full_like(gold, BOS), memory, noise)
+        if not self.rolls:
+            return self.writer(state, self._blind(gold), memory, noise)
         return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
@@ -209,8 +227,8 @@ class Seq2Seq(nn.Module):
         """All decoder steps from known inputs [B, T, ...]: raw values [B, T, P]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
-        if not self.reads:
-            inputs = jnp.full_like(inputs, BOS)
+        if not self.rolls:
+            inputs = self._blind(inputs)
         return self.writer(state, inputs, memory, noise)
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from s2sjax.closing import Closing
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.formats import cut, duration, number, percent, printable
 from s2sjax.reporting.measure import measure
 from s2sjax.reporting.progress_line import ProgressLine

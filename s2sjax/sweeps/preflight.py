@@ -99,9 +99,8 @@ def estimate(config: Config, task: Task | None = None) -> Cost:
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)
     batch = jax.eval_shape(bucket.fetch, bucket.store, rows)
-    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
-    model = build_model(config, *sizes)
-    chosen = recipe(config.train, steps)
+    model = build_model(config, *task.sides)
+    chosen = recipe(config.train, steps, model.readout)
     state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     loss = _loss(config, model)
 
@@ -137,11 +136,11 @@ def step_flops(config: Config, length: int, symbols: int) -> int:
 
 def _loss(config: Config, model: Model) -> Callable[[Any, Batch], jax.Array]:
     """What is differentiated in a training step."""
-    chosen, own = recipe(config.train, 1), numbers(config)
+    chosen, own = recipe(config.train, 1, model.readout), numbers(config)
 
     def loss(params: Any, batch: Batch) -> jax.Array:
         output = decoded(model, chosen.feeding, params, own, jnp.int32(0), batch)
-        return jnp.sum(losses(chosen.objective, output, batch))
+        return jnp.sum(losses(chosen.objective, model.readout, output, batch))
 
     return loss
 

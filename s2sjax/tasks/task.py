@@ -90,6 +90,9 @@ class Task:
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
     # Of a split how far one comes without a model; see `tasks.baselines`.
     baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}
+    # Of a batch of numbers what is forecast without a model, by name, [B, T, G] of true
+    # size; see `tasks.series.baselines`.
+    forecasts: Callable[[Batch], Mapping[str, np.ndarray]] = lambda batch: {}
 
     @property
     def sides(self) -> "tuple[Side, Side]":

@@ -13,8 +13,8 @@ import numpy as np
 
 from s2sjax.config import Config
 from s2sjax.inference import summary
-from s2sjax.inference.evaluate import spread
-from s2sjax.outcomes import Outcomes
+from s2sjax.inference.evaluate import kind_of
+from s2sjax.models.readout import kind_of as readout_of
 from s2sjax.runs import logged, run_files
 from s2sjax.runs.journal import Journal
 from s2sjax.runs.progress import Progress
@@ -79,6 +79,7 @@ class Book:
     progress: Progress = dataclasses.field(default_factory=Progress)
 
     def __post_init__(self) -> None:
+        self.kind = kind_of(readout_of(self.config))
         self.order = Order.of(self.config, self.task)
         self.cadence = Cadence(self.config.train, total_steps(self.config, self.order))
 
@@ -139,24 +140,25 @@ class Book:
             self.progress = self.progress.logged()
         return ""
 
-    def evaluate(self, results: Outcomes, sources: list[list[int]]) -> dict[str, Any]:
+    def evaluate(self, results: Any, sources: list[Any]) -> dict[str, Any]:
         """Takes in an evaluation on validation examples; its numbers."""
         train = self.config.train
-        values = summary.measured(self.task, results, train.metric)
+        values = self.kind.measured(self.task, results, train.metric)
         # On other hosts the last bit may differ, and patience must not.
         for name in dict.fromkeys((train.metric_name, "nll")):
-            values[name] = self.hosts.of_first(values[name])
+            if name in values:
+                values[name] = self.hosts.of_first(values[name])
         before = self.progress
         self.progress = before.after_evaluation(self.step, train.metric_name, values)
         better = self.progress.improves_on(before)
         self._write({"kind": "valid", **values})
-        samples = spread(self.task, train.samples, results, sources)
+        samples = self.kind.spread(self.task, train.samples, results, sources)
         if samples:
             self._write({"kind": "samples", "samples": samples})
         self.observer.evaluated(self.step, values, samples, better)
         return values
 
-    def test(self, results: Outcomes, sources: list[list[int]]) -> None:
+    def test(self, results: Any, sources: list[Any]) -> None:
         """Writes `test.json`: what the best parameters make of test data.
 
         Raises:
@@ -165,7 +167,7 @@ class Book:
         best = self.progress.best_step
         step = best if best >= 0 else self.step
         about = (self.task, self.config, step, "test")
-        summary.write(self.folder, summary.evaluation(*about, results, sources))
+        summary.write(self.folder, self.kind.evaluation(*about, results, sources))
 
     def _line(self, dispatch: Dispatch) -> dict[str, Any]:
         """The metrics of training since the last such line."""

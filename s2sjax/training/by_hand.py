@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens, without_end
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import Model
 from s2sjax.models.seq2seq import apply
 from s2sjax.models.sides import vocabulary
 from s2sjax.training import objectives
 from s2sjax.training.objectives import Objective
-from s2sjax.types import BOS, EOS, PAD, UNK, Batch
+from s2sjax.training.objectives.weights import token_weights
+from s2sjax.types import EOS, PAD, UNK, Batch
 
 
 def batch(
@@ -95,15 +95,12 @@ def loss(
     if not isinstance(batch, Batch):
         raise UsageError(f"batch is of {type(batch).__name__}; s2s.batch makes one")
     if isinstance(objective, str):
-        objective = objectives.objective(objective)
-    inputs = decoder_inputs(batch.target, BOS)
+        objective = objectives.objective(objective, model.readout.kind)
+    readout = model.readout
+    inputs = readout.gold(batch)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
-    if not model.ends:
-        batch = without_end(batch)
-    weights = batch.weights[:, None]
-    real = real_tokens(batch.target, batch.target_lengths) * weights
-    total = jnp.sum(objectives.losses(objective, output, batch) * weights)
-    counted = jnp.sum(real)
+    weights, counted = token_weights(readout, batch, None)
+    total = jnp.sum(objectives.losses(objective, readout, output, batch) * weights)
     return total / jnp.where(counted > 0, counted, 1)
 
 

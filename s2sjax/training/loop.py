@@ -16,13 +16,14 @@ import numpy as np
 
 from s2sjax import metrics
 from s2sjax.config import Config
-from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
+from s2sjax.inference.load import check_strategy
 from s2sjax.inference.system import System
 from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.labeller import Aligned
+from s2sjax.models.readout import kind_of
 from s2sjax.models.seq2seq import parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
@@ -66,11 +67,11 @@ def check(config: Config) -> None:
     problems = Problems()
     for attempt in (
         lambda: check_kinds(config.model),
-        lambda: metrics.check(config.train.metric),
-        lambda: objective(config.train.objective),
-        lambda: feeding(config.train),
+        lambda: metrics.check(config.train.metric, config.task.of_numbers),
+        lambda: objective(config.train.objective, kind_of(config)),
+        lambda: feeding(config.train, kind_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
-        lambda: decoding(config.decode.strategy),
+        lambda: check_strategy(config),
     ):
         with problems:
             attempt()
@@ -151,10 +152,10 @@ class _Loop:
         self.observer, self.hosts = observer, hosts
         self.placement = Placement.of()
         self.book = Book(run.path, run.config, task, observer, hosts)
-        self.model = build_model(
-            self.config, len(task.source_vocabulary), len(task.target_vocabulary)
+        self.model = build_model(self.config, *task.sides)
+        self.recipe = recipe(
+            self.config.train, self.book.cadence.steps, self.model.readout
         )
-        self.recipe = recipe(self.config.train, self.book.cadence.steps)
         weights = symbol_weights(
             self.config.train.symbol_weights, task.target_vocabulary
         )
@@ -313,7 +314,8 @@ class _Loop:
         system = System.of(self.model, self.config, params)
         passed = functools.partial(self.observer.evaluating, self.book.step)
         values = self.book.evaluate(*outcomes(system, self.valid, passed=passed))
-        return values[self.config.train.metric_name], values["nll"]
+        metric = values[self.config.train.metric_name]
+        return metric, values.get("nll", metric)
 
     def _bucket(self, index: int) -> Bucket:
         return self.task.buckets["train"][index]

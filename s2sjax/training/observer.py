@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 
 
 class Observer:

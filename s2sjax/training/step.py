@@ -9,7 +9,6 @@ import optax
 from jax import Array, lax
 
 from s2sjax import rng
-from s2sjax.decoding.forced import decoder_inputs, without_end
 from s2sjax.models import embeddings
 from s2sjax.models.architectures import Model
 from s2sjax.models.base import States
@@ -25,7 +24,7 @@ from s2sjax.training.objectives.weights import token_weights
 from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
 from s2sjax.training.windows import Window
-from s2sjax.types import BOS, Batch, StepOutput
+from s2sjax.types import Batch, StepOutput
 
 
 def train_step(
@@ -37,7 +36,7 @@ def train_step(
     axis: str | None = None,
     window: Window | None = None,
 ) -> tuple[TrainState, StepMetrics]:
-    """One step of gradient descent on the mean loss per real token.
+    """One step of gradient descent on the mean loss per real token or number.
 
     Where examples or symbols have weights, it is the weighted mean: the sums of weights
     divide.
@@ -47,9 +46,7 @@ def train_step(
     `axis` is the mesh's. With a `window` the batch is what lies in it, which begins
     with the states of the last one; no gradient goes back to those.
     """
-    if not model.ends and window is None:
-        batch = without_end(batch)
-    each, counted = token_weights(batch, numbers.get("symbol_weights"))
+    each, counted = token_weights(model.readout, batch, numbers.get("symbol_weights"))
     tokens = _total(counted, axis)
 
     def mean_loss(trained: Any) -> tuple[Array, tuple[Array, Any]]:
@@ -59,7 +56,7 @@ def train_step(
             carried = state.carried
         else:
             carried, output = read_on(model, params, numbers, state, batch, window)
-        per_token = losses(recipe.objective, output, batch)
+        per_token = losses(recipe.objective, model.readout, output, batch)
         loss = jnp.sum(per_token * each)
         return loss / jnp.where(tokens > 0, tokens, 1), (loss, carried)
 
@@ -95,15 +92,15 @@ def decoded(
     decoder runs over all of time. With any other feeding a step waits for the last.
 
     Returns:
-      Logits [B, T, V], and aux.
+      Raw values [B, T, P], such as logits, and aux.
     """
     key = rng.stream(rng.root(numbers["seed"]), "step", step)
     keys = rng.per_example(key, batch.ids)
     dropout = _dropout(numbers, keys) if model.config.drops else None
     vocabulary = numbers.get("vocabulary")
-    gold = decoder_inputs(batch.target, BOS)
+    gold = model.readout.gold(batch)
     run = partial(apply, model, params)
-    if feeding.feedback is None:
+    if feeding.feedback is None or not model.config.has_decoder:
         output = run(batch.source, batch.source_lengths, gold, dropout)
         return output._replace(logits=cut(output.logits, vocabulary))
 
@@ -113,13 +110,12 @@ def decoded(
     noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
     own = feeding.own(key, keys, time, probability)
-    sizes = None if vocabulary is None else jnp.full(time, vocabulary)
+    beside = feeding.beside(batch, vocabulary, time)
 
-    def feed(logits: Array, gold: Array, now: Any) -> Array:
-        own, keys, vocabulary = now
-        return feeding.feed(cut(logits, vocabulary), gold, own, keys)
+    def feed(raw: Array, gold: Array, now: Any) -> Array:
+        return feeding.feed(raw, gold, *now)
 
-    xs = own.T, step_keys(keys, time).T, sizes
+    xs = own.T, step_keys(keys, time).T, beside
     output = run(states, memory, gold, feed, xs, noise, method="free")
     return output._replace(logits=cut(output.logits, vocabulary))
 

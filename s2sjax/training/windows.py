@@ -15,7 +15,7 @@ from jax import Array, lax
 from s2sjax.models.architectures import Model
 from s2sjax.models.labeller import Aligned
 from s2sjax.tasks.task import Fetch, Part
-from s2sjax.types import PAD, Batch
+from s2sjax.types import PAD, Batch, Numbers
 
 
 class Window(NamedTuple):
@@ -44,7 +44,8 @@ def fetched(
 ) -> Batch:
     """What of the examples `rows` [B] lies in a window: sources and targets [B, K].
 
-    Targets have no EOS, and lengths are those within the window.
+    Lengths are those within the window; of symbols an EOS, which is not there, counts
+    as it does in whole targets.
 
     Args:
       model: that reads them.
@@ -66,10 +67,11 @@ def fetched(
     whole = batch.source_lengths
     read = jnp.where(whole > 0, whole + model.config.lookahead, 0)
     said = jnp.maximum(w.size - w.skipped, 0)
+    end = 0 if isinstance(model.target, Numbers) else 1
     return batch._replace(
         source=model.extended(batch.source, whole - w.source, w.size),
         source_lengths=jnp.clip(read - w.source, 0, w.size),
-        target_lengths=jnp.clip(whole - w.target, 0, said),
+        target_lengths=jnp.clip(whole - w.target, 0, said) + end,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting import console as console_module
 from s2sjax.reporting.console import Console, sample_lines
 from s2sjax.reporting.screen import Screen

@@ -7,7 +7,7 @@ from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from s2sjax.config import Config
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.trackers import Guarded, TrackedRun
 from s2sjax.reporting.trackers.tensorboard import TensorBoard
 

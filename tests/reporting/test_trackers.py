@@ -17,7 +17,7 @@ from s2sjax.cli import main
 from s2sjax.commands import sweep as sweeping
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting import trackers
 from s2sjax.reporting.trackers import Guarded, TrackedRun
 from s2sjax.sweeps.directory import SweepDirectory

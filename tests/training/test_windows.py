@@ -1,14 +1,18 @@
 """Truncated backpropagation: against the whole, and against jax's own gradient."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from s2sjax import config as configs
+from s2sjax.cli import main
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import build_model
 from s2sjax.models.seq2seq import apply
+from s2sjax.runs.checkpoint import CheckpointReader
 from s2sjax.tasks import stored
 from s2sjax.training import windows
 from s2sjax.training.order import Order
@@ -19,6 +23,7 @@ from s2sjax.training.windows import Window
 from s2sjax.types import SYMBOLS
 from tests import copying
 
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 LENGTHS, WIDTH, VOCABULARY = [11, 7, 0, 4], 11, SYMBOLS + 3
 
 
@@ -200,3 +205,28 @@ def test_what_has_no_windows_is_told(changes, told):
         nested["model"][path.removeprefix("model.")] = value
     with pytest.raises(UsageError, match=told):
         configs.resolve(nested)
+
+
+def test_a_run_that_is_stopped_within_a_sequence_ends_to_the_bit(tmp_path, monkeypatch):
+    start = (
+        *("train", f"--config={EXPERIMENTS / 'stream_tagging.py'}:smoke"),
+        *("--config.train.log_every=1", "--config.train.steps_per_dispatch=2"),
+        "--config.model.dropout_output=0.2",
+    )
+    assert main([*start, f"--workdir={tmp_path / 'whole'}"]) == 0
+    stopped = f"--workdir={tmp_path / 'stopped'}"
+    monkeypatch.setenv("S2SJAX_FAILPOINT", "journal.write:term:3")
+    assert main([*start, stopped]) == 143
+    monkeypatch.delenv("S2SJAX_FAILPOINT")
+    reader = [
+        CheckpointReader(tmp_path / name / "checkpoints", metric_better="max")
+        for name in ("stopped", "whole")
+    ]
+    at, arrays = reader[0]._load("last")
+    # Four windows of a source have been read, or fewer: one of five was begun.
+    assert at.step % 5 > 0 and any(path[0] == "carried" for path in arrays)
+    assert main([*start, stopped]) == 0
+    (one, ours), (other, theirs) = (each._load("last") for each in reader)
+    assert one.step == other.step == 10 and ours.keys() == theirs.keys()
+    for path in ours:
+        np.testing.assert_array_equal(ours[path], theirs[path])

@@ -11,7 +11,8 @@ import numpy as np
 
 from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq, vocabulary
+from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.sides import vocabulary
 from s2sjax.types import EOS
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@
 from collections.abc import Callable
 
 from s2sjax import spec
-from s2sjax.config import ModelConfig
+from s2sjax.config import Config, ModelConfig
 from s2sjax.models.readout.base import Readout
-from s2sjax.models.readout.categorical import Categorical
+from s2sjax.models.readout.categorical import SYMBOLIC, Categorical
 from s2sjax.models.readout.gaussian import Gaussian
 from s2sjax.models.readout.mixture import Mixture
 from s2sjax.models.readout.negative_binomial import NegativeBinomial
@@ -19,7 +19,15 @@ from s2sjax.models.readout.raw import Output
 from s2sjax.models.readout.student_t import StudentT
 from s2sjax.types import Numbers, Side
 
-__all__ = ["OUTPUTS", "Categorical", "Numeric", "Output", "Readout", "build_readout"]
+__all__ = [
+    "OUTPUTS",
+    "SYMBOLIC",
+    "Categorical",
+    "Numeric",
+    "Output",
+    "Readout",
+    "build_readout",
+]
 
 OUTPUTS: dict[str, Callable[..., Output]] = {
     "gaussian": Gaussian,
@@ -42,3 +50,14 @@ def build_readout(config: ModelConfig, written: Side) -> Readout:
         return Categorical(written, tied, config.has_decoder)
     output = spec.call("model.output", config.output or "gaussian", OUTPUTS)
     return Numeric(output, written.size, written.gaps)
+
+
+def kind_of(config: Config) -> Readout:
+    """What a run of this config writes, before its data are read: a vocabulary of some
+    size, or one number at a step.
+
+    Raises:
+      UsageError: an unknown output or argument.
+    """
+    written: Side = Numbers(1) if config.task.of_numbers else SYMBOLIC.size
+    return build_readout(config.model, written).kind

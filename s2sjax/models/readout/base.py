@@ -18,6 +18,10 @@ class Readout(Protocol):
     def __hash__(self) -> int: ...
 
     @property
+    def kind(self) -> "Readout":
+        """This, but for how many symbols there are: what training depends on."""
+
+    @property
     def size(self) -> int:
         """How many raw values a step has, P."""
 
@@ -40,6 +44,9 @@ class Readout(Protocol):
 
     def real(self, batch: Batch) -> Array:
         """Where the target has something, bool of its shape."""
+
+    def counts(self, batch: Batch) -> Array:
+        """How much of each example that is, [B]."""
 
     def gold(self, batch: Batch) -> Array:
         """What the decoder reads where it is fed the target, [B, T, ...]."""

@@ -1,5 +1,7 @@
 """Numbers: the raw values of a distribution, or of one value each."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -13,6 +15,16 @@ from s2sjax.models.inputs import Inputs
 from s2sjax.models.layer import symmetric
 from s2sjax.models.readout.raw import Output
 from s2sjax.types import Batch
+
+Own = Callable[[Output, Array, Array, Array], Array]
+"""`own(output, raw, key, scale) -> y`: what a decoder said, [..., P], as the next
+numbers that it reads, [..., G]. `key` is for what is drawn."""
+
+OWN: dict[str, Own] = {
+    "mean": lambda output, raw, key, scale: output.mean(raw),
+    "median": lambda output, raw, key, scale: output.median(raw, scale),
+    "sample": lambda output, raw, key, scale: output.sample(key, raw, scale),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,16 @@ class Numeric:
     numbers: int
     gaps: bool = False
     filler: ClassVar[float] = 0.0
+
+    @property
+    def name(self) -> str:
+        """That of its kind, as `OUTPUTS` has it."""
+        parts = re.findall("[A-Z][a-z]*", type(self.output).__name__)
+        return "_".join(parts).lower()
+
+    @property
+    def kind(self) -> "Numeric":
+        return self
 
     @property
     def size(self) -> int:
@@ -50,6 +72,9 @@ class Numeric:
     def real(self, batch: Batch) -> Array:
         """The numbers that came, [B, T, G]."""
         return _within(batch) & ~jnp.isnan(batch.target)
+
+    def counts(self, batch: Batch) -> Array:
+        return jnp.sum(self.real(batch), axis=(1, 2))
 
     def gold(self, batch: Batch) -> Array:
         """Rows [B, T, G + C] of what came a step earlier, and what is known now.

@@ -10,7 +10,7 @@ import numpy as np
 
 from s2sjax import json_objects, places
 from s2sjax.errors import RunError, UsageError
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.sweep.groups import Estimate, estimate
 from s2sjax.reporting.sweep.table import SweepTable, Trial
 from s2sjax.runs import logged, run_files

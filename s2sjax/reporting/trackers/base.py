@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypedDict
 from s2sjax import config as configs
 from s2sjax import json_objects, places
 from s2sjax.config import Config
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.runs import logged, run_files
 from s2sjax.runs.progress import Progress
 from s2sjax.training.observer import Observer, Relay

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.trackers.base import TrackedRun, Tracker
 
 EXPERIMENT = "s2sjax"  # of runs that are of no sweep; MLFLOW_EXPERIMENT_NAME overrides

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.trackers.base import TrackedRun, numbers
 from s2sjax.training.observer import Observer
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2sjax.inference.evaluate import Sample
+from s2sjax.inference.kind import Sample
 from s2sjax.reporting.trackers.base import FOLDER, TrackedRun, Tracker
 
 PROJECT = "s2sjax"  # WANDB_PROJECT overrides

@@ -1,6 +1,7 @@
 """What is compiled for all replicas of a group: first states, steps, evaluation."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +14,10 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s2sjax.inference.batches import chunks
-from s2sjax.inference.evaluate import (
-    Evaluated,
-    columns,
-    of_columns,
-    rows_at_once,
-    rows_of,
-)
+from s2sjax.inference.evaluate import Evaluated, kind_of
 from s2sjax.inference.system import System
 from s2sjax.models.architectures import Model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.outcomes import Outcomes, concatenate
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import step
 from s2sjax.training.recipe import Recipe
@@ -176,18 +170,20 @@ def outcomes(
     """
     assert bucket.size is not None
     size = jax.tree.leaves(system.params)[0].shape[0]
-    parts: list[list[Outcomes]] = [[] for _ in range(size)]
-    sources: list[list[list[int]]] = [[] for _ in range(size)]
-    of_each = partial(each, layout)
-    for chunk in chunks(range(bucket.size), rows_at_once(system, bucket)):
+    parts: list[list[Any]] = [[] for _ in range(size)]
+    sources: list[list[Any]] = [[] for _ in range(size)]
+    of_each, kind = partial(each, layout), kind_of(system.models[0].readout)
+    for chunk in chunks(range(bucket.size), kind.rows_at_once(system, bucket)):
         if stop():
             return None
         rows = np.tile(chunk.rows, (size, 1))
         batch: Batch = of_each(bucket.fetch, bucket.store, rows)
-        arrays = [np.asarray(column) for column in columns(system, batch, of_each)]
-        source, lengths = np.asarray(batch.source), np.asarray(batch.source_lengths)
+        found = kind.columns(system, batch, of_each)
+        arrays = [np.asarray(column) for column in found]
+        batch = jax.tree.map(np.asarray, batch)
         for place in range(size):
             own = [column[place] for column in arrays]
-            parts[place].append(of_columns(own, bucket, chunk))
-            sources[place] += rows_of(source[place], lengths[place], chunk.examples)
-    return list(zip(map(concatenate, parts), sources, strict=True))
+            parts[place].append(kind.of_columns(own, bucket, chunk))
+            one = jax.tree.map(operator.itemgetter(place), batch)
+            sources[place] += kind.rows_of(one, chunk.examples)
+    return list(zip(map(kind.concatenate, parts), sources, strict=True))

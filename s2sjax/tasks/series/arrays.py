@@ -91,9 +91,12 @@ def read(path: Path, task: TaskConfig) -> Read:
     fetch = Rows(arrays["source"].shape[1], arrays["target"].shape[1])
     fitted = baselines.fit(bucket(fetch, parts[TRAIN]))
     targets = arrays["target"][~np.isnan(arrays["target"])]
+    reads = Columns(scaled.past)
     source = Numbers(
-        columns.with_masks(scaled.past),
+        reads.read,
         fetch.context,
+        shift=tuple(shift for shift, _ in reads.scales),
+        scale=tuple(scale for _, scale in reads.scales),
         least=tuple(fitted.least.tolist()),
         most=tuple(fitted.most.tolist()),
     )

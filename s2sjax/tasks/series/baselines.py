@@ -1,6 +1,6 @@
 """Forecasts without a model: the last number, the last season, a mean, a regression."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -111,14 +111,20 @@ def mean_step(values: np.ndarray, season: int) -> np.ndarray:
 
 
 def errors(
-    split: Bucket, fitted: Fitted, source: Numbers, target: Numbers, most: int
+    split: Bucket, of_batch: Callable[[Batch], Mapping[str, np.ndarray]], most: int
 ) -> dict[str, dict[str, float]]:
-    """Mean absolute and root mean squared errors of `forecasts` on a split."""
+    """Mean absolute and root mean squared errors of forecasts on a split.
+
+    Args:
+      split: its bucket.
+      of_batch: the forecasts of a batch, by name; see `forecasts`.
+      most: how many windows are looked at, spread evenly over all.
+    """
     names: dict[str, list[np.ndarray]] = {}
     for batch in batches_of(split, most):
         shift, scale = (each[:, None].astype(np.float64) for each in batch.given[2:])
         wanted = shift + scale * batch.target
-        for name, found in forecasts(fitted, batch, source, target).items():
+        for name, found in of_batch(batch).items():
             wrong = found - wanted
             names.setdefault(name, []).append(wrong[~np.isnan(wrong)])
     every = {name: np.concatenate(parts) for name, parts in names.items()}

@@ -74,6 +74,16 @@ class Columns:
         return (*with_masks(self.future), *self._static_names)
 
     @property
+    def scales(self) -> tuple[tuple[float, float], ...]:
+        """Shift and scale of what stands in a row of a source; of masks 0 and 1."""
+        masks = sum(column.masked for column in self.numbers)
+        return (
+            *((column.shift, column.scale) for column in self.numbers),
+            *((0.0, 1.0) for _ in range(masks)),
+            *((s.shift, s.scale) for s in self.static for _ in s.names),
+        )
+
+    @property
     def _static_names(self) -> tuple[str, ...]:
         return tuple(name for column in self.static for name in column.names)
 

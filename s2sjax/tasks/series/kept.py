@@ -20,6 +20,7 @@ from s2sjax.tasks.series.rows import Rows
 from s2sjax.tasks.series.windows import Windows
 from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol
+from s2sjax.types import Batch
 
 ABOUT = "series.json"
 HELD_OUT = "held_out.npz"
@@ -138,10 +139,12 @@ def task(name: str, read: Read) -> Task:
     def unseen(sources: list[list[int]], count: int) -> float:
         return 1.0  # what is forecast comes after training
 
+    def forecasts(batch: Batch) -> Mapping[str, np.ndarray]:
+        return baselines.forecasts(read.fitted, batch, source, target)
+
     @functools.cache
     def judged(split: str) -> Mapping[str, Mapping[str, float]]:
-        (only,) = buckets[split]
-        return baselines.errors(only, read.fitted, source, target, EVALUATED)
+        return baselines.errors(buckets[split][0], forecasts, EVALUATED)
 
     return Task(
         name=name,
@@ -152,6 +155,7 @@ def task(name: str, read: Read) -> Task:
         unseen=unseen,
         notes=tuple(read.notes),
         baselines=judged,
+        forecasts=forecasts,
     )
 
 

@@ -25,7 +25,10 @@ class Numbers:
     scaling: str = "none"  # what `Given.shift` and `Given.scale` are
     gaps: bool = False  # of a target: whether some are missing
     counts: bool = False  # whether a target is whole numbers from 0, wherever it is
-    # Of a source, the least and the most of each number in training, as it enters.
+    # Of a source, how each number enters, (number - shift) / scale; what is scaled by
+    # window is as it is. And the least and the most in training, as it enters.
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
     least: tuple[float, ...] = ()
     most: tuple[float, ...] = ()
 

@@ -1,15 +1,20 @@
 """Series that are drawn on the device: each a pure function of (key, length)."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
 from s2sjax import rng
 from s2sjax.config import Config
+from s2sjax.errors import UsageError
+from s2sjax.tasks.series import baselines
+from s2sjax.tasks.series.baselines import Fitted
 from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.synthetic import least_length, longest_tested
 from s2sjax.tasks.task import SPLITS, Bucket, Task
@@ -86,6 +91,8 @@ def _length(key: Array, limits: Limits) -> Array:
     return limits.min_length + extra.astype(jnp.int32)
 
 
+DRAWN = 4096  # examples that are drawn for forecasts without a model
+
 SINES = 3  # in a sum
 PERIODS = (8.0, 40.0)  # steps, between which those of sines are, evenly by logarithm
 HOLDS = (5, 15)  # steps for which the driver stays as it is, from and below
@@ -126,6 +133,74 @@ def _driven(key: Array, t: Array) -> tuple[Array, Array]:
     return (1 + u / 2) * total + u + NOISE * noise, u
 
 
+def adding(key: Array, length: Array, width: int, horizon: int) -> Drawn:
+    """Two numbers of a long sequence, which are marked, are added.
+
+    At a step of the source stand a number, uniform in (0, 1), and a mark: 1 at one step
+    of the first half and at one of the second, else 0. The target is the sum of the two
+    numbers. (Hochreiter and Schmidhuber 1997, section 5.4; the marks and the range are
+    those of Le, Jaitly and Hinton 2015.) Who always says 1 is wrong by 1/6 in the mean
+    square.
+    """
+    bits = jax.random.bits(rng.stream(key, "marks"), (2,))
+    half = jnp.maximum(length // 2, 1).astype(jnp.uint32)
+    rest = jnp.maximum(length.astype(jnp.uint32) - half, 1)
+    first, second = bits[0] % half, half + bits[1] % rest
+
+    def number(t: Array) -> Array:
+        return jax.random.uniform(rng.stream(key, "numbers", t))
+
+    t = jnp.arange(width)
+    marks = ((t == first) | (t == second)).astype(jnp.float32)
+    target = (number(first) + number(second))[None, None]
+    nothing = jnp.zeros((horizon, 0))
+    return Drawn(
+        jnp.stack([jax.vmap(number)(t), marks], axis=-1), target, jnp.zeros(1), nothing
+    )
+
+
+DELAY = 17  # steps
+PER_STEP = 4  # steps of the integration
+WARM_UP = 255  # steps that are forgotten: 15 delays
+SPREAD = 100  # and up to so many more, so that examples begin anywhere
+
+
+def mackey_glass(key: Array, length: Array, width: int, horizon: int) -> Drawn:
+    """A chaotic series: what grows by what was there 17 steps before, and decays.
+
+        x'(t) = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
+
+    (Mackey and Glass 1977), in steps of 1. Between them the decay is exact and what was
+    there before is a line, four times a step. Each example begins with a level of its
+    own, and is left alone for 255 steps and up to 99 more.
+    """
+    level = jax.random.uniform(rng.stream(key, "level"), minval=0.4, maxval=1.4)
+    bits = jax.random.bits(rng.stream(key, "begin"))
+    begin = WARM_UP + (bits % SPREAD).astype(jnp.int32)
+    decay = jnp.exp(jnp.float32(-0.1 / PER_STEP))
+
+    def inflow(x: Array) -> Array:
+        return 0.2 * x / (1 + x**10)
+
+    def step(x: Array, mean: Array) -> tuple[Array, Array]:
+        x = decay * x + (1 - decay) / 0.1 * mean
+        return x, x
+
+    def one_delay(before: Array, unused: None) -> tuple[Array, Array]:
+        flow = inflow(before)
+        _, own = lax.scan(step, before[-1], (flow[:-1] + flow[1:]) / 2)
+        return jnp.concatenate([before[-1:], own]), own[PER_STEP - 1 :: PER_STEP]
+
+    delays = -(-(WARM_UP + SPREAD + width + horizon) // DELAY)
+    start = jnp.full(DELAY * PER_STEP + 1, level)
+    _, rows = lax.scan(one_delay, start, None, length=delays)
+    x = rows.reshape(-1)
+    source = lax.dynamic_slice(x, (begin,), (width,))[:, None]
+    target = lax.dynamic_slice(x, (begin + length,), (horizon,))[:, None]
+    last = lax.dynamic_slice(x, (begin + length - 1,), (1,))
+    return Drawn(source, target, last, jnp.zeros((horizon, 0)))
+
+
 @dataclass(frozen=True)
 class Kind:
     """A process in the table: how it is drawn, and what its numbers are called."""
@@ -135,10 +210,14 @@ class Kind:
     target: tuple[str, ...]
     known: tuple[str, ...] = ()
     own: int = 0  # see `Numbers`
+    horizon: int | None = None  # where that is part of it
+    least_length: int = 1
 
 
 PROCESSES = {
     "sines": Kind(sines, ("sum", "driver"), ("sum",), known=("driver",), own=1),
+    "adding": Kind(adding, ("number", "mark"), ("sum",), horizon=1, least_length=2),
+    "mackey_glass": Kind(mackey_glass, ("x",), ("x",), own=1),
 }
 
 
@@ -146,6 +225,18 @@ def make(config: Config) -> Task:
     """One of `PROCESSES`."""
     task = config.task
     kind = PROCESSES[task.name]
+    shortest, horizon = least_length(config), kind.horizon or task.horizon
+    if shortest < kind.least_length:
+        raise UsageError(
+            f"the shortest source of {task.name} is {shortest} (task.min_length, or "
+            f"task.length where that is unset); it takes at least {kind.least_length}"
+        )
+    if longest_tested(config) < shortest:
+        raise UsageError(
+            f"task.test_length={task.test_length} is below the shortest source of "
+            f"{task.name}, {shortest} (task.min_length, or task.length where that is "
+            f"unset)"
+        )
     sizes = {
         "train": task.num_train or None,
         "valid": task.num_valid,
@@ -154,11 +245,11 @@ def make(config: Config) -> Task:
     lengths = dict.fromkeys(SPLITS, task.length) | {"test": longest_tested(config)}
 
     def bucket(split: str) -> Bucket:
-        numbers = (least_length(config), lengths[split])
+        numbers = (shortest, lengths[split])
         limits = Limits(
             rng.stream(rng.root(config.seed), split), *map(jnp.int32, numbers)
         )
-        fetch = Process(kind.draw, lengths[split], task.horizon)
+        fetch = Process(kind.draw, lengths[split], horizon)
         return Bucket(
             sizes[split], fetch.width, fetch.horizon, limits, fetch, drawn=True
         )
@@ -170,14 +261,29 @@ def make(config: Config) -> Task:
         return 1.0  # numbers are never drawn twice
 
     source: Any = Numbers(kind.source, task.length, own=kind.own)
-    target: Any = Numbers(
-        kind.target, task.horizon, known=kind.known, season=task.season
-    )
+    target: Any = Numbers(kind.target, horizon, known=kind.known, season=task.season)
+    buckets: dict[str, tuple[Bucket, ...]] = {
+        split: (bucket(split),) for split in SPLITS
+    }
+
+    @functools.cache
+    def fitted() -> Fitted:
+        return baselines.fit(buckets["train"][0], DRAWN)
+
+    def forecasts(batch: Batch) -> Mapping[str, np.ndarray]:
+        return baselines.forecasts(fitted(), batch, source, target)
+
+    @functools.cache
+    def judged(split: str) -> Mapping[str, Mapping[str, float]]:
+        return baselines.errors(buckets[split][0], forecasts, DRAWN)
+
     return Task(
         name=task.name,
         source_vocabulary=source,
         target_vocabulary=target,
-        buckets={split: (bucket(split),) for split in SPLITS},
+        buckets=buckets,
         expected=expected,
         unseen=unseen,
+        baselines=judged,
+        forecasts=forecasts,
     )

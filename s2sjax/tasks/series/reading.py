@@ -58,6 +58,8 @@ def read(path: Path, task: TaskConfig) -> Read:
         scaled.read,
         task.context,
         own=len(own.targets),
+        shift=tuple(shift for shift, _ in scaled.scales),
+        scale=tuple(scale for _, scale in scaled.scales),
         least=tuple(fitted.least.tolist()),
         most=tuple(fitted.most.tolist()),
     )

@@ -10,6 +10,7 @@ import pytest
 
 from s2sjax import rng, tasks
 from s2sjax.config import Config, TaskConfig
+from s2sjax.errors import UsageError
 from s2sjax.tasks.series import processes
 from s2sjax.tasks.task import Bucket, Task
 from s2sjax.types import Batch
@@ -88,10 +89,11 @@ def test_lengths_are_numbers_inside_one_program(name: str) -> None:
     assert one.source_lengths.tolist() == [12] * 4
 
 
-def test_the_target_goes_on_where_the_source_ends() -> None:
+@pytest.mark.parametrize("name", ["mackey_glass", "sines"])
+def test_the_target_goes_on_where_the_source_ends(name: str) -> None:
     """A longer context holds what a shorter one is asked for."""
-    (bucket,) = made("sines", length=20, horizon=6).buckets["train"]
-    (longer,) = made("sines", length=26, horizon=6).buckets["train"]
+    (bucket,) = made(name, length=20, horizon=6).buckets["train"]
+    (longer,) = made(name, length=26, horizon=6).buckets["train"]
     one, other = drawn(bucket, np.arange(5)), drawn(longer, np.arange(5))
     same(other.source[:, :20], one.source)
     same(other.source[:, 20:, :1], one.target)
@@ -115,3 +117,73 @@ def test_sines_are_their_equation() -> None:
     changes = np.flatnonzero(np.diff(u))
     assert len(set(np.diff(changes).tolist())) == 1 and 5 <= np.diff(changes)[0] < 15
     assert np.abs(u).max() <= 1
+
+
+def test_adding_adds_what_is_marked() -> None:
+    (bucket,) = made("adding", length=12, min_length=2).buckets["train"]
+    batch = drawn(bucket, np.arange(300))
+    assert batch.target.shape == (300, 1, 1) and set(batch.target_lengths) == {1}
+    places = set()
+    for row, length in enumerate(batch.source_lengths.tolist()):
+        numbers, marks = batch.source[row, :length].T
+        assert sorted(set(marks.tolist())) == ([0, 1] if length > 2 else [1])
+        first, second = np.flatnonzero(marks)
+        assert first < length // 2 <= second
+        places |= {(length, int(first), int(second))} if length == 12 else set()
+        assert batch.target[row, 0, 0] == pytest.approx(numbers @ marks, abs=1e-6)
+    assert len(places) > 15
+    numbers = batch.source[..., 0][np.arange(12) < batch.source_lengths[:, None]]
+    assert 0 <= numbers.min() < 0.01 and 0.99 < numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 0.03
+
+
+def delayed(level: float, steps: int, per_step: int) -> np.ndarray:
+    """The series of a constant past, by a loop over its small steps."""
+    size, delay = 1 / per_step, 17 * per_step
+    x = [level] * (delay + 1)
+
+    def inflow(value: float) -> float:
+        return 0.2 * value / (1 + value**10)
+
+    for _ in range(steps * per_step):
+        mean = (inflow(x[-delay - 1]) + inflow(x[-delay])) / 2
+        x.append(x[-1] * np.exp(-0.1 * size) + (1 - np.exp(-0.1 * size)) / 0.1 * mean)
+    return np.array(x[delay + per_step :: per_step])
+
+
+def test_mackey_glass_is_its_equation() -> None:
+    key = rng.per_example(rng.root(3), jnp.array([5]))[0]
+    found = processes.mackey_glass(key, jnp.int32(60), 60, 20)
+    level = jax.random.uniform(rng.stream(key, "level"), minval=0.4, maxval=1.4)
+    begin = 255 + int(jax.random.bits(rng.stream(key, "begin")) % 100)
+    plain = delayed(float(level), begin + 80, processes.PER_STEP)[begin:]
+    np.testing.assert_allclose(found.source[:, 0], plain[:60], atol=2e-3)
+    np.testing.assert_allclose(found.target[:, 0], plain[60:], atol=2e-3)
+    assert found.first == found.source[-1]
+    # Smaller steps change little, as long as chaos has not made more of it.
+    coarse, fine = (delayed(0.9, 150, n) for n in (processes.PER_STEP, 80))
+    np.testing.assert_allclose(coarse, fine, atol=0.02)
+    assert 0.2 < plain.min() < 0.8 < 1.0 < plain.max() < 1.4
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("adding", {"length": 1}, "the shortest source of adding is 1"),
+        ("sines", {"min_length": 0}, "it takes at least 1"),
+        ("sines", {"test_length": 3}, "task.test_length=3 is below"),
+        ("adding", {"horizon": 3}, "task.horizon=3 means nothing to the task adding"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(
+    name: str, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        made(name, **fields)
+
+
+def test_who_always_says_the_mean_is_wrong_by_a_sixth() -> None:
+    task = made("adding", length=10, num_valid=1000)
+    found = task.baselines("valid")
+    assert found.keys() == {"mean", "ridge"}
+    assert found["mean"]["rmse"] ** 2 == pytest.approx(1 / 6, rel=0.1)
