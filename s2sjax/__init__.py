@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from s2sjax.models.labeller import Classifier as Classifier
     from s2sjax.models.seq2seq import Seq2Seq as Seq2Seq
     from s2sjax.reporting.alignment import Alignment as Alignment
+    from s2sjax.tasks.series.in_memory import series as series
     from s2sjax.training.by_hand import batch as batch
     from s2sjax.training.by_hand import loss as loss
     from s2sjax.training.by_hand import nll as nll
@@ -78,6 +79,7 @@ _MODULES = {
     "models.labeller": ("Aligned", "Classifier"),
     "models.seq2seq": ("Seq2Seq",),
     "reporting.alignment": ("Alignment",),
+    "tasks.series.in_memory": ("series",),
     "training.by_hand": ("batch", "loss", "nll"),
     "training.observer": ("Observer",),
     "types": ("BOS", "EOS", "PAD", "UNK", "Batch", "Hypotheses", "StepOutput"),

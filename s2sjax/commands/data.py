@@ -18,6 +18,8 @@ from s2sjax.sweeps import preflight
 from s2sjax.tasks import SPLITS, Task, review, text
 from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.review import Examples
+from s2sjax.tasks.series import summary
+from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.task import Bucket, decode_source
 from s2sjax.training.check import check
@@ -35,7 +37,8 @@ def data(
 
     As `s2sjax data --json` prints it: pairs, lengths, vocabularies, what stands twice
     or on both sides of a split, references that no output can be, padding, and what a
-    step costs. Generated tasks are looked at on draws. Nothing is written.
+    step costs. Of numbers it has windows, ranges and what is missing. Generated tasks
+    are looked at on draws. Nothing is written.
 
     Args:
       config: a `Config`, a dict or ConfigDict of its fields, or the path of an
@@ -56,6 +59,8 @@ def data(
     check(resolved)
     with environment.precision(resolved.train.precision):
         task = tasks.create(resolved)
+        if isinstance(task.target_vocabulary, Numbers):
+            return _of_numbers(resolved, task)
         look = _Look(resolved, task)
         return {
             "task": task.name,
@@ -71,8 +76,27 @@ def data(
         }
 
 
+def _of_numbers(config: Config, task: Task) -> dict[str, Any]:
+    """What `data` returns of a task of numbers."""
+    found = {split: task.baselines(split) for split in task.buckets if split != "train"}
+    return {
+        "task": task.name,
+        "files": list(data_files(config).values()),
+        "splits": {split: summary.split(task, split) for split in task.buckets},
+        "numbers": summary.numbers(task),
+        "baselines": {
+            split: {name: dict(row) for name, row in each.items()}
+            for split, each in found.items()
+        },
+        "cost": _cost(config, task),
+        "warnings": list(task.notes),
+    }
+
+
 def warnings(config: Config, task: Task) -> list[str]:
     """What training says of its data, a line each, beside the task's own notes."""
+    if isinstance(task.target_vocabulary, Numbers):
+        return []
     return list(_Look(config, task, quick=True).warnings())
 
 

@@ -156,7 +156,9 @@ class Aligned(Labeller):
     readout makes of m. A model of one direction knows of the source what comes up to
     t + N; past its end EOS is read N times, of numbers rows of zeros.
 
-    >>> model = Aligned(ModelConfig("aligned", units=8), source=14, target=14)
+    >>> import jax
+    >>> config = ModelConfig(architecture="aligned", units=8)
+    >>> model = Aligned(config, source=14, target=14)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source).logits.shape
@@ -215,7 +217,9 @@ class Aligned(Labeller):
 class Classifier(Labeller):
     """One symbol of the whole source: logits = V p + d, of the pooled p of `POOLINGS`.
 
-    >>> model = Classifier(ModelConfig("classifier", units=8), source=14, target=6)
+    >>> import jax
+    >>> config = ModelConfig(architecture="classifier", units=8)
+    >>> model = Classifier(config, source=14, target=6)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source[:, :1]).logits.shape

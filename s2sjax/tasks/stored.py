@@ -1,7 +1,8 @@
 """Buckets whose examples are rows of arrays on the device."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -177,6 +178,41 @@ def buckets(
             Bucket(size, source_width, target_width, store, fetch, further, part=part)
         )
     return tuple(found)
+
+
+def joined(parts: Sequence[Bucket]) -> Bucket:
+    """The examples of several buckets in one, padded to the widest of each side."""
+    if len(parts) == 1:
+        return parts[0]
+    stores: list[Rows] = [part.store for part in parts]
+
+    def column(name: str) -> Any:
+        kept = [getattr(store, name) for store in stores]
+        if kept[0] is None:
+            return None
+        width = max(leaf.shape[-1] for leaf in kept)
+        return jnp.concatenate(
+            [
+                leaf
+                if leaf.ndim == 1
+                else jnp.pad(leaf, ((0, 0), (0, width - leaf.shape[1])))
+                for leaf in kept
+            ]
+        )
+
+    references = None
+    if any(part.references is not None for part in parts):
+        references = References.joined(
+            [part.references or part.size or 0 for part in parts]
+        )
+    return replace(
+        parts[0],
+        size=sum(part.size or 0 for part in parts),
+        source_width=max(part.source_width for part in parts),
+        target_width=max(part.target_width for part in parts),
+        store=Rows(*map(column, Rows._fields)),
+        references=references,
+    )
 
 
 def smallest_type(vocabulary_size: int) -> np.dtype:

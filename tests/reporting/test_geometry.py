@@ -20,9 +20,12 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from s2sjax import json_objects
+from s2sjax.forecasts import LEVELS, Forecasts
 from s2sjax.reporting.alignment import Alignment, draw_alignments
 from s2sjax.reporting.benchmark.report import draw_benchmark
+from s2sjax.reporting.calibration import draw_calibration
 from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.fan_chart import Fan, draw_fans
 from s2sjax.reporting.sweep import table as sweep_table
 from s2sjax.reporting.sweep.findings import find
 from s2sjax.reporting.sweep.pictures import draw_pictures
@@ -314,3 +317,41 @@ def test_pictures_of_a_benchmark(tmp_path, saved, several):
         groups.append([name])
     draw_benchmark(measured, groups, tmp_path, "a title " * 12)
     assert [*saved.values()] == [[], []]
+
+
+def fan(history, steps, size=1.0, gaps=0.0, intervals=True):
+    random = np.random.default_rng(0)
+    observed = random.normal(size=history + steps) * size
+    observed[random.uniform(size=len(observed)) < gaps] = np.nan
+    median = np.linspace(-1, 1, steps) * size
+    spread = (np.array(LEVELS) - 0.5) * size
+    quantiles = median[:, None] + spread if intervals else None
+    title = "a series whose name is rather long, as some are, and its start"
+    return Fan(observed[:history], observed[history:], median, quantiles, title)
+
+
+@pytest.mark.parametrize(
+    "fans",
+    [
+        [fan(48, 24)],
+        [fan(1, 1)],
+        [fan(0, 5)],
+        [fan(500, 2, size=1e7), fan(9, 30, size=1e-7)],
+        [fan(20, 10, gaps=0.6), fan(20, 10, gaps=1.0), fan(8, 8, intervals=False)],
+        [fan(24, 12)] * 7,
+    ],
+    ids=["usual", "one step", "no history", "wide labels", "gaps", "many"],
+)
+def test_pictures_of_forecasts(tmp_path, saved, fans):
+    draw_fans(fans, tmp_path / "fans.png")
+    assert saved == {"0": []}
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_the_picture_of_their_calibration(tmp_path, saved, steps):
+    y = np.random.default_rng(0).normal(size=(50, steps, 1))
+    quantiles = np.broadcast_to(np.linspace(-1, 1, len(LEVELS)), (*y.shape, 13))
+    series = np.zeros(50, int)
+    found = Forecasts(y, y, y, y[:, 0], series, quantiles)
+    draw_calibration(found, tmp_path / "calibration.png")
+    assert saved == {"0": []}

@@ -14,9 +14,12 @@ from matplotlib import font_manager
 from matplotlib.image import imread
 
 from s2sjax.errors import RunError
+from s2sjax.forecasts import LEVELS, Forecasts
 from s2sjax.reporting import alignment, figure, fonts
 from s2sjax.reporting.alignment import Alignment, draw_alignments
+from s2sjax.reporting.calibration import draw_calibration
 from s2sjax.reporting.curves import draw_curves
+from s2sjax.reporting.fan_chart import Fan, draw_fans
 from s2sjax.reporting.figure import look, style
 
 
@@ -297,3 +300,35 @@ def test_weights_of_another_shape_are_refused(tmp_path, shape):
 def test_no_alignments_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no alignment"):
         draw_alignments([], tmp_path / "map.png")
+
+
+def test_a_fan_is_as_wide_as_the_intervals_and_shows_what_came(tmp_path):
+    heights = {}
+    for spread in (0.2, 1.0):
+        quantiles = np.tile(spread * (np.array(LEVELS) - 0.5), (6, 1))
+        shown = Fan(np.linspace(-1, 1, 12), np.ones(6), np.zeros(6), quantiles)
+        assert draw_fans([shown], tmp_path / "fan.png") == 1
+        rows, columns = coloured(tmp_path / "fan.png", "#D1E3F0")  # 18 % of the blue
+        inside = columns > 0.75 * imread(tmp_path / "fan.png").shape[1]
+        inside &= rows > 0.3 * imread(tmp_path / "fan.png").shape[0]
+        heights[spread] = np.ptp(rows[inside])
+    assert heights[1.0] > 3 * heights[0.2] > 0
+    with pytest.raises(ValueError, match="no forecast"):
+        draw_fans([], tmp_path / "fan.png")
+
+
+def test_a_curve_of_calibration_is_above_the_diagonal_of_forecasts_too_high(tmp_path):
+    y = np.random.default_rng(0).normal(size=(400, 1, 1))
+    places = {}
+    for shift in (-1.0, 1.0):
+        levels = np.quantile(y, LEVELS) + shift
+        found = Forecasts(
+            *(y, y, y, y[:, 0], np.zeros(400, int)),
+            np.broadcast_to(levels, (*y.shape, len(LEVELS))),
+        )
+        draw_calibration(found, tmp_path / "calibration.png")
+        rows, _ = coloured(tmp_path / "calibration.png", look(0)["color"])
+        places[shift] = np.median(rows)
+    assert places[1.0] < places[-1.0] - 100  # row 0 is above
+    with pytest.raises(ValueError, match="no quantiles"):
+        draw_calibration(found._replace(quantiles=None), tmp_path / "none.png")

@@ -7,7 +7,6 @@ from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.scipy.stats import norm
 
@@ -36,20 +35,20 @@ class Quantile:
 
     def __post_init__(self) -> None:
         try:
-            found = self.shares
+            ends = 0.0, *self.shares, 1.0
         except ValueError:
-            found = np.zeros(0)
-        inside = bool(len(found)) and bool((found > 0).all() and (found < 1).all())
-        if not inside or (np.diff(found) <= 0).any():
+            ends = 0.0, 0.0
+        # Of what is not a number no comparison is true.
+        if not all(low < high for low, high in itertools.pairwise(ends)):
             raise UsageError(
                 f"levels={self.levels} are not shares between 0 and 1 that rise, e.g. "
                 "levels=0.1,0.5,0.9"
             )
 
     @property
-    def shares(self) -> np.ndarray:
+    def shares(self) -> tuple[float, ...]:
         """The levels as numbers."""
-        return np.array([float(level) for level in self.levels.split(",")])
+        return tuple(float(level) for level in self.levels.split(","))
 
     def size(self, numbers: int) -> int:
         """A raw value for each level of each number."""

@@ -22,6 +22,9 @@ class Histogram(NamedTuple):
 def sections(data: Mapping[str, Any]) -> Iterator[Table | Histogram]:
     """What there is to show of what `s2s.data` returns."""
     splits = data["splits"]
+    if "numbers" in data:
+        yield from _numbers(data)
+        return
     yield _pairs(splits)
     for side in SIDES:
         yield _lengths(splits, side)
@@ -36,6 +39,47 @@ def sections(data: Mapping[str, Any]) -> Iterator[Table | Histogram]:
         yield trivial(each, f"How far one comes on {split}")
     yield _buckets(data["buckets"])
     yield _cost(data["cost"])
+
+
+def _numbers(data: Mapping[str, Any]) -> Iterator[Table]:
+    """What there is to show of numbers."""
+    yield _windows(data["splits"])
+    yield _columns(data["numbers"])
+    header = ("without a model", "mean absolute error", "root mean square error")
+    for split, each in data["baselines"].items():
+        rows = [
+            (name, f"{own['mae']:.4g}", f"{own['rmse']:.4g}")
+            for name, own in each.items()
+        ]
+        yield Table(f"How far one comes on {split}", header, rows, header[1:])
+    yield _cost(data["cost"])
+
+
+def _windows(splits: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            split,
+            number(each["windows"]) + " drawn" * each["drawn"],
+            number(each["series"]),
+            *(f"{each[side][0]} to {each[side][1]}" for side in ("read", "forecast")),
+            f"{each['from']} to {each['to']}" if "from" in each else "",
+        )
+        for split, each in splits.items()
+    ]
+    header = ("split", "windows", "series", "steps read", "forecast", "first steps at")
+    return Table("Windows", header, rows, header[1:5])
+
+
+def _columns(columns: list[dict[str, Any]]) -> Table:
+    rows = []
+    for each in columns:
+        about = each["name"], each["role"]
+        for split, own in each["splits"].items():
+            sizes = (f"{own[name]:.4g}" for name in ("least", "mean", "most"))
+            rows.append((*about, split, *sizes, percent(own["missing"])))
+            about = "", ""
+    header = ("column", "what it is", "split", "least", "mean", "most", "missing")
+    return Table("Numbers, as windows have them", header, rows, header[3:])
 
 
 def _pairs(splits: Mapping[str, Any]) -> Table:

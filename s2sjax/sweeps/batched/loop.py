@@ -28,6 +28,7 @@ from s2sjax.sweeps.batched import programs, stored_group
 from s2sjax.sweeps.batched.programs import Layout
 from s2sjax.sweeps.batched.replica import Replica
 from s2sjax.sweeps.batched.stored_group import StoredGroup
+from s2sjax.tasks.stored import joined
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.book import Dispatch
 from s2sjax.training.devices import FILLER
@@ -128,7 +129,9 @@ class ReplicaLoop:
     def _bucket(self, split: str) -> Bucket:
         """The buckets of all replicas as one; the widths are the largest."""
         most = self.config.train.valid_examples if split == "valid" else 0
-        buckets = [chosen(each.book.task.buckets[split], most)[0] for each in self._all]
+        buckets = [
+            joined(chosen(each.book.task.buckets[split], most)) for each in self._all
+        ]
         widest = max(buckets, key=lambda bucket: bucket.source_width)
         store = self.layout.place(programs.stack([bucket.store for bucket in buckets]))
         target_width = max(bucket.target_width for bucket in buckets)

@@ -197,19 +197,24 @@ def _fitted(
     def every(name: str, rows: np.ndarray) -> tuple[Column, ...]:
         return tuple(column(f"{name}_{n}", own) for n, own in enumerate(rows.T))
 
-    targets = training["target"].reshape(-1, training["target"].shape[2])
+    targets = _steps(training["target"])
     for number, own in enumerate(targets.T):
         try:
             columns.check_target(f"target_{number}", own, task.scaling)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
-    known = training["known"].reshape(-1, training["known"].shape[2])
     return Columns(
         every("target", targets),
         every("source", training["source"][within]),
-        every("known", known),
+        every("known", _steps(training["known"])),
         scaling=task.scaling,
     )
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    """All steps of all examples, [N * T, C]; C may be 0."""
+    rows, steps, width = values.shape
+    return values.reshape(rows * steps, width)
 
 
 def _part(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from s2sjax.tasks.series.numbers import Numbers
+from s2sjax.tasks.series.numbers import THERE, Numbers
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import Batch
 
@@ -160,7 +160,7 @@ def _own(batch: Any, source: Numbers) -> np.ndarray:
     """The targets' past as it enters, NaN where it is missing or beyond the length."""
     own = batch.source[..., : source.own].astype(np.float64)
     for place, name in enumerate(source.names[: source.own]):
-        mask = f"{name} is there"
+        mask = name + THERE
         if mask in source.names:
             there = batch.source[..., source.names.index(mask)] > 0
             own[..., place] = np.where(there, own[..., place], np.nan)
@@ -179,7 +179,8 @@ def _seasonal(own: np.ndarray, batch: Any, season: int) -> np.ndarray:
         for _ in range(-(-(width + step) // season)):
             at = at - season
             value = own[rows, np.clip(at, 0, width - 1)]
-            takes = missing & (at >= 0)[:, None] & ~np.isnan(value)
+            is_read = (at >= 0) & (at < batch.source_lengths)
+            takes = missing & is_read[:, None] & ~np.isnan(value)
             found[:, step] = np.where(takes, value, found[:, step])
             missing &= ~takes
             if not missing.any():

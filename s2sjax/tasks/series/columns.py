@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from s2sjax.errors import UsageError
+from s2sjax.tasks.series.numbers import THERE
 from s2sjax.tasks.series.panel import Panel
 
 MOST_CATEGORIES = 1000  # of a static column: each is a number that is read at each step
@@ -202,7 +203,7 @@ def record(kind: Callable[..., T], row: dict[str, Any]) -> T:
 
 def with_masks(columns: Sequence[Column]) -> tuple[str, ...]:
     """The names of columns as they enter, then those of their masks."""
-    masks = [f"{column.name} is there" for column in columns if column.masked]
+    masks = [column.name + THERE for column in columns if column.masked]
     return (*(column.name for column in columns), *masks)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from s2sjax import types
 
+THERE = " is there"  # ends the name of a mask
+
 
 @dataclass(frozen=True)
 class Numbers:

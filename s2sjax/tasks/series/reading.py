@@ -28,28 +28,26 @@ def read(path: Path, task: TaskConfig) -> Read:
     rows = panel(found, own)
     _check_long_enough(rows, task, path.name)
     bounds = cuts(rows, task)
-    training = _rows_of(bounds, 0, len(rows.times))
-    scaled = _fitted_columns(rows, training, task, path)
+    picked, left_out = _windows(rows, bounds, task, path)
+    training = np.zeros(len(rows.times), bool)
+    for first, end in bounds[:, :2].tolist():
+        training[first:end] = True
+    try:
+        scaled = columns.fit(rows, training, task.scaling)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     seasonal = np.stack(
         [
             baselines.mean_step(rows.numbers[a:b, : len(own.targets)], task.season)
             for a, b in bounds[:, :2].tolist()
         ]
     )
-    parts, notes = {}, _notes(rows, found.header, scaled, training)
-    number = 0
-    for split, name in enumerate(SPLITS):
-        parts[name], left_out = _part(
-            rows, scaled, seasonal, bounds, split, task, number
-        )
-        count = len(parts[name]["starts"])
-        number += count
-        if left_out:
-            notes.append(
-                f"{left_out:,} windows of {name} are left out: no target is there"
-            )
-        if not count:
-            raise UsageError(_empty(task, name, path))
+    ends = np.cumsum([len(picked[split][0]) for split in SPLITS])
+    parts = {
+        split: _part(rows, scaled, seasonal, picked[split], task, int(end))
+        for split, end in zip(SPLITS, ends, strict=True)
+    }
+    notes = [*_notes(rows, found.header, scaled, training), *left_out]
     fetch = Windows.of(scaled, task.context, task.horizon)
     fitted = baselines.fit(bucket(fetch, parts[TRAIN]))
     targets = rows.numbers[:, : len(own.targets)]
@@ -87,15 +85,30 @@ def _check_long_enough(rows: Panel, task: TaskConfig, file: str) -> None:
         )
 
 
-def _fitted_columns(
-    rows: Panel, training: np.ndarray, task: TaskConfig, path: Path
-) -> Columns:
-    if not training.any():
-        raise UsageError(_empty(task, TRAIN, path))
-    try:
-        return columns.fit(rows, training, task.scaling)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+Picked = tuple[np.ndarray, np.ndarray]
+"""Of the windows of a split the rows with which they begin, and their series."""
+
+
+def _windows(
+    rows: Panel, bounds: np.ndarray, task: TaskConfig, path: Path
+) -> tuple[dict[str, Picked], list[str]]:
+    """The windows of each split that have a target, and what to say of the others."""
+    s, t = task.context, task.horizon
+    there = ~np.isnan(rows.numbers[:, : len(rows.roles.targets)]).all(axis=1)
+    before = np.concatenate([[0], np.cumsum(there)])
+    found, notes = {}, []
+    for number, split in enumerate(SPLITS):
+        starts, series = windows.starts(bounds, number, s, t, task.stride)
+        has_target = before[starts + s + t] > before[starts + s]
+        without = int((~has_target).sum())
+        if without:
+            notes.append(
+                f"{without:,} windows of {split} are left out: no target is there"
+            )
+        found[split] = starts[has_target], series[has_target]
+        if not has_target.any():
+            raise UsageError(_empty(task, split, path))
+    return found, notes
 
 
 def _empty(task: TaskConfig, split: str, path: Path) -> str:
@@ -112,30 +125,16 @@ def _empty(task: TaskConfig, split: str, path: Path) -> str:
     )
 
 
-def _rows_of(bounds: np.ndarray, split: int, count: int) -> np.ndarray:
-    """Which rows are of a split, [L] bool."""
-    found = np.zeros(count, bool)
-    for row in bounds.tolist():
-        found[row[split] : row[split + 1]] = True
-    return found
-
-
 def _part(
     rows: Panel,
     scaled: Columns,
     seasonal: np.ndarray,
-    bounds: np.ndarray,
-    split: int,
+    picked: Picked,
     task: TaskConfig,
-    first: int,
-) -> tuple[dict[str, np.ndarray], int]:
-    """The arrays of a split, and how many windows of it have no target."""
-    s, t = task.context, task.horizon
-    starts, series = windows.starts(bounds, split, s, t, task.stride)
-    there = ~np.isnan(rows.numbers[:, : len(scaled.targets)]).all(axis=1)
-    before = np.concatenate([[0], np.cumsum(there)])
-    has_target = before[starts + s + t] > before[starts + s]
-    starts, series = starts[has_target], series[has_target]
+    end: int,
+) -> dict[str, np.ndarray]:
+    """The arrays of a split, whose windows are numbered up to `end`."""
+    (starts, series), s, t = picked, task.context, task.horizon
     # Of each series only what some window of the split reads is kept.
     used = np.zeros(len(rows.times) + 1, np.int64)
     np.add.at(used, starts, 1)
@@ -152,13 +151,13 @@ def _part(
         scale,
         place[starts].astype(np.int32),
         series.astype(np.int32),
-        np.arange(first, first + len(starts), dtype=np.int32),
+        np.arange(end - len(starts), end, dtype=np.int32),
     )
     store = dict(zip(Store._fields, arrays, strict=True))
     names = np.array(rows.names, str)
     origins = Origins(names[series], rows.times[starts + s], seasonal[series])
     kept = dict(zip(ORIGINS, origins, strict=True))
-    return store | kept, int((~has_target).sum())
+    return store | kept
 
 
 def _notes(

@@ -8,6 +8,7 @@ from jax import Array
 
 from s2sjax import spec
 from s2sjax.models.readout import Output
+from s2sjax.models.readout.quantile import Quantile
 from s2sjax.types import Batch, StepOutput
 
 NumberLoss = Callable[[Output, Array, Array, Array], Array]
@@ -48,11 +49,28 @@ def huber(*, delta: float = 1.0) -> NumberLoss:
     return loss
 
 
+def pinball() -> NumberLoss:
+    """(q - [y < y_q]) (y - y_q) of scaled numbers, the mean of the levels q.
+
+    (Koenker and Bassett 1978.)
+    """
+
+    def loss(output: Output, raw: Array, y: Array, scale: Array) -> Array:
+        assert isinstance(output, Quantile)
+        total = jnp.zeros_like(y)
+        for level, at in zip(output.shares, output.quantiles(raw), strict=True):
+            total += jnp.maximum(level * (y - at), (level - 1) * (y - at))
+        return total / len(output.shares)
+
+    return loss
+
+
 NUMBER_OBJECTIVES: dict[str, Callable[..., NumberLoss]] = {
     "nll": nll,
     "mse": mse,
     "mae": mae,
     "huber": huber,
+    "pinball": pinball,
 }
 
 

@@ -83,3 +83,8 @@ def every(bucket: Bucket) -> Batch:
 def number(cell: Any) -> float:
     """A cell as a number."""
     return float("nan") if cell == "" else float(cell)
+
+
+def of_arrays(path: Path, **fields: Any) -> Config:
+    """A config that reads a file of examples."""
+    return Config(task=TaskConfig(name="series", path=str(path), **fields))
