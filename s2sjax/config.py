@@ -139,11 +139,14 @@ _SILENCES = (
     ),
     ("model.share_embeddings", True, "model.target_embedding_file", "false"),
     ("model.bidirectional", True, "model.lookahead", "false"),
+    ("model.bidirectional", True, "train.tbptt", "false"),
+    ("task.sampling", "replacement", "train.tbptt", "epochs"),
     *(
         ("model.architecture", architecture, path, other)
         for path, other in (
             ("model.lookahead", "aligned"),
             ("model.pooling", "classifier"),
+            ("train.tbptt", "aligned"),
             *((path, "encoder_decoder") for path in _OF_DECODERS),
         )
         for architecture in ("encoder_decoder", "aligned", "classifier")

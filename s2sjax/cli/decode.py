@@ -152,14 +152,14 @@ def _stream(parsed: Parsed) -> int:
         came = clash[0] if clash else "SYMBOLS"
         raise UsageError(f"--stream reads standard input line by line; {came} came too")
     paths = runs.paths(values)
-    start.reading(paths[0])
+    config = start.reading(paths[0])
 
     from s2sjax.cli import stream
     from s2sjax.inference.stream import check
 
+    if config.model.architecture == "aligned":
+        check(config)
     run = runs.open_all(parsed, paths)
-    if run.config.model.architecture == "aligned":
-        check(run.config)
     stream.answer(run, partial(written, run) if values.json else None)
     return 0
 

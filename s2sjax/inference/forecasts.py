@@ -156,7 +156,7 @@ def evaluation(
     of training.
     """
     target: Any = task.target_vocabulary
-    found = measured(task, results, config.train.metric) | {
+    found = measured(task, results, sources, config.train.metric) | {
         "split": split,
         "step": step,
         "decode": placeless(config.decode.strategy),

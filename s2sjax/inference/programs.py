@@ -109,6 +109,37 @@ class Programs:
         )
         return state, said
 
+    def begin(self) -> tuple[Any, int]:
+        """A stream of an aligned model before its first input."""
+        return self.program("begin")(self.parameters), 0
+
+    def advance(
+        self, stream: tuple[Any, int], symbols: Sequence[Any]
+    ) -> tuple[tuple[Any, int], list[Any]]:
+        """Reads symbols on: the stream after them, and what is said of those inputs
+        that have an answer by now (all but the last "lookahead")."""
+        return self._advance(stream, self._encoded(symbols))
+
+    def finish(self, stream: tuple[Any, int]) -> list[Any]:
+        """What is left to be said at the end of a stream."""
+        said: list[Any] = self._advance(stream, [EOS] * self.about["lookahead"])[1]
+        return said
+
+    def _advance(self, stream: tuple[Any, int], ids: list[int]) -> Any:
+        (state, read), said = stream, []
+        size = int(self.about["programs"]["advance"]["inputs"][1][6:-1])
+        for first in range(0, len(ids), size):
+            some = ids[first : first + size]
+            source = np.full(size, EOS, np.int32)
+            source[: len(some)] = some
+            state, now = self.program("advance")(
+                self.parameters, state, source, np.int32(len(some))
+            )
+            tokens = np.asarray(now["tokens"])[: len(some)]
+            said += [self._symbol(number) for number in tokens]
+        skipped = max(self.about["lookahead"] - read, 0)
+        return (state, read + len(ids)), said[skipped:]
+
     def _batches(self, sources: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:
         batch, width = self.about["batch"], self.about["width"]
         for first in range(0, len(sources), batch):

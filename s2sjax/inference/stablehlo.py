@@ -23,7 +23,7 @@ from s2sjax import __version__, environment
 from s2sjax import config as configs
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
 from s2sjax.errors import UsageError
-from s2sjax.inference import programs
+from s2sjax.inference import programs, stream
 from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System, decode
 from s2sjax.models.architectures import Model
@@ -80,6 +80,7 @@ def export(
         full.
     """
     check(path)
+    stream.check_symbols("format=stablehlo", trained.system)
     with environment.precision(trained.config.train.precision):
         exported = _exported(_programs(trained.system, batch, width), say)
     files = {
@@ -100,6 +101,7 @@ def export(
         "platforms": list(some.platforms),
         "batch": batch,
         "width": width,
+        "lookahead": config.model.lookahead,
         "strategy": config.decode.strategy,
         "step": trained.step,
         "programs": {name: _described(each) for name, each in exported.items()},
@@ -114,7 +116,8 @@ def export(
 
 
 def _programs(system: System, batch: int, width: int) -> dict[str, Program]:
-    """`decode`, the whole of it; `start` and `step`, of the decoder step by step."""
+    """`decode`, the whole of it; `start` and `step`, of the decoder step by step; or of
+    an aligned model of one direction `begin` and `advance`, by which it is a stream."""
     params = _parameters(system)
     source = jnp.zeros((batch, width), jnp.int32)
     lengths = ids = tokens = jnp.zeros(batch, jnp.int32)
@@ -132,6 +135,12 @@ def _programs(system: System, batch: int, width: int) -> dict[str, Program]:
         memory, state = _start(of(parameters), source, lengths)
         return _named(memory), _named(state)
 
+    given = _named(params)
+    chosen: dict[str, Program] = {"decode": (whole, (given, source, lengths, ids))}
+    if stream.streams(system.config):
+        return chosen | _stream(system, of, given)
+    if not system.ends:
+        return chosen
     first = jax.eval_shape(_start, system, source, lengths)
 
     def step(
@@ -141,11 +150,33 @@ def _programs(system: System, batch: int, width: int) -> dict[str, Program]:
         after, output = _step(of(parameters), looked_at)(before, tokens)
         return _named(after), {"logits": output.logits, **output.aux}
 
-    given = _named(params)
-    return {
-        "decode": (whole, (given, source, lengths, ids)),
+    return chosen | {
         "start": (start, (given, source, lengths)),
         "step": (step, (given, *map(_named, first), tokens)),
+    }
+
+
+def _stream(
+    system: System, of: Callable[[Named], System], given: Named
+) -> dict[str, Program]:
+    """The states before the first input of one sequence, and the program that reads
+    on: the very one of `stream.Stream`."""
+    first = stream.start(system)
+
+    def begin(parameters: Named) -> Named:
+        return _named(stream.start(of(parameters)))
+
+    def advance(
+        parameters: Named, state: Named, source: Array, count: Array
+    ) -> tuple[Named, Named]:
+        before = _tree(first, state)
+        after, said = stream.advance(of(parameters), before, source, count)
+        return _named(after), said._asdict()
+
+    source = jnp.zeros(stream.CHUNK, jnp.int32)
+    return {
+        "begin": (begin, (given,)),
+        "advance": (advance, (given, _named(first), source, jnp.int32(0))),
     }
 
 

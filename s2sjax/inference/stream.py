@@ -25,7 +25,7 @@ from s2sjax.models.labeller import Aligned
 from s2sjax.models.seq2seq import apply
 from s2sjax.tasks.task import encode_source
 from s2sjax.tasks.vocabulary import Symbol, symbols_of
-from s2sjax.types import EOS
+from s2sjax.types import EOS, Numbers
 
 CHUNK = 64  # inputs that one call of the program takes, at the most
 
@@ -62,6 +62,24 @@ def check(config: Config) -> None:
             "stream does not have; train with false, and model.lookahead=N for what "
             "comes after"
         )
+
+
+def check_symbols(what: str, system: System) -> None:
+    """Refuses numbers on either side, for what takes symbols.
+
+    Raises:
+      UsageError: the model reads or writes them.
+    """
+    sides = {"reads": system.models[0].source, "writes": system.models[0].target}
+    for verb, side in sides.items():
+        if isinstance(side, Numbers):
+            raise UsageError(f"{what} is of symbols; this model {verb} numbers")
+
+
+def streams(config: Config) -> bool:
+    """Whether a model can."""
+    model = config.model
+    return model.architecture == "aligned" and not model.bidirectional
 
 
 def start(system: System) -> tuple[States, ...]:
@@ -152,6 +170,7 @@ class Stream:
           UsageError: the model cannot answer input by input; see `check`.
         """
         check(trained.config)
+        check_symbols("stream", trained.system)
         return cls(trained, (Row(start(trained.system)),) * batch, say)
 
     def __repr__(self) -> str:
@@ -213,8 +232,7 @@ class Stream:
 
     def _read_row(self, row: Row, ids: Sequence[int]) -> tuple[Row, list[Answer]]:
         states, read = row
-        target = self.trained.task.target_vocabulary
-        said: list[Answer] = []
+        target, said = self.trained.task.target_vocabulary, list[Answer]()
         skipped = max(self.trained.config.model.lookahead - read, 0)
         for first in range(0, len(ids), CHUNK):
             some = ids[first : first + CHUNK]

@@ -129,18 +129,22 @@ class Labeller(nn.Module):
         """All that is said, raw values [B, T, P]; of `inputs` [B, T, ...] the width
         alone counts."""
         h, aux = self.read(self.encode(source, lengths, dropout))
-        raw, time = self.said(h), inputs.shape[1]
-        raw = jnp.pad(raw[:, :time], ((0, 0), (0, max(time - raw.shape[1], 0)), (0, 0)))
-        if isinstance(self.target, Numbers):
-            return StepOutput(raw, aux)
-        within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
-        ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
-        return StepOutput(jnp.where(within[..., None], raw, ended[None, None]), aux)
+        return StepOutput(self.within(self.said(h), lengths, inputs.shape[1]), aux)
 
     def said(self, h: Array) -> Array:
         """What is said of the source: raw values [B, T, P] of h [B, T, C]."""
         dot = at_once(self.readout.weights(self.output, self.encoder.embed))
         return self.readout.read(dot, h)
+
+    @nn.nowrap
+    def within(self, raw: Array, lengths: Array, time: int) -> Array:
+        """What is said in `time` places, which of symbols past the end is EOS."""
+        raw = jnp.pad(raw[:, :time], ((0, 0), (0, max(time - raw.shape[1], 0)), (0, 0)))
+        if isinstance(self.target, Numbers):
+            return raw
+        within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
+        ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
+        return jnp.where(within[..., None], raw, ended[None, None])
 
 
 class Aligned(Labeller):
@@ -170,21 +174,23 @@ class Aligned(Labeller):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        ahead = self.config.lookahead
+        ahead, time = self.config.lookahead, source.shape[1]
         if not ahead:
             return self.encoder(source, lengths, dropout)
-        time = source.shape[1]
-        beyond = jnp.arange(time + ahead)[None] >= lengths[:, None]
+        longer = self.extended(source, lengths, time + ahead)
+        encoded = self.encoder(longer, lengths + ahead, dropout)
+        mask = jnp.arange(time)[None] < lengths[:, None]
+        return encoded._replace(memory=encoded.memory[:, ahead:], mask=mask)
+
+    @nn.nowrap
+    def extended(self, source: Array, lengths: Array, width: int) -> Array:
+        """The source in `width` places, with what is read past its end."""
         filler: Any = 0.0 if isinstance(self.source, Numbers) else EOS
         rest = [(0, 0)] * (source.ndim - 2)
-        longer = jnp.pad(source, [(0, 0), (0, ahead), *rest])
-        longer = jnp.where(
-            jnp.expand_dims(beyond, range(2, source.ndim)), filler, longer
-        )
-        encoded = self.encoder(longer, lengths + ahead, dropout)
-        return encoded._replace(
-            memory=encoded.memory[:, ahead:], mask=~beyond[:, :time]
-        )
+        longer = jnp.pad(source, [(0, 0), (0, width - source.shape[1]), *rest])
+        beyond = jnp.arange(width)[None] >= lengths[:, None]
+        beyond = jnp.expand_dims(beyond, range(2, source.ndim))
+        return jnp.where(beyond, filler, longer)
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
         return encoded.memory, {}
@@ -192,8 +198,8 @@ class Aligned(Labeller):
     @nn.nowrap
     def start(self, batch: int) -> States:
         """The states before the first input, of one direction."""
-        zeros = cells.initial_state(self.cell, batch)
-        return ((zeros,),) * self.config.layers
+        layers = range(self.config.layers)
+        return tuple((cells.initial_state(self.cell, batch),) for _ in layers)
 
     def advance(
         self,
@@ -202,8 +208,8 @@ class Aligned(Labeller):
         lengths: Array,
         dropout: Dropout | None = None,
     ) -> tuple[States, Array]:
-        """Reads on in one direction: the states after these inputs [B, S], and the
-        logits [B, S, V] at each of them, which are of the output N inputs before."""
+        """Reads on in one direction: the states after these inputs [B, S, ...], and
+        the raw values [B, S, P] at each of them, of the output N inputs before."""
         encoded = self.encoder(source, lengths, dropout, before)
         return encoded.states, self.said(encoded.memory)
 

@@ -29,6 +29,9 @@ def places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 Fetch = Callable[[Any, Array], Batch]
+Part = Callable[[Any, Array, Array, Array, int], Batch]
+"""`part(store, rows, source, target, size)`: of what `fetch` gives `size` columns of
+sources and of targets, from these on, [] each; lengths stay those of the whole."""
 Take = Callable[[Any, np.ndarray], Any]
 
 
@@ -55,6 +58,7 @@ class Bucket:
     references: Any = None  # `References` beside targets, or `Origins` of numbers
     drawn: bool = False  # its examples are drawn: there are as many as one asks for
     take: Take = each_leaf  # the store of some of the examples
+    part: Part | None = None  # where they may be too long to be fetched whole
 
     def taken(self, rows: np.ndarray) -> "Bucket":
         """The examples `rows` [n] alone, in their order."""
