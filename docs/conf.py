@@ -52,6 +52,7 @@ python_maximum_signature_line_length = 80
 CONTENTS = {
     "Guides": [
         "data",
+        "numbers",
         "training",
         "library",
         "streams",

@@ -218,21 +218,24 @@ def _summarise(
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",
-            f"  s2sjax decode --workdir={where} {_example(task)}",
+            *(f"  s2sjax decode --workdir={where} {each}" for each in _example(task)),
         ]
     )
 
 
-def _example(task: "Task") -> str:
-    """A test source as it is typed after `decode`, with its features."""
+def _example(task: "Task") -> list[str]:
+    """A test source as it is typed after `decode`; there is none of numbers."""
     from s2sjax.inference.evaluate import some_source
     from s2sjax.tasks.levels import Feature
+    from s2sjax.tasks.series.numbers import Numbers
     from s2sjax.tasks.task import decode_source
 
+    if isinstance(task.source_vocabulary, Numbers):
+        return []
     symbols = decode_source(task, some_source(task.buckets["test"]))
     tags = [symbol.name for symbol in symbols if isinstance(symbol, Feature)]
     text = task.source_vocabulary.join(symbols[len(tags) :])
     if task.source_vocabulary.kind == "integer":
-        return f"-- {text}"
+        return [f"-- {text}"]
     text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'--features="{";".join(tags)}" ' * bool(tags) + f'-- "{text}"'
+    return [f'--features="{";".join(tags)}" ' * bool(tags) + f'-- "{text}"']
