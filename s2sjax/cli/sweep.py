@@ -246,7 +246,8 @@ def main(parsed: Parsed) -> int:
         space, choice = sweep.planned_search(launch)
         outcome = sweep.run_search(launch, space, choice)
     else:
-        trials = sweep.found(launch)
+        found = sweep.found(launch)
+        trials = found.trials
         if values.no_user_code:
             for trial in trials:
                 start.refuse_user_code(trial.config, f"trial {trial.name}")
@@ -258,7 +259,7 @@ def main(parsed: Parsed) -> int:
             lines = [launch.command_of(each, folder / each.name) for each in trials]
             show(trials, lines, choice, as_json=values.json)
             return 0
-        outcome = sweep.run_trials(launch, trials, choice)
+        outcome = sweep.run_trials(launch, found, choice)
     if values.json:
         printing.line(json.dumps({"trials": outcome.trials, **outcome.counts}))
     return outcome.exit_code

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 
@@ -20,7 +21,7 @@ from s2sjax.errors import RunError, UsageError
 from s2sjax.reporting import trackers
 from s2sjax.reporting.sweep import table
 from s2sjax.reporting.sweep.console import SweepConsole
-from s2sjax.runs import provenance, run_files
+from s2sjax.runs import lock, provenance, run_files
 from s2sjax.schema import written
 from s2sjax.sweeps import (
     backends,
@@ -219,7 +220,7 @@ def launched(launch: Launch) -> Outcome:
         space, choice = planned_search(launch)
         return run_search(launch, space, choice)
     there = found(launch)
-    return run_trials(launch, there, prepared(launch, there))
+    return run_trials(launch, there, prepared(launch, there.trials))
 
 
 def check(launch: Launch) -> None:
@@ -247,9 +248,16 @@ def check(launch: Launch) -> None:
                 raise UsageError(f"search={launch.search} and {name}= came: choose one")
 
 
-def found(launch: Launch) -> list[Trial]:
+class Found(NamedTuple):
+    """The trials of a launch."""
+
+    trials: list[Trial]
+    stored: directory.Stored = MappingProxyType({})  # as the directory has them
+
+
+def found(launch: Launch) -> Found:
     """The trials of the file, or without one those of the directory."""
-    return _there(launch) if launch.config is None else _defined(launch)
+    return _there(launch) if launch.config is None else Found(_defined(launch))
 
 
 def planned_search(launch: Launch) -> tuple[dict[str, Distribution], Choice]:
@@ -271,7 +279,7 @@ def _defined(launch: Launch) -> list[Trial]:
     )
 
 
-def _there(launch: Launch) -> list[Trial]:
+def _there(launch: Launch) -> Found:
     """The trials of a directory, to continue with."""
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
@@ -281,7 +289,7 @@ def _there(launch: Launch) -> list[Trial]:
     there = directory.read_trials(path)
     if not there:
         raise UsageError(f"path={path} has no trials yet; give config=FILE")
-    return there
+    return Found([trial for trial, _ in there.values()], there)
 
 
 def prepared(
@@ -376,16 +384,17 @@ def _restore(flags: str | None) -> None:
         os.environ["XLA_FLAGS"] = flags
 
 
-def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcome:
+def run_trials(launch: Launch, found: Found, choice: Choice) -> Outcome:
     """Runs the trials that were found: of the file, or of the directory."""
-    defined = None if launch.config is None else found
+    defined = None if launch.config is None else found.trials
 
     def check(sweep: SweepDirectory) -> None:
         if launch.config is not None and not launch.add:
             base.check(sweep, launch.config, defined or ())
 
-    asked = len(defined or ())
-    with _opened(launch, choice, asked, defined, check) as (sweep, ledger, pool):
+    asked, stored = len(defined or ()), found.stored
+    with _opened(launch, choice, asked, defined, check, stored) as opened:
+        sweep, ledger, pool = opened
         trials, most = sweep.trials[: launch.max_trials], None
         if defined is None:
             launch.tell(_lacking(sweep))
@@ -483,12 +492,14 @@ def _opened(
     asked: int,
     trials: Sequence[Trial] | None,
     check: Callable[[SweepDirectory], None] = lambda sweep: None,
+    stored: directory.Stored = MappingProxyType({}),
 ) -> Iterator[tuple[SweepDirectory, Ledger, Pool | None]]:
     """The directory, with this launch noted, how its trials stand, and where they run:
     in the pool, or, where there is none, in this process. Nothing is made where the
     pool cannot be. `asked` is how many trials there are to be, 0 where those of the
     directory are trained; `trials` have the data that it reads; None: those that the
     directory has left. `check` may refuse what is there before anything is noted.
+    `stored` has been read of it.
     """
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
@@ -503,7 +514,8 @@ def _opened(
                 choice.backend, path, launch.workers, address, launch.say
             )
             stack.callback(pool.close)
-        sweep = stack.enter_context(SweepDirectory(path))
+        launch.tell(lock.only_of_this_node(path))
+        sweep = stack.enter_context(SweepDirectory(path, stored))
         ledger = Ledger(sweep, launch.say)
         if trials is None:
             trials = [
