@@ -234,7 +234,8 @@ def test_help_works_without_jax():
 # Files that write down commands for a person, or read those that a record holds; and
 # those whose flags are XLA's, git's or Slurm's.
 WRITE_COMMANDS = {
-    *("runs/run_files.py", "commands/sweep.py", "sweeps/directory.py"),
+    *("runs/run_files.py", "commands/sweep.py", "commands/sweep_plan.py"),
+    "sweeps/directory.py",
     *("reporting/sweep/console.py", "reporting/sweep/trial_files.py"),
     *("experiment.py", "environment.py", "runs/provenance.py"),
     *("sweeps/pools/slurm.py", "sweeps/pools/slurm_files.py"),
