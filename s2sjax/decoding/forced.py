@@ -19,7 +19,9 @@ def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
     log_probs = jax.nn.log_softmax(logits.astype(at_least))
     # The logits of padding are -inf; a token that can be emitted stands in for it.
     safe = jnp.where(real, target, EOS)
-    picked = jnp.take_along_axis(log_probs, safe[..., None], axis=-1)[..., 0]
+    # As a sum, whose gradient scatters nothing (see `platforms.summed`).
+    is_picked = jnp.arange(logits.shape[-1])[None, None] == safe[..., None]
+    picked = jnp.sum(jnp.where(is_picked, log_probs, 0), axis=-1)
     return jnp.where(real, -picked, 0.0)
 
 
