@@ -54,6 +54,7 @@ CONTENTS = {
         "data",
         "training",
         "library",
+        "streams",
         "models",
         "extending",
         "decoding",
@@ -69,6 +70,7 @@ CONTENTS = {
     ],
     "Behind it": [
         "architecture",
+        "reproductions",
         "benchmarks",
         "reliability",
         "generated/contributing",

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from s2sjax.decoding.stochastic_beam import stochastic_beam as stochastic_beam
     from s2sjax.errors import RunError as RunError
     from s2sjax.errors import UsageError as UsageError
+    from s2sjax.models.labeller import Aligned as Aligned
+    from s2sjax.models.labeller import Classifier as Classifier
     from s2sjax.models.seq2seq import Seq2Seq as Seq2Seq
     from s2sjax.reporting.alignment import Alignment as Alignment
     from s2sjax.training.by_hand import batch as batch
@@ -73,6 +75,7 @@ _MODULES = {
     "decoding.sampling": ("greedy", "sample"),
     "decoding.stochastic_beam": ("stochastic_beam",),
     "errors": ("RunError", "UsageError"),
+    "models.labeller": ("Aligned", "Classifier"),
     "models.seq2seq": ("Seq2Seq",),
     "reporting.alignment": ("Alignment",),
     "training.by_hand": ("batch", "loss", "nll"),

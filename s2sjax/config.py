@@ -105,13 +105,32 @@ CODE = (
 # Fields that name a file of vectors, which is read when a run begins and never again.
 EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 
+# Fields of what only a decoder does.
+_OF_DECODERS = (
+    *("model.attention", "model.context", "model.bridge", "model.dropout_state"),
+    "model.latent",
+    *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
+    *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
+    *("train.feeding_unit", "decode.strategy", "decode.length_ratio"),
+    "decode.length_extra",
+)
+
+_SET = object()  # stands for every value of a field but its default
 # A field, the value of it that leaves another one nothing to say, that other one, which
 # is then at its default, and a value that would use it.
 _SILENCES = (
     ("train.feeding", "gold", "train.feeding_probability", "argmax"),
     ("train.feeding", "gold", "train.feeding_schedule", "argmax"),
     ("train.feeding", "gold", "train.feeding_unit", "argmax"),
+    *(
+        ("train.feeding", "none", f"train.feeding_{name}", "argmax")
+        for name in ("probability", "schedule", "unit")
+    ),
     ("model.attention", "none", "model.context", "general"),
+    ("model.context", "constant", "model.attention", "cell"),
+    # Attention would look past the bottleneck, and another bridge go past it.
+    ("model.latent", _SET, "model.attention", "0"),
+    ("model.latent", _SET, "model.bridge", "0"),
     *(
         ("model.embedding", 0, f"model.{name}", "64")
         for name in (
@@ -120,6 +139,22 @@ _SILENCES = (
         )
     ),
     ("model.share_embeddings", True, "model.target_embedding_file", "false"),
+    ("model.bidirectional", True, "model.lookahead", "false"),
+    *(
+        ("model.architecture", architecture, path, other)
+        for path, other in (
+            ("model.lookahead", "aligned"),
+            ("model.pooling", "classifier"),
+            *((path, "encoder_decoder") for path in _OF_DECODERS),
+        )
+        for architecture in ("encoder_decoder", "aligned", "classifier")
+        if architecture != other
+    ),
+    # An output stands beside each input, in the order in which inputs are read.
+    *(
+        ("model.architecture", "aligned", f"task.{name}", "encoder_decoder")
+        for name in ("reverse_source", "source_eos", "features")
+    ),
 )
 _EITHER = ("train.steps", "train.epochs")  # one of them is set
 
@@ -240,7 +275,7 @@ def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, s
     >>> displaced(values, ["train.steps"])
     {'train.epochs': 'train.steps'}
     """
-    pairs = [(by, path) for by, value, path, _ in _SILENCES if values[by] == value]
+    pairs = [(by, path) for by, path, _ in _silenced(values)]
     pairs += [pair for pair in (_EITHER, _EITHER[::-1]) if values[pair[0]] is not None]
     return {
         path: by
@@ -249,6 +284,18 @@ def displaced(values: Mapping[str, Any], chosen: Collection[str]) -> dict[str, s
         and path not in chosen
         and values[path] != fields()[path].default
     }
+
+
+def _silenced(values: Mapping[str, Any]) -> typing.Iterator[tuple[str, str, str]]:
+    """What values leave other fields nothing to say: rows of `_SILENCES` that hold."""
+    for by, value, path, other in _SILENCES:
+        holds = values[by] != fields()[by].default
+        if value is not _SET:
+            holds = values[by] == value
+        # A constant context is that of no attention.
+        speaks = (by, values[path]) == ("model.attention", "constant")
+        if holds and not speaks:
+            yield by, path, other
 
 
 def read(path: str | pathlib.Path) -> Config:
@@ -508,9 +555,9 @@ def _check_together(config: Config, wrong: Collection[str]) -> None:
         problems.append(f"set train.steps or train.epochs; {came} came")
     flat = flatten(config)
     problems += [
-        f"{path}={flat[path]} means nothing with {by}={value}; use e.g. {by}={other}"
-        for by, value, path, other in _SILENCES
-        if flat[by] == value and flat[path] != fields()[path].default
+        f"{path}={flat[path]} means nothing with {by}={flat[by]}; use e.g. {by}={other}"
+        for by, path, other in _silenced(flat)
+        if flat[path] != fields()[path].default
     ]
     if config.model.freeze_embedding and not embedding_files(config):
         problems.append(

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from s2sjax import foreign, spec
+from s2sjax import forecasts, foreign, spec
 from s2sjax.errors import UsageError, unknown
+from s2sjax.forecasts import Forecasts, Terms
 from s2sjax.outcomes import Outcomes, Rows, correct_positions, is_exact, written
 from s2sjax.types import EOS, UNK
 
@@ -39,6 +40,8 @@ class Metric:
       most: its largest value, where its least is 0; None: it may be any number.
       counts: of outcomes; None: it is not a ratio of sums.
       whole: of outcomes, where it is not; None of both: it is computed elsewhere.
+      terms: of forecasts, where numbers have it.
+      is_root: whether it is the square root of the ratio that its terms are.
       of_text: whether integers do not have it.
       is_headline: whether the end of a run shows it.
       is_aside: whether `s2sjax eval` shows it only where all is asked for.
@@ -53,6 +56,8 @@ class Metric:
     most: float | None = None
     counts: Counts | None = None
     whole: Callable[[Outcomes], float] | None = None
+    terms: Terms | None = None
+    is_root: bool = False
     of_text: bool = False
     is_headline: bool = False
     is_aside: bool = False
@@ -63,6 +68,11 @@ class Metric:
         """Which end of its values is better."""
         return "min" if self.lower else "max"
 
+    @property
+    def of_symbols(self) -> bool:
+        """Whether it is not of numbers alone."""
+        return self.terms is None or self.counts is not None
+
     def mean(self, outcomes: Outcomes) -> float:
         """Its value; 0 of no examples."""
         if self.whole is not None:
@@ -71,7 +81,7 @@ class Metric:
         sums, counts = (
             column.sum(dtype=np.float64) for column in self.counts(outcomes)
         )
-        return float(sums / max(counts, 1))
+        return float(sums / (counts if counts > 0 else 1))
 
 
 def _ones(outcomes: Outcomes) -> np.ndarray:
@@ -108,14 +118,63 @@ def _forced_and_free(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, Rows]:
       Both, like the tokens of the first references; and these.
     """
     first = outcomes.references.first
-    ends = np.cumsum(first.lengths + 1) - 1
-    forced = np.delete(outcomes.forced, ends) & (first.tokens != UNK)
+    every = Rows(outcomes.forced, outcomes.forced_lengths)
+    is_symbol = every.positions < np.repeat(first.lengths, every.lengths)
+    forced = outcomes.forced[is_symbol] & (first.tokens != UNK)
     return forced, correct_positions(outcomes.output, first), first
 
 
 def _macro(outcomes: Outcomes) -> float:
     accuracies = [row["accuracy"] for row in by_symbol(outcomes).values()]
     return float(np.mean(accuracies)) if accuracies else 0.0
+
+
+def _macro_f1(outcomes: Outcomes) -> float:
+    """The mean over symbols of references of 2 right / (wanted + written)."""
+    wanted = outcomes.target.tokens
+    if not len(wanted):
+        return 0.0
+    came = written(outcomes.output, outcomes.target)
+    size = int(max(wanted.max(), came.max())) + 1
+    right = correct_positions(outcomes.output, outcomes.target)
+    counts = [np.bincount(each, minlength=size) for each in (wanted, came)]
+    both = np.bincount(wanted[right], minlength=size)
+    there = counts[0] > 0
+    return float(np.mean(2 * both[there] / (counts[0] + counts[1])[there]))
+
+
+BINS = 10  # of confidences
+
+
+def reliability(outcomes: Outcomes) -> list[dict[str, float]]:
+    """How often outputs are right, by how sure the model was: bins of confidence.
+
+    The confidence of an output is its probability under the model. A bin has the
+    outputs above `least` and up to `most`, their count, mean confidence and exact
+    match; those without outputs are left out (Guo et al. 2017, section 2).
+    """
+    confidence = np.exp(np.minimum(outcomes.log_probs.astype(np.float64), 0))
+    right = is_exact(outcomes)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    return [
+        {
+            "least": place / BINS,
+            "most": (place + 1) / BINS,
+            "count": int(own.sum()),
+            "confidence": float(confidence[own].mean()),
+            "exact": float(right[own].mean()),
+        }
+        for place in range(BINS)
+        if (own := bins == place).any()
+    ]
+
+
+def _calibration_error(outcomes: Outcomes) -> float:
+    total = sum(
+        each["count"] * abs(each["confidence"] - each["exact"])
+        for each in reliability(outcomes)
+    )
+    return total / len(outcomes.edits)
 
 
 def _distinct(outcomes: Outcomes) -> float:
@@ -139,6 +198,9 @@ def _above_constant(outcomes: Outcomes) -> float:
     best = max(answers.values(), default=0)
     return float(is_exact(outcomes).mean()) - best / len(outcomes.edits)
 
+
+# Of numbers: an error, in their units or others.
+_ERROR: dict[str, Any] = {"lower": True, "most": math.inf}
 
 _EDITS: dict[str, Any] = {
     "lower": True,
@@ -180,6 +242,22 @@ METRICS: dict[str, Metric] = {
         whole=_macro,
         is_aside=True,
     ),
+    "macro_f1": Metric(
+        "macro F1",
+        "mean over symbols of their F1, by position",
+        share=True,
+        most=1.0,
+        whole=_macro_f1,
+        is_aside=True,
+    ),
+    "calibration_error": Metric(
+        "calibration error",
+        "outputs' probability beside exact match, expected difference",
+        lower=True,
+        most=1.0,
+        whole=_calibration_error,
+        is_aside=True,
+    ),
     "before_error": Metric(
         "before first error",
         "of a target right before an error",
@@ -203,11 +281,12 @@ METRICS: dict[str, Metric] = {
     ),
     "nll": Metric(
         "nll",
-        "nats per token and EOS, teacher-forced",
+        "nats per token and EOS, or per number, teacher-forced",
         "nats per token",
         lower=True,
         most=math.inf,
         counts=lambda outcomes: (outcomes.nll, outcomes.forced_lengths),
+        terms=forecasts.nll,
         is_headline=True,
     ),
     "forced_token_accuracy": Metric(
@@ -282,6 +361,80 @@ METRICS: dict[str, Metric] = {
         most=math.inf,
         of_text=True,
     ),
+    "mae": Metric(
+        "MAE",
+        "absolute error of the median",
+        terms=forecasts.absolute_error,
+        is_headline=True,
+        **_ERROR,
+    ),
+    "rmse": Metric(
+        "RMSE",
+        "root of the squared error of the mean",
+        terms=forecasts.squared_error,
+        is_root=True,
+        is_headline=True,
+        **_ERROR,
+    ),
+    "smape": Metric(
+        "sMAPE",
+        "200 |y - median| / (|y| + |median|)",
+        "percent",
+        lower=True,
+        most=200.0,
+        terms=forecasts.symmetric_error,
+    ),
+    "mase": Metric(
+        "MASE",
+        "MAE over that of the seasonal naive in training",
+        terms=forecasts.scaled_error,
+        is_headline=True,
+        **_ERROR,
+    ),
+    "crps": Metric(
+        "CRPS",
+        "distance of the distribution from what came",
+        terms=forecasts.crps,
+        is_headline=True,
+        **_ERROR,
+    ),
+    "wql": Metric(
+        "weighted quantile loss",
+        "of nine quantiles, over |y|",
+        terms=forecasts.quantile_loss,
+        **_ERROR,
+    ),
+    "coverage_50": Metric(
+        "in 50 % intervals",
+        "numbers between the quarters",
+        share=True,
+        most=1.0,
+        terms=forecasts.coverage(0.25, 0.75),
+        is_measured=False,
+    ),
+    "coverage_90": Metric(
+        "in 90 % intervals",
+        "numbers between 5 and 95 %",
+        share=True,
+        most=1.0,
+        terms=forecasts.coverage(0.05, 0.95),
+        is_headline=True,
+        is_measured=False,
+    ),
+    "width_50": Metric(
+        "width of 50 %",
+        "from 25 to 75 %",
+        terms=forecasts.width(0.25, 0.75),
+        is_measured=False,
+        **_ERROR,
+    ),
+    "width_90": Metric(
+        "width of 90 %",
+        "from 5 to 95 %",
+        terms=forecasts.width(0.05, 0.95),
+        is_measured=False,
+        **_ERROR,
+    ),
     "unseen": Metric(
         "unseen",
         "sources that are new to the model",
@@ -352,14 +505,10 @@ def own(text: str) -> Metric | None:
     return Metric(label, foreign.first_line(function.__doc__), counts=counts)
 
 
-def _try(own: Metric) -> None:
-    tokens, lengths = np.array([[4, 5], [6, 2]], np.int32), np.array([2, 1], np.int32)
-    numbers = np.zeros(2)
-    rows, forced = (tokens, lengths), np.zeros((2, 3), bool)
-    four = numbers, numbers, numbers, numbers
-    some = Outcomes.of(*rows, numbers > 0, *rows, *four, forced)
+def _try(own: Metric, numbers: bool) -> None:
     assert own.counts is not None
-    columns = own.counts(some)
+    two: Any = _two_forecasts() if numbers else _two_outcomes()
+    columns = own.counts(two)
     came = [np.shape(column) for column in columns]
     if came != [(2,), (2,)]:
         raise UsageError(
@@ -368,22 +517,52 @@ def _try(own: Metric) -> None:
         )
 
 
-def check(text: str) -> None:
+def _two_outcomes() -> Outcomes:
+    tokens, lengths = np.array([[4, 5], [6, 2]], np.int32), np.array([2, 1], np.int32)
+    numbers = np.zeros(2)
+    rows, forced = (tokens, lengths), np.zeros((2, 3), bool)
+    four = numbers, numbers, numbers, numbers
+    return Outcomes.of(*rows, numbers > 0, *rows, *four, forced)
+
+
+def _two_forecasts() -> Forecasts:
+    numbers, series = np.ones((2, 3, 1)), np.zeros(2, int)
+    many = np.ones((2, 3, 1, len(forecasts.LEVELS)))
+    three = numbers, numbers, numbers
+    return Forecasts(*three, numbers[:, 0], series, many, numbers, numbers)
+
+
+def check(text: str, numbers: bool = False) -> None:
     """Looks whether `train.metric` can be this.
 
+    Args:
+      text: the metric.
+      numbers: whether targets are numbers, and not symbols.
+
     Raises:
-      UsageError: there is no such metric (with the nearest one), it is given
-        arguments, which none of ours takes, or one of the user's own does not give a
-        number of each example.
+      UsageError: there is no such metric (with the nearest one), or not of these; it is
+        given arguments, which none of ours takes; or one of the user's own does not
+        give a number of each example.
     """
     chosen = spec.parse(text)
     theirs = own(text)
     if theirs is not None:
-        spec.tried("train.metric", text, lambda: _try(theirs))
+        spec.tried("train.metric", text, lambda: _try(theirs, numbers))
         return
-    known = [name for name, each in METRICS.items() if each.is_measured]
-    if chosen.name not in known:
-        raise unknown("train.metric", chosen.name, known)
+    kinds: dict[str, list[str]] = {"symbols": [], "numbers": []}
+    for name, each in METRICS.items():
+        if each.is_measured and each.of_symbols:
+            kinds["symbols"].append(name)
+        if each.is_measured and each.terms:
+            kinds["numbers"].append(name)
+    mine, others = ("numbers", "symbols") if numbers else ("symbols", "numbers")
+    if chosen.name not in kinds[mine]:
+        if chosen.name in kinds[others]:
+            raise UsageError(
+                f"train.metric={chosen.name} is of {others}, and targets are {mine} "
+                f"(one of: {', '.join(kinds[mine])})"
+            )
+        raise unknown("train.metric", chosen.name, kinds[mine])
     for argument, _ in chosen.arguments:
         raise UsageError(f"train.metric '{text}' takes no argument '{argument}'")
 
@@ -396,6 +575,103 @@ def summary(outcomes: Outcomes) -> dict[str, Any]:
         if each.counts or each.whole
     }
     return {"examples": len(outcomes.edits), **values}
+
+
+def of_numbers(results: Forecasts) -> dict[str, Any]:
+    """The metrics of forecasts, by name; those that they have, see `METRICS`."""
+    return {"examples": len(results.target), **_divided(results, _everything)}
+
+
+def by_step(results: Forecasts) -> dict[str, dict[str, float]]:
+    """The metrics of each step of the horizon, from 1 on; and how many numbers came."""
+    return _table(results, lambda each: each.sum(axis=(0, 2)))
+
+
+def by_number(results: Forecasts, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The metrics of each of the G numbers of a step, by name."""
+    return _table(results, lambda each: each.sum(axis=(0, 1)), names)
+
+
+def by_series(results: Forecasts, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The metrics of each series, by name; of those alone that have examples."""
+
+    def summed(each: np.ndarray) -> np.ndarray:
+        return np.bincount(results.series, each.sum(axis=(1, 2)), minlength=len(names))
+
+    return _table(results, summed, names)
+
+
+Sums = Callable[[np.ndarray], np.ndarray]
+"""`sums(numbers) -> sums`: [N, T, G] -> those of each row of a table."""
+
+
+def _everything(each: np.ndarray) -> np.ndarray:
+    return np.asarray(each.sum())
+
+
+def _divided(results: Forecasts, sums: Sums) -> dict[str, Any]:
+    """Each metric of forecasts: a number, or a column; NaN where nothing is counted."""
+    columns = {}
+    for name, each in METRICS.items():
+        found = each.terms(results) if each.terms else None
+        if found is None or not found[1].sum():
+            continue
+        total, count = (sums(part) for part in found)
+        ratio = np.where(count > 0, total, np.nan) / np.where(count > 0, count, 1)
+        columns[name] = np.sqrt(ratio) if each.is_root else ratio
+    return {
+        name: float(column) if column.ndim == 0 else column
+        for name, column in columns.items()
+    }
+
+
+def _table(
+    results: Forecasts, sums: Sums, names: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
+    """Rows by name, or by number from 1 on, of what has numbers that came."""
+    counts, columns = sums(results.observed), _divided(results, sums)
+    rows = names if names is not None else [str(row + 1) for row in range(len(counts))]
+    return {
+        row: {
+            "count": int(counts[place]),
+            **{
+                name: float(column[place])
+                for name, column in columns.items()
+                if not np.isnan(column[place])
+            },
+        }
+        for place, row in enumerate(rows)
+        if counts[place]
+    }
+
+
+def beaten(found: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
+    """What to say where a forecast without a model is better; empty where none is.
+
+    Args:
+      found: the metrics of the model.
+      baselines: by name those of forecasts that no model is needed for.
+
+    >>> beaten({"mae": 2.0}, {"last": {"mae": 1.5}, "mean": {"mae": 1.8}})
+    'the model is worse than last and mean: MAE 2, and 1.5 and 1.8 without a model'
+    >>> beaten({"mae": 1.0}, {"last": {"mae": 1.5}})
+    ''
+    """
+    better = {
+        name: each["mae"]
+        for name, each in baselines.items()
+        if not found["mae"] <= each["mae"]
+    }
+    if not better:
+        return ""
+    names, errors = (
+        " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+        for parts in ([*better], [f"{error:.4g}" for error in better.values()])
+    )
+    return (
+        f"the model is worse than {names}: MAE {found['mae']:.4g}, and {errors} "
+        "without a model"
+    )
 
 
 def by_length(

@@ -136,8 +136,10 @@ class Outcomes(NamedTuple):
     scores: np.ndarray  # [N] float32, of the hypotheses
     log_probs: np.ndarray  # [N] float32, of the hypotheses, in nats, EOS included
     nll: np.ndarray  # [N] float32, nats, of the first reference, EOS included
-    forced: np.ndarray  # bool, whether a token of the first reference, EOS included,
-    # would have been chosen when forced; those of all examples, one after another
+    forced: np.ndarray  # bool, whether a token of the first reference, its end
+    # included, would have been chosen when forced; of all examples, one after another
+    ends: np.ndarray  # [N] int32, tokens that end an output: EOS, or 0 of a model that
+    # writes none
     references: References  # all of them, `target` one of each
 
     @classmethod
@@ -153,16 +155,20 @@ class Outcomes(NamedTuple):
         log_probs: np.ndarray,
         nll: np.ndarray,
         forced: np.ndarray,
+        ends: np.ndarray | None = None,
     ) -> "Outcomes":
         """Outcomes of outputs [N, U] and of one reference each, [N, T].
 
-        Their lengths are without EOS; `forced` is [N, T] bool, EOS included.
+        Their lengths are without EOS; `forced` is [N, T] bool, their ends included,
+        which are EOS unless `ends` [N] says otherwise.
         """
+        if ends is None:
+            ends = np.ones(len(target_lengths), np.int32)
         wanted = Rows.of(target, target_lengths)
-        right = Rows.of(forced, target_lengths + 1).tokens
+        right = Rows.of(forced, target_lengths + ends).tokens
         return cls(
             *(Rows.of(output, output_lengths), truncated, wanted, edits),
-            *(scores, log_probs, nll, right),
+            *(scores, log_probs, nll, right, ends),
             References.of(wanted),
         )
 
@@ -178,12 +184,12 @@ class Outcomes(NamedTuple):
 
     @property
     def forced_lengths(self) -> np.ndarray:
-        """Tokens that were forced, EOS included, [N]."""
-        return self.references.first.lengths + 1
+        """Tokens that were forced, their end included, [N]."""
+        return self.references.first.lengths + self.ends
 
     @property
     def forced_correct(self) -> np.ndarray:
-        """Tokens right when forced, EOS included, [N]."""
+        """Tokens right when forced, their end included, [N]."""
         return Rows(self.forced, self.forced_lengths).totals(self.forced)
 
 

@@ -214,6 +214,10 @@ def option(
     )
 
 
+# Tasks whose sequences are numbers; `tasks.TASKS` has each.
+OF_NUMBERS = ("series", "sines", "adding", "mackey_glass")
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     """Where the sequences come from."""
@@ -252,7 +256,9 @@ class TaskConfig:
     num_valid: int = option(1000, "validation examples", least=1, most=COUNT)
     num_test: int = option(10_000, "test examples", least=1, most=COUNT)
     path: str = option(
-        "", "text: a file of pairs, or a folder with train, valid and test"
+        "",
+        "text: a file of pairs, or a folder with train, valid and test; series: a file "
+        "of numbers (.csv, .parquet or .npz)",
     )
     train: str = option(
         "", "text: the training pairs, a file or a folder of some; instead of task.path"
@@ -334,14 +340,70 @@ class TaskConfig:
         least=0.0,
         most=0.9,
     )
+    targets: str = option("", "series: columns that are forecast, e.g. sales,price")
+    past: str = option("", "series: columns that are known until now, beside those")
+    future: str = option("", "series: columns that are known ahead, e.g. weekday")
+    static: str = option(
+        "",
+        "series: columns that say what a series is: numbers or categories (a column of "
+        "numbers that are categories is written NAME:category)",
+    )
+    id: str = option("", "series: column that tells one series from others; unset: one")
+    time: str = option("", "series: column of times; unset: the rows are steps")
+    context: int = option(48, "series: steps that are read", least=1, most=SIZE)
+    stride: int = option(
+        1, "series: steps from one window to the next", least=1, most=SIZE
+    )
+    valid_from: str = option(
+        "0.7", "series: where the validation part begins: a time, or a share of all"
+    )
+    test_from: str = option("0.85", "series: where the test part begins, likewise")
+    scaling: str = option(
+        "standard",
+        "series: what numbers enter as: none (as they are), standard, minmax, or "
+        "window_mean (a target over the mean of its window)",
+        choices=("none", "standard", "minmax", "window_mean"),
+    )
+    horizon: int = option(
+        12, "numbers: steps that are forecast, one after the other", least=1, most=SIZE
+    )
+    season: int = option(
+        1,
+        "numbers: steps after which they repeat, for the seasonal naive forecast",
+        least=1,
+        most=SIZE,
+    )
     reverse_source: bool = option(False, "the encoder reads its input backwards")
     source_eos: bool = option(False, "text: what the encoder reads ends with EOS")
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether what is written is numbers."""
+        return self.name in OF_NUMBERS
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Encoder, attention and decoder."""
 
+    architecture: str = option(
+        "encoder_decoder",
+        "which states are read: of a decoder, of the encoder at each input (aligned: "
+        "an output for each), or of the whole source (classifier: one symbol)",
+        choices=("encoder_decoder", "aligned", "classifier"),
+    )
+    lookahead: int = option(
+        0,
+        "aligned, one direction: an output is read so many inputs after its own",
+        least=0,
+        most=SIZE,
+    )
+    pooling: str = option(
+        "last",
+        "classifier: what is read of the source: the last state, the mean of the "
+        "outputs, or their mean weighted by attention",
+        choices=("last", "mean", "attention"),
+    )
     cell: str = option(
         "lstm",
         "lstm, gru (or gru:reset=before), rnn, layernorm_lstm, mingru or FILE.py:name",
@@ -365,6 +427,11 @@ class ModelConfig:
     tie_output: bool = option(
         False, "the output projection is the target's embeddings, transposed"
     )
+    output: str | None = option(
+        None,
+        "numbers: what is written of each: gaussian, student_t, negative_binomial, "
+        "mixture:components=5, quantile:levels=0.1,0.5,0.9 or point; unset: gaussian",
+    )
     bidirectional: bool = option(False, "the encoder reads in both directions")
     attention: str = option(
         "none",
@@ -372,12 +439,21 @@ class ModelConfig:
         "scaled_dot, location_sensitive, multi_head:heads=4 or FILE.py:name",
     )
     context: str = option(
-        "cell", "where the context of attention goes: cell, readout or input_feeding"
+        "cell",
+        "where the context of attention goes: cell, readout or input_feeding; or "
+        "constant: the encoder's last state goes into the decoder at every step",
     )
     bridge: str = option(
         "copy",
         "how the decoder starts: copy (or copy:direction=forward), dense, mean, zero "
         "or learned",
+    )
+    latent: int = option(
+        0,
+        "numbers between the encoder's states and the decoder: all that it knows of "
+        "the source; 0: there is no such bottleneck",
+        least=0,
+        most=SIZE,
     )
     dropout_embedding: float = option(
         0.0, "dropout on embeddings", least=0.0, most=0.99, traced=True
@@ -392,6 +468,16 @@ class ModelConfig:
     dropout_output: float = option(
         0.0, "dropout on the outputs of layers", least=0.0, most=0.99, traced=True
     )
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether outputs are written by a decoder, which ends them itself."""
+        return self.architecture == "encoder_decoder"
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is attention to show."""
+        return self.attention != "none" or self.pooling == "attention"
 
     @property
     def drops(self) -> bool:
@@ -431,7 +517,7 @@ class TrainConfig:
     feeding: str = option(
         "gold",
         "the decoder's inputs: gold tokens, or its own outputs: argmax, probabilities, "
-        "sample:temperature=0.5, straight_through or FILE.py:name",
+        "sample:temperature=0.5, straight_through or FILE.py:name; none: nothing",
     )
     feeding_probability: float = option(
         1.0,

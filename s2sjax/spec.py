@@ -23,6 +23,8 @@ _FORM = re.compile(
     r"\s*(?:(?P<file>.+\.py):)?(?P<name>[A-Za-z_]\w*)\s*(?::(.*)|\((.*)\)\s*)?",
     re.DOTALL,
 )
+# Between arguments; one before a number goes on with a list of numbers.
+_COMMA = re.compile(r",(?!\s*[-+.\d][-+.\deE]*\s*(?:,|$))")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def parse(text: str) -> Spec:
     """Parses a spec.
 
     Values are numbers, true, false or words; anything that is not a number or a
-    boolean stays a string. `FILE.py:name:key=value` names what is in a file.
+    boolean stays a string, and so do several numbers, `levels=0.1,0.5,0.9`.
+    `FILE.py:name:key=value` names what is in a file.
 
     Raises:
       UsageError: the text is not a name with `key=value` arguments.
@@ -70,7 +73,7 @@ def parse(text: str) -> Spec:
         )
     listed = form[3] if form[3] is not None else form[4] or ""
     arguments: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in listed.split(","))):
+    for item in filter(None, map(str.strip, _COMMA.split(listed))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise UsageError(

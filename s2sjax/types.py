@@ -5,6 +5,8 @@ Axes, as suffixes of names and in docstrings:
     B  batch            T  target time      V  vocabulary     N  n-best
     S  source time      K  beam             D  features       R  replica
 
+and of numbers F at a step of the source, G at a step of the target, and C known ahead.
+
 Token ids: `PAD`, `BOS`, `EOS`, `UNK`, then the symbols from `SYMBOLS` on. People
 see symbols (integers, characters, words), never ids.
 """
@@ -21,11 +23,25 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SYMBOLS = 4  # the id of the first symbol of every vocabulary
 
 
+class Given(NamedTuple):
+    """What stands beside targets that are numbers.
+
+    A number is `shift + scale * value`, where `value` is what the model reads and
+    writes.
+    """
+
+    first: Array  # [B, G] what enters the decoder first: the last value observed
+    known: Array  # [B, T, C] known ahead of each step; C may be 0
+    shift: Array  # [B, G]
+    scale: Array  # [B, G] above 0
+
+
 class Batch(NamedTuple):
     """Examples, padded to common widths.
 
     What stands beyond a row's length never changes a result. Rows that only fill
-    the batch up have weight 0.
+    the batch up have weight 0. Of numbers the source is float32 [B, S, F], ready to
+    enter, and the target float32 [B, T, G], NaN where one is missing and without EOS.
     """
 
     source: Array  # [B, S] int32, token ids without EOS
@@ -34,10 +50,22 @@ class Batch(NamedTuple):
     target_lengths: Array  # [B] int32, EOS counted, so at least 1 in a real row
     ids: Array  # [B] int32, which example this is: the seed of its own randomness
     weights: Array  # [B] float32, 1 for an example, 0 for filler
+    given: Any = ()  # `Given`, where the target is numbers
 
     def __repr__(self) -> str:
         return described_fields(self)
 
+
+class Numbers(NamedTuple):
+    """Rows of numbers, where a vocabulary would be."""
+
+    size: int  # how many are read or written at a step
+    known: int = 0  # of a target: how many enter beside them that are known ahead
+    gaps: bool = False  # of a target: whether some may be missing
+
+
+Side = int | Numbers
+"""What is read, or written, at a step: one of so many symbols, or numbers."""
 
 Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
 
@@ -45,7 +73,8 @@ Carry = Any  # a pytree with leading axis B; an algorithm never looks inside
 class StepOutput(NamedTuple):
     """What a decoder says at one step."""
 
-    logits: Array  # [B, V] float, -inf where a token can never be emitted
+    logits: Array  # [B, V] float, -inf where a token can never be emitted; of numbers
+    # the raw values of their readout, [B, P]
     aux: dict[str, Array]  # e.g. "attention" [B, S]; leading axis B
 
 

@@ -76,7 +76,8 @@ class OurDecoding(JaxDevice):
         import jax.numpy as jnp
 
         from s2sjax.inference.system import System
-        from s2sjax.models.seq2seq import build_model, parameter_count
+        from s2sjax.models.architectures import build_model
+        from s2sjax.models.seq2seq import parameter_count
 
         self.config, self.batch, self.folder = chosen.config, batch, folder
         self.model = build_model(chosen.config, chosen.vocabulary, chosen.vocabulary)

@@ -36,7 +36,8 @@ class OurTraining(JaxDevice):
 
     def __init__(self, workload: Workload, steps: int):
         from s2sjax import tasks
-        from s2sjax.models.seq2seq import build_model, parameter_count
+        from s2sjax.models.architectures import build_model
+        from s2sjax.models.seq2seq import parameter_count
         from s2sjax.training import state
         from s2sjax.training.cadence import total_steps
         from s2sjax.training.order import Order

@@ -237,7 +237,10 @@ class Model:
         return self.scales[name][index] if name in self.scales else 1.0
 
     def embed(self, params, x):
-        """A token id or a distribution, as what the first layer reads."""
+        """A token id, a distribution or numbers, as what the first layer reads."""
+        if np.ndim(x) and "table" not in params.get("embed", {}):
+            dense = params.get("embed")
+            return x @ dense["kernel"] + dense["bias"] if dense else np.asarray(x)
         kernel = params["forward_0" if "forward_0" in params else "layer_0"]
         size = kernel["input_kernel"].shape[0]
         if "embed" in params:
@@ -249,7 +252,7 @@ class Model:
         """Memory [S, C] and the states, per layer and direction."""
         config, params = self.config, self.params["encoder"]
         xs = [
-            self.embed(params, int(token)) * self.scale("source", time)
+            self.embed(params, token) * self.scale("source", time)
             for time, token in enumerate(source)
         ]
         states = []
@@ -273,10 +276,47 @@ class Model:
         width = config.units * (1 + config.bidirectional)
         return np.array(xs).reshape(len(source), width), states
 
+    def labels(self, source, symbols=True):
+        """Logits [T, V], or numbers, of a model without a decoder."""
+        config, ahead = self.config, self.config.lookahead
+        end = EOS if np.ndim(source) < 2 else np.zeros(source.shape[1])
+        memory, states = self.encode([*source, *[end] * ahead])
+        read = memory[ahead:]
+        if config.architecture == "classifier" and config.pooling == "last":
+            read = [np.concatenate([state[0] for state in states[-1]])]
+        elif config.architecture == "classifier":
+            weights = np.full(len(source), 1 / max(len(source), 1))
+            if config.pooling == "attention" and len(source):
+                pooling = self.params["pooling"]
+                key = pooling["key"]
+                keys = np.tanh(memory @ key["kernel"] + key["bias"])
+                weights = softmax(keys @ pooling["score"])
+            read = [weights @ memory]
+        kernel, bias = self.params["output_kernel"], self.params["output_bias"]
+        said = np.array([kernel @ row + bias for row in read])
+        said = said.reshape(len(read), len(bias))
+        if symbols:
+            said[:, : EOS + 1] = -np.inf
+        return said
+
     def start(self, states, memory):
         """What the decoder starts from: states, last weights, attentional vector."""
         config = self.config
-        if config.bridge == "zero":
+        self.told = np.concatenate([side[0] for side in states[-1]])
+        if config.latent:
+            connect = self.params["decoder"]["connect"]
+            read = np.concatenate(
+                [part for sides in states for s in sides for part in s]
+            )
+            self.told = read @ connect["code"]["kernel"] + connect["code"]["bias"]
+            new = []
+            for depth in range(config.layers):
+                dense = [
+                    connect[f"layer_{depth}_part_{part}"] for part in range(self.parts)
+                ]
+                mapped = [self.told @ one["kernel"] + one["bias"] for one in dense]
+                new.append([np.tanh(mapped[0]), *mapped[1:]])
+        elif config.bridge == "zero":
             new = [[np.zeros(config.units)] * self.parts] * config.layers
         elif config.bridge.startswith("copy"):
             side = 1 if config.bridge.endswith("backward") else 0
@@ -326,12 +366,14 @@ class Model:
                 second = context
             if depth == 0 and fed:
                 second = said
+            if depth == 0 and config.context == "constant":
+                second = self.told
             state = cell_step(config.cell, layer, below, state, second)
             below = state[0]
             if "decoder" in self.scales:
                 below = below * self.scales["decoder"][time, depth]
             new.append(state)
-        if config.context != "cell":
+        if config.context not in ("cell", "constant"):
             context, weights, last = self.look(below, memory, last)
         if context is not None:
             read = np.concatenate([below, context])

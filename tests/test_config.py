@@ -56,6 +56,8 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["model.bridge"] = "zero"
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
+    flat["model.architecture"], flat["model.pooling"] = "encoder_decoder", "last"
+    flat["model.lookahead"] = flat["model.latent"] = 0
     flat["train.symbol_weights"] = '{"<eos>": 2.0}'
     flat["model.embedding"] = max(flat["model.embedding"], 1)
     flat["model.embedding_file"] = flat["model.embedding_file"] or "a"
@@ -96,6 +98,36 @@ def test_every_field_refuses_what_is_not_its_own(path):
         ({"train__feeding_schedule": "linear:steps=9"}, "schedule=linear:steps=9 mean"),
         ({"train__feeding_unit": "batch"}, "train.feeding_unit=batch means nothing"),
         ({"model__context": "readout"}, "model.context=readout means nothing"),
+        ({"model__lookahead": 2}, "lookahead=2 means nothing with model.architecture"),
+        ({"model__pooling": "mean"}, "use e.g. model.architecture=classifier"),
+        (
+            {"model__context": "constant", "model__attention": "dot"},
+            "model.attention=dot means nothing with model.context=constant",
+        ),
+        (
+            {"model__latent": 3, "model__attention": "dot"},
+            "model.attention=dot means nothing with model.latent=3",
+        ),
+        ({"model__latent": 3, "model__bridge": "mean"}, "model.bridge=mean means noth"),
+        (
+            {"train__feeding": "none", "train__feeding_unit": "batch"},
+            "train.feeding_unit=batch means nothing with train.feeding=none",
+        ),
+        *(
+            (
+                {"model__architecture": "aligned", path: value},
+                f"{path.replace('__', '.')}={value} means nothing with "
+                f"model.architecture=aligned; use e.g. model.arch.*=encoder_decoder",
+            )
+            for path, value in (
+                *(("model__attention", "dot"), ("model__bridge", "mean")),
+                *(("model__context", "constant"), ("model__latent", 2)),
+                *(("model__dropout_state", 0.5), ("model__tie_output", True)),
+                *(("train__feeding", "argmax"), ("decode__strategy", "beam:size=2")),
+                *(("decode__length_extra", 3), ("task__source_eos", True)),
+                *(("task__reverse_source", True), ("task__features", "3")),
+            )
+        ),
         ({"train__epochs": 2}, "both"),
         ({"train__steps": None}, "neither"),
         ({"task__valid_share": 0.5, "task__test_share": 0.5}, "test_share"),

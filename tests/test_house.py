@@ -18,8 +18,9 @@ PACKAGE = ROOT / "s2sjax"
 LAYERS = (
     {
         *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "config"),
-        *("experiment", "metrics", "outcomes", "environment", "json_objects"),
-        *("places", "program_cache", "closing", "compressed", "platforms"),
+        *("experiment", "metrics", "outcomes", "forecasts", "environment"),
+        *("json_objects", "places", "program_cache", "closing", "compressed"),
+        "platforms",
     },
     {"runs"},
     {"tasks", "models", "decoding"},
@@ -35,9 +36,10 @@ WITHOUT_JAX = {
     *("errors", "foreign", "user_code", "spec", "schema", "config"),
     *("experiment", "environment", "cli", "__init__", "json_objects", "places"),
     *("program_cache", "closing", "compressed", "metrics", "outcomes", "types"),
+    "forecasts",
 }
 # Files of the command line that a command imports once jax's flags are set.
-LATE = {"inputs"}
+LATE = {"inputs", "stream"}
 # What a config file may import of s2sjax, with these files behind the last.
 CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
 ALGEBRA = {"__init__", "algebra", "draws"}
@@ -279,8 +281,8 @@ def test_no_file_is_called_utils():
 
 # All that a person sees goes through these, which make control characters codes.
 PRINTS = {"cli/printing.py", "reporting/screen.py"}
-# Run as a program of its own, whose JSON another process reads.
-PRINTS_JSON = {"cli/probe.py"}
+# Run as programs of their own, whose JSON another process reads.
+PRINTS_JSON = {"cli/probe.py", "inference/programs.py"}
 
 
 def prints(tree):

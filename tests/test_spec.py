@@ -38,6 +38,16 @@ def test_written_and_parsed_again_is_the_same(name, arguments):
     assert spec.parse(f"{name}({listed})") == one
 
 
+def test_a_list_of_numbers_is_one_value():
+    for text in (
+        "quantile:levels=0.1,.5,9e-1,n=3",
+        "quantile(levels=0.1,.5,9e-1, n=3)",
+    ):
+        parsed = spec.parse(text)
+        assert parsed.arguments == (("levels", "0.1,.5,9e-1"), ("n", 3))
+        assert spec.parse(str(parsed)) == parsed
+
+
 @pytest.mark.parametrize(
     ("text", "came"),
     [

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from s2sjax.benchmark.examples import Chunk, chunks, further
 from s2sjax.benchmark.peers.model import check_supported
 from s2sjax.decoding.goals import goal
+from s2sjax.errors import UsageError
 from s2sjax.inference.evaluate import enough, size
 from s2sjax.inference.load import Trained, with_decode
 from s2sjax.inference.system import System, batch_rows, output_lengths
@@ -47,10 +48,19 @@ def check(runs: Mapping[str, Trained], plan: Plan) -> None:
     Raises:
       UsageError: a strategy, a reference or a peer that cannot be; an endless split.
     """
-    for trained in runs.values():
+    for path, trained in runs.items():
+        if not trained.config.model.has_decoder:
+            raise UsageError(
+                f"{path}: model.architecture={trained.config.model.architecture} has "
+                f"no decoder, whose strategies are what is measured"
+            )
         enough(trained.task.buckets[plan.split], plan.split, plan.examples)
         if plan.peers:
             check_supported(trained.config.model)
+            if trained.config.train.feeding == "none":
+                raise UsageError(
+                    "peers: in PyTorch here every decoder reads its output"
+                )
         for strategy in plan.strategies:
             system_of(trained, strategy)
             own = goal(strategy)

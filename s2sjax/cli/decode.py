@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,26 @@ COMMAND = Command(
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("features", "tags beside SYMBOLS, ; or blanks between", value="V;PST"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
+        Flag(
+            "stream",
+            "answers each line of standard input as it comes: an input a line; of an "
+            "aligned model the next of a sequence, which an empty line ends",
+            False,
+            type=bool,
+        ),
+        Flag(
+            "split",
+            "inputs of the run's train, valid or test, instead of SYMBOLS",
+            value="NAME",
+            argument="split",
+        ),
+        Flag(
+            "examples",
+            "of the split, the same ones every time; unset: all",
+            type=int,
+            least=1,
+            argument="examples",
+        ),
         runs.CHECKPOINT,
         Flag(
             "attention",
@@ -40,8 +61,8 @@ COMMAND = Command(
         Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag(
             "states",
-            "saves the encoder's states and memory, and the decoder's states and "
-            "attention at each token of the best output",
+            "saves the encoder's states and memory, the code of a bottleneck, and the "
+            "decoder's states and attention at each token of the best output",
             value="FILE.npz",
         ),
         Flag(
@@ -55,6 +76,7 @@ COMMAND = Command(
     memory="size or n of the decoding strategy, or decode.batch_size",
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
+        "s2sjax decode --workdir=runs/codes --split=valid --states=codes.npz",
         's2sjax decode --workdir=runs/fra_eng --strategy=beam:size=5,n=3 "Be nice."',
     ),
 )
@@ -63,14 +85,20 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
-    if bool(parsed.positional) == bool(values.from_file):
-        came = "both" if values.from_file else "neither"
-        raise UsageError(f"give SYMBOLS or --from_file=FILE; {came} came")
-    if values.features and values.from_file:
+    if values.stream:
+        return _stream(parsed)
+    given = [bool(each) for each in (parsed.positional, values.from_file, values.split)]
+    if sum(given) != 1:
+        came = "neither" if not any(given) else "both" if sum(given) == 2 else "all"
+        raise UsageError(f"give SYMBOLS, --from_file=FILE or --split=NAME; {came} came")
+    if values.features and not parsed.positional:
         raise UsageError(
             f"--features={values.features} is of SYMBOLS; in --from_file=FILE a line "
             f"of JSON has its own"
         )
+    if values.examples is not None and not values.split:
+        raise UsageError(f"--examples={values.examples} is of --split=NAME")
+    split = runs.split(values) if values.split else ""
     picture = None if values.attention == IN_JSON else values.attention
     start.check_output("attention", picture, start.PICTURES)
     if values.attention == IN_JSON and not values.json:
@@ -78,7 +106,7 @@ def main(parsed: Parsed) -> int:
     start.check_output("states", values.states, (".npz",))
     paths = runs.paths(values)
     config = start.reading(paths[0])
-    has_attention = config.model.attention != "none"
+    has_attention = config.model.looks
     if values.attention and not has_attention:
         raise UsageError(
             f"--attention={values.attention}: this model has no attention to show"
@@ -87,11 +115,13 @@ def main(parsed: Parsed) -> int:
     from s2sjax.cli import inputs
 
     run = runs.open_all(parsed, paths)
-    queries = (
-        inputs.from_file(values.from_file, run.task)
-        if values.from_file
-        else inputs.from_arguments(parsed.positional, run.task, values.features or "")
-    )
+    if split:
+        queries = inputs.from_split(run, split, values.examples)
+    elif values.from_file:
+        queries = inputs.from_file(values.from_file, run.task)
+    else:
+        tags = values.features or ""
+        queries = inputs.from_arguments(parsed.positional, run.task, tags)
     if not queries:
         printing.warn([f"--from_file={values.from_file} holds no input"])
         return 0
@@ -111,6 +141,26 @@ def main(parsed: Parsed) -> int:
         _draw(Path(picture), decoded, values.panels)
     if values.states:
         _save_states(Path(values.states), run, decoded)
+    return 0
+
+
+def _stream(parsed: Parsed) -> int:
+    values = parsed.values
+    others = ("from_file", "split", "features", "attention", "states")
+    clash = [f"--{name}" for name in others if getattr(values, name)]
+    if parsed.positional or clash:
+        came = clash[0] if clash else "SYMBOLS"
+        raise UsageError(f"--stream reads standard input line by line; {came} came too")
+    paths = runs.paths(values)
+    start.reading(paths[0])
+
+    from s2sjax.cli import stream
+    from s2sjax.inference.stream import check
+
+    run = runs.open_all(parsed, paths)
+    if run.config.model.architecture == "aligned":
+        check(run.config)
+    stream.answer(run, partial(written, run) if values.json else None)
     return 0
 
 

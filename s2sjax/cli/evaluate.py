@@ -44,6 +44,12 @@ COMMAND = Command(
             type=bool,
             argument="oracle_length",
         ),
+        Flag(
+            "picture",
+            "draws which symbol comes for which, and how often outputs are right by "
+            "how sure the model was",
+            value="FILE.png|.pdf|.svg",
+        ),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
         Flag(
             "ter",
@@ -68,6 +74,7 @@ def main(parsed: Parsed) -> int:
     if values.wrong and values.predictions is None:
         raise UsageError("--wrong needs --predictions=FILE.jsonl, where they are saved")
     start.check_output("predictions", values.predictions, (".jsonl",))
+    start.check_output("picture", values.picture, start.PICTURES)
     paths = runs.paths(values)
     start.reading(paths[0])
     split = runs.split(values)
@@ -82,14 +89,20 @@ def main(parsed: Parsed) -> int:
         split,
         examples=values.examples,
         oracle_length=values.oracle_length,
-        confusion=values.confusion,
+        confusion=values.confusion or values.picture is not None,
         ter=values.ter,
         predictions=values.predictions is not None,
     )
+    if values.picture is not None:
+        from s2sjax.reporting.answers import draw
+
+        draw(result, values.picture)
+        printing.warn([f"picture: {values.picture}"])
+        if not values.confusion:
+            del result["confusion"]
     rows = result.pop("predictions", ())
     if values.predictions is not None:
-        rows = [row for row in rows if not (values.wrong and row["right"])]
-        _save_predictions(values.predictions, rows)
+        _save_predictions(values.predictions, rows, wrong=values.wrong)
     if values.json:
         printing.line(json.dumps(result))
     else:
@@ -105,9 +118,12 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    from s2sjax.inference.summary import write_predictions
+def _save_predictions(
+    name: str, rows: Sequence[dict[str, Any]], *, wrong: bool
+) -> None:
+    from s2sjax.inference.summary import write_predictions, wrong_ones
 
+    rows = wrong_ones(rows) if wrong else rows
     with writing(f"--predictions={name}"):
         write_predictions(Path(name), rows)
     printing.warn([f"predictions: {len(rows):,} in {name}"])

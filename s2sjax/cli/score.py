@@ -39,6 +39,7 @@ def main(parsed: Parsed) -> int:
     queries = inputs.from_file(values.from_file, task)
     if not queries:
         printing.warn([f"--from_file={values.from_file} holds no input"])
+    end = [END] * run.trained.system.ends
     for scored in run.score_queries(queries):
         line: dict[str, Any] = {
             "input": scored.input,
@@ -56,7 +57,7 @@ def main(parsed: Parsed) -> int:
             printing.line(f"features {';'.join(scored.features)}")
         printing.line(f"output   {task.target_vocabulary.join(scored.output)}")
         printing.line(f"logprob  {scored.logprob:.4f}")
-        named = zip([*scored.output, END], line["token_logprobs"], strict=True)
+        named = zip([*scored.output, *end], line["token_logprobs"], strict=True)
         listed = "  ".join(f"{symbol!s} {each:.4f}" for symbol, each in named)
         printing.lines([f"tokens   {listed}", ""])
     return 0

@@ -15,8 +15,8 @@ from s2sjax.config import Config, embedding_files
 from s2sjax.errors import RunError, UsageError
 from s2sjax.inference import summary, vectors, weights
 from s2sjax.inference.batches import Watch, nobody
+from s2sjax.models.architectures import build_model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import build_model
 from s2sjax.reporting import trackers
 from s2sjax.reporting.console import Console
 from s2sjax.reporting.curves import draw_run
@@ -250,7 +250,7 @@ def _beginning(
         return None, None
     config = run.config
     if init_from is None:
-        read = vectors.read(config, task)
+        read = vectors.read(config, task, run_files.shared(run.path))
         if read and hosts.leads:
             noted = {f"model.{field}": each.noted for field, each in read.items()}
             run_files.note_embeddings(run.path, noted)
@@ -259,7 +259,6 @@ def _beginning(
         return None, vectors.of_fields(read)
     for field in embedding_files(config) if hosts.leads else ():
         say(f"{field} is not read: all parameters are those of init_from={init_from}")
-    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
-    model = build_model(config, *sizes)
+    model = build_model(config, *task.sides)
     wanted = jax.eval_shape(lambda: model.init(rng.root(0)))
     return weights.read_params(init_from, wanted), None

@@ -49,12 +49,12 @@ def ensemble(steps: Sequence[StepFn], combine: Combine = mean_probability) -> St
         if len(outputs) == 1:
             return new, outputs[0]
         logits = combine(jnp.stack([log_probs(each.logits) for each in outputs]))
-        return new, StepOutput(logits, _mean([each.aux for each in outputs]))
+        return new, StepOutput(logits, mean_aux([each.aux for each in outputs]))
 
     return step
 
 
-def _mean(records: Sequence[dict[str, Array]]) -> dict[str, Array]:
+def mean_aux(records: Sequence[dict[str, Array]]) -> dict[str, Array]:
     """Each name's mean over the records that have it."""
     by_name: dict[str, list[Array]] = {}
     for name, leaf in (item for record in records for item in record.items()):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.types import EOS
+from s2sjax.types import EOS, Batch
 
 
 def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
@@ -28,6 +28,15 @@ def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
 def real_tokens(target: Array, lengths: Array) -> Array:
     """Where the target has tokens, EOS included: [B, T] bool."""
     return jnp.arange(target.shape[1])[None] < lengths[:, None]
+
+
+def without_end(batch: Batch) -> Batch:
+    """The examples whose targets have no EOS: nothing is lost by it, nor counted.
+    Numbers have none."""
+    if not jnp.issubdtype(batch.target.dtype, jnp.integer):
+        return batch
+    lengths = jnp.maximum(batch.target_lengths - 1, 0)
+    return batch._replace(target_lengths=lengths)
 
 
 def decoder_inputs(target: Array, first: int) -> Array:

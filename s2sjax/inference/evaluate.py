@@ -23,7 +23,6 @@ from s2sjax.inference.system import (
 from s2sjax.outcomes import Outcomes, concatenate, with_further
 from s2sjax.schema import TRAIN_EXAMPLES
 from s2sjax.tasks import unseen
-from s2sjax.tasks.generated import Generator
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import UNK, Batch, Hypotheses
 
@@ -41,13 +40,13 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
     drawn from hashes of their numbers: there the first are taken.
 
     Args:
-      buckets: of the whole split; a store's leaves have an axis of examples in front.
+      buckets: of the whole split.
       most: 0 takes them all, of finite buckets.
     """
     endless = any(bucket.size is None for bucket in buckets)
     if not endless and (not most or size(buckets) <= most):
         return tuple(buckets)
-    if isinstance(buckets[0].fetch, Generator):
+    if buckets[0].drawn:
         (only,) = buckets
         return (dataclasses.replace(only, size=most),)
     hashes = [_hashes(bucket) for bucket in buckets]
@@ -59,13 +58,7 @@ def chosen(buckets: Sequence[Bucket], most: int) -> tuple[Bucket, ...]:
         start = end - len(own)
         rows = np.sort(order[(order >= start) & (order < end)]) - start
         if len(rows):
-            store = jax.tree.map(lambda leaf, rows=rows: leaf[rows], bucket.store)
-            further = bucket.references and bucket.references.taken(rows)
-            found.append(
-                dataclasses.replace(
-                    bucket, size=len(rows), store=store, references=further
-                )
-            )
+            found.append(bucket.taken(rows))
     return tuple(found)
 
 
@@ -75,12 +68,16 @@ def size(buckets: Sequence[Bucket]) -> int:
 
 
 def _hashes(bucket: Bucket) -> np.ndarray:
-    """Of the bucket's examples, -> [N] uint64."""
+    """Of the bucket's examples, -> [N] uint64; of numbers by which example one is."""
     fetch, parts = jax.jit(bucket.fetch), [np.zeros(0, np.uint64)]
     assert bucket.size is not None
     for start in range(0, bucket.size, CHUNK):
         rows = np.arange(start, min(start + CHUNK, bucket.size), dtype=np.int32)
         batch = fetch(bucket.store, jnp.asarray(rows))
+        if batch.given:
+            ids = np.asarray(batch.ids)[:, None]
+            parts.append(unseen.fingerprints(ids, np.ones(len(ids), np.int64)))
+            continue
         source, target = (
             unseen.fingerprints(np.asarray(tokens), np.asarray(lengths))
             for tokens, lengths in (
@@ -182,6 +179,7 @@ def columns(
         first.aux["logprob"],
         -forced.log_probs.sum(axis=-1),
         forced.correct,
+        jnp.full(batch.ids.shape, int(system.ends), jnp.int32),
     )
 
 
@@ -256,6 +254,11 @@ def split_outcomes(
     Raises:
       UsageError: an endless split and no number, or training files that are gone.
     """
+    if oracle_length and not trained.system.ends:
+        raise UsageError(
+            f"oracle_length=True: model.architecture="
+            f"{trained.config.model.architecture} knows the lengths of its outputs"
+        )
     if split == "train":
         buckets = with_training(trained).task.buckets[split]
         buckets = chosen(buckets, examples or TRAIN_EXAMPLES)
@@ -289,7 +292,7 @@ def enough(
     if examples is None or len(buckets) != 1 or (split == "train" and not endless):
         return buckets
     (only,) = buckets
-    if not isinstance(only.fetch, Generator):
+    if not only.drawn:
         return buckets
     return (dataclasses.replace(only, size=examples),)
 

@@ -15,13 +15,12 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
-from s2sjax.models.seq2seq import Seq2Seq, build_model
+from s2sjax.models.architectures import Model, build_model
 from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks import Task
-from s2sjax.tasks.generated import Generator
 
 Which = Literal["last", "best"] | int
 
@@ -69,20 +68,18 @@ def open_trained(
     config = run.config
     if strategy is not None:
         config = with_decode(config, strategy=strategy)
-    decoding(config.decode.strategy)
+    check_strategy(config)
     task = tasks.load(config, run.data)
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
         # What training has seen still follows from the run's own seed.
         drawn = tasks.load(config, run.data)
-        if not any(isinstance(b.fetch, Generator) for b in task.buckets["test"]):
+        if not any(bucket.drawn for bucket in task.buckets["test"]):
             say(
                 "the test data of this run are kept, and stay as they are with any seed"
             )
         task = dataclasses.replace(task, buckets=drawn.buckets)
-    model = build_model(
-        config, len(task.source_vocabulary), len(task.target_vocabulary)
-    )
+    model = build_model(config, *task.sides)
     restored = _restore(run, model, which, say)
     params = jax.tree.map(jnp.asarray, restored.state)
     system = System.of(model, config, params)
@@ -90,7 +87,7 @@ def open_trained(
 
 
 def _restore(
-    run: RunDirectory, model: Seq2Seq, which: Which, say: Callable[[str], None]
+    run: RunDirectory, model: Model, which: Which, say: Callable[[str], None]
 ) -> Restored:
     """The parameters: from the run's own checkpoints, or from its group's."""
     better = metric(run.config.train.metric_name).better
@@ -158,7 +155,24 @@ def with_training(trained: Trained) -> Trained:
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
     buckets = {**trained.task.buckets, "train": task.buckets["train"]}
-    return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
+    whole = dataclasses.replace(trained.task, buckets=buckets, baselines=task.baselines)
+    return trained._replace(task=whole)
+
+
+def check_strategy(config: Config) -> None:
+    """Whether the model of a config can decode by its strategy.
+
+    Raises:
+      UsageError: there is no such strategy or argument, or no decoder for it.
+    """
+    strategy = config.decode.strategy
+    decoding(strategy)
+    if not config.model.has_decoder and strategy != "greedy":
+        raise UsageError(
+            f"decoding strategy '{strategy}' is for a decoder, which "
+            f"model.architecture={config.model.architecture} does not have: it says "
+            f"the most probable symbols (greedy)"
+        )
 
 
 def with_decode(config: Config, **changes: Any) -> Config:
@@ -178,6 +192,12 @@ def _check_same_symbols(first: Trained, other: Trained) -> None:
                 f"({len(theirs)} ids) than {first.path} ({len(ours)}); "
                 f"runs that decode together write the same symbols"
             )
+    ours, theirs = (run.config.model.architecture for run in (first, other))
+    if ours != theirs:
+        raise UsageError(
+            f"{other.path} has model.architecture={theirs} and {first.path} {ours}; "
+            f"runs that decode together have the same"
+        )
     for field in ("reverse_source", "source_eos"):
         if getattr(first.task, field) != getattr(other.task, field):
             raise UsageError(

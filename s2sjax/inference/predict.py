@@ -20,12 +20,15 @@ from s2sjax.inference.batches import (
 from s2sjax.inference.system import (
     System,
     batch_rows,
+    code,
     decode,
     encode,
     force,
     output_lengths,
     symbol_lengths,
 )
+from s2sjax.models.labeller import Labeller
+from s2sjax.models.sides import vocabulary
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, encode_source
 from s2sjax.types import EOS, PAD, Batch
@@ -66,6 +69,7 @@ class EncodedSource(NamedTuple):
 
     memory: np.ndarray  # [S, C], its outputs
     states: list[list[list[np.ndarray]]]  # per layer, direction and part, [D]
+    code: np.ndarray | None  # [latent], where there is such a bottleneck
 
 
 def encoded(
@@ -124,6 +128,7 @@ def predict(
     *,
     attention: bool = False,
     states: bool = False,
+    width: int = 0,
     passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
     """An n-best list for every query, best first; `passed` is told how far it is.
@@ -132,13 +137,14 @@ def predict(
 
     Inputs are decoded in batches, of one compiled program per width. A batch is filled
     up to the configured size (or to the power of two that holds all inputs, or fewer
-    where inputs are long), and sources are padded to powers of two.
+    where inputs are long), and sources are padded to powers of two, to `width` at
+    least.
 
     Raises:
       UsageError: a query whose constraints cannot be met.
     """
     _check(system, queries)
-    constraints = _Constraints.of(queries, system.models[0].target)
+    constraints = _Constraints.of(queries, vocabulary(system.models[0].target))
 
     def of_batch(batch: Batch, rows: Sequence[Query]) -> list[list[Hypothesis]]:
         hypotheses = decode(
@@ -157,7 +163,7 @@ def predict(
             for row, query in enumerate(rows)
         ]
 
-    return _in_batches(system, queries, of_batch, passed)
+    return _in_batches(system, queries, of_batch, passed, width)
 
 
 def with_token_logprobs(
@@ -192,9 +198,11 @@ def encode_sources(
     """What the first model's encoder makes of every input."""
 
     def of_batch(batch: Batch, rows: Sequence[Query]) -> list[EncodedSource]:
-        encoded = jax.tree.map(
-            np.asarray, encode(system, batch.source, batch.source_lengths)
-        )
+        encoded = encode(system, batch.source, batch.source_lengths)
+        codes = None
+        if system.config.model.latent:
+            codes = np.asarray(code(system, encoded))
+        encoded = jax.tree.map(np.asarray, encoded)
         return [
             EncodedSource(
                 encoded.memory[row, : len(query.source)],
@@ -202,6 +210,7 @@ def encode_sources(
                     [[part[row] for part in state] for state in directions]
                     for directions in encoded.states
                 ],
+                None if codes is None else codes[row],
             )
             for row, query in enumerate(rows)
         ]
@@ -212,7 +221,8 @@ def encode_sources(
 def score(
     system: System, queries: Sequence[Query], passed: Passed = unwatched
 ) -> list[np.ndarray]:
-    """The log-probability of each token of given outputs, EOS last, for every query.
+    """The log-probability of each token of given outputs, their end last, for every
+    query; of models without a decoder there is no end.
 
     Args:
       system: the models.
@@ -221,12 +231,18 @@ def score(
 
     Returns:
       [output length + 1] float32 for each, in nats.
+
+    Raises:
+      UsageError: an output of another length than the models' outputs have.
     """
+    if not system.ends:
+        _check_outputs(system, queries)
 
     def of_batch(batch: Batch, rows: Sequence[Query]) -> list[np.ndarray]:
         forced = np.asarray(force(system, batch).log_probs)
         return [
-            forced[row, : len(query.output or ()) + 1] for row, query in enumerate(rows)
+            forced[row, : len(query.output or ()) + system.ends]
+            for row, query in enumerate(rows)
         ]
 
     return _in_batches(system, queries, of_batch, passed)
@@ -237,6 +253,7 @@ def _in_batches(
     queries: Sequence[Query],
     of_batch: Callable[[Batch, Sequence[Query]], list[Result]],
     passed: Passed = unwatched,
+    width: int = 0,
 ) -> list[Result]:
     """`of_batch` of all queries, in batches of one shape each; order is restored."""
     results: dict[int, Result] = {}
@@ -248,7 +265,7 @@ def _in_batches(
     by_shape: dict[tuple[int, int], list[int]] = {}
     for place, query in enumerate(queries):
         target = 1 if query.output is None else max(len(query.output) + 1, 8)
-        shape = _power_of_two(max(len(query.source), 8)), _power_of_two(target)
+        shape = _power_of_two(max(len(query.source), width, 8)), _power_of_two(target)
         by_shape.setdefault(shape, []).append(place)
 
     def of_chunk(shape: tuple[int, int], chunk: Chunk) -> list[Result]:
@@ -318,7 +335,30 @@ class _Constraints(NamedTuple):
         return {name: jnp.asarray(array) for name, array in constraints.items()}
 
 
+def _check_outputs(system: System, queries: Sequence[Query]) -> None:
+    model = system.models[0]
+    assert isinstance(model, Labeller)
+    for number, query in enumerate(queries, start=1):
+        wanted, came = model.outputs(len(query.source)), len(query.output or ())
+        if came != wanted:
+            raise UsageError(
+                f"{query.where or f'input {number}'}: an output of {came} symbols; "
+                f"model.architecture={model.config.architecture} says {wanted} of a "
+                f"source of {len(query.source)}"
+            )
+
+
 def _check(system: System, queries: Sequence[Query]) -> None:
+    if not system.ends:
+        for number, query in enumerate(queries, start=1):
+            for name in ("prefix", "required", "banned"):
+                if getattr(query, name):
+                    raise UsageError(
+                        f"{query.where or f'input {number}'}: '{name}' is for a "
+                        f"decoder, which model.architecture="
+                        f"{system.config.model.architecture} does not have"
+                    )
+        return
     longest = max((len(query.source) for query in queries), default=0)
     most = output_lengths(system.config.decode, longest).most
     for number, query in enumerate(queries, start=1):

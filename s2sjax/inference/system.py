@@ -15,15 +15,32 @@ from jax import Array, lax
 from s2sjax import rng
 from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding import similarity
-from s2sjax.decoding.base import Request, Rules
-from s2sjax.decoding.ensemble import COMBINATIONS, ensemble
-from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
+from s2sjax.decoding.base import Request, Rules, log_probs
+from s2sjax.decoding.ensemble import COMBINATIONS, ensemble, mean_aux
+from s2sjax.decoding.forced import (
+    decoder_inputs,
+    real_tokens,
+    token_losses,
+    without_end,
+)
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
+from s2sjax.models.architectures import Model
 from s2sjax.models.base import Encoded
+from s2sjax.models.labeller import Labeller
 from s2sjax.models.padding import cut, cut_step
 from s2sjax.models.seq2seq import Seq2Seq, apply, decoder_steps
-from s2sjax.types import BOS, EOS, UNK, Batch, Carry, Hypotheses, StepFn, StepOutput
+from s2sjax.types import (
+    BOS,
+    EOS,
+    PAD,
+    UNK,
+    Batch,
+    Carry,
+    Hypotheses,
+    StepFn,
+    StepOutput,
+)
 
 # Positions of source and longest output in a batch. One of 256 sources of 400 symbols,
 # the longest that a text is trained on unless asked, has 310 thousand.
@@ -39,16 +56,21 @@ MOST_POSITIONS = 2**19
 class System:
     """A model with its parameters, or several that decode together."""
 
-    models: tuple[Seq2Seq, ...]
+    models: tuple[Model, ...]
     config: Config  # of the first
     params: tuple[Any, ...]  # of each
     vocabulary: Array | None = None  # [] int32, where the models' is padded
     seed: Array | None = None  # [] int32, where it is not the config's
 
     @classmethod
-    def of(cls, model: Seq2Seq, config: Config, params: Any) -> "System":
+    def of(cls, model: Model, config: Config, params: Any) -> "System":
         """One model."""
         return cls((model,), config, (params,))
+
+    @property
+    def ends(self) -> bool:
+        """Whether the end of an output is a token of it."""
+        return self.models[0].ends
 
 
 class Forced(NamedTuple):
@@ -136,7 +158,11 @@ def decode(
     of each token comes along, e.g. attention, and with `states` too the states of the
     first model that the token was written from, `decoder_<layer>_<part>` [B, N, T, D];
     what is not asked for is neither kept nor computed.
+
+    Models without a decoder say all at once: of each place the most probable symbol.
     """
+    if not system.ends:
+        return _said(system, source, lengths, per_token)
     config = system.config
     seed = config.seed if system.seed is None else system.seed
     step, carry = _decoder(system, source, lengths, states=states)
@@ -171,13 +197,14 @@ def force(system: System, batch: Batch) -> Forced:
     """Teacher-forced scores of the targets."""
     inputs = decoder_inputs(batch.target, BOS)
     source = batch.source, batch.source_lengths
-    if len(system.models) == 1:
-        output = apply(system.models[0], system.params[0], *source, inputs)
-        logits = cut(output.logits, system.vocabulary)
+    if len(system.models) == 1 or not system.ends:
+        logits = _at_once(system, *source, inputs).logits
     else:
         step, carry = _decoder(system, *source)
         _, outputs = lax.scan(step, carry, inputs.T)
         logits = outputs.logits.swapaxes(0, 1)
+    if not system.ends:
+        batch = without_end(batch)
     losses = token_losses(logits, batch.target, batch.target_lengths)
     real = real_tokens(batch.target, batch.target_lengths)
     chosen = jnp.argmax(logits, axis=-1) == batch.target
@@ -189,6 +216,12 @@ def encode(system: System, source: Array, lengths: Array) -> Encoded:
     """What the first model's encoder makes of a batch: memory and final states."""
     model, params = system.models[0], system.params[0]
     return apply(model, params, source, lengths, method="encode")
+
+
+@jax.jit
+def code(system: System, encoded: Encoded) -> Array:
+    """The bottleneck of the first model, [B, latent]."""
+    return apply(system.models[0], system.params[0], encoded, method="code")
 
 
 @jax.jit
@@ -207,6 +240,45 @@ def symbol_lengths(hypotheses: Hypotheses) -> Array:
     return hypotheses.lengths - ended
 
 
+def _at_once(
+    system: System, source: Array, lengths: Array, inputs: Array
+) -> StepOutput:
+    """What all models say where all inputs [B, T] are known: logits [B, T, V]."""
+    outputs = [
+        apply(model, params, source, lengths, inputs)
+        for model, params in zip(system.models, system.params, strict=True)
+    ]
+    parts = [cut(output.logits, system.vocabulary) for output in outputs]
+    if len(parts) == 1:
+        return outputs[0]._replace(logits=parts[0])
+    combine = COMBINATIONS[system.config.decode.ensemble]
+    logits = combine(jnp.stack([log_probs(logits) for logits in parts]))
+    return StepOutput(logits, mean_aux([output.aux for output in outputs]))
+
+
+def _said(system: System, source: Array, lengths: Array, per_token: bool) -> Hypotheses:
+    """What models without a decoder say, as n-best lists of one."""
+    model = system.models[0]
+    assert isinstance(model, Labeller)
+    width, counts = model.outputs(source.shape[1]), model.outputs(lengths)
+    inputs = jnp.full((len(source), max(width, 1)), BOS, jnp.int32)
+    output = _at_once(system, source, lengths, inputs)
+    within = jnp.arange(inputs.shape[1])[None] < counts[:, None]
+    tokens = jnp.where(within, jnp.argmax(output.logits, axis=-1), PAD)
+    best = jnp.max(log_probs(output.logits), axis=-1)
+    scores = jnp.sum(jnp.where(within, best, 0), axis=1)
+    yes = jnp.ones((len(source), 1), bool)
+    aux = {name: leaf[:, None] for name, leaf in output.aux.items() if per_token}
+    return Hypotheses(
+        tokens[:, None].astype(jnp.int32),
+        scores[:, None],
+        counts[:, None],
+        yes,
+        ~yes,
+        {"logprob": scores[:, None]} | aux,
+    )
+
+
 def _decoder(
     system: System, source: Array, lengths: Array, *, states: bool = False
 ) -> tuple[StepFn, Carry]:
@@ -214,6 +286,7 @@ def _decoder(
     steps: list[StepFn] = []
     carries = []
     for model, params in zip(system.models, system.params, strict=True):
+        assert isinstance(model, Seq2Seq)
         step, carry, _ = decoder_steps(model, params, source, lengths)
         if states and not steps:
             step = _with_states(step, model.cell.names)

@@ -11,6 +11,9 @@ by side where there are two, and M its outputs:
               et al. 2015, section 3.1.2; Sennrich et al. 2017, Nematus)
     zero      state = 0
     learned   state = a parameter, the same for every source, that starts at 0
+
+With `model.latent` the states come from a code z of so many numbers, and it from those
+of the encoder: z = W [s_1; ..; s_L] + b, h = tanh(W z + b), c without the tanh.
 """
 
 from collections.abc import Callable
@@ -44,6 +47,10 @@ class Bridge(nn.Module):
     def __call__(self, encoded: Encoded) -> tuple[State, ...]:
         """One state per layer, each part [B, D]."""
         raise NotImplementedError
+
+    def summary(self, encoded: Encoded) -> Array:
+        """What a constant context tells of the source, [B, C]: the last layer's h."""
+        return jnp.concatenate([state[0] for state in encoded.states[-1]], axis=-1)
 
     def _check(self, encoded: Encoded) -> None:
         """Refuses an encoder with other layers or with another kind of state."""
@@ -140,6 +147,28 @@ class Mean(_Mapped):
         mean = jnp.sum(jnp.where(mask, encoded.memory, 0), axis=1) / count
         return tuple(
             tuple(self._map(depth, part, mean) for part in range(len(self.cell.names)))
+            for depth in range(self.layers)
+        )
+
+
+class Bottleneck(_Mapped):
+    """A code, and of it what the decoder starts from."""
+
+    size: int
+
+    def setup(self) -> None:
+        super().setup()
+        self.bottleneck = nn.Dense(self.size, name="code")
+
+    def summary(self, encoded: Encoded) -> Array:
+        """The code, [B, size]."""
+        parts = [part for side in encoded.states for state in side for part in state]
+        return self.bottleneck(jnp.concatenate(parts, axis=-1))
+
+    def __call__(self, encoded: Encoded) -> tuple[State, ...]:
+        code = self.summary(encoded)
+        return tuple(
+            tuple(self._map(depth, part, code) for part in range(len(self.cell.names)))
             for depth in range(self.layers)
         )
 

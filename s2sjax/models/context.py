@@ -7,7 +7,7 @@ stage's `parts`. The same stage runs over all of time at once or step by step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jax import Array
@@ -213,6 +213,22 @@ class Asking(Recurrent):
 
 
 @dataclass(frozen=True)
+class Told(Recurrent):
+    """A layer into whose cell the same goes at every step."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return self.name, "attention"
+
+    def run(self, known: Known, state: DecoderState, flow: Flow) -> Flow:
+        return over_time(self, known, state, flow)
+
+    def body(self, dot: Dot, own: Any, x: Any, operands: Any) -> tuple[Any, Flow]:
+        new = self.advance(dot, own, x, operands, operands["attention"])
+        return new, Flow(new[0])
+
+
+@dataclass(frozen=True)
 class Looking:
     """Attention by itself: what is below asks."""
 
@@ -308,7 +324,9 @@ def attentional(dot: Dot, h: Array, context: Array | None) -> Array:
 
 
 class Context(Protocol):
-    """Where attention's context comes in."""
+    """Where what is known of the source comes in."""
+
+    looks: ClassVar[bool]  # whether attention finds it; else the bridge's summary is it
 
     def enters(self, units: int, memory: int) -> int:
         """Size of what enters the first layer's cell besides its input; 0: nothing."""
@@ -316,9 +334,7 @@ class Context(Protocol):
     def start(self, state: DecoderState) -> DecoderState:
         """The first state, with what this kind carries."""
 
-    def stages(
-        self, layers: Sequence[Recurrent], attention: Attention
-    ) -> tuple[Stage, ...]:
+    def stages(self, layers: Sequence[Recurrent], attention: Any) -> tuple[Stage, ...]:
         """The column, bottom first."""
 
 
@@ -333,6 +349,8 @@ class IntoCell:
     2015; that the bottom layer asks is from Wu et al. 2016, section 3: the layers above
     then do not wait for one another.)
     """
+
+    looks: ClassVar[bool] = True
 
     def enters(self, units: int, memory: int) -> int:
         return memory
@@ -355,6 +373,8 @@ class IntoReadout:
 
     (Luong, Pham and Manning 2015, section 3.)
     """
+
+    looks: ClassVar[bool] = True
 
     def enters(self, units: int, memory: int) -> int:
         return 0
@@ -379,6 +399,8 @@ class InputFeeding:
     section 3.3.) h_t of the last layer asks, and all layers wait for the step before.
     """
 
+    looks: ClassVar[bool] = True
+
     def enters(self, units: int, memory: int) -> int:
         return units
 
@@ -392,8 +414,32 @@ class InputFeeding:
         return (Loop(bottom, (*layers[1:], Looking(attention))),)
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A summary c of the source enters the first layer's cell at every step.
+
+        h_t = cell([y_{t-1}; c], h_{t-1}),    logits_t = V h_t + d
+
+    c is the h of the encoder's last layer after the end, of both directions side by
+    side, or the code of `model.latent`. (Cho et al. 2014, section 2.2, whose output
+    reads c too; the RepeatVector of Keras.)
+    """
+
+    looks: ClassVar[bool] = False
+
+    def enters(self, units: int, memory: int) -> int:
+        return memory
+
+    def start(self, state: DecoderState) -> DecoderState:
+        return state
+
+    def stages(self, layers: Sequence[Recurrent], attention: Any) -> tuple[Stage, ...]:
+        return Told(layers[0].cell, 0), *layers[1:]
+
+
 CONTEXTS: dict[str, Callable[[], Context]] = {
     "cell": IntoCell,
     "readout": IntoReadout,
     "input_feeding": InputFeeding,
+    "constant": Constant,
 }

@@ -8,6 +8,7 @@ they are not, a step runs the bodies one after another; `free` scans that.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +19,7 @@ from jax.nn import initializers
 
 from s2sjax.models import attention, cells
 from s2sjax.models.base import Attention, Cell, Dot, Encoded, Memory, Weights
-from s2sjax.models.bridge import bridge_of
+from s2sjax.models.bridge import Bottleneck, bridge_of
 from s2sjax.models.context import (
     Context,
     DecoderState,
@@ -31,51 +32,46 @@ from s2sjax.models.context import (
     prefixed,
     run_stage,
 )
-from s2sjax.models.dropout import NONE, Dropout, Noise, drop
-from s2sjax.models.layer import Embedding, Layer, at_once, symmetric
+from s2sjax.models.dropout import NONE, Dropout, Noise
+from s2sjax.models.inputs import Enter, Inputs
+from s2sjax.models.layer import Layer, at_once
+from s2sjax.models.readout.base import Readout
 from s2sjax.models.scan import run_step, scan
-from s2sjax.types import EOS, StepOutput
+from s2sjax.types import StepOutput
 
 Feed = Callable[[Array, Array, Any], Array]
-"""`feed(logits, gold_t, x_t) -> x`: what goes in at step t, token ids [B] or a
-distribution [B, V], from the logits [B, V] of step t - 1, the gold input [B] of step t
-and whatever is given for it. It closes over no traced array."""
+"""`feed(raw, gold_t, x_t) -> x`: what goes in at step t, token ids [B], a distribution
+[B, V] or a row of numbers [B, F], from the raw values [B, P] of step t - 1, the gold
+input of step t and whatever is given for it. It closes over no traced array."""
 
 
 class Decoder(nn.Module):
     """Writes the target.
 
     Layers read the layer below; `context` says where attention comes in (see its kinds
-    in `CONTEXTS`). Without attention, logits_t = V h_t + d for the last layer's h. PAD
-    and BOS can never be emitted: their logits are -inf.
-
-    With a tied output V is the table of embeddings, E, which reads and writes (Press
-    and Wolf 2017; Inan, Khosravi and Socher 2017); where embeddings are of another size
-    than h, V = E P with a projection P.
+    in `CONTEXTS`). Without attention, the readout reads the last layer's h_t.
 
     Attributes:
-      vocabulary: size V of the target vocabulary.
+      embed: what it reads at a step, and how that enters.
+      readout: what it writes.
       cell: the cell of every layer.
       memory: size of the encoder's outputs.
       layers: how many.
-      embedding: size of embeddings; 0: one-hot.
       attention: what looks back at the source; None: nothing does.
       context: where its context goes.
       bridge: the spec of how it starts, see `bridge`.
-      tied: the output is the embeddings, transposed.
-      shared: embeddings that are somebody else's too; None: its own.
+      latent: numbers that all it knows of the source goes through; 0: as it is.
     """
 
-    vocabulary: int
+    embed: Inputs
+    readout: Readout
     cell: Cell
     memory: int
     layers: int = 1
-    embedding: int = 64
     attention: Attention | None = None
     context: Context = IntoCell()
     bridge: str = "copy"
-    tied: bool = False
-    shared: Embedding | None = None
+    latent: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,15 +86,19 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         units = self.cell.units
-        self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
-        self.connect = bridge_of(self.bridge)(self.cell, self.layers)
-        enters = self.context.enters(units, self.memory) if self.attention else 0
+        make = bridge_of(self.bridge)
+        if self.latent:
+            make = partial(Bottleneck, size=self.latent)
+        self.connect = make(self.cell, self.layers)
+        enters = 0
+        if self.attention or not self.context.looks:
+            enters = self.context.enters(units, self.latent or self.memory)
         self.stack = [
             Layer(
                 self.cell,
-                units if depth else self.embedding or self.vocabulary,
+                units if depth else self.embed.width,
                 context=0 if depth else enters,
-                one_hot=depth == 0 and not self.embedding,
+                one_hot=depth == 0 and self.embed.one_hot,
                 name=f"layer_{depth}",
             )
             for depth in range(self.layers)
@@ -110,27 +110,8 @@ class Decoder(nn.Module):
                 (units + self.memory, units),
             )
             self.readout_bias = self.param("readout_bias", initializers.zeros, (units,))
-        if not self.tied:
-            self.output_kernel = self.param(
-                "output_kernel", symmetric(units**-0.5), (self.vocabulary, units)
-            )
-        elif self._projects:
-            self.tied_kernel = self.param(
-                "tied_kernel", initializers.glorot_uniform(), (units, self.embedding)
-            )
-        self.output_bias = self.param(
-            "output_bias", initializers.zeros, (self.vocabulary,)
-        )
-
-    @property
-    def _projects(self) -> bool:
-        """Whether the readout is brought to the size of embeddings."""
-        return self.tied and self.embedding != self.cell.units
-
-    @property
-    def _table(self) -> Array:
-        """The embeddings of what it can write; a shared table may have more."""
-        return self.embed.table[: self.vocabulary]
+        draws = self.readout.parameters(units)
+        self.output = {name: self.param(name, draw) for name, draw in draws.items()}
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
@@ -146,11 +127,17 @@ class Decoder(nn.Module):
                 )
                 for depth, state in enumerate(layers)
             )
+        if not self.context.looks:
+            return DecoderState(layers), self.connect.summary(encoded)
         if self.attention is None:
             return DecoderState(layers), ()
         memory = self.attention.memory(encoded)
         state = DecoderState(layers, self.attention.start(memory))
         return self.context.start(state), memory
+
+    def code(self, encoded: Encoded) -> Array:
+        """The numbers that all it knows of the source goes through, [B, latent]."""
+        return self.connect.summary(encoded)
 
     def noise(self, dropout: Dropout | None, time: int) -> Noise:
         """Draws the dropout of `time` steps: all that is dropped within them."""
@@ -172,9 +159,9 @@ class Decoder(nn.Module):
         memory: Memory,
         noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
-        """One step from token ids [B] or a distribution [B, V]."""
-        column = self._column(tabled=False)
-        weights, operands = self._weights(memory, column), self._operands(memory)
+        """One step from token ids [B], a distribution [B, V] or numbers [B, F]."""
+        column, weights = self._column(memory)
+        operands = self._operands(memory)
         return run_step(column.step, weights, {}, state, (x, noise), operands)
 
     def __call__(
@@ -184,17 +171,17 @@ class Decoder(nn.Module):
         memory: Memory,
         noise: Noise = NONE,
     ) -> StepOutput:
-        """All steps at once from known inputs [B, T]: the same function as `step`.
+        """All steps at once from known inputs [B, T, ...]: the same function as `step`.
 
         Returns:
-          Logits [B, T, V]; attention [B, T, S].
+          Raw values [B, T, P], such as logits; attention [B, T, S].
         """
-        column = self._column(self._tabled(inputs, noise))
-        weights, operands = self._weights(memory, column), self._operands(memory)
+        column, weights = self._column(memory, inputs.size, noise)
+        operands = self._operands(memory)
         params = {f"layer_{d}": x.parameters() for d, x in enumerate(self.stack)}
         noise = _time_major(noise)
         known = Known(at_once(weights), weights, operands, params, noise)
-        return _time_major(column.forced(known, state, inputs.T))
+        return _time_major(column.forced(known, state, _time_major(inputs)))
 
     def free(
         self,
@@ -205,14 +192,15 @@ class Decoder(nn.Module):
         xs: Any = (),
         noise: Noise = NONE,
     ) -> StepOutput:
-        """All steps, each from what the last one said or from the gold token.
+        """All steps, each from what the last one said or from the gold input.
 
         The weights' gradients are one product each, as where all inputs are known.
 
         Args:
           state: the first.
           memory: what the steps look back at.
-          gold: the gold inputs, [B, T] int32. The first step reads gold[:, 0].
+          gold: the gold inputs, [B, T] int32 or [B, T, F]. The first step reads
+            gold[:, 0].
           feed: chooses the input of each step but the first.
           xs: what `feed` is given for each step, leading axis T.
           noise: the dropout of all steps.
@@ -220,13 +208,12 @@ class Decoder(nn.Module):
         Returns:
           The outputs of all steps, [B, T, ...].
         """
-        column = self._column(self._tabled(gold, noise))
-        weights, operands = self._weights(memory, column), self._operands(memory)
-        logits = jax.ShapeDtypeStruct((len(gold), self.vocabulary), jnp.float32)
-        first, given = jax.tree.map(lambda leaf: leaf[0], (gold.T, xs))
-        fed = jax.eval_shape(feed, logits, first, given)
-        if jnp.issubdtype(fed.dtype, jnp.inexact):
-            first = jax.nn.one_hot(first, self.vocabulary, dtype=fed.dtype)
+        column, weights = self._column(memory, gold.size, noise)
+        operands = self._operands(memory)
+        raw = jax.ShapeDtypeStruct((len(gold), self.readout.size), jnp.float32)
+        golds = _time_major(gold)
+        first, given = jax.tree.map(lambda leaf: leaf[0], (golds, xs))
+        first = self.embed.like(first, jax.eval_shape(feed, raw, first, given))
 
         def step(dot: Dot, carry: Any, now: Any, operands: Any) -> Any:
             state, x = carry
@@ -235,43 +222,30 @@ class Decoder(nn.Module):
             return (state, feed(output.logits, gold, given).astype(x.dtype)), output
 
         # What the last step feeds is never read.
-        following = jax.tree.map(_shifted, (gold.T, xs))
+        following = jax.tree.map(_shifted, (golds, xs))
         now = _time_major(noise), *following
         _, outputs = scan(step, weights, {}, (state, first), now, operands)
         return _time_major(outputs)
 
-    def _tabled(self, tokens: Array, noise: Noise) -> bool:
-        """Whether to project the table of embeddings, which is smaller than what is
-        read, and to gather its rows. Dropout would come between."""
-        smaller = self.vocabulary <= tokens.size
-        return bool(self.embedding) and "embedding" not in noise and smaller
-
-    def _column(self, tabled: bool) -> "Column":
+    def _column(
+        self, memory: Memory, rows: int = 0, noise: Noise = NONE
+    ) -> tuple["Column", Weights]:
+        """The stages, and all that they multiply with; see `Inputs.enter`."""
         layers = [Recurrent(self.cell, depth) for depth in range(self.layers)]
         stages: tuple[Stage, ...] = tuple(layers)
-        if self.attention is not None:
+        if self.attention is not None or not self.context.looks:
             stages = self.context.stages(layers, self.attention)
-        embeds = bool(self.embedding) and not tabled
-        return Column(stages, self.vocabulary, embeds, self._projects)
-
-    def _weights(self, memory: Memory, column: "Column") -> Weights:
-        """All that the steps multiply with."""
-        kernel = self._table if self.tied else self.output_kernel
-        weights: Weights = {"output": (kernel.T, self.output_bias)}
-        if self._projects:
-            weights["tied"] = (self.tied_kernel,)
+        weights = self.readout.weights(self.output, self.embed)
         for depth, layer in enumerate(self.stack):
             params = layer.parameters()
             weights[f"input_{depth}"] = self.cell.projection(params)
             weights |= prefixed(f"layer_{depth}", self.cell.weights(params))
-        if column.embeds:
-            weights["embed"] = (self._table,)
-        elif self.embedding:
-            weights["input_0"] = (self.stack[0].project(self._table),)
+        enter, entering = self.embed.enter(self.stack[0], rows, noise)
+        weights |= entering
         if self.attention is not None:
             weights |= prefixed("attention", self.attention.weights(memory))
             weights["readout"] = self.readout_kernel, self.readout_bias
-        return weights
+        return Column(stages, enter, self.readout), weights
 
     def _operands(self, memory: Memory) -> dict[str, Any]:
         """What else they read."""
@@ -283,53 +257,39 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True)
 class Column:
-    """The stages of a decoder over the tokens that enter the lowest.
+    """The stages of a decoder between what enters the lowest and what is read.
 
     Attributes:
       stages: bottom first.
-      vocabulary: its size V.
-      embeds: tokens become embeddings; else they are one-hot for the lowest stage.
-      projects: what is read is brought to the size of embeddings.
+      enter: what the lowest reads.
+      readout: what is made of what the highest says.
     """
 
     stages: tuple[Stage, ...]
-    vocabulary: int
-    embeds: bool
-    projects: bool = False
+    enter: Enter
+    readout: Readout
 
     def step(
         self, dot: Dot, state: DecoderState, x: Any, operands: Any
     ) -> tuple[DecoderState, StepOutput]:
         """The bodies of all stages, once: for `run_step` and `scan`."""
-        tokens, noise = x
-        flow = self._enter(dot, tokens, noise)
+        entering, noise = x
+        flow = Flow(self.enter(dot, entering, noise))
         for stage in self.stages:
             state, flow = run_stage(stage, dot, state, flow, noise, operands)
         return state, self._read(dot, flow)
 
-    def forced(self, known: Known, state: DecoderState, tokens: Array) -> StepOutput:
-        """Each stage over all of time, one after another; tokens [T, B]."""
-        flow = self._enter(known.dot, tokens, known.noise)
+    def forced(self, known: Known, state: DecoderState, x: Array) -> StepOutput:
+        """Each stage over all of time, one after another; x [T, B, ...]."""
+        flow = Flow(self.enter(known.dot, x, known.noise))
         for stage in self.stages:
             flow = stage.run(known, state, flow)
         return self._read(known.dot, flow)
 
-    def _enter(self, dot: Dot, tokens: Array, noise: Noise) -> Flow:
-        """What the lowest stage reads: embeddings, or ids or distributions."""
-        if self.embeds:
-            tokens = dot("embed", tokens)
-        elif "embedding" in noise and jnp.issubdtype(tokens.dtype, jnp.integer):
-            dtype = noise["embedding"].dtype
-            tokens = jax.nn.one_hot(tokens, self.vocabulary, dtype=dtype)
-        return Flow(drop(noise, "embedding", tokens))
-
     def _read(self, dot: Dot, flow: Flow) -> StepOutput:
-        """The logits, of one step or of all."""
-        read = attentional(dot, flow.h, flow.context)
-        logits = dot("output", dot("tied", read) if self.projects else read)
-        emitted = jnp.arange(self.vocabulary) >= EOS
-        emitted = jnp.expand_dims(emitted, range(logits.ndim - 1))
-        return StepOutput(jnp.where(emitted, logits, -jnp.inf), flow.aux)
+        """The raw values, of one step or of all."""
+        h = attentional(dot, flow.h, flow.context)
+        return StepOutput(self.readout.read(dot, h), flow.aux)
 
 
 def _time_major(tree: Any) -> Any:

@@ -4,10 +4,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.cells import check, initial_state
 from s2sjax.models.dropout import Dropout
-from s2sjax.models.layer import Embedding, Layer, project_tokens
+from s2sjax.models.inputs import Inputs
+from s2sjax.models.layer import Layer
 
 
 class Encoder(nn.Module):
@@ -17,34 +18,29 @@ class Encoder(nn.Module):
     the last symbol and the final states are those of the unpadded source.
 
     Attributes:
-      vocabulary: size of the source vocabulary.
+      embed: what it reads at a step, and how that enters.
       cell: the cell of every layer.
       layers: how many.
-      embedding: size of embeddings; 0: one-hot.
       bidirectional: every layer reads in both directions.
-      shared: embeddings that are somebody else's too; None: its own.
     """
 
-    vocabulary: int
+    embed: Inputs
     cell: Cell
     layers: int = 1
-    embedding: int = 64
     bidirectional: bool = False
-    shared: Embedding | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.cell)
 
     def setup(self) -> None:
-        self.embed = self.shared or Embedding(self.vocabulary, self.embedding)
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
         self.stack = [
             [
                 Layer(
                     self.cell,
-                    self.width if depth else self.embedding or self.vocabulary,
-                    one_hot=depth == 0 and not self.embedding,
+                    self.width if depth else self.embed.width,
+                    one_hot=depth == 0 and self.embed.one_hot,
                     name=f"{direction}_{depth}",
                 )
                 for direction in directions
@@ -58,12 +54,21 @@ class Encoder(nn.Module):
         return self.cell.units * (2 if self.bidirectional else 1)
 
     def __call__(
-        self, source: Array, lengths: Array, dropout: Dropout | None = None
+        self,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+        before: States | None = None,
     ) -> Encoded:
-        """Encodes token ids [B, S] of the given lengths [B]."""
-        batch, time = source.shape
+        """Encodes token ids [B, S], or rows of numbers [B, S, F], of the given lengths
+        [B].
+
+        `before` are the states that `source` goes on from, as `Encoded.states` has
+        them, of one direction; None: it begins.
+        """
+        batch, time = source.shape[:2]
         mask = jnp.arange(time)[None] < lengths[:, None]
-        x = source.T  # -> [S, B]; above the first layer [S, B, C]
+        x = source.swapaxes(0, 1)  # time-major; above the first layer [S, B, C]
         scale = None
         if dropout is not None:
             size = (time, self.embed.noise)
@@ -72,15 +77,14 @@ class Encoder(nn.Module):
         for depth, directions in enumerate(self.stack):
             final, outputs = [], []
             for backward, layer in enumerate(directions):
-                if depth:
-                    z = layer.project(x)
-                else:
-                    z = project_tokens(self.embed, layer, x, scale)
+                z = layer.project(x) if depth else self.embed.project(layer, x, scale)
                 state, h = self.cell.run(
                     layer.parameters(),
                     z,
                     mask.T,
-                    initial_state(self.cell, batch, z.dtype),
+                    before[depth][0]
+                    if before is not None
+                    else initial_state(self.cell, batch, z.dtype),
                     reverse=bool(backward),
                 )
                 final.append(state)

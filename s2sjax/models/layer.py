@@ -1,4 +1,4 @@
-"""The parameters of one recurrent layer, and of the symbols that enter the first."""
+"""The parameters of one recurrent layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,58 +90,19 @@ class Layer(nn.Module):
         """The parameters by name, for `scan`."""
         return dict(self.params)
 
+    def projection(self) -> tuple[Array, ...]:
+        """What its input is multiplied with; see `Cell.projection`."""
+        return self.cell.projection(self.params)
+
     def project(self, x: Array, scale: Array | None = None) -> Array:
         """What the inputs of all steps give at once, [..., I] or ids [...] -> [..., G].
 
         `scale` multiplies x (dropout); for ids it is [..., 1], on the one-hot vector.
         """
-        kernel, *rest = self.cell.projection(self.params)
+        kernel, *rest = self.projection()
         bias = rest[0] if rest else jnp.zeros(kernel.shape[1], kernel.dtype)
         if not jnp.issubdtype(x.dtype, jnp.integer):
             return affine(x if scale is None else x * scale, kernel, bias)
         if scale is None:
             return platforms.rows(kernel + bias[None], x)
         return platforms.rows(kernel, x) * scale + jnp.expand_dims(bias, range(x.ndim))
-
-
-class Embedding(nn.Module):
-    """Token ids, or a distribution over them, to what the first layer reads.
-
-    Attributes:
-      vocabulary: its size V.
-      size: of the vectors, E; 0 leaves ids as they are, for a one-hot layer.
-    """
-
-    vocabulary: int
-    size: int
-
-    def setup(self) -> None:
-        if self.size:
-            normal = initializers.normal(self.size**-0.5)
-            self.table = self.param("table", normal, (self.vocabulary, self.size))
-
-    @property
-    def noise(self) -> int:
-        """How many values per token dropout can drop."""
-        return self.size or 1
-
-    def __call__(self, x: Array) -> Array:
-        """ids [...] or probabilities [..., V] -> [..., E], or x itself if one-hot."""
-        if not self.size:
-            return x
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            return platforms.rows(self.table, x)
-        return x @ self.table
-
-
-def project_tokens(
-    embed: Embedding, layer: Layer, ids: Array, scale: Array | None
-) -> Array:
-    """`layer.project(embed(ids), scale)`: ids [...] -> [..., G].
-
-    Where dropout does not come between, the table is projected instead, which is
-    smaller than a batch, and rows of the result are gathered.
-    """
-    if embed.size and scale is None and embed.vocabulary <= ids.size:
-        return platforms.rows(layer.project(embed.table), ids)
-    return layer.project(embed(ids), scale)

@@ -1,9 +1,7 @@
 """Encoder and decoder together, and the step function that decoding takes."""
 
-import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,7 +11,7 @@ from jax.typing import ArrayLike
 
 from s2sjax import config as configs
 from s2sjax import spec
-from s2sjax.config import Config, ModelConfig
+from s2sjax.config import ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention import build_attention, check
@@ -27,8 +25,10 @@ from s2sjax.models.context import (
 from s2sjax.models.decoder import Decoder, Feed
 from s2sjax.models.dropout import NONE, Dropout, Noise
 from s2sjax.models.encoder import Encoder
-from s2sjax.models.layer import Embedding
-from s2sjax.types import BOS, SYMBOLS, Carry, StepFn, StepOutput
+from s2sjax.models.inputs import Embedding, blank, build_inputs
+from s2sjax.models.readout import Readout, build_readout
+from s2sjax.models.sides import check_size, check_symbols, vocabulary
+from s2sjax.types import BOS, Carry, Side, StepFn, StepOutput
 
 
 class Seq2Seq(nn.Module):
@@ -39,8 +39,11 @@ class Seq2Seq(nn.Module):
 
     Attributes:
       config: its shape.
-      source: size of the source vocabulary, the `SYMBOLS` special ids counted.
-      target: size of the target vocabulary.
+      source: size of the source vocabulary, the `SYMBOLS` special ids counted; or how
+        many numbers are read at a step.
+      target: size of the target vocabulary, or the numbers that are written.
+      reads: whether its decoder reads what was written; else BOS at every step, so that
+        all it knows is what it started from, and of the source (`train.feeding=none`).
       attention: a kind of one's own in place of the config's: a Linen module with the
         methods of `models.base.Attention`, made as `attention(state, values)` for
         queries of size `state` and a memory of size `values`.
@@ -57,28 +60,23 @@ class Seq2Seq(nn.Module):
     """
 
     config: ModelConfig
-    source: int
-    target: int
+    source: Side
+    target: Side
     attention: Callable[..., Attention] | None = None
+    reads: bool = True
+    ends: ClassVar[bool] = True  # whether the end of an output is a token of it
 
     def __post_init__(self) -> None:
         problems = Problems()
         with problems:
             configs.check_model(self.config)
         with problems:
-            _build_kinds(self.config)
+            build_kinds(self.config)
         for name in ("source", "target"):
-            size = getattr(self, name)
             with problems:
-                if type(size) is not int or size < 1:
-                    raise UsageError(f"{name}={size!r} is not a vocabulary's size")
+                check_size(name, getattr(self, name))
         with problems:
-            if self.config.share_embeddings and self.source < self.target:
-                raise UsageError(
-                    f"model.share_embeddings=True: target={self.target} is more than "
-                    f"source={self.source}; what is written are the first of the "
-                    f"symbols that are read"
-                )
+            check_symbols(self.config, self.source, self.target)
         problems.tell()
         super().__post_init__()
 
@@ -87,17 +85,25 @@ class Seq2Seq(nn.Module):
         """The cell of every layer."""
         return cells.build(self.config.cell, self.config.units)
 
+    @property
+    def readout(self) -> Readout:
+        """What it writes at a step, and how that is read at the next."""
+        return build_readout(self.config, self.target)
+
     def setup(self) -> None:
-        config, shared = self.config, None
+        config = self.config
+        reads = build_inputs(self.source, config.embedding)
+        writes = build_inputs(self.target, config.embedding)
         if config.share_embeddings:
-            shared = Embedding(self.source, config.embedding, name="embed")
+            source, target = map(vocabulary, (self.source, self.target))
+            shared = Embedding(source, config.embedding, name="embed")
+            reads = shared
+            writes = Embedding(target, config.embedding, shared, parent=None)
         self.reader = Encoder(
-            self.source,
+            reads,
             self.cell,
             config.layers,
-            config.embedding,
             config.bidirectional,
-            shared,
             name="encoder",
         )
         attention, context = attention_of(self.config)
@@ -105,24 +111,25 @@ class Seq2Seq(nn.Module):
             width = config.units * (2 if config.bidirectional else 1)
             attention = self.attention(config.units, width, parent=None)
         self.writer = Decoder(
-            self.target,
+            writes,
+            self.readout,
             self.cell,
             config.units * (2 if config.bidirectional else 1),
             config.layers,
-            config.embedding,
             attention,
             context,
             config.bridge,
-            config.tie_output,
-            shared,
+            config.latent,
             name="decoder",
         )
 
     @nn.nowrap
     def init(self, key: Array) -> Any:  # type: ignore[override]
         """The parameters before training, a nested dict of float32 arrays."""
-        tokens = jnp.full((1, 1), BOS, jnp.int32)
-        return super().init(key, tokens, jnp.ones(1, jnp.int32), tokens)["params"]
+        length = jnp.ones(1, jnp.int32)
+        return super().init(key, blank(self.source), length, blank(self.target))[
+            "params"
+        ]
 
     @nn.nowrap
     def decoder(
@@ -149,8 +156,12 @@ class Seq2Seq(nn.Module):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        """Reads the source: token ids [B, S] of the given lengths [B]."""
+        """Reads the source, token ids [B, S] or numbers [B, S, F], of given lengths."""
         return self.reader(source, lengths, dropout)
+
+    def code(self, encoded: Encoded) -> Array:
+        """The bottleneck of `model.latent`, [B, latent]."""
+        return self.writer.code(encoded)
 
     def start(
         self, encoded: Encoded, dropout: Dropout | None = None
@@ -170,6 +181,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> tuple[DecoderState, StepOutput]:
         """One decoder step; see `Decoder.step`."""
+        if not self.reads:
+            x = jnp.full(len(x), BOS)
         return self.writer.step(state, x, memory, noise)
 
     def free(
@@ -182,6 +195,8 @@ class Seq2Seq(nn.Module):
         noise: Noise = NONE,
     ) -> StepOutput:
         """All decoder steps, each from the last one's output; see `Decoder.free`."""
+        if not self.reads:
+            return self.writer(state, jnp.full_like(gold, BOS), memory, noise)
         return self.writer.free(state, memory, gold, feed, xs, noise)
 
     def __call__(
@@ -191,9 +206,11 @@ class Seq2Seq(nn.Module):
         inputs: Array,
         dropout: Dropout | None = None,
     ) -> StepOutput:
-        """All decoder steps from known inputs [B, T]: logits [B, T, V]."""
+        """All decoder steps from known inputs [B, T, ...]: raw values [B, T, P]."""
         state, memory = self.start(self.encode(source, lengths, dropout), dropout)
         noise = self.noise(dropout, inputs.shape[1])
+        if not self.reads:
+            inputs = jnp.full_like(inputs, BOS)
         return self.writer(state, inputs, memory, noise)
 
 
@@ -211,45 +228,20 @@ def attention_of(config: ModelConfig) -> tuple[Attention | None, Context]:
     return attention, context
 
 
-def build_model(
-    config: Config, source_vocabulary: int, target_vocabulary: int
-) -> Seq2Seq:
-    """The model of a config for vocabularies of these sizes."""
-    return Seq2Seq(config.model, source_vocabulary, target_vocabulary)
-
-
-def check_kinds(config: ModelConfig) -> None:
-    """Tries what a config names; of a user's own each by itself, with usual kinds.
-
-    Nothing is computed: shapes alone are looked at.
+def build_kinds(config: ModelConfig) -> None:
+    """Makes what a config names, to see whether it can be made.
 
     Raises:
-      UsageError: a kind or argument that is not there or does not fit, whatever a
-        user's code raises, or what it returns where something else is wanted.
+      UsageError: a kind or argument that is not there or does not fit.
     """
-    usual = ModelConfig(bidirectional=config.bidirectional, bridge=config.bridge)
-    for field in ("cell", "attention"):
-        text = getattr(config, field)
-        if spec.parse(text).file:
-            one = dataclasses.replace(usual, **{field: text})
-            spec.tried(f"model.{field}", text, partial(_try, one))
-    _build_kinds(config)
-
-
-def _build_kinds(config: ModelConfig) -> None:
     problems = Problems()
     with problems:
         cells.build(config.cell, config.units)
     with problems:
-        bridge_of(config.bridge, config.bidirectional)
+        bridge_of(config.bridge, config.bidirectional and not config.latent)
     with problems:
         attention_of(config)
     problems.tell()
-
-
-def _try(config: ModelConfig) -> None:
-    model = Seq2Seq(config, SYMBOLS, SYMBOLS)
-    jax.eval_shape(model.init, jax.random.key(0))
 
 
 def _ids(name: str, value: ArrayLike, axes: str) -> Array:
@@ -269,7 +261,7 @@ def _ids(name: str, value: ArrayLike, axes: str) -> Array:
 
 
 def apply(
-    model: Seq2Seq, params: Any, *arguments: Any, method: str = "__call__"
+    model: nn.Module, params: Any, *arguments: Any, method: str = "__call__"
 ) -> Any:
     """Calls a method of the model with these parameters."""
     return model.apply({"params": params}, *arguments, method=method)

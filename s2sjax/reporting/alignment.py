@@ -111,7 +111,7 @@ def _checked(alignment: Alignment) -> Alignment:
 
 def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     weights, source, output, title = alignment
-    marks = [*map(_label, output), *[END] * (len(weights) - len(output))]
+    marks = [*map(label, output), *[END] * (len(weights) - len(output))]
     # An axis without a symbol still needs a cell; it is blank.
     drawn = np.pad(weights, [(0, max(1 - side, 0)) for side in weights.shape])
     image = axes.imshow(
@@ -122,7 +122,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
         aspect="auto",  # the figure is as large as makes cells square
         interpolation="nearest",
     )
-    names = [_label(symbol) for symbol in source]
+    names = [label(symbol) for symbol in source]
     long = any(len(name) > 2 for name in names)
     points = min(9.0, max(4.5, cell * 72 * 0.62))
     axes.set_xticks(range(len(names)), names, fontsize=points)
@@ -130,8 +130,8 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     if long:
         axes.tick_params(axis="x", labelrotation=90)
     axes.tick_params(length=0, pad=3, top=False, labeltop=True, labelbottom=False)
-    for label in axes.get_yticklabels()[len(output) :]:
-        label.set_color(GREY)
+    for tick in axes.get_yticklabels()[len(output) :]:
+        tick.set_color(GREY)
     # Lines around the cells, and none where another panel has more of them.
     height, width = drawn.shape
     lines: dict[str, Any] = {"color": "#E0E0E0", "linewidth": 0.5}
@@ -146,7 +146,7 @@ def _draw(axes: Axes, alignment: Alignment, cell: float) -> AxesImage:
     return image
 
 
-def _label(symbol: object) -> str:
+def label(symbol: object) -> str:
     """A symbol as a tick can show it: blanks and lone accents get a shape."""
     text = _SPACES.get(str(symbol), str(symbol))
     if text and unicodedata.combining(text[0]):

@@ -283,20 +283,20 @@ def _confusion(confusion: Mapping[Any, Mapping[Any, int]]) -> Table:
 
 
 def _matrix(confusion: Mapping[Any, Mapping[Any, int]], outputs: set[Any]) -> Table:
-    columns = sorted(outputs | set(confusion), key=_order)
+    columns = sorted(outputs | set(confusion), key=order)
     header = ("reference", *map(_quoted, columns))
     rows = [
         (
             _quoted(symbol),
             *(number(confusion[symbol].get(output, 0)) for output in columns),
         )
-        for symbol in sorted(confusion, key=_order)
+        for symbol in sorted(confusion, key=order)
     ]
     title = "Reference symbols by row, what came out by column"
     return Table(title, header, rows, header[1:])
 
 
-def _order(symbol: Any) -> tuple[bool, int, str]:
+def order(symbol: Any) -> tuple[bool, int, str]:
     """Integers by value, then everything else by name."""
     text = str(symbol)
     try:

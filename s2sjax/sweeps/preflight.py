@@ -10,11 +10,8 @@ import jax.numpy as jnp
 from s2sjax import rng, tasks
 from s2sjax.config import Config, data_files
 from s2sjax.inference import vectors
-from s2sjax.models.seq2seq import (
-    Seq2Seq,
-    build_model,
-    parameter_count,
-)
+from s2sjax.models.architectures import Model, build_model
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.sweeps.trials import Trial, TrialProblems
 from s2sjax.tasks import Task
 from s2sjax.training import loop
@@ -102,9 +99,8 @@ def estimate(config: Config, task: Task | None = None) -> Cost:
     bucket = max(task.buckets["train"], key=lambda b: (b.target_width, b.source_width))
     rows = jax.ShapeDtypeStruct((config.train.batch_size,), jnp.int32)
     batch = jax.eval_shape(bucket.fetch, bucket.store, rows)
-    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
-    model = build_model(config, *sizes)
-    chosen = recipe(config.train, steps)
+    model = build_model(config, *task.sides)
+    chosen = recipe(config.train, steps, model.readout)
     state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     loss = _loss(config, model)
 
@@ -138,18 +134,18 @@ def step_flops(config: Config, length: int, symbols: int) -> int:
     return _flops(config, model, jax.eval_shape(batch))
 
 
-def _loss(config: Config, model: Seq2Seq) -> Callable[[Any, Batch], jax.Array]:
+def _loss(config: Config, model: Model) -> Callable[[Any, Batch], jax.Array]:
     """What is differentiated in a training step."""
-    chosen, own = recipe(config.train, 1), numbers(config)
+    chosen, own = recipe(config.train, 1, model.readout), numbers(config)
 
     def loss(params: Any, batch: Batch) -> jax.Array:
         output = decoded(model, chosen.feeding, params, own, jnp.int32(0), batch)
-        return jnp.sum(losses(chosen.objective, output, batch))
+        return jnp.sum(losses(chosen.objective, model.readout, output, batch))
 
     return loss
 
 
-def _flops(config: Config, model: Seq2Seq, batch: Any) -> int:
+def _flops(config: Config, model: Model, batch: Any) -> int:
     params = jax.eval_shape(lambda: model.init(rng.root(0)))
     return 3 * product_flops(jax.make_jaxpr(_loss(config, model))(params, batch).jaxpr)
 

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from s2sjax import config as configs
 from s2sjax.config import Config, TaskConfig, is_user_code
 from s2sjax.errors import UsageError, unknown
 from s2sjax.metrics import metric
 from s2sjax.runs import bundle
-from s2sjax.tasks import digits_to_words, synthetic, text, user_pattern
+from s2sjax.tasks import digits_to_words, matching, synthetic, text, user_pattern
+from s2sjax.tasks.series import of_file, processes
+from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.task import SPLITS, Bucket, Task, encode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
 
@@ -72,6 +75,8 @@ LARGEST = 2**31 - 1  # what an id can be
 
 _SIZES = frozenset({"num_train", "num_valid", "num_test", "reverse_source"})
 _INTEGERS = _SIZES | {"length", "min_length", "cardinality", "first_symbol"}
+_DRAWN = (_SIZES - {"reverse_source"}) | {"length", "min_length", "test_length"}
+
 _TESTED = _INTEGERS | {"test_length"}  # whose test split can be longer
 
 TASKS: dict[str, Entry] = {
@@ -156,6 +161,44 @@ TASKS: dict[str, Entry] = {
         sources=text.sources,
         check=text.check,
     ),
+    "sines": Entry(
+        "sums of sines that a driver makes stronger and weaker, as numbers",
+        ("0.31", "0.78", "1.02"),
+        ("0.98", "0.66"),
+        _DRAWN | {"horizon", "season"},
+        **_generated(processes.make),
+    ),
+    "adding": Entry(
+        "the sum of the two numbers of a sequence that are marked",
+        ("0.2 0", "0.5 1", "0.9 0", "0.3 1"),
+        ("0.8",),
+        _DRAWN,
+        **_generated(processes.make),
+    ),
+    "mackey_glass": Entry(
+        "a chaotic series: Mackey and Glass's equation with a delay of 17 steps",
+        ("1.08", "1.01", "0.93"),
+        ("0.85", "0.77"),
+        _DRAWN | {"horizon", "season"},
+        **_generated(processes.make),
+    ),
+    "series": Entry(
+        "series of numbers in a file, whose next steps are forecast (docs/data.md)",
+        ("3.1", "3.4", "3.3"),
+        ("3.6", "3.9"),
+        frozenset(
+            {
+                *("path", "targets", "past", "future", "static", "id", "time"),
+                *("context", "horizon", "stride", "season", "scaling"),
+                *("valid_from", "test_from"),
+            }
+        ),
+        create=of_file.create,
+        load=of_file.load,
+        load_all=of_file.load_all,
+        sources=of_file.sources,
+        check=of_file.check,
+    ),
     USER_PATTERN: Entry(
         "a Python function of yours, from a list of integers to another",
         (1, 2, 3, 4),
@@ -180,7 +223,10 @@ def create(config: Config, directory: Path | None = None) -> Task:
       UsageError: an unknown task, a field that the task does not use, files that
         cannot be read, or that changed since the directory was written.
     """
-    return _shared(config, _entry(config).create(config, directory))
+    task = _shared(config, _entry(config).create(config, directory))
+    if not set(configs.CORPUS) & configs.data_files(config).keys():
+        matching.check_buckets(config.model, task.buckets, task.name)
+    return task
 
 
 def check(config: Config) -> None:
@@ -242,9 +288,15 @@ def check_sources(config: Config, directory: Path) -> None:
 
 def _shared(config: Config, task: Task) -> Task:
     """The task, which has one vocabulary where the model shares its embeddings."""
+    if not config.model.share_embeddings:
+        return task
     one, other = task.source_vocabulary, task.target_vocabulary
-    alike = dataclasses.replace(one, features=()) == other  # which nobody writes
-    if config.model.share_embeddings and not alike:
+    if isinstance(one, Numbers) or isinstance(other, Numbers):
+        raise UsageError(
+            f"model.share_embeddings=True takes symbols; the task {task.name} has "
+            f"numbers"
+        )
+    if dataclasses.replace(one, features=()) != other:  # features, which nobody writes
         raise UsageError(
             f"model.share_embeddings=True takes one vocabulary; the task {task.name} "
             f"reads {one.described()} and writes {other.described()}"

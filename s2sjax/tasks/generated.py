@@ -163,4 +163,5 @@ def bucket(
     """The bucket of one split; its draws come from the stream of that name."""
     numbers = (SPLITS.index(split), min_length, length, cardinality, prefix)
     limits = Limits(rng.stream(rng.root(seed), split), *map(jnp.int32, numbers))
-    return Bucket(size, generator.width, generator.target_width, limits, generator)
+    widths = generator.width, generator.target_width
+    return Bucket(size, *widths, limits, generator, drawn=True)

@@ -1,17 +1,18 @@
 """What a task is to the rest of s2sjax: vocabularies, and splits made of buckets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 from jax import Array
 
 from s2sjax.errors import UsageError, unknown
-from s2sjax.outcomes import References
 from s2sjax.tasks.levels import Feature
+from s2sjax.tasks.series.numbers import Numbers
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
-from s2sjax.types import EOS, Batch
+from s2sjax.types import EOS, Batch, Side
 
 SPLITS = ("train", "valid", "test")
 VALID_NAMES = ("valid", "dev", "val")  # of files, and of a split
@@ -28,6 +29,12 @@ def places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 Fetch = Callable[[Any, Array], Batch]
+Take = Callable[[Any, np.ndarray], Any]
+
+
+def each_leaf(store: Any, rows: np.ndarray) -> Any:
+    """The rows of each leaf of a store, which has an axis of examples in front."""
+    return jax.tree.map(lambda leaf: leaf[rows], store)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,15 @@ class Bucket:
     target_width: int  # T, EOS counted
     store: Any
     fetch: Fetch
-    references: References | None = None  # of held-out examples beside their targets
+    references: Any = None  # `References` beside targets, or `Origins` of numbers
+    drawn: bool = False  # its examples are drawn: there are as many as one asks for
+    take: Take = each_leaf  # the store of some of the examples
+
+    def taken(self, rows: np.ndarray) -> "Bucket":
+        """The examples `rows` [n] alone, in their order."""
+        further = self.references and self.references.taken(rows)
+        store = self.take(self.store, rows)
+        return replace(self, size=len(rows), store=store, references=further)
 
 
 @dataclass(frozen=True)
@@ -66,11 +81,23 @@ class Task:
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
     source_eos: bool = False  # and end with EOS, which a user does not see
-    # Held-out targets as they were written, by their texts, where those are lower case.
-    cased: Mapping[str, str] = field(default_factory=dict)
+    # Held-out targets as they were written, where texts are lower case: `tasks.casing`.
+    cased: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
     # Of a split how far one comes without a model; see `tasks.baselines`.
     baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}
+    # Of a batch of numbers what is forecast without a model, by name, [B, T, G] of true
+    # size; see `tasks.series.baselines`.
+    forecasts: Callable[[Batch], Mapping[str, np.ndarray]] = lambda batch: {}
+
+    @property
+    def sides(self) -> "tuple[Side, Side]":
+        """What a model of it reads and writes; see `Seq2Seq`."""
+        sides: tuple[Any, Any] = self.source_vocabulary, self.target_vocabulary
+        one, other = (
+            side.side if isinstance(side, Numbers) else len(side) for side in sides
+        )
+        return one, other
 
 
 def split_name(text: str) -> str:

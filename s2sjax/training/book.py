@@ -142,7 +142,7 @@ class Book:
     def evaluate(self, results: Outcomes, sources: list[list[int]]) -> dict[str, Any]:
         """Takes in an evaluation on validation examples; its numbers."""
         train = self.config.train
-        values = summary.measured(self.task, results, train.metric)
+        values = summary.measured(self.task, results, sources, train.metric)
         # On other hosts the last bit may differ, and patience must not.
         for name in dict.fromkeys((train.metric_name, "nll")):
             values[name] = self.hosts.of_first(values[name])

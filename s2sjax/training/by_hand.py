@@ -8,19 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens
+from s2sjax.decoding.forced import without_end
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.models.architectures import Model
+from s2sjax.models.seq2seq import apply
+from s2sjax.models.sides import vocabulary
 from s2sjax.training import objectives
 from s2sjax.training.objectives import Objective
-from s2sjax.types import BOS, EOS, PAD, UNK, Batch
+from s2sjax.training.objectives.weights import token_weights
+from s2sjax.types import EOS, PAD, UNK, Batch
 
 
 def batch(
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     *,
-    model: Seq2Seq | None = None,
+    model: Model | None = None,
     first: int = 0,
 ) -> Batch:
     """Lists of token ids as a batch: padded, targets ended by EOS, rows numbered.
@@ -41,7 +44,9 @@ def batch(
     >>> made.target.tolist(), made.target_lengths.tolist()
     ([[6, 5, 4, 2], [7, 2, 0, 0]], [4, 2])
     """
-    sizes = (None, None) if model is None else (model.source, model.target)
+    sizes: tuple[int | None, int | None] = (None, None)
+    if model is not None:
+        sizes = vocabulary(model.source), vocabulary(model.target)
     rows = [_rows("sources", sources, sizes[0]), _rows("targets", targets, sizes[1])]
     if len(rows[0]) != len(rows[1]):
         raise UsageError(f"sources has {len(rows[0])} rows and targets {len(rows[1])}")
@@ -56,7 +61,7 @@ def batch(
 
 
 def loss(
-    params: Any, model: Seq2Seq, batch: Batch, objective: str | Objective = "nll"
+    params: Any, model: Model, batch: Batch, objective: str | Objective = "nll"
 ) -> Array:
     """An objective, teacher-forced and without dropout: its mean over the targets.
 
@@ -80,7 +85,7 @@ def loss(
         for each token.
 
     >>> import jax
-    >>> from s2sjax.config import ModelConfig
+    >>> from s2sjax import ModelConfig, Seq2Seq
     >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
     >>> params = model.init(jax.random.key(0))
     >>> pair = batch([[4, 5]], [[5, 4]])
@@ -91,23 +96,24 @@ def loss(
     if not isinstance(batch, Batch):
         raise UsageError(f"batch is of {type(batch).__name__}; s2s.batch makes one")
     if isinstance(objective, str):
-        objective = objectives.objective(objective)
-    inputs = decoder_inputs(batch.target, BOS)
+        objective = objectives.objective(objective, model.readout.kind)
+    readout = model.readout
+    inputs = readout.gold(batch)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
-    weights = batch.weights[:, None]
-    real = real_tokens(batch.target, batch.target_lengths) * weights
-    total = jnp.sum(objectives.losses(objective, output, batch) * weights)
-    counted = jnp.sum(real)
+    if not model.ends:
+        batch = without_end(batch)
+    weights, counted = token_weights(readout, batch, None)
+    total = jnp.sum(objectives.losses(objective, readout, output, batch) * weights)
     return total / jnp.where(counted > 0, counted, 1)
 
 
-def nll(params: Any, model: Seq2Seq, batch: Batch) -> Array:
+def nll(params: Any, model: Model, batch: Batch) -> Array:
     """The negative log-likelihood of the targets, per token, in nats; see `loss`.
 
         - sum_bt log p(y_bt | y_b1 .. y_b,t-1, x_b) / (number of tokens, EOS counted)
 
     >>> import jax
-    >>> from s2sjax.config import ModelConfig
+    >>> from s2sjax import ModelConfig, Seq2Seq
     >>> model = Seq2Seq(ModelConfig(units=8), source=14, target=14)
     >>> params, pair = model.init(jax.random.key(0)), batch([[4, 5]], [[5, 4]])
     >>> value, grads = jax.value_and_grad(nll)(params, model, pair)

@@ -20,8 +20,10 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import Problems, RunError, UsageError
 from s2sjax.inference.evaluate import chosen, long_ones, outcomes, size
 from s2sjax.inference.system import System
+from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import build_model, check_kinds, parameter_count
+from s2sjax.models.readout import kind_of
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
@@ -64,8 +66,8 @@ def check(config: Config) -> None:
     for attempt in (
         lambda: check_kinds(config.model),
         lambda: metrics.check(config.train.metric),
-        lambda: objective(config.train.objective),
-        lambda: feeding(config.train),
+        lambda: objective(config.train.objective, kind_of(config)),
+        lambda: feeding(config.train, kind_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
         lambda: decoding(config.decode.strategy),
     ):
@@ -148,10 +150,10 @@ class _Loop:
         self.observer, self.hosts = observer, hosts
         self.placement = Placement.of()
         self.book = Book(run.path, run.config, task, observer, hosts)
-        self.model = build_model(
-            self.config, len(task.source_vocabulary), len(task.target_vocabulary)
+        self.model = build_model(self.config, *task.sides)
+        self.recipe = recipe(
+            self.config.train, self.book.cadence.steps, self.model.readout
         )
-        self.recipe = recipe(self.config.train, self.book.cadence.steps)
         weights = symbol_weights(
             self.config.train.symbol_weights, task.target_vocabulary
         )

@@ -10,7 +10,7 @@ import jax
 
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.tasks.task import Task
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
@@ -37,9 +37,8 @@ def check(config: Config, task: Task) -> None:
     Raises:
       UsageError: they do not.
     """
-    sizes = len(task.source_vocabulary), len(task.target_vocabulary)
-    model = build_model(config, *sizes)
-    chosen = recipe(config.train, steps=1)  # the number changes no shape
+    model = build_model(config, *task.sides)
+    chosen = recipe(config.train, 1, model.readout)  # the number changes no shape
     state = jax.eval_shape(lambda: first_state(model, chosen, numbers(config)))
     needed = sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
@@ -51,5 +50,6 @@ def check(config: Config, task: Task) -> None:
             f"{needed / 2**30:,.1f} GiB, and there are {room / 2**30:,.1f}; lower "
             f"model.units={config.model.units}, model.layers={config.model.layers}, "
             f"model.embedding={config.model.embedding} or the vocabularies "
-            f"({sizes[0]:,} and {sizes[1]:,} symbols)"
+            f"({len(task.source_vocabulary):,} and {len(task.target_vocabulary):,} "
+            f"symbols)"
         )

@@ -8,6 +8,7 @@ import optax
 from jax import Array
 
 from s2sjax.config import TrainConfig
+from s2sjax.models.readout import SYMBOLIC, Readout
 from s2sjax.training.feeding import GOLD, Feeding, feeding
 from s2sjax.training.objectives import Objective, objective
 from s2sjax.training.objectives.likelihood import nll
@@ -40,22 +41,27 @@ _PARTS = (
 )
 
 
-def recipe(config: TrainConfig, steps: int) -> Recipe:
+def recipe(config: TrainConfig, steps: int, readout: Readout = SYMBOLIC) -> Recipe:
     """The recipe of a run of `steps` steps; the same one where it is made of the same,
     so that it is compiled once.
+
+    Args:
+      config: of training.
+      steps: of the run.
+      readout: what is written; of symbols their number changes nothing.
 
     Raises:
       UsageError: an unknown objective, optimiser, schedule, feeding or argument.
     """
     parts = {name: getattr(config, name) for name in _PARTS}
-    return _recipe(TrainConfig(**parts), steps)
+    return _recipe(TrainConfig(**parts), steps, readout.kind)
 
 
 @functools.cache
-def _recipe(config: TrainConfig, steps: int) -> Recipe:
+def _recipe(config: TrainConfig, steps: int, readout: Readout) -> Recipe:
     return Recipe(
-        objective(config.objective),
+        objective(config.objective, readout),
         functools.partial(optimizer, config),
         schedule(config, steps),
-        feeding(config),
+        feeding(config, readout),
     )

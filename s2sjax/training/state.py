@@ -12,9 +12,10 @@ from jax import Array
 from s2sjax import rng
 from s2sjax.config import Config, fields, flatten
 from s2sjax.models import embeddings
+from s2sjax.models.architectures import Model
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.padding import zero_rows
-from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.sides import vocabulary
 from s2sjax.training.recipe import Recipe
 
 
@@ -72,7 +73,7 @@ def numbers(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def first_state(
-    model: Seq2Seq,
+    model: Model,
     recipe: Recipe,
     numbers: Numbers,
     params: Any = None,
@@ -97,13 +98,13 @@ def first_state(
     return TrainState(jnp.int32(0), params, optimizer.init(trained))
 
 
-def vocabulary_axes(model: Seq2Seq) -> Any:
+def vocabulary_axes(model: Model) -> Any:
     """For each parameter the axis of the vocabulary, -1 where it has none."""
 
     def shapes(more: int) -> Any:
         larger = model.clone(
-            source=model.source + more,
-            target=model.target + more,
+            source=vocabulary(model.source) + more,
+            target=vocabulary(model.target) + more,
         )
         return jax.eval_shape(lambda: larger.init(rng.root(0)))
 

@@ -9,29 +9,30 @@ import optax
 from jax import Array, lax
 
 from s2sjax import rng
-from s2sjax.decoding.forced import decoder_inputs
+from s2sjax.decoding.forced import without_end
 from s2sjax.models import embeddings
+from s2sjax.models.architectures import Model
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.padding import cut
-from s2sjax.models.seq2seq import Seq2Seq, apply
+from s2sjax.models.seq2seq import apply
 from s2sjax.tasks.task import Fetch
 from s2sjax.training.feeding import Feeding, step_keys
 from s2sjax.training.objectives import losses
 from s2sjax.training.objectives.weights import token_weights
 from s2sjax.training.recipe import Recipe
 from s2sjax.training.state import Numbers, StepMetrics, TrainState
-from s2sjax.types import BOS, Batch, StepOutput
+from s2sjax.types import Batch, StepOutput
 
 
 def train_step(
-    model: Seq2Seq,
+    model: Model,
     recipe: Recipe,
     state: TrainState,
     numbers: Numbers,
     batch: Batch,
     axis: str | None = None,
 ) -> tuple[TrainState, StepMetrics]:
-    """One step of gradient descent on the mean loss per real token.
+    """One step of gradient descent on the mean loss per real token or number.
 
     Where examples or symbols have weights, it is the weighted mean: the sums of weights
     divide.
@@ -40,13 +41,15 @@ def train_step(
     step, example id): see `rng`. Where each device of a mesh has a part of the batch,
     `axis` is the mesh's.
     """
-    each, counted = token_weights(batch, numbers.get("symbol_weights"))
+    if not model.ends:
+        batch = without_end(batch)
+    each, counted = token_weights(model.readout, batch, numbers.get("symbol_weights"))
     tokens = _total(counted, axis)
 
     def mean_loss(trained: Any) -> tuple[Array, Array]:
         params = embeddings.whole(trained, state.params)
         output = decoded(model, recipe.feeding, params, numbers, state.step, batch)
-        per_token = losses(recipe.objective, output, batch)
+        per_token = losses(recipe.objective, model.readout, output, batch)
         loss = jnp.sum(per_token * each)
         return loss / jnp.where(tokens > 0, tokens, 1), loss
 
@@ -64,11 +67,13 @@ def _total(tree: Any, axis: str | None) -> Any:
 
 
 def _norm(tree: Any) -> Array:
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+    # In full: a GPU or a TPU would round what it multiplies.
+    squares = partial(jnp.vdot, precision=lax.Precision.HIGHEST)
+    return jnp.sqrt(sum(squares(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def decoded(
-    model: Seq2Seq,
+    model: Model,
     feeding: Feeding,
     params: Any,
     numbers: Numbers,
@@ -81,13 +86,13 @@ def decoded(
     decoder runs over all of time. With any other feeding a step waits for the last.
 
     Returns:
-      Logits [B, T, V], and aux.
+      Raw values [B, T, P], such as logits, and aux.
     """
     key = rng.stream(rng.root(numbers["seed"]), "step", step)
     keys = rng.per_example(key, batch.ids)
     dropout = _dropout(numbers, keys) if model.config.drops else None
     vocabulary = numbers.get("vocabulary")
-    gold = decoder_inputs(batch.target, BOS)
+    gold = model.readout.gold(batch)
     run = partial(apply, model, params)
     if feeding.feedback is None:
         output = run(batch.source, batch.source_lengths, gold, dropout)
@@ -99,13 +104,12 @@ def decoded(
     noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)
     own = feeding.own(key, keys, time, probability)
-    sizes = None if vocabulary is None else jnp.full(time, vocabulary)
+    beside = feeding.beside(batch, vocabulary, time)
 
-    def feed(logits: Array, gold: Array, now: Any) -> Array:
-        own, keys, vocabulary = now
-        return feeding.feed(cut(logits, vocabulary), gold, own, keys)
+    def feed(raw: Array, gold: Array, now: Any) -> Array:
+        return feeding.feed(raw, gold, *now)
 
-    xs = own.T, step_keys(keys, time).T, sizes
+    xs = own.T, step_keys(keys, time).T, beside
     output = run(states, memory, gold, feed, xs, noise, method="free")
     return output._replace(logits=cut(output.logits, vocabulary))
 
@@ -123,7 +127,7 @@ def _dropout(numbers: Numbers, keys: Array) -> Dropout:
 class Program(NamedTuple):
     """What a compiled run of steps is compiled for: static, and hashable."""
 
-    model: Seq2Seq
+    model: Model
     recipe: Recipe
     fetch: Fetch  # where examples come from; see `tasks.Bucket`
 

@@ -213,6 +213,9 @@ def test_another_config(command, integers):
         (["export", "--out=a.bin"], [".safetensors"]),
         (["export", "--out=/no/such/a.safetensors"], ["--out", "no such folder"]),
         (["export"], ["--out"]),
+        (["export", "--out=a", "--format=onnx"], ["format 'onnx'", "stablehlo"]),
+        (["export", "--out=a.safetensors", "--width=3"], ["--width=3", "--format"]),
+        (["export", "--out=.", "--format=stablehlo"], ["--out=.", "already"]),
     ],
 )
 def test_reading_a_run(command, integers, argv, words):

@@ -22,7 +22,7 @@ from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.errors import UsageError
 from s2sjax.inference import system as predictor
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.reporting import progress_line
 from s2sjax.tasks.vocabulary import Vocabulary
 from s2sjax.types import SYMBOLS

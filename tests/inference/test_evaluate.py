@@ -20,7 +20,7 @@ from s2sjax.inference.evaluate import (
     some_source,
 )
 from s2sjax.inference.system import System, decode, force
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.outcomes import References, Rows
 from s2sjax.tasks.task import Bucket
 from s2sjax.types import BOS, EOS, UNK

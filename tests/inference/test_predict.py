@@ -18,7 +18,7 @@ from s2sjax.inference.predict import (
     with_token_logprobs,
 )
 from s2sjax.inference.system import System, decode
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.types import BOS, EOS, SYMBOLS
 from tests import copying, oracles
 

@@ -20,7 +20,7 @@ from s2sjax.inference.system import (
     output_lengths,
     symbol_lengths,
 )
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.types import EOS, PAD, SYMBOLS, Batch, Hypotheses
 from tests import copying, oracles
 

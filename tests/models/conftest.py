@@ -40,6 +40,9 @@ SHAPES = {
     "tied": ("rnn", "none", "cell", UNITS, 1, False, "copy"),
     "tied-other-size": ("gru", ADDITIVE, "cell", EMBEDDING, 2, False, "dense"),
     "shared": ("lstm", "none", "cell", EMBEDDING, 1, True, "dense"),
+    "constant-bi-2": ("lstm", "none", "constant", EMBEDDING, 2, True, "dense"),
+    "constant-latent-2": ("lstm", "none", "constant", 0, 2, True, "copy"),
+    "latent": ("gru", "none", "cell", EMBEDDING, 1, False, "copy"),
     "shared-tied": ("rnn", "dot", "input_feeding", EMBEDDING, 1, False, "copy"),
 }
 
@@ -169,6 +172,7 @@ def small(request):
     tables = {
         "share_embeddings": "shared" in request.param,
         "tie_output": "tied" in request.param,
+        "latent": 3 if "latent" in request.param else 0,
     }
     config = shape_config(*SHAPES[request.param], **tables)
     # Shared, a source has what a target has, and may have more.

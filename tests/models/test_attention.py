@@ -22,6 +22,8 @@ from s2sjax.models.attention.softmax import masked_softmax
 from s2sjax.models.base import Encoded
 from s2sjax.models.cells.lstm import LSTM
 from s2sjax.models.decoder import Decoder
+from s2sjax.models.inputs import Embedding
+from s2sjax.models.readout import Categorical
 from s2sjax.models.scan import plain_scan, run_step, scan
 from s2sjax.models.seq2seq import Seq2Seq
 from tests import oracles
@@ -216,7 +218,7 @@ FOREIGN = {
 def test_a_module_that_is_no_attention_is_refused_by_shape(kind):
     module = kind() if kind is Narrow else kind(8, 8)
     with pytest.raises(UsageError) as error:
-        Decoder(9, LSTM(8), 8, attention=module)
+        Decoder(Embedding(9, 8), Categorical(9), LSTM(8), 8, attention=module)
     assert f"{kind.__name__}: {FOREIGN[kind]}" in str(error.value)
 
 

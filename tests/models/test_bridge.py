@@ -11,6 +11,8 @@ from s2sjax.models.base import Encoded
 from s2sjax.models.bridge import BRIDGES, bridge_of
 from s2sjax.models.cells import build
 from s2sjax.models.decoder import Decoder
+from s2sjax.models.inputs import Embedding
+from s2sjax.models.readout import Categorical
 from s2sjax.models.seq2seq import Seq2Seq
 
 B, S, D = 2, 3, 4
@@ -106,4 +108,4 @@ def test_a_model_with_a_bridge_that_cannot_be_is_not_made(bridge, bidirectional)
 
 def test_a_decoder_of_its_own_refuses_an_unknown_bridge():
     with pytest.raises(UsageError, match=r"unknown model\.bridge"):
-        Decoder(5, build("gru", D), D, bridge="men")
+        Decoder(Embedding(5, 4), Categorical(5), build("gru", D), D, bridge="men")

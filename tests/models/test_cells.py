@@ -13,7 +13,9 @@ from s2sjax.models.cells import build
 from s2sjax.models.cells.stepped import Additive
 from s2sjax.models.decoder import Decoder
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.inputs import Embedding
 from s2sjax.models.layer import Layer
+from s2sjax.models.readout import Categorical
 from s2sjax.models.scan import product
 from s2sjax.models.seq2seq import Seq2Seq
 from tests import oracles
@@ -182,7 +184,11 @@ WRONG = {
 
 @pytest.mark.parametrize("cell", WRONG, ids=str)
 def test_a_cell_of_ones_own_is_tried_where_it_is_given(cell):
-    for make in (lambda: Encoder(5, cell), lambda: Decoder(5, cell, 3)):
+    embed, readout = Embedding(5, 4), Categorical(5)
+    for make in (
+        lambda: Encoder(embed, cell),
+        lambda: Decoder(embed, readout, cell, 3),
+    ):
         with pytest.raises(UsageError) as error:
             make()
         assert WRONG[cell] in str(error.value)

@@ -10,6 +10,7 @@ import pytest
 from s2sjax.config import ModelConfig
 from s2sjax.models.cells import build
 from s2sjax.models.encoder import Encoder
+from s2sjax.models.inputs import Embedding
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training.by_hand import nll
 from s2sjax.types import BOS, EOS, Batch
@@ -30,7 +31,9 @@ def random_like(shapes, seed=0):
 
 
 def encoder_of(cell):
-    encoder = Encoder(VOCABULARY, build(cell, UNITS), LAYERS, EMBEDDING, True)
+    encoder = Encoder(
+        Embedding(VOCABULARY, EMBEDDING), build(cell, UNITS), LAYERS, True
+    )
     source = np.random.default_rng(1).integers(0, VOCABULARY, (3, 5), np.int32)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), source, LENGTHS)
     return encoder, source, random_like(shapes["params"])
@@ -220,6 +223,31 @@ def test_a_layer_is_that_of_keras(layer):
         close(bias[1][2 * UNITS :], given[2][1][2 * UNITS :])
     else:
         close(bias, given[2])
+
+
+def test_a_constant_context_that_reads_nothing_is_the_repeated_vector_of_keras():
+    """`Sequential([LSTM, RepeatVector, LSTM(return_sequences=True), Dense])`."""
+    shape = {"units": UNITS, "embedding": EMBEDDING, "bridge": "zero"}
+    config = ModelConfig(**shape, context="constant")
+    model = Seq2Seq(config, VOCABULARY, VOCABULARY, reads=False)
+    params = random_like(jax.eval_shape(model.init, jax.random.key(0)))
+    source = np.array([[4, 5, 4]], np.int32)
+    inputs = np.array([[BOS, 4, 5, 4]], np.int32)  # the last three are not looked at
+    logits = model.apply({"params": params}, source, np.array([3]), inputs).logits
+    reader, writer = params["encoder"], params["decoder"]
+
+    def layer(xs, kernel, named, bias):
+        return oracles.keras_lstm(xs, kernel, named["recurrent_kernel"], bias)
+
+    first = reader["forward_0"]
+    xs = reader["embed"]["table"][source[0]]
+    vector = layer(xs, first["input_kernel"], first, first["bias"])[-1]
+    second = writer["layer_0"]
+    # What BOS enters at every step is a bias more.
+    bias = second["bias"] + writer["embed"]["table"][BOS] @ second["input_kernel"]
+    hs = layer(np.tile(vector, (4, 1)), second["context_kernel"], second, bias)
+    wanted = hs @ writer["output_kernel"].T + writer["output_bias"]
+    close(logits[0, :, EOS:], wanted[:, EOS:])
 
 
 def test_a_layer_normalised_lstm_is_that_of_torch_norms():

@@ -9,7 +9,7 @@ import numpy as np
 
 from s2sjax import config as configs
 from s2sjax import tasks
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.sweeps.batched import programs
 from s2sjax.sweeps.batched.programs import Layout
 from s2sjax.training import step

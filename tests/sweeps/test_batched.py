@@ -17,7 +17,7 @@ from s2sjax.inference.evaluate import outcomes
 from s2sjax.inference.load import open_trained
 from s2sjax.inference.summary import evaluation
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.runs import journal, run_files
 from s2sjax.runs.directory import agreed_config, open_for_training
 from s2sjax.runs.journal import plain
@@ -361,7 +361,8 @@ PAIRS += [(f"h {what}", f"{what} {what}") for what in "xyzuv"]  # right as well
 
 
 @pytest.mark.parametrize(
-    ("name", "metric"), [("addition", "chrf"), ("pattern", "wer"), ("text", "bleu")]
+    ("name", "metric"),
+    [("addition", "chrf"), ("pattern", "wer"), ("text", "bleu"), ("aligned", "wer")],
 )
 def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
     pattern, pairs = tmp_path / "mine.py", tmp_path / "pairs.tsv"
@@ -371,21 +372,24 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
         "addition": {"name": "addition", "length": 2, "num_valid": 20, "num_test": 20},
         "pattern": {**BASE["task"], "name": f"{pattern}:mine", "num_train": 30},
         "text": {"name": "text", "path": str(pairs)},
+        "aligned": {**BASE["task"], "name": "sorted", "num_train": 30},
     }
+    model = {"architecture": "aligned", "lookahead": 2} if name == "aligned" else {}
     config = configs.resolve(
         {
-            **{**BASE, "task": task[name]},
+            **{**BASE, "task": task[name], "model": {**BASE["model"], **model}},
             "train": {**BASE["train"], "buckets": 1, "metric": metric},
         }
     )
     more = {"task.length": 5, "task.cardinality": 9, "task.num_train": 50}
-    overrides = [{"seed": 1}, {"seed": 2, **(more if name == "pattern" else {})}]
+    several = name in ("pattern", "aligned")  # lengths and vocabularies
+    overrides = [{"seed": 1}, {"seed": 2, **(more if several else {})}]
     assert not backends.obstacle(definition.resolve(config, overrides))
     defined = definition.resolve(config, overrides)
     found = launch(tmp_path / "sweep", config, overrides)
     assert len(list((tmp_path / "sweep" / "groups").iterdir())) == 1
     assert [status for status, *_ in found] == ["done", "done"]
-    padded = slice(0 if name == "pattern" else 1, None)
+    padded = slice(0 if several else 1, None)
     for trial, (_, _, path) in list(zip(defined, found, strict=True))[padded]:
         journal_, evaluated = alone(tmp_path / str(trial.index), trial)
         assert same(lines(path), journal_)

@@ -24,7 +24,8 @@ def made(name: str, **fields: Any) -> Task:
 
 def drawn(bucket: Bucket, rows: Any) -> Batch:
     batch = jax.jit(bucket.fetch)(bucket.store, np.asarray(rows, np.int32))
-    return Batch(*(np.array(field) for field in batch))
+    found: Batch = jax.tree.map(np.array, batch)
+    return found
 
 
 def sources(batch: Batch) -> list[tuple[int, ...]]:
@@ -73,7 +74,7 @@ def test_an_example_does_not_depend_on_its_batch(
     together = drawn(bucket, [3, 70_000, -1, 5])
     for row, number in enumerate([3, 70_000, -1, 5]):
         alone = drawn(bucket, [number])
-        for one, many in zip(alone, together, strict=True):
+        for one, many in zip(alone[:-1], together[:-1], strict=True):
             np.testing.assert_array_equal(one[0], many[row])
 
 
@@ -108,7 +109,7 @@ def test_replicas_share_one_program_and_equal_runs_alone() -> None:
     rows = np.arange(50, dtype=np.int32)
     batches = jax.jit(jax.vmap(widest.fetch, in_axes=(0, None)))(stacked, rows)
     for replica, task in enumerate(tasks_alone):
-        together = Batch(*(np.array(field[replica]) for field in batches))
+        together = jax.tree.map(lambda leaf, r=replica: np.array(leaf[r]), batches)
         assert sources(together) == sources(drawn(task.buckets["train"][0], rows))
 
 

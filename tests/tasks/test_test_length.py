@@ -11,7 +11,8 @@ from s2sjax.config import Config, TaskConfig, TrainConfig
 from s2sjax.errors import UsageError
 from s2sjax.inference.evaluate import outcomes
 from s2sjax.inference.system import System, output_lengths
-from s2sjax.models.seq2seq import Seq2Seq, build_model
+from s2sjax.models.architectures import build_model
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.tasks.task import Bucket, Task, decode_source
 from s2sjax.types import EOS, PAD, Batch
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.training.devices import Placement
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers

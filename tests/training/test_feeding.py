@@ -12,7 +12,8 @@ from s2sjax import config as configs
 from s2sjax import rng
 from s2sjax.config import TrainConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import apply, build_model
+from s2sjax.models.architectures import build_model
+from s2sjax.models.seq2seq import apply
 from s2sjax.training.feeding import (
     FEEDING_SCHEDULES,
     FEEDINGS,

@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from s2sjax.config import ModelConfig
-from s2sjax.models.seq2seq import Seq2Seq, build_model
+from s2sjax.models.architectures import build_model
+from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training import state as states
 from s2sjax.training.feeding import FEEDINGS, GOLD
 from s2sjax.training.objectives import OBJECTIVES, losses

@@ -11,7 +11,7 @@ import numpy as np
 
 from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
-from s2sjax.models.seq2seq import Seq2Seq
+from s2sjax.models.seq2seq import Seq2Seq, vocabulary
 from s2sjax.types import EOS
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def check_supported(config: ModelConfig) -> None:
         ("attention", config.attention.partition(":")[0], attentions),
         ("context", config.context, ("cell",)),
         ("bridge", config.bridge, bridges),
+        ("latent", str(config.latent), ("0",)),
     ):
         if kind not in known:
             raise UsageError(
@@ -56,8 +57,8 @@ class TorchModel:
         check_supported(model.config)
         self.config: ModelConfig = model.config
         self.device = device
-        self.vocabulary = model.target
-        self.sources = model.source
+        self.vocabulary = vocabulary(model.target)
+        self.sources = vocabulary(model.source)
         params = jax.tree.map(np.asarray, params)
         encoder, decoder = params["encoder"], params["decoder"]
         self.source_table = self._table(encoder)

@@ -17,6 +17,7 @@ from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.inference.batches import at_once
 from s2sjax.inference.system import System, output_lengths
+from s2sjax.models.seq2seq import Seq2Seq
 
 
 class Counterpart(NamedTuple):
@@ -87,7 +88,9 @@ def implementations(
     empty = any(np.asarray(chunk.batch.source_lengths).min() < 1 for chunk in chunks)
     if peer is None or empty:
         return {}
-    model = TorchModel(system.models[0], system.params[0], _device())
+    ours = system.models[0]
+    assert isinstance(ours, Seq2Seq)
+    model = TorchModel(ours, system.params[0], _device())
     widest = max(chunk.batch.source.shape[1] for chunk in chunks)
     most = output_lengths(system.config.decode, widest).most
     return {

@@ -19,8 +19,8 @@ from s2sjax.errors import UsageError
 from s2sjax.inference import vectors
 from s2sjax.inference.evaluate import Evaluated, chosen
 from s2sjax.inference.system import System
+from s2sjax.models.architectures import build_model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import build_model
 from s2sjax.runs import run_files
 from s2sjax.runs.checkpoint import Checkpoints, NoCheckpoint
 from s2sjax.runs.progress import Progress
@@ -74,13 +74,10 @@ class ReplicaLoop:
         filler = [replicas[0]] * (group.size - len(replicas))
         self._all = [*replicas, *filler]
         tasks = [replica.book.task for replica in replicas]
-        self.model = build_model(
-            self.config,
-            max(len(task.source_vocabulary) for task in tasks),
-            max(len(task.target_vocabulary) for task in tasks),
-        )
+        sides = zip(*(task.sides for task in tasks), strict=True)
+        self.model = build_model(self.config, *map(max, sides))
         self.cadence = replicas[0].book.cadence
-        self.recipe = recipe(widest.train, self.cadence.steps)
+        self.recipe = recipe(widest.train, self.cadence.steps, self.model.readout)
         self.numbers: Numbers = self.layout.place(self._numbers())
         self.buckets = {split: self._bucket(split) for split in tasks[0].buckets}
         self.checkpoints = Checkpoints(

@@ -21,8 +21,8 @@ from s2sjax.inference.evaluate import (
     rows_of,
 )
 from s2sjax.inference.system import System
+from s2sjax.models.architectures import Model
 from s2sjax.models.embeddings import Vectors
-from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.outcomes import Outcomes, concatenate
 from s2sjax.tasks.task import Bucket
 from s2sjax.training import step
@@ -96,7 +96,7 @@ def padded_size(count: int, devices: int) -> int:
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def first_states(
     layout: Layout,
-    model: Seq2Seq,
+    model: Model,
     recipe: Recipe,
     numbers: Numbers,
     vectors: dict[str, Vectors] | None = None,

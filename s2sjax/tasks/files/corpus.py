@@ -178,7 +178,7 @@ def open_corpus(task: TaskConfig, joins: tuple[str, str] = (" ", " ")) -> Corpus
 
 def _columns(task: TaskConfig) -> dict[str, str]:
     names = [name.strip() for name in task.columns.split(",")] if task.columns else []
-    if names and (len(names) != 2 or not all(names) or len(set(names)) != 2):
+    if names and (len(names) != 2 or not all(names)):
         raise UsageError(
             f"task.columns={task.columns} is not two names or numbers with a comma "
             f"between, source first, e.g. source,target or 2,1"

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import real_tokens
 from s2sjax.errors import UsageError
+from s2sjax.models.readout import Readout
 from s2sjax.tasks.vocabulary import UNKNOWN, Vocabulary
 from s2sjax.types import EOS, UNK, Batch
 
@@ -31,6 +31,10 @@ def symbol_weights(text: str, vocabulary: Vocabulary) -> np.ndarray | None:
     """
     if not text:
         return None
+    if not isinstance(vocabulary, Vocabulary):
+        raise UsageError(
+            f"train.symbol_weights={text:.40} is of symbols; what is written is numbers"
+        )
     weights = np.ones(len(vocabulary), np.float32)
     named: dict[str, int] = {str(symbol): i for symbol, i in vocabulary.index.items()}
     named |= {END: EOS, UNKNOWN: UNK}
@@ -46,17 +50,22 @@ def symbol_weights(text: str, vocabulary: Vocabulary) -> np.ndarray | None:
     return weights
 
 
-def token_weights(batch: Batch, by_symbol: Array | None) -> tuple[Array, Array]:
-    """What each token of a batch counts, [B, T] or [B, 1], and what all do, [].
+def token_weights(
+    readout: Readout, batch: Batch, by_symbol: Array | None
+) -> tuple[Array, Array]:
+    """What each token or number of a batch counts, [B, T] or [B, 1], of numbers
+    [B, 1, 1], and what all do, [].
 
-    Tokens beyond a row's length have no loss, and do not count.
+    What is beyond a row's length or missing has no loss, and does not count.
 
     Args:
+      readout: what is written.
       batch: whose `weights` are those of its examples.
       by_symbol: [V] of each token id; None: 1.
     """
     if by_symbol is None:
-        return batch.weights[:, None], jnp.sum(batch.target_lengths * batch.weights)
-    real = real_tokens(batch.target, batch.target_lengths)
+        each = jnp.expand_dims(batch.weights, range(1, batch.target.ndim))
+        return each, jnp.sum(readout.counts(batch) * batch.weights)
+    real = readout.real(batch)
     each = jnp.where(real, by_symbol[batch.target] * batch.weights[:, None], 0)
     return each, jnp.sum(each)

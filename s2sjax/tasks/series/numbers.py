@@ -1,0 +1,54 @@
+"""What a side of a task is, where it is numbers and not symbols."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from s2sjax import types
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers at each step of a side: `Task.source_vocabulary`, or the target's.
+
+    A row of `Batch.source` begins with the targets' own past, `own` of them; what
+    else is read follows, and then a mask for each that can be missing. A row of
+    `Batch.target` is `names`, and of `Given.known` it is `known`.
+    """
+
+    names: tuple[str, ...]  # F of a source, G of a target, in order
+    steps: int  # S or T of training: the context or the horizon
+    own: int = 0  # of a source: how many are the targets' past, which come first
+    known: tuple[str, ...] = ()  # of a target: what is known ahead of each step, C
+    season: int = 1  # of a target: steps after which it repeats
+    scaling: str = "none"  # what `Given.shift` and `Given.scale` are
+    gaps: bool = False  # of a target: whether some are missing
+    counts: bool = False  # whether a target is whole numbers from 0, wherever it is
+    # Of a source, how each number enters, (number - shift) / scale; what is scaled by
+    # window is as it is. And the least and the most in training, as it enters.
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
+    most: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        """How many numbers a step has."""
+        return len(self.names)
+
+    @property
+    def side(self) -> types.Numbers:
+        """What a model of them is made for."""
+        return types.Numbers(len(self), len(self.known), self.gaps)
+
+
+class Origins(NamedTuple):
+    """Where N forecasts of files begin: `Bucket.references`, where they are numbers."""
+
+    series: np.ndarray  # [N] object, the names of the series
+    times: np.ndarray  # [N] of the first step that is forecast
+    seasonal: np.ndarray  # [N, G] mean |y(t) - y(t - season)| of the series in training
+
+    def taken(self, rows: np.ndarray) -> "Origins":
+        """The forecasts `rows` [n] alone, in their order."""
+        return Origins(self.series[rows], self.times[rows], self.seasonal[rows])

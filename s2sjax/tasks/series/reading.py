@@ -1,0 +1,208 @@
+"""From a file of columns to windows, and what a user should know of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s2sjax.config import TaskConfig
+from s2sjax.errors import UsageError
+from s2sjax.tasks.series import baselines, columns, table, windows
+from s2sjax.tasks.series.columns import Columns
+from s2sjax.tasks.series.kept import ORIGINS, TRAIN, Read, bucket
+from s2sjax.tasks.series.numbers import Numbers, Origins
+from s2sjax.tasks.series.panel import Panel, cuts, panel
+from s2sjax.tasks.series.roles import roles
+from s2sjax.tasks.series.windows import Store, Windows
+from s2sjax.tasks.task import SPLITS
+
+
+def read(path: Path, task: TaskConfig) -> Read:
+    """What a file of columns holds.
+
+    Raises:
+      UsageError: as FILE:LINE where a line is the reason.
+    """
+    own = roles(task)
+    found = table.read(path, own.every)
+    rows = panel(found, own)
+    _check_long_enough(rows, task, path.name)
+    bounds = cuts(rows, task)
+    training = _rows_of(bounds, 0, len(rows.times))
+    scaled = _fitted_columns(rows, training, task, path)
+    seasonal = np.stack(
+        [
+            baselines.mean_step(rows.numbers[a:b, : len(own.targets)], task.season)
+            for a, b in bounds[:, :2].tolist()
+        ]
+    )
+    parts, notes = {}, _notes(rows, found.header, scaled, training)
+    number = 0
+    for split, name in enumerate(SPLITS):
+        parts[name], left_out = _part(
+            rows, scaled, seasonal, bounds, split, task, number
+        )
+        count = len(parts[name]["starts"])
+        number += count
+        if left_out:
+            notes.append(
+                f"{left_out:,} windows of {name} are left out: no target is there"
+            )
+        if not count:
+            raise UsageError(_empty(task, name, path))
+    fetch = Windows.of(scaled, task.context, task.horizon)
+    fitted = baselines.fit(bucket(fetch, parts[TRAIN]))
+    targets = rows.numbers[:, : len(own.targets)]
+    targets = targets[~np.isnan(targets)]
+    source = Numbers(
+        scaled.read,
+        task.context,
+        own=len(own.targets),
+        shift=tuple(shift for shift, _ in scaled.scales),
+        scale=tuple(scale for _, scale in scaled.scales),
+        least=tuple(fitted.least.tolist()),
+        most=tuple(fitted.most.tolist()),
+    )
+    target = Numbers(
+        own.targets,
+        task.horizon,
+        known=scaled.known,
+        season=task.season,
+        scaling=task.scaling,
+        gaps=bool(np.isnan(rows.numbers[:, : len(own.targets)]).any()),
+        counts=bool((targets >= 0).all() and (targets == np.round(targets)).all()),
+    )
+    return Read(source, target, scaled, fetch, parts, fitted, notes)
+
+
+def _check_long_enough(rows: Panel, task: TaskConfig, file: str) -> None:
+    lengths = np.diff(rows.bounds)
+    shortest = int(np.argmin(lengths))
+    least = task.context + task.horizon
+    if lengths[shortest] < least:
+        who = f"series {rows.names[shortest]}" if rows.roles.id else "its series"
+        raise UsageError(
+            f"{file}: {who} has {lengths[shortest]} rows, fewer than "
+            f"task.context={task.context} + task.horizon={task.horizon}"
+        )
+
+
+def _fitted_columns(
+    rows: Panel, training: np.ndarray, task: TaskConfig, path: Path
+) -> Columns:
+    if not training.any():
+        raise UsageError(_empty(task, TRAIN, path))
+    try:
+        return columns.fit(rows, training, task.scaling)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _empty(task: TaskConfig, split: str, path: Path) -> str:
+    fields = {
+        "train": f"task.valid_from={task.valid_from}",
+        "valid": f"task.valid_from={task.valid_from} and task.test_from="
+        f"{task.test_from}",
+        "test": f"task.test_from={task.test_from}",
+    }
+    return (
+        f"{path}: {fields[split]} leave{'s' * (split != 'valid')} no window with a "
+        f"target to {split}; a window forecasts {task.horizon} steps inside its part, "
+        f"after {task.context} that are read"
+    )
+
+
+def _rows_of(bounds: np.ndarray, split: int, count: int) -> np.ndarray:
+    """Which rows are of a split, [L] bool."""
+    found = np.zeros(count, bool)
+    for row in bounds.tolist():
+        found[row[split] : row[split + 1]] = True
+    return found
+
+
+def _part(
+    rows: Panel,
+    scaled: Columns,
+    seasonal: np.ndarray,
+    bounds: np.ndarray,
+    split: int,
+    task: TaskConfig,
+    first: int,
+) -> tuple[dict[str, np.ndarray], int]:
+    """The arrays of a split, and how many windows of it have no target."""
+    s, t = task.context, task.horizon
+    starts, series = windows.starts(bounds, split, s, t, task.stride)
+    there = ~np.isnan(rows.numbers[:, : len(scaled.targets)]).all(axis=1)
+    before = np.concatenate([[0], np.cumsum(there)])
+    has_target = before[starts + s + t] > before[starts + s]
+    starts, series = starts[has_target], series[has_target]
+    # Of each series only what some window of the split reads is kept.
+    used = np.zeros(len(rows.times) + 1, np.int64)
+    np.add.at(used, starts, 1)
+    np.add.at(used, starts + s + t, -1)
+    is_used = np.cumsum(used)[:-1] > 0
+    place = np.cumsum(is_used) - 1
+    shift, scale = np.array(
+        [(column.shift, column.scale) for column in scaled.targets], np.float32
+    ).T
+    arrays = (
+        scaled.scaled(rows)[is_used],
+        scaled.static_of(rows),
+        shift,
+        scale,
+        place[starts].astype(np.int32),
+        series.astype(np.int32),
+        np.arange(first, first + len(starts), dtype=np.int32),
+    )
+    store = dict(zip(Store._fields, arrays, strict=True))
+    names = np.array(rows.names, str)
+    origins = Origins(names[series], rows.times[starts + s], seasonal[series])
+    kept = dict(zip(ORIGINS, origins, strict=True))
+    return store | kept, int((~has_target).sum())
+
+
+def _notes(
+    rows: Panel, header: Sequence[str], scaled: Columns, training: np.ndarray
+) -> list[str]:
+    """What a person should know of a file, a line each."""
+    own, notes = rows.roles, []
+    unused = [name for name in header if name not in own.every]
+    if unused:
+        notes.append(
+            f"{'columns' if unused[1:] else 'column'} {', '.join(unused)} "
+            f"{'are' if unused[1:] else 'is'} not used"
+        )
+    inside = np.ones(len(rows.times), bool)
+    inside[rows.bounds[:-1]] = False
+    steps = np.diff(rows.times)[inside[1:]]
+    if own.time and len(steps):
+        usual = np.median(steps.astype(np.float64))
+        longer = int((steps.astype(np.float64) > 1.5 * usual).sum())
+        if longer and usual > 0 and longer < len(steps) / 10:
+            notes.append(
+                f"{longer:,} steps of column {own.time} are longer than the usual one: "
+                f"rows that are not there are not steps; write them with empty cells"
+            )
+    for name, category, count in scaled.unknown(rows):
+        notes.append(
+            f"column {name}: {category!r} is not in the training part, and is read as "
+            f"unknown in {count} series"
+        )
+    missing = np.isnan(rows.numbers)
+    for place, column in enumerate(scaled.numbers):
+        count = int(missing[~training, place].sum())
+        if count and not column.masked:
+            notes.append(
+                f"column {column.name} is never missing in training and {count:,} "
+                f"times after it: it is read as "
+                f"{'its mean' if column.scale != 1 or column.shift else '0'} there"
+            )
+        values = rows.numbers[training, place]
+        values = values[~np.isnan(values)]
+        is_target = place < len(scaled.targets)
+        if not is_target and len(values) and values.min() == values.max():
+            notes.append(
+                f"column {column.name} is {values[0]:g} all through training: it says "
+                f"nothing"
+            )
+    return notes
