@@ -89,6 +89,20 @@ def _within_one(one: Any, other: Any) -> tuple[Array, Array]:
     return jnp.where(begins, now, before + now), begun | begins
 
 
+def picked(x: Array, ids: Array) -> Array:
+    """One number of each last axis: [..., V] and ids [...] -> [...].
+
+    As a sum, whose gradient scatters nothing. On the CPU it is as fast as indexing, and
+    has its bits ([128, 21, 54]: 0.38 and 0.35 ms with the gradient; [64, 21, 8004]: 73
+    and 72).
+
+    >>> picked(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
+    [2.0, 3.0]
+    """
+    numbers = jnp.expand_dims(jnp.arange(x.shape[-1]), range(ids.ndim))
+    return jnp.sum(jnp.where(numbers == ids[..., None], x, 0), axis=-1)
+
+
 def total(x: Array, axis: int) -> Array:
     """The sum along the first or the last axis, 0 or -1.
 

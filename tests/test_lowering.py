@@ -13,21 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax import config as configs
 from s2sjax import tasks
+from s2sjax.config import Config, ModelConfig, TaskConfig, TrainConfig
 from s2sjax.decoding.strategies import STRATEGIES
 from s2sjax.inference import system as systems
 from s2sjax.inference.load import with_decode
+from s2sjax.models.architectures import build_model
 from s2sjax.models.attention import ATTENTIONS
 from s2sjax.models.bridge import BRIDGES
 from s2sjax.models.cells import CELLS
 from s2sjax.models.context import CONTEXTS
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.readout import OUTPUTS
 from s2sjax.sweeps.batched import programs
 from s2sjax.sweeps.batched.programs import Layout
+from s2sjax.tasks.series.processes import PROCESSES
 from s2sjax.tasks.synthetic import PATTERNS
 from s2sjax.training.feeding import FEEDINGS
 from s2sjax.training.objectives import OBJECTIVES
+from s2sjax.training.objectives.numbers import NUMBER_OBJECTIVES
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
 from s2sjax.training.step import Program, Work, run_steps
@@ -67,15 +70,26 @@ def shaped(*shape, dtype=np.int32):
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def training(model=None, replicas=0, **train):
-    """The trace of a training step, twelve of which are one call."""
-    small = {"cell": "lstm", "units": 4, "embedding": 3, **(model or {})}
-    config = copying.config(small, **train)
-    built = build_model(config, copying.VOCABULARY, copying.VOCABULARY)
-    chosen, own = recipe(config.train, 60), numbers(config)
+def training(kinds):
+    """The trace of a training step with these kinds, twelve of which are one call."""
+    kinds = dict(kinds)
+    replicas, name = kinds.pop("replicas", 0), kinds.pop("task", "")
+    train = {field: kinds.pop(field) for field in IN_TRAINING if field in kinds}
+    config = Config(
+        model=ModelConfig(**{"units": 4, "embedding": 3, **kinds}),
+        task=TaskConfig(name=name, length=5, min_length=2),
+        train=TrainConfig(steps=60, batch_size=BATCH, clip_norm=1.0, **train),
+    )
+    sides, fetch, store = (copying.VOCABULARY,) * 2, copying.fetch, copying.store()
+    if name:
+        task = tasks.create(config)
+        (bucket,), sides = task.buckets["train"], task.sides
+        fetch, store = bucket.fetch, bucket.store
+    built = build_model(config, *sides)
+    chosen, own = recipe(config.train, 60, built.readout), numbers(config)
     state = jax.eval_shape(lambda own: first_state(built, chosen, own), own)
-    program = Program(built, chosen, copying.fetch)
-    work = Work(own, copying.store(), copying.rows_of(12), jnp.int32(12))
+    program = Program(built, chosen, fetch)
+    work = Work(own, store, copying.rows_of(12), jnp.int32(12))
     if not replicas:
         return run_steps.trace(program, state, work)
     state, work = jax.tree.map(
@@ -85,26 +99,51 @@ def training(model=None, replicas=0, **train):
     return programs.run_steps.trace(layout, program, state, work)
 
 
-# Each kind of each table is in one of these, the last ones of the short tables in many.
+IN_TRAINING = ("feeding", "objective")
 TABLES = {
     "cell": [*CELLS, "gru:reset=before"],
-    "attention": [kind for kind in ATTENTIONS if kind != "none"],
-    "context": CONTEXTS,
+    "attention": sorted(set(ATTENTIONS) - {"none"}),
+    "context": sorted(set(CONTEXTS) - {"constant"}),  # which goes with none
     "bridge": BRIDGES,
     "dropout_embedding": [0.1, 0.0, 0.0, 0.1],
     "embedding": [3, 0],
     "feeding": FEEDINGS,
     "objective": [*OBJECTIVES, "nll:focal=2.0"],
 }
-IN_TRAINING = ("feeding", "objective")
-COUNT = max(map(len, TABLES.values()))
+OF_NUMBERS = {
+    "output": OUTPUTS,
+    "embedding": [0, 3],
+    "feeding": ["gold", "mean", "sample", "sample", "sample", "median"],
+    "task": PROCESSES,
+}
+
+
+def each_once(tables):
+    """Kinds side by side, so that each of every table is among them."""
+    return [
+        {field: [*kinds][place % len(kinds)] for field, kinds in tables.items()}
+        for place in range(max(map(len, tables.values())))
+    ]
+
+
 TRAINED = [
-    {field: [*kinds][place % len(kinds)] for field, kinds in TABLES.items()}
-    for place in range(COUNT)
-] + [
-    {"attention": "none", "bidirectional": True, "bridge": "dense", "layers": 2},
+    *each_once(TABLES),
+    *(
+        {**kinds, "objective": OUTPUTS[kinds["output"]]().objectives[0]}
+        for kinds in each_once(OF_NUMBERS)
+        if OUTPUTS[kinds["output"]]().objectives[0] in NUMBER_OBJECTIVES
+    ),
+    *(
+        {"output": "point", "objective": name, "task": "sines"}
+        for name in OUTPUTS["point"].objectives[1:]
+    ),
+    {"context": "constant", "layers": 2, "feeding": "none"},
+    {"bidirectional": True, "bridge": "dense", "dropout_state": 0.1},
+    {"latent": 3, "dropout_output": 0.1},
     {"share_embeddings": True, "tie_output": True, "dropout_embedding": 0.0},
-    {"attention": "bahdanau", "cell": "lstm", "replicas": 3},
+    {"architecture": "aligned", "bidirectional": True},
+    {"architecture": "classifier", "pooling": "attention"},
+    {"attention": "bahdanau", "replicas": 3, "task": "reversed"},
 ]
 
 
@@ -112,19 +151,14 @@ TRAINED = [
     "kinds", TRAINED, ids=lambda kinds: ",".join(map(str, kinds.values()))
 )
 def test_a_train_step_has_nothing_that_is_slow_or_wrong(kinds):
-    model = {field: kind for field, kind in kinds.items() if field not in IN_TRAINING}
-    train = {field: kinds[field] for field in IN_TRAINING if field in kinds}
-    traced = training(model, model.pop("replicas", 0), **train)
-    for platform, text in lowered(traced).items():
+    for platform, text in lowered(training(kinds)).items():
         assert not problems(text), platform
 
 
 def test_generated_examples_have_nothing_that_is_slow_or_wrong():
     for name in PATTERNS:
         made = {"name": name, "length": 5, "min_length": 5, "cardinality": 2}
-        (bucket,) = tasks.create(
-            configs.resolve({"task": made, "train": {"steps": 1}})
-        ).buckets["train"]
+        (bucket,) = tasks.create(Config(task=TaskConfig(**made))).buckets["train"]
         traced = jax.jit(bucket.fetch).trace(bucket.store, shaped(BATCH))
         for platform, text in lowered(traced).items():
             assert not problems(text), (name, platform)
