@@ -74,11 +74,12 @@ def training(kinds):
     """The trace of a training step with these kinds, twelve of which are one call."""
     kinds = dict(kinds)
     replicas, name = kinds.pop("replicas", 0), kinds.pop("task", "")
+    all_run = kinds.pop("all_run", True)
     train = {field: kinds.pop(field) for field in IN_TRAINING if field in kinds}
     config = Config(
         model=ModelConfig(**{"units": 4, "embedding": 3, **kinds}),
         task=TaskConfig(name=name, length=5, min_length=2),
-        train=TrainConfig(steps=60, batch_size=BATCH, clip_norm=1.0, **train),
+        train=TrainConfig(steps=60, batch_size=BATCH, **train),
     )
     sides, fetch, store = (copying.VOCABULARY,) * 2, copying.fetch, copying.store()
     if name:
@@ -96,10 +97,10 @@ def training(kinds):
         lambda leaf: shaped(replicas, *leaf.shape, dtype=leaf.dtype), (state, work)
     )
     layout = Layout(Layout.of(1).mesh, batched=True)
-    return programs.run_steps.trace(layout, program, state, work)
+    return programs.run_steps.trace(layout, program, state, work, all_run)
 
 
-IN_TRAINING = ("feeding", "objective")
+IN_TRAINING = ("feeding", "objective", "clip_norm")
 TABLES = {
     "cell": [*CELLS, "gru:reset=before"],
     "attention": sorted(set(ATTENTIONS) - {"none"}),
@@ -109,6 +110,7 @@ TABLES = {
     "embedding": [3, 0],
     "feeding": FEEDINGS,
     "objective": [*OBJECTIVES, "nll:focal=2.0"],
+    "clip_norm": [1.0],
 }
 OF_NUMBERS = {
     "output": OUTPUTS,
@@ -153,6 +155,15 @@ TRAINED = [
 def test_a_train_step_has_nothing_that_is_slow_or_wrong(kinds):
     for platform, text in lowered(training(kinds)).items():
         assert not problems(text), platform
+
+
+def test_replicas_that_all_run_choose_nothing_at_a_step():
+    """Their loop has one count, and no array of the state is the new one or the old."""
+    kernels = re.compile(r"call @_where.*3x4x16xf32")
+    # The recurrent kernels of encoder and decoder, each with Adam's two.
+    for all_run, found in ((True, 0), (False, 6)):
+        traced = training({"replicas": 3, "all_run": all_run, "embedding": 0})
+        assert len(kernels.findall(lowered(traced)["cuda"])) == found
 
 
 def test_generated_examples_have_nothing_that_is_slow_or_wrong():
