@@ -18,7 +18,7 @@ from s2sjax.errors import UsageError
 from s2sjax.inference import programs, stablehlo
 from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System
-from s2sjax.models.seq2seq import build_model
+from s2sjax.models.architectures import build_model
 from s2sjax.types import BOS, SYMBOLS
 from tests import copying
 
