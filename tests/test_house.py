@@ -20,6 +20,7 @@ LAYERS = (
         *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "config"),
         *("experiment", "metrics", "outcomes", "forecasts", "environment"),
         *("json_objects", "places", "program_cache", "closing", "compressed"),
+        "platforms",
     },
     {"runs"},
     {"tasks", "models", "decoding"},

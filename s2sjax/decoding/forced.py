@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from s2sjax import platforms
 from s2sjax.types import EOS
 
 
@@ -19,8 +20,7 @@ def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
     log_probs = jax.nn.log_softmax(logits.astype(at_least))
     # The logits of padding are -inf; a token that can be emitted stands in for it.
     safe = jnp.where(real, target, EOS)
-    picked = jnp.take_along_axis(log_probs, safe[..., None], axis=-1)[..., 0]
-    return jnp.where(real, -picked, 0.0)
+    return jnp.where(real, -platforms.picked(log_probs, safe), 0.0)
 
 
 def real_tokens(target: Array, lengths: Array) -> Array:

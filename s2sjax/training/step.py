@@ -75,7 +75,9 @@ def _total(tree: Any, axis: str | None) -> Any:
 
 
 def _norm(tree: Any) -> Array:
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+    # In full: a GPU or a TPU would round what it multiplies.
+    squares = partial(jnp.vdot, precision=lax.Precision.HIGHEST)
+    return jnp.sqrt(sum(squares(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def decoded(

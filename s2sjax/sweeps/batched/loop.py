@@ -85,7 +85,8 @@ class ReplicaLoop:
             group.checkpoints, metric_better="max", say=callbacks.message
         )
         self.pace: float | None = None  # seconds per step
-        self.dispatches = self.saves = 0
+        self.compiled: set[bool] = set()  # programs of all, and of those that run
+        self.saves = 0
 
     def run(self) -> None:
         """Trains to the end of every replica, or until a signal.
@@ -222,6 +223,7 @@ class ReplicaLoop:
             if not replica.ended:
                 rows[place, :count] = replica.rows.take(step, count)
                 counts[place] = count
+        all_run = len(running) == len(self.replicas)
         bucket = self.buckets["train"]
         start = time.perf_counter()
         state, reported, norms = programs.run_steps(
@@ -234,12 +236,13 @@ class ReplicaLoop:
                 self.layout.place(rows),
                 self.layout.place(counts),
             ),
+            all_run,
         )
         jax.block_until_ready(reported)
         seconds = time.perf_counter() - start
-        if self.dispatches:  # the first one compiles
+        if all_run in self.compiled:  # the first one compiles
             self.pace = seconds / count
-        self.dispatches += 1
+        self.compiled.add(all_run)
         reported, norms = jax.tree.map(np.asarray, (reported, norms))
         for place, replica in enumerate(self.replicas):
             if not replica.ended:
