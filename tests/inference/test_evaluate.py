@@ -16,9 +16,9 @@ from s2sjax.inference.evaluate import (
     chosen,
     long_ones,
     outcomes,
-    rows_at_once,
     some_source,
 )
+from s2sjax.inference.symbols import rows_at_once
 from s2sjax.inference.system import System, decode, force
 from s2sjax.models.architectures import build_model
 from s2sjax.outcomes import References, Rows
