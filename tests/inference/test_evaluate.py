@@ -263,12 +263,13 @@ def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
         "7 examples have up to 3 symbols a side"
     )
     sizes = []
-    columns = evaluate.columns
-    monkeypatch.setattr(
-        evaluate,
-        "columns",
-        lambda *of, **how: sizes.append(len(of[1].ids)) or columns(*of, **how),
-    )
+    columns = evaluate.SYMBOLS.columns
+
+    def noted(*of, **how):
+        sizes.append(len(of[1].ids))
+        return columns(*of, **how)
+
+    monkeypatch.setattr(evaluate, "SYMBOLS", evaluate.SYMBOLS._replace(columns=noted))
     found, _ = outcomes(split.system, split.buckets)
     assert set(sizes) == {2} and len(sizes) == 6
     np.testing.assert_array_equal(found.edits, split.outcomes.edits)
