@@ -52,8 +52,10 @@ python_maximum_signature_line_length = 80
 CONTENTS = {
     "Guides": [
         "data",
+        "numbers",
         "training",
         "library",
+        "streams",
         "models",
         "extending",
         "decoding",
@@ -69,6 +71,7 @@ CONTENTS = {
     ],
     "Behind it": [
         "architecture",
+        "reproductions",
         "benchmarks",
         "reliability",
         "generated/contributing",

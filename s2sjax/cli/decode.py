@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,13 @@ COMMAND = Command(
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("features", "tags beside SYMBOLS, ; or blanks between", value="V;PST"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
+        Flag(
+            "stream",
+            "answers each line of standard input as it comes: an input a line; of an "
+            "aligned model the next of a sequence, which an empty line ends",
+            False,
+            type=bool,
+        ),
         Flag(
             "split",
             "inputs of the run's train, valid or test, instead of SYMBOLS",
@@ -92,6 +100,8 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
+    if values.stream:
+        return _stream(parsed)
     given = [bool(each) for each in (parsed.positional, values.from_file, values.split)]
     if sum(given) != 1:
         came = "neither" if not any(given) else "both" if sum(given) == 2 else "all"
@@ -157,6 +167,26 @@ def main(parsed: Parsed) -> int:
         _draw(Path(picture), decoded, values.panels)
     if values.states:
         _save_states(Path(values.states), run, decoded)
+    return 0
+
+
+def _stream(parsed: Parsed) -> int:
+    values = parsed.values
+    others = ("from_file", "split", "features", "attention", "states")
+    clash = [f"--{name}" for name in others if getattr(values, name)]
+    if parsed.positional or clash:
+        came = clash[0] if clash else "SYMBOLS"
+        raise UsageError(f"--stream reads standard input line by line; {came} came too")
+    paths = runs.paths(values)
+    config = start.reading(paths[0])
+
+    from s2sjax.cli import stream
+    from s2sjax.inference.stream import check
+
+    if config.model.architecture == "aligned":
+        check(config)
+    run = runs.open_all(parsed, paths)
+    stream.answer(run, partial(written, run) if values.json else None)
     return 0
 
 
