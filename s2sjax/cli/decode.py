@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import printing, runs, start
+from s2sjax.cli import forecast, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, writing
@@ -23,7 +23,8 @@ COMMAND = Command(
     "For a task of integers all SYMBOLS are one sequence; for text each is one.\n"
     "FILE is a JSON list of sequences, or has one sequence a line, or one JSON object\n"
     'a line: {"input": .., "features": .., "prefix": .., "required": [..], "banned": '
-    "[..]};\nit may be compressed (gzip, bzip2, xz), and - is standard input.",
+    "[..]};\nit may be compressed (gzip, bzip2, xz), and - is standard input.\n"
+    "Of a run that forecasts numbers it is a file of series, which it continues.",
     flags=(
         *runs.FLAGS,
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
@@ -50,6 +51,19 @@ COMMAND = Command(
             value="FILE.png|.pdf|.svg|-",
             argument="attention",
         ),
+        Flag(
+            "out",
+            "numbers: a file of forecasts, with their quantiles; unset: they are "
+            "printed",
+            value="FILE.csv",
+        ),
+        Flag(
+            "horizon",
+            "numbers of --from_file: steps that are forecast; unset: as in training",
+            type=int,
+            least=1,
+            argument="horizon",
+        ),
         Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag(
             "states",
@@ -69,6 +83,7 @@ COMMAND = Command(
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
         "s2sjax decode --workdir=runs/codes --split=valid --states=codes.npz",
+        "s2sjax decode --workdir=runs/sales --from_file=sales.csv --out=ahead.csv",
         's2sjax decode --workdir=runs/fra_eng --strategy=beam:size=5,n=3 "Be nice."',
     ),
 )
@@ -81,6 +96,19 @@ def main(parsed: Parsed) -> int:
     if sum(given) != 1:
         came = "neither" if not any(given) else "both" if sum(given) == 2 else "all"
         raise UsageError(f"give SYMBOLS, --from_file=FILE or --split=NAME; {came} came")
+    paths = runs.paths(values)
+    config = start.reading(paths[0])
+    start.check_output("out", values.out, (".csv",))
+    if config.task.of_numbers:
+        forecast.check(values, parsed.positional)
+        split = runs.split(values) if values.split else ""
+        return forecast.main(runs.open_all(parsed, paths), values, split)
+    for name in ("out", "horizon"):
+        if getattr(values, name) is not None:
+            raise UsageError(
+                f"--{name}={getattr(values, name)} is of numbers; this run writes "
+                f"symbols"
+            )
     if values.features and not parsed.positional:
         raise UsageError(
             f"--features={values.features} is of SYMBOLS; in --from_file=FILE a line "
@@ -94,8 +122,6 @@ def main(parsed: Parsed) -> int:
     if values.attention == IN_JSON and not values.json:
         raise UsageError("--attention=- writes into the lines of --json; give that too")
     start.check_output("states", values.states, (".npz",))
-    paths = runs.paths(values)
-    config = start.reading(paths[0])
     has_attention = config.model.looks
     if values.attention and not has_attention:
         raise UsageError(

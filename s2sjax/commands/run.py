@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s2sjax import environment, spec
+from s2sjax.commands import forecasts
+from s2sjax.commands.forecasts import Forecast
 from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.inference import load as loading
@@ -227,6 +229,7 @@ class Run:
           UsageError: symbols outside an integer vocabulary, an unknown strategy,
             attention of a model without, or what cannot be met.
         """
+        self._check_symbols("forecast(..)")
         target = self.task.target_vocabulary
         sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
         asked = (
@@ -286,6 +289,53 @@ class Run:
             for query, nbest in zip(queries, hypotheses, strict=True)
         ]
 
+    def forecast(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        split: str | None = None,
+        examples: int | None = None,
+        horizon: int | None = None,
+        strategy: str | None = None,
+    ) -> Forecast:
+        """Forecasts numbers: what follows the series of a file, or windows of a split.
+
+        Args:
+          path: of a file with the columns of training; each of its series is continued
+            from the last row that has a target.
+          split: train, valid or test, in place of a file.
+          examples: of the split, the same ones every time; None: all.
+          horizon: steps, of a file; None: as in training.
+          strategy: mean, median or sample:n=200; None: the config's.
+
+        Raises:
+          UsageError: a run of symbols, a file that cannot be used, or neither a file
+            nor a split.
+        """
+        if not self.config.task.of_numbers:
+            raise UsageError(
+                f"the task {self.config.task.name} writes symbols: use decode(..)"
+            )
+        if (path is None) == (split is None):
+            came = "neither" if path is None else "both"
+            raise UsageError(f"give a file or split=NAME; {came} came")
+        trained = self._decoding_by(strategy)
+        with environment.precision(self.config.train.precision):
+            if path is None:
+                name = split_name(split or "")
+                found, said = forecasts.of_split(trained, name, examples)
+            else:
+                found, said = forecasts.of_file(trained, Path(path), horizon)
+        for line in said:
+            self.say(line)
+        return found
+
+    def _check_symbols(self, instead: str) -> None:
+        if self.config.task.of_numbers:
+            raise UsageError(
+                f"the task {self.config.task.name} forecasts numbers: use {instead}"
+            )
+
     def states(self, decoded: Sequence[Decoded]) -> dict[str, Any]:
         """The encoder's memory and states of inputs, and the decoder's of their best
         outputs, decoded with `states`; docs/decoding.md names the arrays.
@@ -326,6 +376,7 @@ class Run:
         Raises:
           UsageError: unequally many, or a symbol outside an integer vocabulary.
         """
+        self._check_symbols("evaluate(..), whose nll is that of what came")
         sources, is_one = _sequences(inputs, self.task.source_vocabulary)
         target = self.task.target_vocabulary
         given = [outputs] if is_one else list(outputs)
@@ -420,6 +471,8 @@ class Run:
         )
         if oracle_length:
             numbers |= {"oracle_length": True, "search_errors": None}
+        for line in forecasts.far_lines(numbers.get("outside", {}), len(sources)):
+            self.say(line)
         alarm = summary.collapse(numbers)
         if alarm:
             self.say(f"{split}: {alarm}")
