@@ -55,6 +55,7 @@ CONTENTS = {
         "numbers",
         "training",
         "library",
+        "streams",
         "models",
         "extending",
         "decoding",
@@ -70,6 +71,7 @@ CONTENTS = {
     ],
     "Behind it": [
         "architecture",
+        "reproductions",
         "benchmarks",
         "reliability",
         "generated/contributing",
