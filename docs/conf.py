@@ -60,6 +60,7 @@ CONTENTS = {
         "decoding",
         "sweeps",
         "trackers",
+        "accelerators",
         "tpu",
     ],
     "Examples": ["examples/notebook", "generated/gallery/index"],
