@@ -55,6 +55,7 @@ CONTENTS = {
         "training",
         "library",
         "models",
+        "numbers",
         "extending",
         "decoding",
         "sweeps",
