@@ -52,10 +52,11 @@ python_maximum_signature_line_length = 80
 CONTENTS = {
     "Guides": [
         "data",
+        "numbers",
         "training",
         "library",
+        "streams",
         "models",
-        "numbers",
         "extending",
         "decoding",
         "sweeps",
@@ -70,6 +71,7 @@ CONTENTS = {
     ],
     "Behind it": [
         "architecture",
+        "reproductions",
         "benchmarks",
         "reliability",
         "generated/contributing",

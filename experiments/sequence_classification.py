@@ -8,7 +8,9 @@ r"""Which symbol a sequence holds most often: many symbols to one.
 Of equally frequent symbols the smallest is right. What is read of the source is its
 last state, the mean of the encoder's outputs, or their mean weighted by attention.
 
-3 seeds: 9 trials. `:small` takes 1,000 steps instead of 4,000.
+3 seeds: 9 trials. `:small` takes 1,000 steps instead of 4,000. Measured with it, of
+2,000 test sequences 98.7 %, 96.9 % and 97.5 % are right, in that order (always the most
+frequent class: 27 %); 5 to 6 seconds a trial on two busy cores, three in one program.
 """
 
 from ml_collections import ConfigDict

@@ -9,7 +9,10 @@ and else 0; at the ends the one neighbour counts. A model of one direction that 
 tag at once (`model.lookahead=0`) has to guess what comes; one that waits for one symbol
 does not, and one that reads both ways knows all.
 
-3 seeds: 9 trials. `:small` takes 1,000 steps instead of 4,000.
+3 seeds: 9 trials. `:small` takes 1,000 steps instead of 4,000. Measured with it, exact
+match and tags right of 2,000 test sequences: 4.3 % and 75 % at once, 99.97 % and 100 %
+one symbol later, 100 % in both directions; 2 to 4 seconds a trial on two busy cores,
+three in one program.
 """
 
 from ml_collections import ConfigDict

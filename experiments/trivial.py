@@ -12,7 +12,10 @@ that says a symbol for each that it reads is enough.
   starts from zero reads nothing else (`model.context=constant`, `train.feeding=none`);
 - an encoder-decoder with attention that reads what it has written.
 
-3 seeds: 9 trials. `:small` takes 3,000 steps instead of 12,000.
+3 seeds: 9 trials. `:small` takes 3,000 steps instead of 12,000. Measured with it, exact
+match of 2,000 test sums whose operands training has not seen: 100 %, 1.5 % (69 % of the
+digits) and 100 %, after 2, 1.3 and 3 minutes a trial on two busy cores, three in one
+program. Keras' model is not at its end by then; the long variant was not measured.
 """
 
 from ml_collections import ConfigDict

@@ -108,11 +108,10 @@ EMBEDDING_FILES = ("model.embedding_file", "model.target_embedding_file")
 # Fields of what only a decoder does.
 _OF_DECODERS = (
     *("model.attention", "model.context", "model.bridge", "model.dropout_state"),
-    "model.latent",
+    *("model.latent", "model.direct"),
     *("model.share_embeddings", "model.tie_output", "model.target_embedding_file"),
     *("train.feeding", "train.feeding_probability", "train.feeding_schedule"),
-    *("train.feeding_unit", "decode.strategy", "decode.length_ratio"),
-    "decode.length_extra",
+    *("train.feeding_unit", "decode.length_ratio", "decode.length_extra"),
 )
 
 _SET = object()  # stands for every value of a field but its default
@@ -140,11 +139,14 @@ _SILENCES = (
     ),
     ("model.share_embeddings", True, "model.target_embedding_file", "false"),
     ("model.bidirectional", True, "model.lookahead", "false"),
+    ("model.bidirectional", True, "train.tbptt", "false"),
+    ("task.sampling", "replacement", "train.tbptt", "epochs"),
     *(
         ("model.architecture", architecture, path, other)
         for path, other in (
             ("model.lookahead", "aligned"),
             ("model.pooling", "classifier"),
+            ("train.tbptt", "aligned"),
             *((path, "encoder_decoder") for path in _OF_DECODERS),
         )
         for architecture in ("encoder_decoder", "aligned", "classifier")

@@ -1,5 +1,6 @@
 """What became of examples: outputs beside their references, in plain arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -87,6 +88,24 @@ class References(NamedTuple):
         owners = np.concatenate([examples, np.repeat(examples, further.counts)])
         rows = _join((first, further.rows)).take(np.argsort(owners, kind="stable"))
         return References(rows.tokens, rows.lengths, further.counts + one)
+
+    @staticmethod
+    def joined(parts: "Sequence[References | int]") -> "References":
+        """Those of one part of the examples after the other; a number stands for so
+        many examples without any.
+
+        >>> one = References(np.array([4]), np.array([1]), np.array([0, 1]))
+        >>> References.joined([2, one]).counts
+        array([0, 0, 0, 1])
+        """
+        nothing = np.zeros(0, np.int32)
+        filled = (
+            References(nothing, nothing, np.zeros(part, np.int32))
+            if isinstance(part, int)
+            else part
+            for part in parts
+        )
+        return References(*map(_join, zip(*filled, strict=True)))
 
     @property
     def rows(self) -> Rows:

@@ -541,6 +541,13 @@ class TrainConfig:
         "what is fed gold or not as one",
         choices=("token", "sequence", "batch"),
     )
+    tbptt: int = option(
+        0,
+        "aligned, one direction: gradients go back through windows of so many inputs, "
+        "over whose edges states are carried; 0: through the whole source",
+        least=0,
+        most=SIZE,
+    )
     log_every: int = option(100, "steps between lines of metrics", least=1, most=COUNT)
     eval_every: int = option(
         1000, "steps between free-running evaluations", least=1, most=COUNT

@@ -123,7 +123,7 @@ def test_every_field_refuses_what_is_not_its_own(path):
                 *(("model__attention", "dot"), ("model__bridge", "mean")),
                 *(("model__context", "constant"), ("model__latent", 2)),
                 *(("model__dropout_state", 0.5), ("model__tie_output", True)),
-                *(("train__feeding", "argmax"), ("decode__strategy", "beam:size=2")),
+                *(("train__feeding", "argmax"), ("model__bridge", "zero")),
                 *(("decode__length_extra", 3), ("task__source_eos", True)),
                 *(("task__reverse_source", True), ("task__features", "3")),
             )

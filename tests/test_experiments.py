@@ -32,6 +32,9 @@ SWEEPS = [
     ("scan", "small", [], 12),
     ("scan", "small", ["sizes"], 9),
     ("g2p", "small", [], 3),
+    ("trivial", "", [], 9),
+    ("tagging", "", [], 9),
+    ("sequence_classification", "", [], 9),
 ]
 KEYS = {
     *("examples", "exact", "token_accuracy", "edit_distance", "nll", "unseen"),

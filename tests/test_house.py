@@ -20,6 +20,7 @@ LAYERS = (
         *("types", "errors", "foreign", "user_code", "rng", "spec", "schema", "config"),
         *("experiment", "metrics", "outcomes", "forecasts", "environment"),
         *("json_objects", "places", "program_cache", "closing", "compressed"),
+        "platforms",
     },
     {"runs"},
     {"tasks", "models", "decoding"},
@@ -38,7 +39,7 @@ WITHOUT_JAX = {
     "forecasts",
 }
 # Files of the command line that a command imports once jax's flags are set.
-LATE = {"inputs"}
+LATE = {"inputs", "stream"}
 # What a config file may import of s2sjax, with these files behind the last.
 CONFIG_FILES = {"config", "errors", "spec", "sweeps"}
 ALGEBRA = {"__init__", "algebra", "draws"}
@@ -234,7 +235,8 @@ def test_help_works_without_jax():
 # Files that write down commands for a person, or read those that a record holds; and
 # those whose flags are XLA's, git's or Slurm's.
 WRITE_COMMANDS = {
-    *("runs/run_files.py", "commands/sweep.py", "sweeps/directory.py"),
+    *("runs/run_files.py", "commands/sweep.py", "commands/sweep_plan.py"),
+    "sweeps/directory.py",
     *("reporting/sweep/console.py", "reporting/sweep/trial_files.py"),
     *("experiment.py", "environment.py", "runs/provenance.py"),
     *("sweeps/pools/slurm.py", "sweeps/pools/slurm_files.py"),
@@ -280,8 +282,8 @@ def test_no_file_is_called_utils():
 
 # All that a person sees goes through these, which make control characters codes.
 PRINTS = {"cli/printing.py", "reporting/screen.py"}
-# Run as a program of its own, whose JSON another process reads.
-PRINTS_JSON = {"cli/probe.py"}
+# Run as programs of their own, whose JSON another process reads.
+PRINTS_JSON = {"cli/probe.py", "inference/programs.py"}
 
 
 def prints(tree):

@@ -8,6 +8,7 @@ import pytest
 
 import s2sjax as s2s
 from s2sjax.cli import main
+from s2sjax.sweeps import trial_files
 
 DATA = pathlib.Path(__file__).parent / "data"
 CONFIG = f"--config={DATA / 'config.py'}"
@@ -54,6 +55,19 @@ def test_a_run_is_evaluated_decoded_scored_and_goes_on(kept):
         *(4, 8, 12)
     ]
     assert main(["report", f"--workdir={path}"]) == 0
+
+
+def test_a_launch_that_finds_all_done_reads_each_trial_once(kept, monkeypatch):
+    _, path, _ = kept
+    reads, read = [], trial_files.read
+
+    def counted(directory):
+        reads.append(directory.name)
+        return read(directory)
+
+    monkeypatch.setattr(trial_files, "read", counted)
+    assert main(["sweep", f"--workdir={path}", "--json"]) == 0
+    assert sorted(reads) == sorted(each.name for each in (path / "trials").iterdir())
 
 
 def test_a_sweep_is_reported_and_goes_on(kept, capsys):

@@ -173,6 +173,25 @@ def test_dropping_the_end_of_an_output_never_raises_a_score(pairs):
     assert shorter["exact"] <= longer["exact"]
 
 
+def test_macro_f1_done_by_hand():
+    cases = [((4,), (4,), False)] * 3 + [((5,), (4,), False), ((4,), (5,), False)]
+    found = metrics.summary(outcomes([*cases, ((6,), (5,), False)]))
+    # Of 4: 3 right, 4 wanted and 4 written; of 5: none right; 6 is wanted nowhere.
+    assert found["macro_f1"] == (2 * 3 / (4 + 4) + 0) / 2
+
+
+def test_calibration_done_by_hand():
+    cases = [((4,), (4,), False), ((4,), (5,), False), ((5,), (5,), False)]
+    sure = np.log(np.array([0.95, 0.92, 0.3]))
+    found = outcomes(cases)._replace(log_probs=sure)
+    first, second = metrics.reliability(found)
+    assert (first["least"], first["most"], first["count"]) == (0.2, 0.3, 1)
+    assert (second["least"], second["count"], second["exact"]) == (0.9, 2, 0.5)
+    np.testing.assert_allclose(second["confidence"], (0.95 + 0.92) / 2)
+    error = (1 * (1 - 0.3) + 2 * abs(0.5 - 0.935)) / 3
+    np.testing.assert_allclose(metrics.summary(found)["calibration_error"], error)
+
+
 def test_an_unknown_reference_symbol_is_never_written_right():
     found = metrics.summary(outcomes([((UNK, 5), (UNK, 5), False)]))
     assert found["token_accuracy"] == 0.5

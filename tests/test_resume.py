@@ -2,26 +2,21 @@
 
 import hashlib
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader
+from tests.starting import SMALL, train
 
 pytestmark = pytest.mark.compat
-ROOT = pathlib.Path(__file__).parents[1]
 START = (
-    f"--config={ROOT / 'experiments' / 'reversed.py'}:smoke",
+    *SMALL,
     "--config.train.steps=60",
     "--config.train.log_every=7",
     "--config.train.eval_every=10",
     "--config.train.save_every=10",
-    "--config.model.attention=none",
     "--config.train.objective=label_smoothing",
     "--config.train.feeding=sample",
     "--config.train.feeding_probability=0.8",
@@ -32,18 +27,6 @@ START = (
     "--config.task.num_train=100",
     "--config.train.batch_size=16",
 )
-
-
-def train(workdir, *arguments, failpoint=""):
-    """The exit code of a `train` in a process of its own, and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "s2sjax", "train", f"--workdir={workdir}", *arguments],
-        env=os.environ | {"S2SJAX_FAILPOINT": failpoint},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def ending(workdir):

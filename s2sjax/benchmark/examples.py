@@ -21,6 +21,18 @@ class Chunk(NamedTuple):
     examples: int  # rows before those that only fill up
 
 
+def sources_of(chunks: Sequence[Chunk]) -> list[list[int]]:
+    """The source of each example, in order, as the encoder reads it."""
+    found: dict[int, list[int]] = {}
+    for chunk in chunks:
+        tokens, lengths = np.asarray(chunk.batch.source), chunk.batch.source_lengths
+        for place, row, length in zip(
+            chunk.places.tolist(), tokens, np.asarray(lengths).tolist(), strict=True
+        ):
+            found[place] = row[:length].tolist()
+    return [found[place] for place in sorted(found)]
+
+
 def chosen_rows(sizes: Sequence[int], examples: int | None) -> list[np.ndarray]:
     """Which rows of each bucket take part: all, or `examples` spread evenly.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s2sjax import metrics
+from s2sjax.benchmark.examples import sources_of
 from s2sjax.benchmark.outputs import Outputs, References, outputs, references
 from s2sjax.benchmark.plan import Plan, chunks_of, further_of, system_of
 from s2sjax.benchmark.search_errors import best_known, search_errors
@@ -17,7 +18,7 @@ from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System, edits
 from s2sjax.inference.text_scores import of_tokens
 from s2sjax.outcomes import Outcomes, is_exact, with_further
-from s2sjax.tasks import Task
+from s2sjax.tasks import Task, casing
 from s2sjax.types import EOS
 
 BINS = 15
@@ -115,6 +116,7 @@ def evaluate(
     """All strategies of a run, on all examples in the largest batch size."""
     chunks = chunks_of(trained, plan, max(plan.batch_sizes))
     right = references(trained.system, chunks, further_of(trained, plan))
+    sources = sources_of(chunks)
     goals = {strategy: goal(strategy) for strategy in plan.strategies}
     systems = {each: system_of(trained, each) for each in plan.strategies}
     compiled, written = {}, {}
@@ -142,7 +144,7 @@ def evaluate(
             {
                 "examples": len(decoded.tokens),
                 **quality(decoded, right)._asdict(),
-                **_texts(trained.task, decoded, right),
+                **_texts(trained.task, sources, decoded, right),
                 "target_logprob": float(right.log_probs.astype(np.float64).mean()),
                 **_errors(goals[strategy], decoded, pool),
             },
@@ -152,10 +154,13 @@ def evaluate(
     return evaluated, right
 
 
-def _texts(task: Task, decoded: Outputs, right: References) -> dict[str, float | None]:
+def _texts(
+    task: Task, sources: list[list[int]], decoded: Outputs, right: References
+) -> dict[str, float | None]:
     results = _outcomes(decoded, right)
     rows = results.output.tolist(), results.references.by_example()
-    texts = of_tokens(task.target_vocabulary, *rows, cased=task.cased)
+    written = casing.written(task, sources)
+    texts = of_tokens(task.target_vocabulary, *rows, written=written)
     return {name: texts.get(name) for name in ("bleu", "chrf")}
 
 

@@ -24,13 +24,7 @@ COMMAND = Command(
             argument="examples",
         ),
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
-        Flag(
-            "checkpoint",
-            "best, last or a step",
-            "best",
-            value="best|last|N",
-            argument="checkpoint",
-        ),
+        runs.CHECKPOINT,
         Flag(
             "differing", "how many outputs that differ are shown", 5, type=int, least=0
         ),

@@ -3,10 +3,11 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2sjax.cli import printing, runs, start
+from s2sjax.cli import forecast, printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
 from s2sjax.errors import UsageError, writing
@@ -23,12 +24,20 @@ COMMAND = Command(
     "For a task of integers all SYMBOLS are one sequence; for text each is one.\n"
     "FILE is a JSON list of sequences, or has one sequence a line, or one JSON object\n"
     'a line: {"input": .., "features": .., "prefix": .., "required": [..], "banned": '
-    "[..]};\nit may be compressed (gzip, bzip2, xz), and - is standard input.",
+    "[..]};\nit may be compressed (gzip, bzip2, xz), and - is standard input.\n"
+    "Of a run that forecasts numbers it is a file of series, which it continues.",
     flags=(
         *runs.FLAGS,
         Flag("strategy", STRATEGY, value="SPEC", argument="strategy"),
         Flag("features", "tags beside SYMBOLS, ; or blanks between", value="V;PST"),
         Flag("from_file", "inputs, instead of SYMBOLS", value="FILE"),
+        Flag(
+            "stream",
+            "answers each line of standard input as it comes: an input a line; of an "
+            "aligned model the next of a sequence, which an empty line ends",
+            False,
+            type=bool,
+        ),
         Flag(
             "split",
             "inputs of the run's train, valid or test, instead of SYMBOLS",
@@ -50,6 +59,19 @@ COMMAND = Command(
             value="FILE.png|.pdf|.svg|-",
             argument="attention",
         ),
+        Flag(
+            "out",
+            "numbers: a file of forecasts, with their quantiles; unset: they are "
+            "printed",
+            value="FILE.csv",
+        ),
+        Flag(
+            "horizon",
+            "numbers of --from_file: steps that are forecast; unset: as in training",
+            type=int,
+            least=1,
+            argument="horizon",
+        ),
         Flag("panels", "inputs that it draws, at most", 6, type=int, least=1, most=99),
         Flag(
             "states",
@@ -69,6 +91,7 @@ COMMAND = Command(
     examples=(
         "s2sjax decode --workdir=runs/reversed 0 1 2 3 4 5 6 7 8 9",
         "s2sjax decode --workdir=runs/codes --split=valid --states=codes.npz",
+        "s2sjax decode --workdir=runs/sales --from_file=sales.csv --out=ahead.csv",
         's2sjax decode --workdir=runs/fra_eng --strategy=beam:size=5,n=3 "Be nice."',
     ),
 )
@@ -77,10 +100,25 @@ COMMAND = Command(
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
+    if values.stream:
+        return _stream(parsed)
     given = [bool(each) for each in (parsed.positional, values.from_file, values.split)]
     if sum(given) != 1:
         came = "neither" if not any(given) else "both" if sum(given) == 2 else "all"
         raise UsageError(f"give SYMBOLS, --from_file=FILE or --split=NAME; {came} came")
+    paths = runs.paths(values)
+    config = start.reading(paths[0])
+    start.check_output("out", values.out, (".csv",))
+    if config.task.of_numbers:
+        forecast.check(values, parsed.positional)
+        split = runs.split(values) if values.split else ""
+        return forecast.main(runs.open_all(parsed, paths), values, split)
+    for name in ("out", "horizon"):
+        if getattr(values, name) is not None:
+            raise UsageError(
+                f"--{name}={getattr(values, name)} is of numbers; this run writes "
+                f"symbols"
+            )
     if values.features and not parsed.positional:
         raise UsageError(
             f"--features={values.features} is of SYMBOLS; in --from_file=FILE a line "
@@ -94,8 +132,6 @@ def main(parsed: Parsed) -> int:
     if values.attention == IN_JSON and not values.json:
         raise UsageError("--attention=- writes into the lines of --json; give that too")
     start.check_output("states", values.states, (".npz",))
-    paths = runs.paths(values)
-    config = start.reading(paths[0])
     has_attention = config.model.looks
     if values.attention and not has_attention:
         raise UsageError(
@@ -131,6 +167,26 @@ def main(parsed: Parsed) -> int:
         _draw(Path(picture), decoded, values.panels)
     if values.states:
         _save_states(Path(values.states), run, decoded)
+    return 0
+
+
+def _stream(parsed: Parsed) -> int:
+    values = parsed.values
+    others = ("from_file", "split", "features", "attention", "states")
+    clash = [f"--{name}" for name in others if getattr(values, name)]
+    if parsed.positional or clash:
+        came = clash[0] if clash else "SYMBOLS"
+        raise UsageError(f"--stream reads standard input line by line; {came} came too")
+    paths = runs.paths(values)
+    config = start.reading(paths[0])
+
+    from s2sjax.cli import stream
+    from s2sjax.inference.stream import check
+
+    if config.model.architecture == "aligned":
+        check(config)
+    run = runs.open_all(parsed, paths)
+    stream.answer(run, partial(written, run) if values.json else None)
     return 0
 
 

@@ -102,8 +102,7 @@ def main(parsed: Parsed) -> int:
             del result["confusion"]
     rows = result.pop("predictions", ())
     if values.predictions is not None:
-        rows = [row for row in rows if not (values.wrong and row["right"])]
-        _save_predictions(values.predictions, rows)
+        _save_predictions(values.predictions, rows, wrong=values.wrong)
     if values.json:
         printing.line(json.dumps(result))
     else:
@@ -119,9 +118,12 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def _save_predictions(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    from s2sjax.inference.summary import write_predictions
+def _save_predictions(
+    name: str, rows: Sequence[dict[str, Any]], *, wrong: bool
+) -> None:
+    from s2sjax.inference.summary import write_predictions, wrong_ones
 
+    rows = wrong_ones(rows) if wrong else rows
     with writing(f"--predictions={name}"):
         write_predictions(Path(name), rows)
     printing.warn([f"predictions: {len(rows):,} in {name}"])

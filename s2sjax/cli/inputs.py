@@ -5,7 +5,7 @@ A command imports it once jax's flags are set.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from s2sjax import compressed, places
 from s2sjax.cli import printing
-from s2sjax.commands.run import Run, symbols_of, tags_of
+from s2sjax.commands.run import Run
 from s2sjax.errors import UsageError, unknown
 from s2sjax.foreign import shown
 from s2sjax.inference.evaluate import chosen, enough
@@ -21,7 +21,8 @@ from s2sjax.inference.load import with_training
 from s2sjax.inference.predict import Query
 from s2sjax.inference.summary import parted
 from s2sjax.tasks import Task, review
-from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.files.rows import features_of, split_features
+from s2sjax.tasks.vocabulary import symbols_of
 
 FIELDS = ("input", "output", "prefix", "required", "banned", "features")
 # What `decode --json` and `score --json` say besides, so that what they write can be
@@ -103,6 +104,39 @@ def from_file(name: str, task: Task) -> list[Query]:
             source = symbols_of(where, item, task.source_vocabulary)
             found.append(Query(source, where=where))
     return found
+
+
+def from_lines(task: Task, *, as_json: bool) -> Iterator[Query]:
+    """The inputs of standard input, each as soon as its line is there.
+
+    Args:
+      task: whose symbols they are.
+      as_json: whether a line is a JSON list, text or object; else it is a text.
+
+    Raises:
+      UsageError: a line that is no input, with its number.
+    """
+    lines = getattr(sys.stdin, "buffer", None)
+    if lines is None:
+        raise UsageError("--stream: there is no standard input")
+    if sys.stdin.isatty():
+        printing.warn(["reading from the terminal line by line; Ctrl-D ends it"])
+    for number, content in enumerate(iter(lines.readline, b""), start=1):
+        where = f"--stream: line {number}"
+        try:
+            text = content.decode("utf-8-sig" if number == 1 else "utf-8")
+            item = json.loads(text) if as_json else text.rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{where} is not UTF-8: {error.reason} at byte {error.start}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{where} is not JSON: {error}") from None
+        if isinstance(item, dict):
+            yield _query(where, item, task)
+        else:
+            source = symbols_of(where, item, task.source_vocabulary)
+            yield Query(source, where=where)
 
 
 def _is_object(text: str) -> bool:
@@ -202,7 +236,7 @@ def _query(where: str, item: dict[str, Any], task: Task) -> Query:
 
 def _features(where: str, given: Any) -> tuple[str, ...]:
     try:
-        return tags_of("'features'", given)
+        return features_of("'features'", given)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 

@@ -20,7 +20,13 @@ FLAGS = (
     Flag("combine", "mean of an ensemble", value="|".join(COMBINE), argument="combine"),
     start.NO_USER_CODE,
 )
-CHECKPOINT = Flag("checkpoint", "best, last or a step", "best", value="best|last|N")
+CHECKPOINT = Flag(
+    "checkpoint",
+    "best, last or a step",
+    "best",
+    value="best|last|N",
+    argument="checkpoint",
+)
 SPLIT = Flag(
     "split",
     "train, valid (or dev, val) or test",

@@ -6,6 +6,7 @@ from typing import Any
 from s2sjax.cli import printing, runs, start
 from s2sjax.cli.command import Command, Flag
 from s2sjax.cli.flags import Parsed
+from s2sjax.errors import UsageError
 
 COMMAND = Command(
     "score",
@@ -28,7 +29,12 @@ def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
     values = parsed.values
     paths = runs.paths(values)
-    start.reading(paths[0])
+    config = start.reading(paths[0])
+    if config.task.of_numbers:
+        raise UsageError(
+            f"the task {config.task.name} forecasts numbers; `s2sjax eval` says how "
+            f"probable what came was (nll)"
+        )
 
     from s2sjax.cli import inputs
     from s2sjax.commands.run import END

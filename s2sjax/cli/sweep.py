@@ -222,13 +222,13 @@ COMMAND = Command(
 
 def main(parsed: Parsed) -> int:
     """Runs the command; returns the exit code."""
-    from s2sjax.commands import sweep
+    from s2sjax.commands import sweep, sweep_plan
 
     start.check_tracker(parsed.values)
 
     values = parsed.values
     names = {f.name for f in COMMAND.flags} - {"workdir", "json", "no_user_code"}
-    launch = sweep.Launch(
+    launch = sweep_plan.Launch(
         path=values.workdir,
         config_file=parsed.config_file,
         config=parsed.config,
@@ -239,18 +239,19 @@ def main(parsed: Parsed) -> int:
         note=lambda line: parsed.say(line) if line else None,
         **{name: getattr(values, name) for name in names},
     )
-    sweep.check(launch)
+    sweep_plan.check(launch)
     if launch.search:
         if values.no_user_code and parsed.config is not None:
             start.refuse_user_code(parsed.config, f"--config={parsed.config_file}")
-        space, choice = sweep.planned_search(launch)
+        space, choice = sweep_plan.planned_search(launch)
         outcome = sweep.run_search(launch, space, choice)
     else:
-        trials = sweep.found(launch)
+        found = sweep_plan.found(launch)
+        trials = found.trials
         if values.no_user_code:
             for trial in trials:
                 start.refuse_user_code(trial.config, f"trial {trial.name}")
-        choice = sweep.prepared(launch, trials)
+        choice = sweep_plan.prepared(launch, trials)
         if parsed.config is None:
             _announce_user_code(values.workdir, trials, parsed.say)
         if values.dry_run:
@@ -258,7 +259,7 @@ def main(parsed: Parsed) -> int:
             lines = [launch.command_of(each, folder / each.name) for each in trials]
             show(trials, lines, choice, as_json=values.json)
             return 0
-        outcome = sweep.run_trials(launch, trials, choice)
+        outcome = sweep.run_trials(launch, found, choice)
     if values.json:
         printing.line(json.dumps({"trials": outcome.trials, **outcome.counts}))
     return outcome.exit_code

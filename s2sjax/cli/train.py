@@ -16,6 +16,7 @@ from s2sjax.experiment import is_json, locate
 from s2sjax.schema import written
 
 if TYPE_CHECKING:
+    from s2sjax.config import Config
     from s2sjax.runs.directory import OtherRun, RunDirectory
     from s2sjax.tasks import Task
     from s2sjax.training.hosts import Hosts
@@ -218,13 +219,16 @@ def _summarise(
             *curves,
             "next:",
             f"  s2sjax eval   --workdir={where}",
-            f"  s2sjax decode --workdir={where} {_example(task)}",
+            f"  s2sjax decode --workdir={where} {_example(run.config, task)}",
         ]
     )
 
 
-def _example(task: "Task") -> str:
+def _example(config: "Config", task: "Task") -> str:
     """A test source as it is typed after `decode`, with its features."""
+    if config.task.of_numbers:
+        file = config.task.path
+        return f"--from_file={file}" if file else "--split=test --examples=3"
     from s2sjax.inference.evaluate import some_source
     from s2sjax.tasks.levels import Feature
     from s2sjax.tasks.task import decode_source

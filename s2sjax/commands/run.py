@@ -10,23 +10,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s2sjax import environment, spec
+from s2sjax.commands import forecasts
+from s2sjax.commands.forecasts import Forecast
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
+from s2sjax.errors import UsageError, unknown
 from s2sjax.inference import load as loading
-from s2sjax.inference import predict, summary, weights
+from s2sjax.inference import predict, stablehlo, summary, weights
 from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import kind_of, split_outcomes
-from s2sjax.inference.load import Trained, Which, check_length
+from s2sjax.inference.load import Trained, Which, check_length, longest_trained
 from s2sjax.inference.predict import Query
+from s2sjax.inference.stream import Stream
+from s2sjax.models.seq2seq import parameter_count
 from s2sjax.reporting.alignment import Alignment
 from s2sjax.runs import code, journal, run_files
 from s2sjax.runs.journal import plain
 from s2sjax.tasks import Symbol, Task, Vocabulary, encode_source
-from s2sjax.tasks.files.rows import split_features
+from s2sjax.tasks.files.rows import features_of
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import split_name
+from s2sjax.tasks.vocabulary import symbols_of
 
 END = "<eos>"  # how the end of an output is shown
+EXPORTS = ("safetensors", "stablehlo")  # the formats of `Run.export`
 
 
 def notice(line: str) -> None:
@@ -227,6 +233,7 @@ class Run:
           UsageError: symbols outside an integer vocabulary, an unknown strategy,
             attention of a model without, or what cannot be met.
         """
+        self._check_symbols("forecast(..)")
         target = self.task.target_vocabulary
         sequences, is_one = _sequences(inputs, self.task.source_vocabulary)
         asked = (
@@ -251,6 +258,7 @@ class Run:
         attention: bool = False,
         states: bool = False,
         token_logprobs: bool = False,
+        one_program: bool = False,
     ) -> list[Decoded]:
         """Decodes inputs, each with what is asked of its own output.
 
@@ -260,16 +268,23 @@ class Run:
           attention: whether outputs say what they looked at.
           states: whether they have the decoder's states, `decoder_<layer>_<part>`.
           token_logprobs: whether they have the log-probability of each token.
+          one_program: pad inputs to the width of training's longest, so that what is
+            asked one by one is compiled once.
         """
         if attention and not self.config.model.looks:
             raise UsageError("attention=True: this model has no attention to show")
         self._announce_pattern()
         system = self._decoding_by(strategy).system
         ids = self._encoded([query._replace(output=None) for query in queries])
+        width = longest_trained(self.task) if one_program else 0
         with environment.precision(self.config.train.precision):
             with self.watch("decoding") as passed:
                 hypotheses = predict.predict(
-                    system, ids, attention=attention, states=states, passed=passed
+                    *(system, ids),
+                    attention=attention,
+                    states=states,
+                    width=width,
+                    passed=passed,
                 )
             if token_logprobs:
                 with self.watch("scoring tokens") as passed:
@@ -285,6 +300,53 @@ class Run:
             )
             for query, nbest in zip(queries, hypotheses, strict=True)
         ]
+
+    def forecast(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        split: str | None = None,
+        examples: int | None = None,
+        horizon: int | None = None,
+        strategy: str | None = None,
+    ) -> Forecast:
+        """Forecasts numbers: what follows the series of a file, or windows of a split.
+
+        Args:
+          path: of a file with the columns of training; each of its series is continued
+            from the last row that has a target.
+          split: train, valid or test, in place of a file.
+          examples: of the split, the same ones every time; None: all.
+          horizon: steps, of a file; None: as in training.
+          strategy: mean, median or sample:n=200; None: the config's.
+
+        Raises:
+          UsageError: a run of symbols, a file that cannot be used, or neither a file
+            nor a split.
+        """
+        if not self.config.task.of_numbers:
+            raise UsageError(
+                f"the task {self.config.task.name} writes symbols: use decode(..)"
+            )
+        if (path is None) == (split is None):
+            came = "neither" if path is None else "both"
+            raise UsageError(f"give a file or split=NAME; {came} came")
+        trained = self._decoding_by(strategy)
+        with environment.precision(self.config.train.precision):
+            if path is None:
+                name = split_name(split or "")
+                found, said = forecasts.of_split(trained, name, examples)
+            else:
+                found, said = forecasts.of_file(trained, Path(path), horizon)
+        for line in said:
+            self.say(line)
+        return found
+
+    def _check_symbols(self, instead: str) -> None:
+        if self.config.task.of_numbers:
+            raise UsageError(
+                f"the task {self.config.task.name} forecasts numbers: use {instead}"
+            )
 
     def states(self, decoded: Sequence[Decoded]) -> dict[str, Any]:
         """The encoder's memory and states of inputs, and the decoder's of their best
@@ -312,6 +374,22 @@ class Run:
                     )
         return arrays
 
+    def stream(self, batch: int = 1) -> Stream:
+        """The beginning of sequences that are answered input by input.
+
+            stream = run.stream()
+            stream, answers = stream.step([0, 1])
+            stream, answers = stream.finish()
+
+        Args:
+          batch: how many sequences are read beside one another.
+
+        Raises:
+          UsageError: the model has to read a whole source before it answers.
+        """
+        spec.between("batch", batch, 1, 10**6)
+        return Stream.of(self.trained, batch, self.say)
+
     def score(self, inputs: Any, outputs: Any, *, features: Any = ()) -> Any:
         """How probable given outputs are: log-probabilities in nats.
 
@@ -326,6 +404,7 @@ class Run:
         Raises:
           UsageError: unequally many, or a symbol outside an integer vocabulary.
         """
+        self._check_symbols("evaluate(..), whose nll is that of what came")
         sources, is_one = _sequences(inputs, self.task.source_vocabulary)
         target = self.task.target_vocabulary
         given = [outputs] if is_one else list(outputs)
@@ -400,6 +479,8 @@ class Run:
         if split not in self.task.buckets:
             self._announce_pattern()
         trained = self._decoding_by(strategy)
+        if split == "train":
+            trained = loading.with_training(trained)
         config = trained.config
         with (
             environment.precision(config.train.precision),
@@ -413,13 +494,15 @@ class Run:
                 warn=self.say,
                 passed=passed,
             )
-        about = (self.task, config, self.step, split)
+        about = (trained.task, config, self.step, split)
         kind = kind_of(self.model.readout)
         numbers = kind.evaluation(
             *about, results, sources, confusion=confusion, ter=ter, baselines=True
         )
         if oracle_length:
             numbers |= {"oracle_length": True, "search_errors": None}
+        for line in forecasts.far_lines(numbers.get("outside", {}), len(sources)):
+            self.say(line)
         alarm = summary.collapse(numbers)
         if alarm:
             self.say(f"{split}: {alarm}")
@@ -427,6 +510,43 @@ class Run:
             rows = kind.predictions(self.task, results, sources)
             numbers["predictions"] = rows
         return plain(numbers)
+
+    def export(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        format: str = "safetensors",
+        batch: int | None = None,
+        width: int | None = None,
+    ) -> int:
+        """Writes the model for others: its parameters, or programs that need no s2sjax.
+
+        Args:
+          out: of "safetensors" a file, which holds config and vocabularies too; of
+            "stablehlo" a folder, see docs/streams.md.
+          format: one of these.
+          batch: of stablehlo, how many inputs a program takes at once; None: 1.
+          width: of stablehlo, the symbols of the longest input; None: of training's.
+
+        Returns:
+          How many numbers the parameters are.
+
+        Raises:
+          UsageError: it cannot be written, or is no format; or no platform takes the
+            programs.
+        """
+        check_export(format, batch, width)
+        if format == "safetensors":
+            return weights.export(self.trained, Path(out))
+        task = self.task
+        stablehlo.export(
+            self.trained,
+            Path(out),
+            batch=batch or 1,
+            width=width or longest_trained(task) + task.source_eos,
+            say=self.say,
+        )
+        return parameter_count(self.trained.system.params)
 
     def _encoded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries in ids. Unknown symbols are named in a line, and so are inputs
@@ -554,8 +674,18 @@ def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str]) -> in
     Raises:
       UsageError: no such run, or the file cannot be written.
     """
-    opened = run if isinstance(run, Run) else load(run)
-    return weights.export(opened.trained, Path(out))
+    return (run if isinstance(run, Run) else load(run)).export(out)
+
+
+def check_export(format: str, batch: int | None, width: int | None) -> None:
+    """Raises what is wrong with what `Run.export` is asked for."""
+    if format not in EXPORTS:
+        raise unknown("format", format, EXPORTS)
+    for name, value, most in (("batch", batch, 10**6), ("width", width, 100_000)):
+        if value is not None and format != "stablehlo":
+            raise UsageError(f"{name}={value} is of format=stablehlo; this is {format}")
+        if value is not None:
+            spec.between(name, value, 1, most)
 
 
 def _in_reading_order(task: Task, columns: np.ndarray) -> np.ndarray:
@@ -587,52 +717,16 @@ def _whole_numbers(given: Any) -> Iterator[int]:
     return (each for each in items if isinstance(each, int))
 
 
-def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
-    """The symbols of a text, or of a list of symbols.
-
-    Raises:
-      UsageError: it is neither, or a text that the vocabulary cannot split.
-    """
-    kind = int if vocabulary.kind == "integer" else str
-    given = given.tolist() if hasattr(given, "tolist") else given
-    if isinstance(given, str):
-        try:
-            return vocabulary.split(given)
-        except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
-    if isinstance(given, Sequence) and all(type(symbol) is kind for symbol in given):
-        return list(given)
-    raise UsageError(
-        f"{where} is {given!r:.60}; it is a text or a list of "
-        f"{'integers' if kind is int else 'symbols'}"
-    )
-
-
 def _tags(given: Any, count: int, is_one: bool) -> list[tuple[str, ...]]:
     """The features of each of so many inputs."""
     if is_one:
-        return [tags_of("features", given)]
+        return [features_of("features", given)]
     if isinstance(given, str):
-        return [tags_of("features", given)] * count
+        return [features_of("features", given)] * count
     if given and len(given) != count:
         raise UsageError(f"inputs has {count} rows and features {len(given)}")
     rows = given or [()] * count
-    return [tags_of(f"features[{place}]", row) for place, row in enumerate(rows)]
-
-
-def tags_of(where: str, given: Any) -> tuple[str, ...]:
-    """The features of an input, from a text with ; or blanks between, or a list.
-
-    Raises:
-      UsageError: it is neither.
-    """
-    if isinstance(given, str):
-        return split_features(given)
-    if isinstance(given, Sequence) and all(isinstance(tag, str) for tag in given):
-        return tuple(given)
-    raise UsageError(
-        f"{where} is {given!r:.60}; features are a text, e.g. V;PST, or a list of texts"
-    )
+    return [features_of(f"features[{place}]", row) for place, row in enumerate(rows)]
 
 
 def is_list(strategy: str) -> bool:

@@ -6,29 +6,35 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import jax
-
-from s2sjax import environment, experiment, places, program_cache
+from s2sjax import experiment
 from s2sjax.commands.run import notice
+from s2sjax.commands.sweep_plan import (
+    Found,
+    Launch,
+    check,
+    found,
+    planned_search,
+    prepared,
+    restore_flags,
+)
 from s2sjax.config import PLACES, Config, is_user_code
 from s2sjax.errors import RunError, UsageError
 from s2sjax.reporting import trackers
 from s2sjax.reporting.sweep import table
 from s2sjax.reporting.sweep.console import SweepConsole
-from s2sjax.runs import provenance, run_files
+from s2sjax.runs import lock, provenance, run_files
 from s2sjax.schema import written
 from s2sjax.sweeps import (
     backends,
     base,
     data,
     directory,
-    optuna_specs,
-    preflight,
     scheduler,
 )
 from s2sjax.sweeps import search as searches
@@ -38,59 +44,11 @@ from s2sjax.sweeps.batched import run
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.draws import Distribution
 from s2sjax.sweeps.ledger import Ledger
-from s2sjax.sweeps.pools.processes import gpus
 from s2sjax.sweeps.protocols import Listed, Pool, SweepObserver, TrialQueue
 from s2sjax.sweeps.search import Search
 from s2sjax.sweeps.trial_files import ENDINGS, Result
 from s2sjax.sweeps.trials import Trial
 from s2sjax.training import interruption
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What a sweep is launched with; see `sweep`."""
-
-    path: str | os.PathLike[str] | None = None
-    config_file: str = ""  # `FILE[:variant]`; empty: the trials that are there
-    config: Config | None = None  # of it, overrides applied
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    sweep: str | None = None
-    backend: str | None = None
-    workers: int | None = None
-    max_trials: int | None = None
-    add: bool = False
-    search: str | None = None
-    pruner: str | None = None
-    retries: int = 1
-    preemptions: int = 10
-    silence: int = 1800
-    retry_failed: bool = False
-    tracker: str | None = None
-    ray_address: str | None = None
-    dry_run: bool = False
-    quiet: bool = False
-    command: Sequence[str] = ("s2sjax", "sweep")  # that is noted of this launch
-    say: Callable[[str], None] = notice
-    note: Callable[[str], None] = lambda line: None  # what need not be known
-
-    def tell(self, line: str) -> None:
-        """Says a line, if there is one."""
-        if line:
-            self.say(line)
-
-    @property
-    def words(self) -> list[str]:
-        """The config and what overrides it, as a command has them."""
-        if not self.config_file:
-            return []
-        words = [f"--config={self.config_file}"]
-        return words + [f"--config.{f}={text}" for f, text in self.overrides.items()]
-
-    def command_of(self, trial: Trial, workdir: Path) -> str:
-        """The command that trains a trial by itself."""
-        words = ["s2sjax", "train", *self.words]
-        words += [f"--config.{f}={written(v)}" for f, v in trial.overrides.items()]
-        return shlex.join([*words, f"--workdir={workdir}"])
 
 
 @dataclass(frozen=True)
@@ -169,7 +127,7 @@ def sweep(
     try:
         outcome = launched(launch)
     finally:
-        _restore(flags)
+        restore_flags(flags)
     if outcome.exit_code > 128:
         raise KeyboardInterrupt
     if outcome.counts["failed"]:
@@ -219,173 +177,20 @@ def launched(launch: Launch) -> Outcome:
         space, choice = planned_search(launch)
         return run_search(launch, space, choice)
     there = found(launch)
-    return run_trials(launch, there, prepared(launch, there))
+    return run_trials(launch, there, prepared(launch, there.trials))
 
 
-def check(launch: Launch) -> None:
-    """Raises UsageError where arguments need one another, or exclude one another."""
-    is_batched = launch.backend and backends.name(launch.backend) == backends.BATCHED
-    if is_batched and launch.workers is not None and not launch.search:
-        raise UsageError(
-            f"workers={launch.workers} counts processes, or proposals of a search; "
-            f"backend=batched trains all trials of a list together"
-        )
-    if launch.path is None and not launch.dry_run:
-        raise UsageError("a sweep needs path=DIR (where it is kept)")
-    needs_config = {"dry_run": launch.dry_run, "sweep": launch.sweep}
-    needs_config |= {"search": launch.search, "add": launch.add}
-    for name, value in needs_config.items():
-        if value and launch.config is None:
-            raise UsageError(f"{name}= needs config=FILE[:variant]")
-    if launch.pruner and not launch.search:
-        raise UsageError(f"pruner={launch.pruner} needs search=SPEC, e.g. tpe")
-    if launch.search:
-        if launch.max_trials is None:
-            raise UsageError(f"search={launch.search} needs max_trials=N")
-        for name in ("sweep", "dry_run", "retry_failed"):
-            if getattr(launch, name):
-                raise UsageError(f"search={launch.search} and {name}= came: choose one")
-
-
-def found(launch: Launch) -> list[Trial]:
-    """The trials of the file, or without one those of the directory."""
-    return _there(launch) if launch.config is None else _defined(launch)
-
-
-def planned_search(launch: Launch) -> tuple[dict[str, Distribution], Choice]:
-    """The space that a search draws from, and where its trials run."""
-    assert launch.config is not None
-    optuna_specs.make_sampler(launch.search or "")
-    optuna_specs.make_pruner(launch.pruner or "none")
-    space = definition.space(launch.config_file, launch.config)
-    largest = definition.largest(launch.config, space)
-    return space, prepared(launch, [largest], space)
-
-
-def _defined(launch: Launch) -> list[Trial]:
-    """The trials of the config file."""
-    assert launch.config is not None
-    names = [] if launch.sweep is None else launch.sweep.split(",")
-    return definition.define(
-        launch.config_file, launch.config, names, launch.max_trials
-    )
-
-
-def _there(launch: Launch) -> list[Trial]:
-    """The trials of a directory, to continue with."""
-    assert launch.path is not None
-    path = run_files.checked_path(launch.path)
-    if not directory.check(path):
-        what = places.not_a_sweep(path)
-        raise UsageError(f"path={path} {what}; give config=FILE to start one")
-    there = directory.read_trials(path)
-    if not there:
-        raise UsageError(f"path={path} has no trials yet; give config=FILE")
-    return there
-
-
-def prepared(
-    launch: Launch, trials: Sequence[Trial], space: Collection[str] = ()
-) -> Choice:
-    """The backend that was asked for, or the one that is chosen; checks the trials.
-
-    Args:
-      launch: what is asked.
-      trials: what it trains, or some that stand for it.
-      space: of a search, the fields that it proposes.
-
-    Raises:
-      UsageError: trials that the backend cannot train.
-    """
-    for line in program_cache.keep(os.environ):
-        launch.say(line)
-    path = None if launch.path is None else run_files.checked_path(launch.path)
-    choice = _choice(launch, trials, path, space)
-    if launch.ray_address and not choice.is_ray:
-        came = f"ray_address={launch.ray_address}"
-        raise UsageError(f"{came} needs backend=ray; it is {choice.backend}")
-    before = os.environ.get("XLA_FLAGS")
-    lines = _split_cpu(trials) if choice.is_batched else []
-    if (not choice.is_batched or launch.dry_run) and not environment.has_begun():
-        _leave_devices()
-    if launch.config is not None:
-        preflight.check(trials)
-    # The memory of a GPU is known once it is taken.
-    can_be_checked = not (launch.dry_run and gpus(os.environ))
-    if choice.is_batched and (choice.is_free or launch.config) and can_be_checked:
-        try:
-            run.check(trials)
-        except UsageError as error:
-            if not (choice.is_free and _on_cpu()):
-                raise
-            _restore(before)  # for the processes that are started
-            return choice._replace(backend="processes", why=f"since {error}")
-    for line in [] if launch.dry_run else lines:
-        launch.note(line)
-    return choice
-
-
-def _choice(
-    launch: Launch,
-    trials: Sequence[Trial],
-    sweep: Path | None,
-    space: Collection[str],
-) -> Choice:
-    asked = launch.backend
-    if asked is not None:
-        return Choice(asked)
-    there = backends.begun(sweep) if sweep is not None else ""
-    if there:
-        return Choice(there, "as this sweep was begun")
-    if space:
-        return backends.choose_search(trials, space)
-    if launch.workers is not None:
-        why = f"since workers={launch.workers} counts them"
-        return Choice("processes", why, is_free=True)
-    return backends.choose(trials)
-
-
-def _split_cpu(trials: Sequence[Trial]) -> list[str]:
-    """Sets the flags of trials that share a process: a device of the CPU for each
-    core. What to say of them.
-    """
-    deterministic = any(trial.config.train.deterministic for trial in trials)
-    cores = len(environment.cores())
-    return environment.prepare(
-        os.environ, threads=1, deterministic=deterministic, devices=cores
-    )
-
-
-def _leave_devices() -> None:
-    """Leaves the devices to the trials; here only shapes are computed."""
-    jax.config.update("jax_platforms", "cpu")
-
-
-def _on_cpu() -> bool:
-    """Whether the launcher, which has started jax, holds no device of the trials.
-
-    What is too large for a GPU by itself is so for a process on it too.
-    """
-    return jax.devices()[0].platform == "cpu"
-
-
-def _restore(flags: str | None) -> None:
-    if flags is None:
-        os.environ.pop("XLA_FLAGS", None)
-    else:
-        os.environ["XLA_FLAGS"] = flags
-
-
-def run_trials(launch: Launch, found: Sequence[Trial], choice: Choice) -> Outcome:
+def run_trials(launch: Launch, found: Found, choice: Choice) -> Outcome:
     """Runs the trials that were found: of the file, or of the directory."""
-    defined = None if launch.config is None else found
+    defined = None if launch.config is None else found.trials
 
     def check(sweep: SweepDirectory) -> None:
         if launch.config is not None and not launch.add:
             base.check(sweep, launch.config, defined or ())
 
-    asked = len(defined or ())
-    with _opened(launch, choice, asked, defined, check) as (sweep, ledger, pool):
+    asked, stored = len(defined or ()), found.stored
+    with _opened(launch, choice, asked, defined, check, stored) as opened:
+        sweep, ledger, pool = opened
         trials, most = sweep.trials[: launch.max_trials], None
         if defined is None:
             launch.tell(_lacking(sweep))
@@ -483,12 +288,14 @@ def _opened(
     asked: int,
     trials: Sequence[Trial] | None,
     check: Callable[[SweepDirectory], None] = lambda sweep: None,
+    stored: directory.Stored = MappingProxyType({}),
 ) -> Iterator[tuple[SweepDirectory, Ledger, Pool | None]]:
     """The directory, with this launch noted, how its trials stand, and where they run:
     in the pool, or, where there is none, in this process. Nothing is made where the
     pool cannot be. `asked` is how many trials there are to be, 0 where those of the
     directory are trained; `trials` have the data that it reads; None: those that the
     directory has left. `check` may refuse what is there before anything is noted.
+    `stored` has been read of it.
     """
     assert launch.path is not None
     path = run_files.checked_path(launch.path)
@@ -503,7 +310,8 @@ def _opened(
                 choice.backend, path, launch.workers, address, launch.say
             )
             stack.callback(pool.close)
-        sweep = stack.enter_context(SweepDirectory(path))
+        launch.tell(lock.only_of_this_node(path))
+        sweep = stack.enter_context(SweepDirectory(path, stored))
         ledger = Ledger(sweep, launch.say)
         if trials is None:
             trials = [

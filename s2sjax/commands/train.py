@@ -250,7 +250,7 @@ def _beginning(
         return None, None
     config = run.config
     if init_from is None:
-        read = vectors.read(config, task)
+        read = vectors.read(config, task, run_files.shared(run.path))
         if read and hosts.leads:
             noted = {f"model.{field}": each.noted for field, each in read.items()}
             run_files.note_embeddings(run.path, noted)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.types import EOS, Batch
+from s2sjax import platforms
+from s2sjax.types import EOS
 
 
 def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
@@ -19,19 +20,12 @@ def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
     log_probs = jax.nn.log_softmax(logits.astype(at_least))
     # The logits of padding are -inf; a token that can be emitted stands in for it.
     safe = jnp.where(real, target, EOS)
-    picked = jnp.take_along_axis(log_probs, safe[..., None], axis=-1)[..., 0]
-    return jnp.where(real, -picked, 0.0)
+    return jnp.where(real, -platforms.picked(log_probs, safe), 0.0)
 
 
 def real_tokens(target: Array, lengths: Array) -> Array:
     """Where the target has tokens, EOS included: [B, T] bool."""
     return jnp.arange(target.shape[1])[None] < lengths[:, None]
-
-
-def without_end(batch: Batch) -> Batch:
-    """The examples whose targets have no EOS: nothing is lost by it, nor counted."""
-    lengths = jnp.maximum(batch.target_lengths - 1, 0)
-    return batch._replace(target_lengths=lengths)
 
 
 def decoder_inputs(target: Array, first: int) -> Array:

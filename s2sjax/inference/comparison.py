@@ -16,6 +16,7 @@ from scipy import stats
 
 from s2sjax import json_objects
 from s2sjax.errors import UsageError
+from s2sjax.inference.summary import ONLY_WRONG
 from s2sjax.inference.text_scores import USUAL, segments
 from s2sjax.metrics import metric
 
@@ -39,6 +40,8 @@ class Prediction(TypedDict):
     edits: int
     reference_logprob: float | None
     features: NotRequired[list[str]]
+    cased: NotRequired[list[str]]  # the references as they were written
+    only_wrong: NotRequired[bool]  # of a file that lacks what is right
 
 
 class Differing(NamedTuple):
@@ -112,7 +115,8 @@ def read(path: Path) -> list[Prediction]:
     """The predictions of a file.
 
     Raises:
-      UsageError: it cannot be read, is empty, or a line is no prediction.
+      UsageError: it cannot be read, is empty, lacks the predictions that are right, or
+        a line is no prediction.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -129,6 +133,11 @@ def read(path: Path) -> list[Prediction]:
             ) from None
     if not rows:
         raise UsageError(f"{path} is empty; it has a line for each prediction")
+    if any(row.get(ONLY_WRONG) for row in rows):
+        raise UsageError(
+            f"{path} has only what is wrong, and a comparison needs every prediction; "
+            f"let `s2sjax eval` save them all"
+        )
     return rows
 
 
@@ -247,7 +256,8 @@ def _ratio(
 
 def _text(name: str, rows: Sequence[Prediction]) -> _Measure:
     outputs = [str(row["output"]) for row in rows]
-    return _Measure(*segments(outputs, [row["references"] for row in rows], name))
+    references = [row.get("cased", row["references"]) for row in rows]
+    return _Measure(*segments(outputs, references, name))
 
 
 def _compared(a: _Measure, b: _Measure) -> Compared:

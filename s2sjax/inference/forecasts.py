@@ -57,7 +57,8 @@ def columns(
     given = batch.given
     target = given.shift[..., None, :] + given.scale[..., None, :] * batch.target
     steps = jnp.arange(batch.target.shape[-2])
-    within = steps < batch.target_lengths[..., None]
+    within = jnp.expand_dims(steps, range(batch.target_lengths.ndim))
+    within = within < batch.target_lengths[..., None]
     nothing = jnp.full_like(spread.mean, jnp.nan)
     return (
         jnp.where(within[..., None], target, jnp.nan),
@@ -126,7 +127,9 @@ def _line(numbers: np.ndarray) -> str:
     return " ".join("?" if np.isnan(each) else f"{each:.3g}" for each in numbers)
 
 
-def measured(task: Task, results: Forecasts, metric: str) -> dict[str, Any]:
+def measured(
+    task: Task, results: Forecasts, sources: Sequence[Any], metric: str
+) -> dict[str, Any]:
     """How good forecasts are, in numbers; `metric` too where it is a user's own."""
     values = metrics.of_numbers(results)
     own = metrics.own(metric)
@@ -153,7 +156,7 @@ def evaluation(
     of training.
     """
     target: Any = task.target_vocabulary
-    found = measured(task, results, config.train.metric) | {
+    found = measured(task, results, sources, config.train.metric) | {
         "split": split,
         "step": step,
         "decode": placeless(config.decode.strategy),

@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     spread: Callable[..., Sequence[Any]]
     """`(task, count, results, sources)`: some predictions, in words for a person."""
     measured: Callable[..., dict[str, Any]]
-    """`(task, results, metric, ...)`: how good outputs are."""
+    """`(task, results, sources, metric, ...)`: how good outputs are."""
     evaluation: Callable[..., dict[str, Any]]
     """`(task, config, step, split, results, sources, ...)`: the numbers of `eval`."""
     predictions: Callable[..., list[dict[str, Any]]]

@@ -157,7 +157,8 @@ def with_training(trained: Trained) -> Trained:
     except UsageError as error:
         raise UsageError(f"split=train: {error}") from None
     buckets = {**trained.task.buckets, "train": task.buckets["train"]}
-    return trained._replace(task=dataclasses.replace(trained.task, buckets=buckets))
+    whole = dataclasses.replace(trained.task, buckets=buckets, baselines=task.baselines)
+    return trained._replace(task=whole)
 
 
 def check_strategy(config: Config) -> None:

@@ -128,6 +128,7 @@ def predict(
     *,
     attention: bool = False,
     states: bool = False,
+    width: int = 0,
     passed: Passed = unwatched,
 ) -> list[list[Hypothesis]]:
     """An n-best list for every query, best first; `passed` is told how far it is.
@@ -136,7 +137,8 @@ def predict(
 
     Inputs are decoded in batches, of one compiled program per width. A batch is filled
     up to the configured size (or to the power of two that holds all inputs, or fewer
-    where inputs are long), and sources are padded to powers of two.
+    where inputs are long), and sources are padded to powers of two, to `width` at
+    least.
 
     Raises:
       UsageError: a query whose constraints cannot be met.
@@ -161,7 +163,7 @@ def predict(
             for row, query in enumerate(rows)
         ]
 
-    return _in_batches(system, queries, of_batch, passed)
+    return _in_batches(system, queries, of_batch, passed, width)
 
 
 def with_token_logprobs(
@@ -251,6 +253,7 @@ def _in_batches(
     queries: Sequence[Query],
     of_batch: Callable[[Batch, Sequence[Query]], list[Result]],
     passed: Passed = unwatched,
+    width: int = 0,
 ) -> list[Result]:
     """`of_batch` of all queries, in batches of one shape each; order is restored."""
     results: dict[int, Result] = {}
@@ -262,7 +265,7 @@ def _in_batches(
     by_shape: dict[tuple[int, int], list[int]] = {}
     for place, query in enumerate(queries):
         target = 1 if query.output is None else max(len(query.output) + 1, 8)
-        shape = _power_of_two(max(len(query.source), 8)), _power_of_two(target)
+        shape = _power_of_two(max(len(query.source), width, 8)), _power_of_two(target)
         by_shape.setdefault(shape, []).append(place)
 
     def of_chunk(shape: tuple[int, int], chunk: Chunk) -> list[Result]:

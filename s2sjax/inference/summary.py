@@ -16,6 +16,7 @@ from s2sjax.inference.system import output_lengths
 from s2sjax.outcomes import Outcomes, is_exact
 from s2sjax.runs import atomic, run_files
 from s2sjax.runs.journal import plain
+from s2sjax.tasks import casing
 from s2sjax.tasks.levels import Feature
 from s2sjax.tasks.task import Task, decode_source
 from s2sjax.tasks.vocabulary import Symbol, Vocabulary
@@ -23,12 +24,14 @@ from s2sjax.types import UNK
 
 MOST_ALIKE = 0.5  # of the outputs may be one string, before a line tells
 SHOWN = 40  # characters of that string
+ONLY_WRONG = "only_wrong"  # of a prediction whose right neighbours were left out
 FEWEST = 10  # outputs, below which a few equal ones say nothing
 
 
 def measured(
     task: Task,
     results: Outcomes,
+    sources: Sequence[list[int]],
     metric: str,
     texts: Sequence[str] = text_scores.USUAL,
 ) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def measured(
     Args:
       task: that was evaluated.
       results: what became of the examples.
+      sources: their rows of ids, without padding.
       metric: `train.metric`.
       texts: the scores of texts that are wanted, besides `metric`.
     """
@@ -55,7 +59,7 @@ def measured(
         results.output.tolist(),
         results.references.by_example(),
         list(dict.fromkeys([*texts, *more])),
-        task.cased,
+        casing.written(task, sources),
     )
 
 
@@ -91,7 +95,7 @@ def evaluation(
     def named(token: int) -> str:
         return str((target.decode([token]) or ["<eos>"])[0])
 
-    found = measured(task, results, config.train.metric, texts) | {
+    found = measured(task, results, sources, config.train.metric, texts) | {
         "split": split,
         "step": step,
         "decode": placeless(config.decode.strategy),
@@ -202,8 +206,6 @@ def predictions(
     task: Task,
     results: Outcomes,
     sources: Sequence[list[int]],
-    *,
-    wrong: bool = False,
 ) -> list[dict[str, Any]]:
     """Each output beside its references, the worst first.
 
@@ -216,7 +218,6 @@ def predictions(
       task: that was evaluated.
       results: what became of the examples.
       sources: their rows of ids, without padding.
-      wrong: whether to leave out what is right.
     """
     source, target = task.source_vocabulary, task.target_vocabulary
     right = is_exact(results)
@@ -225,11 +226,18 @@ def predictions(
     order = np.lexsort((surest, -error_rate, right))  # the last key counts most
     outputs, nearest = results.output.tolist(), results.target.tolist()
     references = results.references.by_example()
+    written = casing.written(task, sources)
 
     def given(place: int) -> dict[str, Any]:
         symbols, tags = parted(task, sources[place])
         features = {"features": tags} if source.features else {}
         return {"source": shown(source, symbols), **features}
+
+    def cased(place: int) -> dict[str, Any]:
+        if written is None:
+            return {}
+        texts = [target.join(target.decode(each)) for each in references[place]]
+        return {"cased": [t for text in texts for t in written(place, text) or [text]]}
 
     return [
         {
@@ -239,6 +247,7 @@ def predictions(
             "references": [
                 shown(target, target.decode(each)) for each in references[place]
             ],
+            **cased(place),
             "lengths": [len(each) for each in references[place]],
             "right": bool(right[place]),
             "edits": int(results.edits[place]),
@@ -248,8 +257,12 @@ def predictions(
             "reference_logprob": -float(results.nll[place]),
         }
         for place in order.tolist()
-        if not (wrong and right[place])
     ]
+
+
+def wrong_ones(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are wrong, each marked as one that is not all there is."""
+    return [row | {ONLY_WRONG: True} for row in rows if not row["right"]]
 
 
 def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:

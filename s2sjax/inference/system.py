@@ -17,12 +17,7 @@ from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding import similarity
 from s2sjax.decoding.base import Request, Rules, log_probs
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble, mean_aux
-from s2sjax.decoding.forced import (
-    decoder_inputs,
-    real_tokens,
-    token_losses,
-    without_end,
-)
+from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import Model
@@ -203,8 +198,6 @@ def force(system: System, batch: Batch) -> Forced:
         step, carry = _decoder(system, *source)
         _, outputs = lax.scan(step, carry, inputs.T)
         logits = outputs.logits.swapaxes(0, 1)
-    if not system.ends:
-        batch = without_end(batch)
     losses = token_losses(logits, batch.target, batch.target_lengths)
     real = real_tokens(batch.target, batch.target_lengths)
     chosen = jnp.argmax(logits, axis=-1) == batch.target

@@ -4,8 +4,7 @@ A text may have several references; which of them is right is not asked of BLEU,
 and TER, which take all (Papineni et al. 2002), and of words it is the nearest.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,7 +97,7 @@ def of_tokens(
     outputs: Iterable[Sequence[int]],
     references: Iterable[Sequence[Sequence[int]]],
     names: Sequence[str] = USUAL,
-    cased: Mapping[str, str] = MappingProxyType({}),
+    written: Callable[[int, str], Sequence[str]] | None = None,
 ) -> dict[str, float]:
     """`text_scores` and word error rate, `wer`, of rows of token ids.
 
@@ -111,7 +110,8 @@ def of_tokens(
       outputs: ids of each example.
       references: ids of each example's references.
       names: see `text_scores`.
-      cased: `Task.cased`, references as `text_scores` takes them.
+      written: of an example, by its number, and a reference as it is read, how people
+        wrote it, which `text_scores` compares with; empty: so. See `casing.written`.
     """
     if vocabulary.kind == "integer":
         return {}
@@ -123,9 +123,14 @@ def of_tokens(
     rows = [[vocabulary.decode(row) for row in own] for own in references]
     wanted = [[known(row) for row in own] for own in rows]
     rate = word_error_rate(texts, wanted)
-    if cased:
+    if written is not None:
         wanted = [
-            [cased.get(vocabulary.join(row), known(row)) for row in own] for own in rows
+            [
+                text
+                for row in own
+                for text in written(example, vocabulary.join(row)) or [known(row)]
+            ]
+            for example, own in enumerate(rows)
         ]
     return text_scores(texts, wanted, names) | {"wer": rate}
 

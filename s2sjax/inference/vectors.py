@@ -5,7 +5,9 @@ have a first line besides, with how many symbols and numbers there are. A file i
 streamed, and the rows of a vocabulary alone are kept.
 """
 
+import contextlib
 import functools
+import hashlib
 import itertools
 import os
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ from s2sjax.config import Config, ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.models import embeddings
 from s2sjax.models.embeddings import Vectors
-from s2sjax.runs import run_files
+from s2sjax.runs import bundle, run_files
 from s2sjax.runs.run_files import Embeddings
 from s2sjax.tasks import Task
 from s2sjax.tasks.vocabulary import Symbol
@@ -46,8 +48,14 @@ def check(config: ModelConfig) -> None:
             _Form.of(f"model.{field}", file, config.embedding)
 
 
-def read(config: Config, task: Task) -> dict[str, Read]:
+def read(config: Config, task: Task, kept: Path | None = None) -> dict[str, Read]:
     """The vectors of a task's symbols, by the field that names their file.
+
+    Args:
+      config: names the files.
+      task: has the symbols.
+      kept: a folder in which others look for what is read here, and this for what they
+        have read; the trials of a sweep do so. None: the files are read.
 
     Raises:
       UsageError: a file that is not there, is of another size, has none of the
@@ -63,7 +71,17 @@ def read(config: Config, task: Task) -> dict[str, Read]:
         name, size = f"model.{field}", config.model.embedding
         status = _status(name, file)
         shape = len(vocabulary), size
-        found[field] = _read(name, file, status, vocabulary.symbols, shape)
+        of_rows = status, vocabulary.symbols, shape
+        there = None
+        if kept is not None:
+            key = repr((os.path.realpath(file), *of_rows)).encode()
+            there = kept / f"vectors-{hashlib.sha256(key).hexdigest()[:32]}.npz"
+        rows = None if there is None else _kept(there, shape)
+        if rows is None:
+            rows = _rows(name, file, *of_rows)
+            if there is not None:
+                _keep(there, rows)
+        found[field] = _told(name, file, len(vocabulary.symbols), rows)
     return found
 
 
@@ -119,15 +137,56 @@ def _status(field: str, file: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+class _Rows(NamedTuple):
+    """What a file has of a vocabulary."""
+
+    vectors: Vectors
+    sha256: str  # of the file
+
+
+def _kept(there: Path, shape: tuple[int, int]) -> _Rows | None:
+    """What another trial has read; None where none has, or where it is damaged."""
+    try:
+        arrays = bundle.unpack(there.read_bytes())
+        known, rows = arrays["known"], arrays["rows"]
+        digest = arrays["sha256"].tobytes().hex()
+    except (OSError, UsageError, KeyError):
+        return None
+    is_whole = known.shape == shape[:1] and rows.shape == shape
+    return _Rows(Vectors(known, rows), digest) if is_whole else None
+
+
+def _keep(there: Path, rows: _Rows) -> None:
+    """Leaves what was read to other trials, where that can be."""
+    digest = np.frombuffer(bytes.fromhex(rows.sha256), np.uint8)
+    arrays = {**rows.vectors._asdict(), "sha256": digest}
+    half = there.with_name(f".{there.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        there.parent.mkdir(exist_ok=True)
+        half.write_bytes(bundle.pack(arrays))
+        os.replace(half, there)
+
+
+def _told(field: str, file: str, symbols: int, rows: _Rows) -> Read:
+    """The rows, and what there is to note and to say of them."""
+    found = int(rows.vectors.known.sum())
+    noted = Embeddings(file=file, sha256=rows.sha256, symbols=symbols, found=found)
+    note = (
+        f"{field}={file}: {found:,} of {symbols:,} symbols have a vector "
+        f"({found / symbols:.1%}); the others begin with a draw"
+    )
+    return Read(rows.vectors, noted, note)
+
+
 # The trials of a sweep that are trained in one process read a file once.
 @functools.lru_cache(maxsize=2)
-def _read(
+def _rows(
     field: str,
     file: str,
     status: tuple[int, int],
     symbols: tuple[Symbol, ...],
     shape: tuple[int, int],
-) -> Read:
+) -> _Rows:
     size = shape[1]
     form = _Form.of(field, file, size)
     ids = {str(symbol).encode(): SYMBOLS + i for i, symbol in enumerate(symbols)}
@@ -159,15 +218,12 @@ def _read(
             f"{field}: {file} says that it has {form.vectors:,} vectors and has "
             f"{lines:,}; it is damaged, or ends early"
         )
-    found = int(known.sum())
-    what = f"{field}={file}: {found:,} of {len(symbols):,} symbols have a vector"
-    if not found:
-        raise UsageError(f"{what}; it is of another language, level or task")
-    digest = run_files.sha256(field, file)
-    noted = Embeddings(file=file, sha256=digest, symbols=len(symbols), found=found)
-    share = found / len(symbols)
-    note = f"{what} ({share:.1%}); the others begin with a draw"
-    return Read(Vectors(known, rows), noted, note)
+    if not known.any():
+        raise UsageError(
+            f"{field}={file}: 0 of {len(symbols):,} symbols have a vector; it is of "
+            f"another language, level or task"
+        )
+    return _Rows(Vectors(known, rows), run_files.sha256(field, file))
 
 
 def _is_number(text: bytes) -> bool:

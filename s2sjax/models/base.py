@@ -17,6 +17,7 @@ from jax import Array
 
 Parameters = dict[str, Array]
 State = tuple[Array, ...]  # of a layer, each [B, D]; the first part is the output h
+States = tuple[tuple[State, ...], ...]  # of an encoder: per layer, per direction
 Weights = dict[str, tuple[Array, ...]]
 """What `dot` multiplies with, by name: matrices [I, O], or one for each example (and
 head), [B, .., I, O]; a vector [O] at the end is added and has no left-hand side."""
@@ -117,7 +118,7 @@ class Encoded(NamedTuple):
 
     memory: Array  # [B, S, C], the last layer's outputs, directions side by side
     mask: Array  # [B, S] bool, False on padding
-    states: tuple[tuple[State, ...], ...]  # per layer, per direction, after the end
+    states: States  # after the end
 
 
 Memory = (

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.cells import check, initial_state
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.inputs import Inputs
@@ -54,10 +54,18 @@ class Encoder(nn.Module):
         return self.cell.units * (2 if self.bidirectional else 1)
 
     def __call__(
-        self, source: Array, lengths: Array, dropout: Dropout | None = None
+        self,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+        before: States | None = None,
     ) -> Encoded:
         """Encodes token ids [B, S], or rows of numbers [B, S, F], of the given lengths
-        [B]."""
+        [B].
+
+        `before` are the states that `source` goes on from, as `Encoded.states` has
+        them, of one direction; None: it begins.
+        """
         batch, time = source.shape[:2]
         mask = jnp.arange(time)[None] < lengths[:, None]
         x = source.swapaxes(0, 1)  # time-major; above the first layer [S, B, C]
@@ -74,7 +82,9 @@ class Encoder(nn.Module):
                     layer.parameters(),
                     z,
                     mask.T,
-                    initial_state(self.cell, batch, z.dtype),
+                    before[depth][0]
+                    if before is not None
+                    else initial_state(self.cell, batch, z.dtype),
                     reverse=bool(backward),
                 )
                 final.append(state)

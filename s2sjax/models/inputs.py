@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
+from s2sjax import platforms
 from s2sjax.models.base import Dot, Weights
 from s2sjax.models.dropout import Noise, drop
 from s2sjax.models.layer import Layer, affine
@@ -93,8 +94,9 @@ class Embedding(nn.Module):
 
     def project(self, layer: Layer, x: Array, scale: Array | None) -> Array:
         if self._tabled(x.size, scale is not None):
-            return layer.project(self.table)[x]
-        return layer.project(self.table[x] if self.size else x, scale)
+            return platforms.rows(layer.project(self.table), x)
+        read = platforms.rows(self.table, x) if self.size else x
+        return layer.project(read, scale)
 
     def enter(self, layer: Layer, rows: int, noise: Noise) -> tuple[Enter, Weights]:
         if self._tabled(rows, "embedding" in noise):

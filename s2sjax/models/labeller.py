@@ -18,7 +18,7 @@ from s2sjax.config import ModelConfig
 from s2sjax.errors import Problems, UsageError
 from s2sjax.models import cells
 from s2sjax.models.attention.softmax import masked_softmax
-from s2sjax.models.base import Cell, Encoded
+from s2sjax.models.base import Cell, Encoded, States
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.encoder import Encoder
 from s2sjax.models.inputs import blank, build_inputs
@@ -129,14 +129,22 @@ class Labeller(nn.Module):
         """All that is said, raw values [B, T, P]; of `inputs` [B, T, ...] the width
         alone counts."""
         h, aux = self.read(self.encode(source, lengths, dropout))
+        return StepOutput(self.within(self.said(h), lengths, inputs.shape[1]), aux)
+
+    def said(self, h: Array) -> Array:
+        """What is said of the source: raw values [B, T, P] of h [B, T, C]."""
         dot = at_once(self.readout.weights(self.output, self.encoder.embed))
-        raw, time = self.readout.read(dot, h), inputs.shape[1]
+        return self.readout.read(dot, h)
+
+    @nn.nowrap
+    def within(self, raw: Array, lengths: Array, time: int) -> Array:
+        """What is said in `time` places, which of symbols past the end is EOS."""
         raw = jnp.pad(raw[:, :time], ((0, 0), (0, max(time - raw.shape[1], 0)), (0, 0)))
         if isinstance(self.target, Numbers):
-            return StepOutput(raw, aux)
+            return raw
         within = jnp.arange(time)[None] < self.outputs(lengths)[:, None]
         ended = jnp.where(jnp.arange(self.target) == EOS, 0.0, -jnp.inf)
-        return StepOutput(jnp.where(within[..., None], raw, ended[None, None]), aux)
+        return jnp.where(within[..., None], raw, ended[None, None])
 
 
 class Aligned(Labeller):
@@ -148,7 +156,9 @@ class Aligned(Labeller):
     readout makes of m. A model of one direction knows of the source what comes up to
     t + N; past its end EOS is read N times, of numbers rows of zeros.
 
-    >>> model = Aligned(ModelConfig("aligned", units=8), source=14, target=14)
+    >>> import jax
+    >>> config = ModelConfig(architecture="aligned", units=8)
+    >>> model = Aligned(config, source=14, target=14)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source).logits.shape
@@ -164,30 +174,52 @@ class Aligned(Labeller):
     def encode(
         self, source: Array, lengths: Array, dropout: Dropout | None = None
     ) -> Encoded:
-        ahead = self.config.lookahead
+        ahead, time = self.config.lookahead, source.shape[1]
         if not ahead:
             return self.encoder(source, lengths, dropout)
-        time = source.shape[1]
-        beyond = jnp.arange(time + ahead)[None] >= lengths[:, None]
+        longer = self.extended(source, lengths, time + ahead)
+        encoded = self.encoder(longer, lengths + ahead, dropout)
+        mask = jnp.arange(time)[None] < lengths[:, None]
+        return encoded._replace(memory=encoded.memory[:, ahead:], mask=mask)
+
+    @nn.nowrap
+    def extended(self, source: Array, lengths: Array, width: int) -> Array:
+        """The source in `width` places, with what is read past its end."""
         filler: Any = 0.0 if isinstance(self.source, Numbers) else EOS
         rest = [(0, 0)] * (source.ndim - 2)
-        longer = jnp.pad(source, [(0, 0), (0, ahead), *rest])
-        longer = jnp.where(
-            jnp.expand_dims(beyond, range(2, source.ndim)), filler, longer
-        )
-        encoded = self.encoder(longer, lengths + ahead, dropout)
-        return encoded._replace(
-            memory=encoded.memory[:, ahead:], mask=~beyond[:, :time]
-        )
+        longer = jnp.pad(source, [(0, 0), (0, width - source.shape[1]), *rest])
+        beyond = jnp.arange(width)[None] >= lengths[:, None]
+        beyond = jnp.expand_dims(beyond, range(2, source.ndim))
+        return jnp.where(beyond, filler, longer)
 
     def read(self, encoded: Encoded) -> tuple[Array, dict[str, Array]]:
         return encoded.memory, {}
+
+    @nn.nowrap
+    def start(self, batch: int) -> States:
+        """The states before the first input, of one direction."""
+        layers = range(self.config.layers)
+        return tuple((cells.initial_state(self.cell, batch),) for _ in layers)
+
+    def advance(
+        self,
+        before: States,
+        source: Array,
+        lengths: Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[States, Array]:
+        """Reads on in one direction: the states after these inputs [B, S, ...], and
+        the raw values [B, S, P] at each of them, of the output N inputs before."""
+        encoded = self.encoder(source, lengths, dropout, before)
+        return encoded.states, self.said(encoded.memory)
 
 
 class Classifier(Labeller):
     """One symbol of the whole source: logits = V p + d, of the pooled p of `POOLINGS`.
 
-    >>> model = Classifier(ModelConfig("classifier", units=8), source=14, target=6)
+    >>> import jax
+    >>> config = ModelConfig(architecture="classifier", units=8)
+    >>> model = Classifier(config, source=14, target=6)
     >>> params = model.init(jax.random.key(0))
     >>> source, lengths = jnp.array([[4, 5, 6]]), jnp.array([3])
     >>> model.apply({"params": params}, source, lengths, source[:, :1]).logits.shape

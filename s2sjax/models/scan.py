@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from s2sjax import platforms
 from s2sjax.models.base import Cell, Dot, Inputs, Parameters, State, Weights
 
 Step = Callable[[Dot, Any, Any, Any], tuple[Any, Any]]
@@ -193,7 +194,7 @@ def product(lhs: Any, weights: Any, added: Array | None = None) -> Array:
     total = added
     for x, weight in zip(lhs, weights, strict=False):
         if _is_ids(x):
-            term = weight[x]
+            term = platforms.rows(weight, x)
         elif weight.ndim == 2:
             term = x @ weight
         else:
@@ -224,13 +225,12 @@ def _weight_gradients(lhs: Any, weights: Any, d: Array) -> tuple[Array, ...]:
     gradients = []
     for x, weight in zip(lhs, weights, strict=False):
         if _is_ids(x):
-            gradients.append(jnp.zeros_like(weight).at[x.reshape(-1)].add(rows))
+            gradients.append(platforms.summed(rows, x.reshape(-1), len(weight)))
         elif weight.ndim == 2:
             gradients.append(x.reshape(-1, x.shape[-1]).T @ rows)
         else:
             gradients.append(jnp.einsum("t...i,t...o->...io", x, d))
-    ones = jnp.ones(len(rows), d.dtype)
-    return *gradients, *(ones @ rows for _ in weights[len(lhs) :])
+    return *gradients, *(platforms.total(rows, 0) for _ in weights[len(lhs) :])
 
 
 def split_floats(tree: Any) -> list[Array]:

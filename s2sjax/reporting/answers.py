@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from s2sjax.reporting.alignment import label
-from s2sjax.reporting.figure import GREY, Size, picture
+from s2sjax.reporting.figure import GREY, Size, look, picture
 from s2sjax.reporting.table import order
 
 MOST = 40  # symbols of a matrix; the most frequent ones
@@ -84,12 +84,11 @@ def _matrix(
 
 def _reliability(axes: Axes, results: Mapping[str, Any]) -> None:
     bins = results["reliability"]
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", marker="")
     axes.plot(
         [each["confidence"] for each in bins],
         [each["exact"] for each in bins],
-        marker="o",
-        markersize=4,
+        **look(0),
     )
     most = max((each["count"] for each in bins), default=1)
     for each in bins:  # how many outputs stand behind a point

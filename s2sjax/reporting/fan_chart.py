@@ -70,13 +70,13 @@ def _draw(axes: Axes, fan: Fan) -> None:
         # A single step is as wide as half of one.
         across = steps if len(steps) > 1 else np.array([0.75, 1.25])
         for low, high, alpha in _BANDS:
-            ends = (
+            lower, upper = (
                 np.resize(fan.quantiles[:, LEVELS.index(level)], len(across))
                 for level in (low, high)
             )
             label = f"{100 * (high - low):.0f} % interval"
             band: dict[str, Any] = {"color": colour, "alpha": alpha, "linewidth": 0}
-            axes.fill_between(across, *ends, label=label, **band)
+            axes.fill_between(across, lower, upper, label=label, **band)
     _line(axes, steps, fan.median, "median forecast", color=colour, linewidth=1.6)
     observed = np.concatenate([history, fan.target])
     places = np.concatenate([before, steps])

@@ -1,5 +1,6 @@
 """Folders of plain files with their hashes: a run's data, and its copies of code."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -51,8 +52,20 @@ def exists(directory: Path | None) -> bool:
     return directory is not None and (directory / ABOUT).is_file()
 
 
-def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
+def write(
+    directory: Path,
+    files: Mapping[str, bytes],
+    about: dict[str, Any],
+    shared: Path | None = None,
+) -> None:
     """Writes all files beside the folder, then renames: a kill leaves all or nothing.
+
+    Args:
+      directory: the folder.
+      files: what is written, by name.
+      about: what else there is to say.
+      shared: a folder of arrays that others have too: of equal bytes one is kept, which
+        each folder has by a name of its own, where the file system can do so.
 
     Raises:
       UsageError: the folder is there and holds something else.
@@ -80,10 +93,31 @@ def write(directory: Path, files: Mapping[str, bytes], about: dict[str, Any]) ->
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if shared is not None and name.endswith(ARRAY):
+                _share(temporary / name, shared / (hashes[name] + ARRAY))
         os.replace(temporary, directory)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise RunError(f"cannot write {directory}: {error.strerror}") from None
+
+
+def _share(file: Path, kept: Path) -> None:
+    """Has one file for both paths, where `kept` is not there yet or has the same bytes.
+
+    Each of them can be removed without the other. Where there are no such links, or too
+    many of one file, nothing changes.
+    """
+    twin = file.with_name(f"{file.name}.twin")
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(exist_ok=True)
+        try:
+            os.link(file, kept)
+        except FileExistsError:
+            with kept.open("rb") as there:
+                digest = hashlib.file_digest(there, "sha256").hexdigest()
+            if kept.name == digest + ARRAY:
+                os.link(kept, twin)
+                os.replace(twin, file)
 
 
 def read(

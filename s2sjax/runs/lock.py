@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import socket
 import time
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from s2sjax.errors import UsageError, cannot_write, writing
 NAME = "lock"
 BEGIN = b'{"pid": '
 LONGEST = 4096  # bytes in a lock
+# Options of file systems with which no other node knows of a lock.
+_NFS = ("nolock", "local_lock=all", "local_lock=flock")
+LOCAL_LOCKS = {"lustre": ("localflock", "noflock"), "nfs": _NFS, "nfs4": _NFS}
 CHILD_SECONDS = 5.0  # a fork that has not yet become its own program
 
 
@@ -151,6 +155,44 @@ def held_since(directory: Path) -> float | None:
         )
     except ValueError:
         return None
+
+
+def only_of_this_node(directory: Path, mounts: Path = Path("/proc/mounts")) -> str:
+    """What to say where a lock keeps out processes of this machine alone; or nothing.
+
+    Lustre with `localflock`, and NFS with `nolock` or `local_lock`, have locks that the
+    other nodes do not know; Lustre with `noflock` has none.
+
+    Args:
+      directory: that is locked, there or not yet.
+      mounts: where the system lists what is mounted.
+    """
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""  # another system
+    place = Path(os.path.realpath(directory))
+    found = Path(), "", list[str]()
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 4:
+            continue
+        point = Path(
+            re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
+        )
+        # Of two on one point the later one covers the other.
+        if place.is_relative_to(point) and len(point.parts) >= len(found[0].parts):
+            found = point, fields[2], fields[3].split(",")
+    point, kind, options = found
+    local = [each for each in options if each in LOCAL_LOCKS.get(kind, ())]
+    if not local:
+        return ""
+    return (
+        f"path={directory} is on {kind}, mounted at {point} with {local[0]}: its locks "
+        f"hold on one node alone, and nothing keeps a process of another node out of a "
+        f"trial that is trained here; launch from this node only, with its own "
+        f"processes, or have it mounted with locks for all nodes (docs/sweeps.md)"
+    )
 
 
 def is_held(directory: Path) -> bool:

@@ -54,6 +54,12 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return directory
 
 
+def shared(run: Path) -> Path | None:
+    """Where the trials of a sweep keep what several of them have; None for a run."""
+    is_trial = run.parent.name == places.TRIALS and (run / TRIAL).is_file()
+    return run.parent.parent / DATA if is_trial else None
+
+
 class Embeddings(TypedDict):
     """What a run has noted of a file of vectors that it began with."""
 

@@ -231,6 +231,8 @@ def choose_search(trials: Sequence[Trial], space: Collection[str]) -> Choice:
 def obstacle(trials: Sequence[Trial]) -> str:
     """Why trials cannot be batched, whatever their sizes; empty where they can."""
     for trial in trials:
+        if trial.config.train.tbptt:
+            return f"trial {trial.index} carries states from step to step (train.tbptt)"
         name, buckets = trial.config.task.name, trial.config.train.buckets
         if name not in ONE_BUCKET and buckets != 1:
             return (

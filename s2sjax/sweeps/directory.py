@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NotRequired, TypedDict
 
 from s2sjax import config as configs
@@ -53,8 +54,16 @@ class _Record(TypedDict):
     launches: list[_Launch]
 
 
+Stored = Mapping[str, tuple[Trial, str]]
+"""Trials by the names of their folders, each with the command that trains it."""
+
+
 class SweepDirectory(Closing):
     """An open sweep, locked for one launcher; use it in a `with` statement.
+
+    Args:
+      path: where it is.
+      known: what `read_trials` has read of it.
 
     Raises:
       UsageError: the directory cannot be one, is something else, is in use, is of
@@ -62,7 +71,9 @@ class SweepDirectory(Closing):
       RunError: it could not be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self, path: str | os.PathLike[str], known: Stored = MappingProxyType({})
+    ):
         self.path = run_files.checked_path(path)
         check(self.path)
         folders = atomic.missing_folders(self.trials_folder)
@@ -80,13 +91,14 @@ class SweepDirectory(Closing):
             self.launches = read_launches(self.path)
             for half in self.trials_folder.glob(".*"):
                 shutil.rmtree(half, ignore_errors=True)
-            trials = [trial_files.read(each) for each in trial_folders(self.path)]
+            stored = read_trials(self.path, known)
         except BaseException:
             self.close()
             raise
-        trials.sort(key=lambda pair: pair[0].index)
-        self.trials = [trial for trial, _ in trials]
-        self.commands = {trial.name: command for trial, command in trials}
+        self.trials = sorted(
+            (trial for trial, _ in stored.values()), key=lambda trial: trial.index
+        )
+        self.commands = {name: command for name, (_, command) in stored.items()}
         self._by_config = {trial.config: trial for trial in self.trials}
 
     @property
@@ -253,13 +265,20 @@ def trial_folders(path: Path) -> list[Path]:
     return [entry for entry in entries if (entry / trial_files.TRIAL).is_file()]
 
 
-def read_trials(path: Path) -> list[Trial]:
-    """The trials of a sweep, whoever has it.
+def read_trials(path: Path, known: Stored = MappingProxyType({})) -> Stored:
+    """The trials of a sweep, whoever has it, in the order of their folders.
+
+    Args:
+      path: of the sweep.
+      known: those that have been read already; they are not read again.
 
     Raises:
       UsageError: one is damaged.
     """
-    return [trial_files.read(each)[0] for each in trial_folders(path)]
+    folders = trial_folders(path)
+    return {
+        each.name: known.get(each.name) or trial_files.read(each) for each in folders
+    }
 
 
 def read_launches(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ good that is.
 """
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -85,6 +86,33 @@ def of_pairs(
         sources = rows(pairs.source, chosen)
         found[split] = baselines(targets, sources, references, vocabularies)
     return found
+
+
+def by_split(
+    kept: Mapping[str, Baselines],
+    pairs: Pairs,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+) -> Callable[[str], Baselines]:
+    """Those of held-out splits as they are kept, and those of training when asked for.
+
+    Of training they are of its own targets, in which they were counted.
+
+    Args:
+      kept: what `of_pairs` gave.
+      pairs: of training, or others.
+      vocabularies: of source and target.
+    """
+
+    def of(split: str) -> Baselines:
+        if split != SPLITS[TRAIN]:
+            return kept.get(split, {})
+        training = np.flatnonzero(pairs.splits == TRAIN)
+        some = training[_evenly(len(training), MOST_TRAINING)]
+        targets = Rows(*pairs.target).take(some)
+        sources = Rows(*pairs.source).take(some)
+        return baselines(targets, sources, References.of(targets), vocabularies)
+
+    return of
 
 
 def of_buckets(

@@ -9,22 +9,24 @@ from s2sjax.config import ModelConfig
 from s2sjax.errors import UsageError
 from s2sjax.tasks.task import Bucket
 
-LOOKED_AT = 2048  # examples of a split that is generated
+LOOKED_AT = 2048  # examples of a split that is in no file
 
 
 def check(
     model: ModelConfig,
     source: np.ndarray,
     target: np.ndarray,
-    where: Callable[..., str],
+    where: Callable[[int], str],
+    what: str = "symbols",
 ) -> None:
     """Compares lengths of targets with those that a model's outputs have.
 
     Args:
       model: any; of one with a decoder all lengths are right.
-      source: [N] symbols of each source.
-      target: [N] symbols of each target.
+      source: [N] the length of each source.
+      target: [N] the length of each target, without EOS.
       where: `where(n)` names example n.
+      what: the lengths are of.
 
     Raises:
       UsageError: an example, the first such, that the model cannot learn.
@@ -36,16 +38,13 @@ def check(
     if not len(wrong):
         return
     place = int(wrong[0])
-    came, own = int(target[place]), int(source[place])
-    takes = (
-        f"its source {own}; model.architecture=aligned takes targets as long as their "
-        f"sources"
-        if aligned
-        else "model.architecture=classifier takes targets of one symbol"
-    )
-    more = f", and so for {len(wrong) - 1:,} more" if wrong[1:].size else ""
+    came = f"the target has {target[place]} {what}"
+    takes = "one"
+    if aligned:
+        came, takes = f"{came} and its source {source[place]}", "as many as a source"
+    more = f"; {len(wrong) - 1:,} more are so" if wrong[1:].size else ""
     raise UsageError(
-        f"{where(place)}: the target has {came} symbols{' and' if aligned else ';'} "
+        f"{where(place)}: {came}; of model.architecture={model.architecture} it has "
         f"{takes}{more}"
     )
 
@@ -53,7 +52,7 @@ def check(
 def check_buckets(
     model: ModelConfig, buckets: Mapping[str, Sequence[Bucket]], name: str
 ) -> None:
-    """`check` of a task that is in no file, by some examples of each split.
+    """`check` of a task of no texts, by some examples of each split.
 
     Args:
       model: any.
@@ -70,9 +69,11 @@ def check_buckets(
             count = min(bucket.size or LOOKED_AT, LOOKED_AT)
             rows = np.arange(count, dtype=np.int32)
             batch = jax.device_get(jax.jit(bucket.fetch)(bucket.store, rows))
+            numbers = np.issubdtype(batch.target.dtype, np.floating)
             check(
                 model,
                 batch.source_lengths,
-                batch.target_lengths - 1,
-                lambda place, split=split: f"task.name={name}: {split} {place}",
+                batch.target_lengths - (not numbers),
+                f"task.name={name}: {split} {{}}".format,
+                "rows" if numbers else "symbols",
             )

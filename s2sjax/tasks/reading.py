@@ -34,7 +34,7 @@ class Read(NamedTuple):
     target: Vocabulary
     known: np.ndarray  # [n] uint64, hashes of the training sources
     notes: Sequence[str]
-    cased: Mapping[str, str]  # held-out targets as they were written
+    cased: casing.Cased  # held-out targets as they were written
     baselines: Mapping[str, Baselines]  # by split
 
 
@@ -66,7 +66,7 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
     """
     codings = Coding(like[0]), Coding(like[1])
     answers, oddities = Answers(like), _Oddities(task, like, corpus)
-    parts, held_out = [], list[str]()
+    parts, held_out = [], list[casing.Pair]()
     for chunk in corpus.chunks():
         tags = chunk.features if any(chunk.features) else ()
         counts = codings[0].read(chunk.sources, tags), codings[1].read(chunk.targets)
@@ -76,7 +76,8 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
         parts.append((splits, chunk.weights, answers.of(chunk), lengths.max(0)))
         oddities.look(chunk, lengths)
         if task.lowercase:
-            held_out += itertools.compress(chunk.targets, chunk.splits != TRAIN)
+            pairs_of = zip(chunk.sources, chunk.features, chunk.targets, strict=True)
+            held_out += itertools.compress(pairs_of, chunk.splits != TRAIN)
     columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
     _check_splits(columns.splits, task)
     training, counted = columns.splits == TRAIN, (task.min_count, task.max_vocabulary)
@@ -98,7 +99,7 @@ def read(corpus: Corpus, task: TaskConfig, like: Sides, *, joint: bool = False) 
         *_long(columns, task, corpus),
     ]
     known = pairs.training_hashes(task.reverse_source)
-    cased = casing.cased(target, held_out) if task.lowercase else {}
+    cased = casing.cased(source, target, held_out) if task.lowercase else {}
     trivial = of_pairs(pairs, (source, target))
     return Read(pairs, source, target, known, notes, cased, trivial)
 

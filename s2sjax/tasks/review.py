@@ -34,6 +34,9 @@ class Examples:
     source: Ragged
     target: Ragged
     ids: np.ndarray  # [N] the number of each
+    shortest: np.ndarray | None = (
+        None  # [N] symbols of a right one; None: of the target
+    )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,9 +66,10 @@ def read(buckets: Sequence[Bucket], chunk: int = CHUNK) -> Examples:
     """The examples of finite buckets, fetched `chunk` at a time."""
     sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     counts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    ids = []
+    ids, shortest = [], []
     for bucket in buckets:
         assert bucket.size is not None
+        before = len(counts[1])
         size, fetch = bucket.size, jax.jit(bucket.fetch)
         rows_at_once = min(chunk, size)
         for start in range(0, size, rows_at_once):
@@ -86,13 +90,18 @@ def read(buckets: Sequence[Bucket], chunk: int = CHUNK) -> Examples:
                 side.append(rows_of[within])
                 count.append(within.sum(1))
             ids.append(np.asarray(batch.ids)[real])
+        least = np.concatenate(counts[1][before:])
+        if bucket.references is not None:
+            owners = np.repeat(np.arange(bucket.size), bucket.references.counts)
+            np.minimum.at(least, owners, bucket.references.lengths)
+        shortest.append(least)
     numbers = np.concatenate(ids)
     order = np.argsort(numbers, kind="stable")
     source, target = (
         Ragged(np.concatenate(side), np.concatenate(count)).taken(order)
         for side, count in zip(sides, counts, strict=True)
     )
-    return Examples(source, target, numbers[order])
+    return Examples(source, target, numbers[order], np.concatenate(shortest)[order])
 
 
 def hashes(side: Ragged) -> np.ndarray:
@@ -273,7 +282,7 @@ def holding(side: Ragged, ids: Sequence[int]) -> np.ndarray:
 
 
 class Unreachable(NamedTuple):
-    """References that no output can be, and limits that would do."""
+    """Examples that no output can be right for, and limits that would do."""
 
     rows: np.ndarray  # positions
     extra: int  # the least `length_extra` at this `length_ratio`
@@ -283,7 +292,7 @@ class Unreachable(NamedTuple):
 def unreachable(
     examples: Examples, most: Sequence[int], ratio: float, extra: int
 ) -> Unreachable:
-    """References longer than an output may be.
+    """Examples whose references, each of them, are longer than an output may be.
 
     Args:
       examples: of a split.
@@ -291,7 +300,9 @@ def unreachable(
       ratio: of the limit, tokens for each symbol of a source.
       extra: and tokens besides.
     """
-    source, wanted = examples.source.lengths, examples.target.lengths + 1
+    source = examples.source.lengths
+    least = examples.target.lengths if examples.shortest is None else examples.shortest
+    wanted = least + 1
     rows = np.flatnonzero(wanted > np.asarray(most)[source])
     if not len(rows):
         return Unreachable(rows, extra, ratio)

@@ -1,7 +1,8 @@
 """Buckets whose examples are rows of arrays on the device."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,19 +80,37 @@ class Ragged(NamedTuple):
 
 def fetch(store: Rows, rows: Array) -> Batch:
     """Examples `rows` [B] of the store; -1 asks for filler."""
+    chosen = jnp.maximum(rows, 0)
+    return _batch(store, rows, store.source[chosen], store.target[chosen])
+
+
+def part(store: Rows, rows: Array, source: Array, target: Array, size: int) -> Batch:
+    """See `tasks.task.Part`: nothing but the store is as wide as its sequences."""
+    chosen = jnp.maximum(rows, 0)
+
+    def columns(kept: Array, first: Array) -> Array:
+        picked = kept.at[chosen[:, None], (first + jnp.arange(size))[None]]
+        return picked.get(mode="fill", fill_value=PAD)
+
+    found = columns(store.source, source), columns(store.target, target)
+    return _batch(store, rows, *found)
+
+
+def _batch(store: Rows, rows: Array, source: Array, target: Array) -> Batch:
+    """Examples with these tokens; filler has none."""
     real = rows >= 0
     chosen = jnp.maximum(rows, 0)
 
-    def tokens(kept: Array) -> Array:
-        return jnp.where(real[:, None], kept[chosen].astype(jnp.int32), PAD)
+    def tokens(found: Array) -> Array:
+        return jnp.where(real[:, None], found.astype(jnp.int32), PAD)
 
     def numbers(kept: Array) -> Array:
         return jnp.where(real, kept[chosen], 0)
 
     return Batch(
-        tokens(store.source),
+        tokens(source),
         numbers(store.source_lengths),
-        tokens(store.target),
+        tokens(target),
         numbers(store.target_lengths),
         numbers(store.ids),
         real.astype(jnp.float32) if store.weights is None else numbers(store.weights),
@@ -154,10 +173,46 @@ def buckets(
             None if weights is None else jnp.asarray(weights[group], jnp.float32),
         )
         further = None if references is None else references.taken(group)
+        size = len(group)
         found.append(
-            Bucket(len(group), source_width, target_width, store, fetch, further)
+            Bucket(size, source_width, target_width, store, fetch, further, part=part)
         )
     return tuple(found)
+
+
+def joined(parts: Sequence[Bucket]) -> Bucket:
+    """The examples of several buckets in one, padded to the widest of each side."""
+    if len(parts) == 1:
+        return parts[0]
+    stores: list[Rows] = [part.store for part in parts]
+
+    def column(name: str) -> Any:
+        kept = [getattr(store, name) for store in stores]
+        if kept[0] is None:
+            return None
+        width = max(leaf.shape[-1] for leaf in kept)
+        return jnp.concatenate(
+            [
+                leaf
+                if leaf.ndim == 1
+                else jnp.pad(leaf, ((0, 0), (0, width - leaf.shape[1])))
+                for leaf in kept
+            ]
+        )
+
+    references = None
+    if any(part.references is not None for part in parts):
+        references = References.joined(
+            [part.references or part.size or 0 for part in parts]
+        )
+    return replace(
+        parts[0],
+        size=sum(part.size or 0 for part in parts),
+        source_width=max(part.source_width for part in parts),
+        target_width=max(part.target_width for part in parts),
+        store=Rows(*map(column, Rows._fields)),
+        references=references,
+    )
 
 
 def smallest_type(vocabulary_size: int) -> np.dtype:

@@ -29,6 +29,9 @@ def places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 Fetch = Callable[[Any, Array], Batch]
+Part = Callable[[Any, Array, Array, Array, int], Batch]
+"""`part(store, rows, source, target, size)`: of what `fetch` gives `size` columns of
+sources and of targets, from these on, [] each; lengths stay those of the whole."""
 Take = Callable[[Any, np.ndarray], Any]
 
 
@@ -55,6 +58,7 @@ class Bucket:
     references: Any = None  # `References` beside targets, or `Origins` of numbers
     drawn: bool = False  # its examples are drawn: there are as many as one asks for
     take: Take = each_leaf  # the store of some of the examples
+    part: Part | None = None  # where they may be too long to be fetched whole
 
     def taken(self, rows: np.ndarray) -> "Bucket":
         """The examples `rows` [n] alone, in their order."""
@@ -81,8 +85,8 @@ class Task:
     unseen: Callable[[list[list[int]], int], float]
     reverse_source: bool = False  # sources in `buckets` run backwards
     source_eos: bool = False  # and end with EOS, which a user does not see
-    # Held-out targets as they were written, by their texts, where those are lower case.
-    cased: Mapping[str, str] = field(default_factory=dict)
+    # Held-out targets as they were written, where texts are lower case: `tasks.casing`.
+    cased: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what a user should know, e.g. pairs left out
     # Of a split how far one comes without a model; see `tasks.baselines`.
     baselines: Callable[[str], Mapping[str, Mapping[str, float]]] = lambda split: {}

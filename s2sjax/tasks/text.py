@@ -6,8 +6,9 @@ from pathlib import Path
 
 from s2sjax.config import CORPUS, Config, data_files
 from s2sjax.errors import UsageError
-from s2sjax.runs import bundle
+from s2sjax.runs import bundle, run_files
 from s2sjax.tasks import casing, matching, sides, unseen
+from s2sjax.tasks.baselines import by_split
 from s2sjax.tasks.files.corpus import Corpus, open_corpus
 from s2sjax.tasks.files.sources import sources as find
 from s2sjax.tasks.pairs import NAMES, Pairs, unpacked
@@ -56,7 +57,7 @@ def create(config: Config, directory: Path | None) -> Task:
             "notes": list(new.notes),
             "baselines": new.baselines,
         }
-        bundle.write(directory, files, about)
+        bundle.write(directory, files, about, run_files.shared(directory.parent))
     return _task(config, new, (new.pairs,))
 
 
@@ -172,7 +173,9 @@ def _task(config: Config, of_files: Read, parts: Sequence[Pairs]) -> Task:
         source_eos=task.source_eos,
         cased=of_files.cased,
         notes=tuple(of_files.notes),
-        baselines=lambda split: of_files.baselines.get(split, {}),
+        baselines=by_split(
+            of_files.baselines, parts[0], (of_files.source, of_files.target)
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from s2sjax.runs import bundle
 from s2sjax.runs.code import PATTERN
 from s2sjax.spec import LARGEST
 from s2sjax.tasks import generated, unseen
-from s2sjax.tasks.baselines import Baselines, of_pairs
+from s2sjax.tasks.baselines import Baselines, by_split, of_pairs
 from s2sjax.tasks.pairs import Pairs, unpacked
 from s2sjax.tasks.stored import Ragged
 from s2sjax.tasks.synthetic import PATTERNS, integer_vocabulary, least_length
@@ -218,7 +218,7 @@ def _task(
         unseen=share,
         reverse_source=task.reverse_source,
         notes=tuple(notes),
-        baselines=lambda split: trivial.get(split, {}),
+        baselines=by_split(trivial, pairs, (integer_vocabulary(config), target)),
     )
 
 

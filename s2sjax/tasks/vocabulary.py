@@ -264,6 +264,27 @@ class Vocabulary:
         )
 
 
+def symbols_of(where: str, given: Any, vocabulary: Vocabulary) -> list[Symbol]:
+    """The symbols of a text, or of a list of symbols.
+
+    Raises:
+      UsageError: it is neither, or a text that the vocabulary cannot split.
+    """
+    kind = int if vocabulary.kind == "integer" else str
+    given = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(given, str):
+        try:
+            return vocabulary.split(given)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+    if isinstance(given, Sequence) and all(type(symbol) is kind for symbol in given):
+        return list(given)
+    raise UsageError(
+        f"{where} is {given!r:.60}; it is a text or a list of "
+        f"{'integers' if kind is int else 'symbols'}"
+    )
+
+
 def normalised(text: str, form: str | None) -> str:
     """A text in a Unicode normal form, one of `FORMS`; None leaves it as it is."""
     return text if form is None else unicodedata.normalize(FORMS[form][0], text)

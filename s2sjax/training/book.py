@@ -143,7 +143,7 @@ class Book:
     def evaluate(self, results: Any, sources: list[Any]) -> dict[str, Any]:
         """Takes in an evaluation on validation examples; its numbers."""
         train = self.config.train
-        values = self.kind.measured(self.task, results, train.metric)
+        values = self.kind.measured(self.task, results, sources, train.metric)
         # On other hosts the last bit may differ, and patience must not.
         for name in dict.fromkeys((train.metric_name, "nll")):
             if name in values:

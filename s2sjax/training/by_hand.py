@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from s2sjax.decoding.forced import without_end
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import Model
 from s2sjax.models.seq2seq import apply
@@ -100,8 +99,6 @@ def loss(
     readout = model.readout
     inputs = readout.gold(batch)
     output = apply(model, params, batch.source, batch.source_lengths, inputs)
-    if not model.ends:
-        batch = without_end(batch)
     weights, counted = token_weights(readout, batch, None)
     total = jnp.sum(objectives.losses(objective, readout, output, batch) * weights)
     return total / jnp.where(counted > 0, counted, 1)

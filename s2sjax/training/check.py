@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 
+import jax
+
 from s2sjax import tasks
 from s2sjax.config import Config, data_files
-from s2sjax.errors import Problems
+from s2sjax.errors import Problems, UsageError
 from s2sjax.inference import vectors
 from s2sjax.training import loop
 from s2sjax.training.cadence import total_steps
@@ -32,11 +34,22 @@ def check(config: Config, *, is_new: bool = True, draws: bool = True) -> None:
     if is_new and draws:
         with problems:
             vectors.check(config.model)
+    with problems:
+        _check_devices(config)
     problems.tell()
     if is_new and not data_files(config) and config.task.name != "text":
         task = tasks.create(config)
         total_steps(config, Order.of(config, task))
         symbol_weights(config.train.symbol_weights, task.target_vocabulary)
+
+
+def _check_devices(config: Config) -> None:
+    count = jax.device_count()
+    if config.train.tbptt and count > 1:
+        raise UsageError(
+            f"train.tbptt={config.train.tbptt} carries states on one device, and there "
+            f"are {count}; leave one, e.g. by CUDA_VISIBLE_DEVICES=0"
+        )
 
 
 def check_names(

@@ -90,7 +90,7 @@ def _run_steps(
     mesh: Mesh, program: Program, state: TrainState, work: Work
 ) -> tuple[TrainState, StepMetrics, Array]:
     whole, divided = PartitionSpec(), PartitionSpec(None, AXIS)
-    of_work = Work._make((whole, whole, divided, whole))
+    of_work = Work._make((whole, whole, divided, whole, None))
     # The sums are explicit, so that there is nothing to infer across devices.
     everywhere = jax.shard_map(
         lambda state, work: step.run_steps(program, state, work, AXIS),

@@ -22,13 +22,14 @@ from s2sjax.inference.load import check_strategy
 from s2sjax.inference.system import System
 from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
+from s2sjax.models.labeller import Aligned
 from s2sjax.models.readout import kind_of
 from s2sjax.models.seq2seq import parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
 from s2sjax.runs.directory import RunDirectory
 from s2sjax.runs.progress import Progress
-from s2sjax.tasks.task import Bucket, Task
+from s2sjax.tasks.task import Bucket, Fetch, Part, Task
 from s2sjax.training.book import Book, Dispatch
 from s2sjax.training.devices import FILLER, Placement
 from s2sjax.training.feeding import feeding
@@ -38,6 +39,7 @@ from s2sjax.training.objectives import objective
 from s2sjax.training.objectives.weights import symbol_weights
 from s2sjax.training.observer import Observer
 from s2sjax.training.optimizer import optimizer, schedule
+from s2sjax.training.order import Chunk
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import TrainState, first_state, numbers
 from s2sjax.training.step import Program, Work
@@ -213,7 +215,11 @@ class _Loop:
         self, params: Any = None, vectors: Mapping[str, Vectors] | None = None
     ) -> TrainState:
         given = jax.tree.map(jnp.asarray, (params, vectors))
-        return first_state(self.model, self.recipe, numbers(self.config), *given)
+        state = first_state(self.model, self.recipe, numbers(self.config), *given)
+        if not self.config.train.tbptt:
+            return state
+        assert isinstance(self.model, Aligned)
+        return state._replace(carried=self.model.start(self.config.train.batch_size))
 
     def _restored(self) -> Restored | None:
         """The last checkpoint; for every process the one that process 0 has."""
@@ -266,13 +272,14 @@ class _Loop:
             self.observer.compiling(self._shapes(index))
         start = time.perf_counter()
         state, reported, norm = self.placement.run_steps(
-            Program(self.model, self.recipe, self._bucket(index).fetch),
+            Program(self.model, self.recipe, *self._fetches(index)),
             state,
             Work(
                 self.numbers,
                 self.stores[index],
                 self.placement.rows(rows),
                 self.placement.whole(jnp.int32(count)),
+                self._windows(chunk),
             ),
         )
         reported, norm = self.placement.local((reported, norm))
@@ -289,6 +296,18 @@ class _Loop:
                 f"warm-up, e.g. train.schedule=cosine:warmup=100"
             )
         return state
+
+    def _fetches(self, index: int) -> tuple[Fetch, Part | None]:
+        bucket = self._bucket(index)
+        return bucket.fetch, bucket.part if self.config.train.tbptt else None
+
+    def _windows(self, chunk: Chunk) -> jax.Array | None:
+        """Which window of its examples each step takes."""
+        if not self.config.train.tbptt:
+            return None
+        numbers = np.zeros(self.config.train.steps_per_dispatch, np.int32)
+        numbers[: len(chunk.windows)] = chunk.windows
+        return jnp.asarray(numbers)
 
     def _evaluate(self, state: TrainState) -> Ranks:
         params = self.placement.local(state.params)

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2sjax import rng
 from s2sjax.config import Config
-from s2sjax.tasks.task import Task
+from s2sjax.tasks.task import Task, places
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Chunk:
 
     bucket: int
     rows: np.ndarray  # [N, B] int32, -1 for filler
+    windows: np.ndarray  # [N] int32, which window of its examples a step takes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Order:
     up. Runs of `run` batches of one bucket stay together, so that they can be one
     compiled call, and the runs are shuffled.
 
+    Where examples are trained on in windows (`train.tbptt`), a batch takes a step for
+    each of its windows, one after another.
+
     With replacement every example of a step is drawn from all of a bucket, and a bucket
     as often as it has examples; an epoch is as many steps as go through the set once.
 
@@ -38,6 +42,7 @@ class Order:
       run: most batches of one bucket in a row, before the next is drawn.
       seed: of the whole.
       replacement: whether a finite set is drawn from with replacement.
+      windows: of the examples of each bucket; (): one.
     """
 
     sizes: tuple[int | None, ...]
@@ -45,23 +50,36 @@ class Order:
     run: int
     seed: int
     replacement: bool = False
+    windows: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, config: Config, task: Task) -> "Order":
         """The order of a config's run through a task's training examples."""
         sizes = tuple(bucket.size for bucket in task.buckets["train"])
         train, replacement = config.train, config.task.sampling == "replacement"
-        return cls(sizes, train.batch_size, train.bucket_run, config.seed, replacement)
+        windows: tuple[int, ...] = ()
+        if train.tbptt:
+            widths = [bucket.source_width for bucket in task.buckets["train"]]
+            ahead = config.model.lookahead
+            windows = tuple(-(-(width + ahead) // train.tbptt) for width in widths)
+        return cls(
+            *(sizes, train.batch_size, train.bucket_run, config.seed, replacement),
+            windows,
+        )
 
     @property
     def steps_per_epoch(self) -> int | None:
         """Steps in an epoch; None for an endless set."""
         if None in self.sizes:
             return None
-        sizes = [size for size in self.sizes if size]
+        sizes = [size or 0 for size in self.sizes]
         if self.replacement:
             sizes = [sum(sizes)]
-        return sum(-(-size // self.batch_size) for size in sizes)
+        windows = self.windows or (1,) * len(sizes)
+        return sum(
+            -(-size // self.batch_size) * count
+            for size, count in zip(sizes, windows, strict=True)
+        )
 
     def epoch(self, step: int) -> float | None:
         """How often the set has been gone through after `step` steps, if it ends."""
@@ -70,14 +88,19 @@ class Order:
     def chunk(self, step: int, most: int) -> Chunk:
         """The batches from `step` (from 0) on that share a bucket, `most` at most."""
         if self.steps_per_epoch is None:
-            first = np.arange(step, step + most, dtype=np.int64)[:, None]
-            rows = first * self.batch_size + np.arange(self.batch_size)
-            return Chunk(0, (rows % 2**31).astype(np.int32))
+            steps = np.arange(step, step + most, dtype=np.int64)
+            first, windows = np.divmod(steps, sum(self.windows) or 1)
+            rows = first[:, None] * self.batch_size + np.arange(self.batch_size)
+            return Chunk(0, (rows % 2**31).astype(np.int32), windows.astype(np.int32))
         epoch, within = divmod(step, self.steps_per_epoch)
         buckets, rows = (_drawn if self.replacement else _epoch)(self, epoch)
-        same = buckets[within : within + most] == buckets[within]
+        batches, windows = (
+            each[within : within + most] for each in _steps(self, epoch)
+        )
+        same = buckets[batches] == buckets[batches[0]]
         count = len(same) if same.all() else int(np.argmin(same))
-        return Chunk(int(buckets[within]), rows[within : within + count])
+        bucket = int(buckets[batches[0]])
+        return Chunk(bucket, rows[batches[:count]], windows[:count])
 
 
 @lru_cache(maxsize=2)
@@ -98,6 +121,15 @@ def _epoch(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     shuffled = _permutation(jax.random.fold_in(key, len(order.sizes)), len(runs))
     buckets, parts = zip(*(runs[index] for index in shuffled), strict=True)
     return np.concatenate(buckets), np.concatenate(parts)
+
+
+@lru_cache(maxsize=2)
+def _steps(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each step of an epoch its batch, and which window of that, [N] int32."""
+    buckets, _ = (_drawn if order.replacement else _epoch)(order, epoch)
+    counts = np.array(order.windows or (1,) * len(order.sizes))[buckets]
+    batches = np.repeat(np.arange(len(buckets), dtype=np.int32), counts)
+    return batches, places(np.zeros_like(counts), counts).astype(np.int32)
 
 
 @lru_cache(maxsize=2)

@@ -26,18 +26,21 @@ class Recipe:
       optimizer: the optax transformation at a learning rate, [], which is traced.
       schedule: step -> factor of the learning rate.
       feeding: what the decoder reads.
+      tbptt: inputs of a window, over which states are carried; 0: there are none.
     """
 
     objective: Objective = nll
     optimizer: Callable[[Array], optax.GradientTransformation] = optax.adam
     schedule: Schedule = full
     feeding: Feeding = GOLD
+    tbptt: int = 0
 
 
 # What a recipe is made of. The other fields are numbers, or change no step.
 _PARTS = (
     *("objective", "optimizer", "clip_norm", "schedule"),
     *("feeding", "feeding_schedule", "feeding_unit"),
+    "tbptt",
 )
 
 
@@ -64,4 +67,5 @@ def _recipe(config: TrainConfig, steps: int, readout: Readout) -> Recipe:
         functools.partial(optimizer, config),
         schedule(config, steps),
         feeding(config, readout),
+        config.tbptt,
     )

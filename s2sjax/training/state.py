@@ -25,6 +25,7 @@ class TrainState(NamedTuple):
     step: Array  # [] int32, steps done
     params: Any
     opt_state: Any
+    carried: Any = ()  # of `train.tbptt`, the states [B, D] after the last window
 
 
 Numbers = Mapping[str, Array]

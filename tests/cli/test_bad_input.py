@@ -204,6 +204,11 @@ def test_another_config(command, integers):
         (["decode", "-3"], ["-3", "0 to 9"]),
         (["decode", "1", "--from_file=x"], ["both"]),
         (["decode", "--from_file=missing.txt"], ["missing.txt"]),
+        (["decode", "1", "--split=test"], ["--split=NAME", "both"]),
+        (["decode", "--split=tset"], ["split 'tset'", "dev", "val"]),
+        (["decode", "--split=train"], ["endless", "--examples=N"]),
+        (["decode", "1", "--examples=3"], ["--examples=3", "--split"]),
+        (["eval", "--picture=a.gif"], ["a.gif", ".png or .pdf or .svg"]),
         (["decode", "1", "--attention=a.gif"], ["a.gif", ".png or .pdf or .svg"]),
         (["decode", "1", "--attention=-"], ["--attention=-", "--json"]),
         (["decode", "1", "--panels=0"], ["--panels", "0"]),
@@ -213,6 +218,9 @@ def test_another_config(command, integers):
         (["export", "--out=a.bin"], [".safetensors"]),
         (["export", "--out=/no/such/a.safetensors"], ["--out", "no such folder"]),
         (["export"], ["--out"]),
+        (["export", "--out=a", "--format=onnx"], ["format 'onnx'", "stablehlo"]),
+        (["export", "--out=a.safetensors", "--width=3"], ["--width=3", "--format"]),
+        (["export", "--out=.", "--format=stablehlo"], ["--out=.", "already"]),
     ],
 )
 def test_reading_a_run(command, integers, argv, words):

@@ -53,10 +53,15 @@ def test_files_are_compared_as_runs_are(command, integers, files, tmp_path):
         (["GREEDY", "TEXT"], "are not of the same examples"),
         (["GREEDY", "GREEDY", "--out=a.txt"], "--out=a.txt does not end with"),
         (["GREEDY", "GREEDY", "--split=tset"], "unknown split 'tset'"),
+        (["GREEDY", "WRONG"], "wrong.jsonl has only what is wrong"),
     ],
 )
 def test_what_is_refused(command, integers, text, files, words, said):
     names = {"RUN": integers, "TEXT": text, "GREEDY": files / "greedy.jsonl"}
+    if "WRONG" in words:
+        names["WRONG"] = files / "wrong.jsonl"
+        saved = f"--predictions={names['WRONG']}"
+        assert command("eval", f"--workdir={integers}", saved, "--wrong").code == 0
     result = command("compare", *(names.get(word, word) for word in words))
     assert result.code == 2 and said in result.err
     assert [line for line in result.err.splitlines() if "s2sjax: " in line]

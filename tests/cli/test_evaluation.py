@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_predictions_are_those_of_the_evaluation_worst_first(
         else:
             assert row["reference"] == f"Salut {row['source'][3:-1]} !"
     _, wrong = predicted(command, run, file, "--examples=12", "--wrong")
-    assert wrong == [row for row in rows if not row["right"]]
+    assert wrong == [row | {"only_wrong": True} for row in rows if not row["right"]]
 
 
 def test_predictions_say_what_decode_says(command, integers, tmp_path):
@@ -171,6 +172,11 @@ def test_a_sample_of_a_training_set_in_a_file(command, text, tmp_path):
     held = sum(evaluated(command, text, f"--split={s}")["examples"] for s in HELD)
     assert every["examples"] == len(pairs) - held
     assert every["decode"] == "greedy" and every["split"] == "train"
+    # Beside them stands how far one comes on training without a model.
+    targets = Counter(pairs[source] for source in trained)
+    often = targets.most_common(1)[0][1] / len(trained)
+    assert every["baselines"]["most_frequent"]["exact"] == pytest.approx(often)
+    assert set(every["baselines"]) == {"most_frequent", "copy", "unigram", "bigram"}
 
 
 HELD = ("valid", "test")

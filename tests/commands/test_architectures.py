@@ -3,6 +3,7 @@
 What a run says of its test examples is held to a float64 model in numpy.
 """
 
+import dataclasses
 import json
 import pathlib
 
@@ -11,8 +12,19 @@ import numpy as np
 import pytest
 
 import s2sjax as s2s
+from s2sjax import config as configs
+from s2sjax import tasks
 from s2sjax.cli import main
+from s2sjax.inference import load as loading
 from s2sjax.inference.evaluate import split_outcomes
+from s2sjax.runs.directory import open_for_training
+from s2sjax.training import loop
+from s2sjax.training.check import check
+from s2sjax.training.interruption import Signals
+from s2sjax.training.observer import Observer
+from s2sjax.training.recipe import recipe
+from s2sjax.training.state import first_state, numbers
+from s2sjax.training.step import train_step
 from s2sjax.types import SYMBOLS
 from tests import oracles
 
@@ -104,8 +116,26 @@ def test_training_descends_the_loss_that_is_reported(runs):
     train = [row for row in runs["tagger"].metrics if row["kind"] == "train"]
     valid = [row for row in runs["tagger"].metrics if row["kind"] == "valid"]
     assert valid[-1]["nll"] < valid[0]["nll"]
-    # Per symbol, of which there are no ends.
     assert 0 < train[-1]["loss"] < np.log(SYMBOLS + 2) + 1
+
+
+def test_a_step_counts_symbols_and_no_ends(runs):
+    run = runs["tagger"]
+    bucket = run.task.buckets["test"][0]
+    batch = bucket.fetch(bucket.store, np.arange(4, dtype=np.int32))
+    chosen = recipe(run.config.train, 6, run.model.readout)
+    state = first_state(run.model, chosen, numbers(run.config), run.params)
+    _, metrics = train_step(run.model, chosen, state, numbers(run.config), batch)
+    counts = np.asarray(batch.target_lengths) - 1
+    nll = 0.0
+    for row, count in enumerate(counts):
+        scores = labels(run, np.asarray(batch.source)[row, :count])
+        nll -= scores[np.arange(count), np.asarray(batch.target)[row, :count]].sum()
+    assert metrics.tokens == counts.sum()
+    np.testing.assert_allclose(metrics.loss, nll, rtol=1e-5)
+    np.testing.assert_allclose(
+        s2s.loss(run.params, run.model, batch), nll / counts.sum(), rtol=1e-5
+    )
 
 
 def test_decoding_and_scoring_are_that_of_the_model_in_numpy(runs):
@@ -135,6 +165,41 @@ def test_an_ensemble_is_the_mean_probability(runs):
     assert both.decode("ba").output == both.task.target_vocabulary.decode(
         mean.argmax(-1)
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ({"name": "adding"}, {"architecture": "classifier", "pooling": "mean"}),
+        (
+            {"name": "sines", "horizon": 8},
+            {"architecture": "aligned", "lookahead": 2, "layers": 2},
+        ),
+    ],
+    ids=["classifier", "aligned"],
+)
+def test_numbers_are_those_of_the_model_in_numpy(task, model, tmp_path):
+    config = configs.resolve(
+        {
+            "task": {**task, "length": 8, "num_valid": 8, "num_test": 8},
+            "model": {"units": 4, "embedding": 0, **model},
+            "train": {"steps": 4, "eval_every": 2, "batch_size": 4},
+        }
+    )
+    check(config)
+    with open_for_training(tmp_path / "run", config) as run:
+        loop.train(run, tasks.create(config, run.data), Observer(), Signals())
+    trained = loading.open_trained(tmp_path / "run", "last")
+    results, sources = split_outcomes(trained)
+    oracle = oracles.Model(config.model, trained.params)
+    for place, read in enumerate(sources):
+        raw = oracle.labels(read.rows, symbols=False)
+        mean = read.shift + read.scale * raw[:, :1]
+        spread = read.scale * (np.log1p(np.exp(raw[:, 1:])) + 1e-3)
+        np.testing.assert_allclose(results.mean[place], mean, rtol=1e-4, atol=1e-6)
+        z = (results.target[place] - mean) / spread
+        log_prob = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+        np.testing.assert_allclose(results.log_probs[place], log_prob, rtol=1e-3)
 
 
 def test_a_classifier_shows_what_it_looked_at(runs):
@@ -236,9 +301,11 @@ def test_what_needs_a_decoder_is_refused(runs, what):
 
 
 def test_runs_of_several_architectures_do_not_decode_together(runs):
-    one, other = runs["tagger"].path, runs["classifier"].path
-    with pytest.raises(s2s.UsageError, match="another target vocabulary"):
-        s2s.load([one, other])
+    one = runs["tagger"].trained
+    model = dataclasses.replace(one.config.model, architecture="encoder_decoder")
+    other = one._replace(config=dataclasses.replace(one.config, model=model))
+    with pytest.raises(s2s.UsageError, match=r"model.architecture=encoder_decoder and"):
+        loading._check_same_symbols(one, other)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +316,7 @@ def test_runs_of_several_architectures_do_not_decode_together(runs):
             "ab\txy\nb\txy\n",
             r"tagger_train.tsv:2: the target has 2 symbols and",
         ),
-        ("classifier", "ab\ta b\n", r"tsv:1: the target has 2 symbols; .*one symbol"),
+        ("classifier", "ab\ta b\n", r"tsv:1: the target has 2 symbols; .*it has one"),
     ],
 )
 def test_targets_of_other_lengths_are_refused_with_their_line(
@@ -267,6 +334,9 @@ def test_a_task_whose_targets_are_no_labels_is_refused_before_anything_is_writte
 ):
     task = {"name": "addition", "length": 2, "num_valid": 10, "num_test": 10}
     config = {"task": task, "model": {"architecture": "aligned"}, "train": {"steps": 1}}
-    with pytest.raises(s2s.UsageError, match=r"task.name=addition: .*as long as their"):
+    beam = {**config, "decode": {"strategy": "beam:size=2"}}
+    with pytest.raises(s2s.UsageError, match="'beam:size=2' is for a decoder"):
+        s2s.train(beam, tmp_path / "run")
+    with pytest.raises(s2s.UsageError, match=r"name=addition: .*as many as a source"):
         s2s.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -81,6 +81,17 @@ def test_values_are_those_of_the_systems_and_of_sacrebleu(systems):
             assert row == {"count": len(own), "exact": np.mean(own)}
 
 
+def test_of_lower_cased_data_texts_are_scored_as_people_wrote_them(systems):
+    a, b = (
+        [row | {"cased": [row["reference"].title()]} for row in rows]
+        for rows in systems
+    )
+    found = compare(NAMES, a, b)
+    texts = [row["output"] for row in a], [[row["cased"][0] for row in a]]
+    assert found.metrics["chrf"].a == pytest.approx(sacrebleu.corpus_chrf(*texts).score)
+    assert found.metrics["chrf"].a < compare(NAMES, *systems).metrics["chrf"].a
+
+
 def test_bounds_are_those_of_drawing_the_examples_again(systems):
     """By a loop, with other draws: within what 1,000 of them know."""
     found = compare(NAMES, *systems)

@@ -16,9 +16,9 @@ from s2sjax.inference.evaluate import (
     chosen,
     long_ones,
     outcomes,
-    rows_at_once,
     some_source,
 )
+from s2sjax.inference.symbols import SYMBOLS, columns, rows_at_once
 from s2sjax.inference.system import System, decode, force
 from s2sjax.models.architectures import build_model
 from s2sjax.outcomes import References, Rows
@@ -263,12 +263,12 @@ def test_long_examples_are_decoded_in_small_batches(split, monkeypatch):
         "7 examples have up to 3 symbols a side"
     )
     sizes = []
-    columns = evaluate.columns
-    monkeypatch.setattr(
-        evaluate,
-        "columns",
-        lambda *of, **how: sizes.append(len(of[1].ids)) or columns(*of, **how),
-    )
+
+    def counted(*of, **how):
+        sizes.append(len(of[1].ids))
+        return columns(*of, **how)
+
+    monkeypatch.setattr(evaluate, "SYMBOLS", SYMBOLS._replace(columns=counted))
     found, _ = outcomes(split.system, split.buckets)
     assert set(sizes) == {2} and len(sizes) == 6
     np.testing.assert_array_equal(found.edits, split.outcomes.edits)

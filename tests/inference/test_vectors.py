@@ -19,6 +19,8 @@ from s2sjax.inference.load import open_trained
 from s2sjax.models.architectures import build_model
 from s2sjax.runs import arrays
 from s2sjax.runs.checkpoint import CheckpointReader
+from s2sjax.sweeps import trial_files
+from s2sjax.sweeps import trials as definition
 from s2sjax.training.recipe import recipe
 from s2sjax.training.state import first_state, numbers
 from s2sjax.types import SYMBOLS
@@ -68,6 +70,40 @@ def test_each_form_gives_the_rows_of_the_vocabulary(tmp_path, content, pack):
     np.testing.assert_allclose(rows[known], list(ROWS.values()), rtol=1e-6)
     assert "2 of 10 symbols have a vector (20.0%)" in found.note
     assert found.noted["found"] == 2 and len(found.noted["sha256"]) == 64
+
+
+def test_what_one_trial_has_read_others_read_no_more(tmp_path, monkeypatch):
+    file, kept = written(tmp_path, GLOVE), tmp_path / "data"
+    made = config(file)
+    task, read = tasks.create(made), vectors._rows
+    (first,) = vectors.read(made, task, kept).values()
+    monkeypatch.setattr(vectors, "_rows", pytest.fail)
+    (again,) = vectors.read(made, task, kept).values()
+    assert again[1:] == first[1:]
+    for one, other in zip(again.vectors, first.vectors, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Not of another file or vocabulary, and nothing that is damaged.
+    monkeypatch.setattr(vectors, "_rows", read)
+    written(tmp_path, GLOVE.replace(b"1 2 3", b"4 2 3 "))
+    (new,) = vectors.read(made, task, kept).values()
+    assert new.vectors.rows[SYMBOLS, 0] == 4 and len(list(kept.iterdir())) == 2
+    for path in kept.iterdir():
+        path.write_bytes(path.read_bytes()[:-9])
+    (mended,) = vectors.read(made, task, kept).values()
+    np.testing.assert_array_equal(mended.vectors.rows, new.vectors.rows)
+    monkeypatch.setattr(vectors, "_rows", pytest.fail)
+    assert vectors.read(made, task, kept).values()
+
+
+def test_trials_of_a_sweep_leave_it_beside_them(tmp_path):
+    made = config(written(tmp_path, GLOVE))
+    (tmp_path / "sweep" / "trials").mkdir(parents=True)
+    (trial,) = definition.resolve(made, [{}])
+    path = trial_files.create(tmp_path / "sweep" / "trials", trial, "s2sjax train")
+    with pytest.warns(UserWarning, match="2 of 10 symbols have a vector"):
+        s2s.train(path, path)
+    (left,) = (tmp_path / "sweep" / "data").iterdir()
+    assert left.name.startswith("vectors-")
 
 
 REFUSED = [

@@ -112,6 +112,27 @@ def in_browser(path, script):
     return result["found"]
 
 
+LIST = """(() => {
+  const rows = () => document.querySelectorAll("#trials tbody tr").length;
+  const more = () => document.querySelector("#trials p button");
+  const seen = [rows()];
+  const wanted = more().textContent;
+  while (more()) { more().click(); seen.push(rows()); }
+  document.querySelector("#trials th button").click();  // the other way round
+  const first = document.querySelector("#trials tbody td").textContent;
+  return {seen, wanted, first, again: rows()};
+})()"""
+
+
+@needs_browser
+def test_rows_are_made_as_they_are_asked_for(tmp_path):
+    written, _ = page(tmp_path, grid(seed=[*range(250)]))
+    found = in_browser(written, LIST)
+    assert found["seen"] == [100, 200, 250] and found["again"] == 100
+    assert found["wanted"] == "show more, of 150 that are left"
+    assert found["first"] == "249"
+
+
 # Tries every choice of metric and axes, opens what can be opened, and says what it saw.
 EVERYTHING = """(() => {
   const seen = [];

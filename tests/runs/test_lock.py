@@ -4,10 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from s2sjax.errors import RunError
+from s2sjax.runs import lock
 from s2sjax.runs.directory import open_for_reading, open_for_training
 from s2sjax.runs.lock import Lock
 
@@ -135,3 +137,35 @@ def test_a_file_of_that_name_that_is_no_lock_is_left_alone(runs, tmp_path, data)
     (tmp_path / "lock").write_bytes(data)
     runs.refused("it has lock", tmp_path, runs.resolved())
     assert (tmp_path / "lock").read_bytes() == data
+
+
+MOUNTS = """/dev/sda1 / ext4 rw,relatime 0 0
+mds@tcp:/one /scratch lustre rw,localflock,lazystatfs 0 0
+mds@tcp:/two /scratch/all\\040nodes lustre rw,flock,lazystatfs 0 0
+mds@tcp:/old /old lustre rw,noflock 0 0
+mds@tcp:/new /old lustre rw,flock 0 0
+server:/home /home nfs rw,vers=3,nolock,local_lock=all 0 0
+server:/work /work nfs4 rw,vers=4.2,local_lock=none 0 0
+a line of another kind
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("/scratch/sweeps/a", "lustre, mounted at /scratch with localflock"),
+        ("/scratch", "localflock"),
+        ("/scratch/all nodes/a", ""),
+        ("/scratches/a", ""),
+        ("/old/a", ""),  # what is mounted over it counts
+        ("/home/me", "nfs, mounted at /home with nolock"),
+        ("/work/me", ""),
+    ],
+)
+def test_locks_that_other_nodes_do_not_know_are_told(tmp_path, place, told):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    said = lock.only_of_this_node(Path(place), mounts)
+    assert told in said and bool(said) == bool(told)
+    assert "\n" not in said
+    assert not lock.only_of_this_node(Path(place), tmp_path / "none")

@@ -74,6 +74,7 @@ def together(runs, counts, *, batched=False, dtype=np.float32):
             jnp.asarray(np.stack(rows)),
             jnp.asarray(counts, jnp.int32),
         ),
+        min(counts) == max(counts),
     )
     return state, np.asarray(reported.loss)
 

@@ -34,6 +34,7 @@ from s2sjax.sweeps.batched.programs import outcomes as replica_outcomes
 from s2sjax.sweeps.directory import SweepDirectory
 from s2sjax.sweeps.ledger import NAME, Ledger
 from s2sjax.sweeps.protocols import Listed, SweepObserver
+from s2sjax.tasks import pairs
 from s2sjax.training import loop
 from s2sjax.training.interruption import Signals
 from s2sjax.training.observer import Observer
@@ -399,6 +400,25 @@ def test_tasks_of_every_kind_are_trained_as_alone(name, metric, tmp_path):
         }
         best = (min if metric == "wer" else max)(valid.values())
         assert len(valid) == 4 and valid[tested["step"]] == best
+        assert same(tested, json.loads(json.dumps(plain(evaluated))))
+
+
+def test_held_out_examples_of_several_widths_are_all_evaluated(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "ROWS_A_BUCKET", 8)
+    pattern = tmp_path / "mine.py"
+    pattern.write_text("def mine(xs):\n    return xs * 2\n")
+    task = {**BASE["task"], "name": f"{pattern}:mine", "length": 6, "num_train": 30}
+    config = configs.resolve(
+        {**BASE, "task": task, "train": {**BASE["train"], "buckets": 1}}
+    )
+    trial, other = definition.resolve(config, [{"seed": 1}, {"seed": 2}])
+    assert len(tasks.create(trial.config).buckets["test"]) > 1
+    found = launch(tmp_path / "sweep", config, [{"seed": 1}, {"seed": 2}])
+    for each, (_, _, path) in zip((trial, other), found, strict=True):
+        journal_, evaluated = alone(tmp_path / str(each.index), each)
+        assert same(lines(path), journal_)
+        tested = run_files.read_object(path / "test.json")
+        assert tested["examples"] == 20
         assert same(tested, json.loads(json.dumps(plain(evaluated))))
 
 

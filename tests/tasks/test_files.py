@@ -210,6 +210,17 @@ def test_a_quotation_holds_lines_and_delimiters(tmp_path: Path, delimiter: str) 
     ]
 
 
+def test_a_header_is_none_of_the_pairs_where_columns_are_numbered(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.tsv").write_text("n\tTarget\tSource\n1\tx\ta\n2\ty\tb\n")
+    task = TaskConfig("text", path=str(tmp_path / "a.tsv"), columns="3,2")
+    corpus = open_corpus(task)
+    (chunk,) = corpus.chunks()
+    assert (chunk.sources, chunk.targets) == (["a", "b"], ["x", "y"])
+    assert corpus.unused == ["a.tsv: column n is not used"]
+
+
 def test_names_of_columns_are_found_without_asking(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("Target\tid\tSource\nb\t1\ta\n")

@@ -161,6 +161,22 @@ def test_limits_that_would_do_are_the_least(ratio, extra):
     assert not too_long(told.ratio, extra) and too_long(told.ratio - 0.1, extra)
 
 
+def test_a_reference_that_can_be_written_is_enough(tmp_path):
+    lines = ["a\tx", "b\tx x", *["c\tx x x", "c\tx", "d\tx x x", "d\tx x x x"] * 2]
+    config = {
+        "task": {"name": "text", "level": "word"},
+        "train": {"steps": 1},
+    }
+    for name, rows in (("train", lines[:2]), ("valid", lines[:1]), ("test", lines)):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(rows) + "\n")
+        config["task"][name] = str(tmp_path / f"{name}.tsv")
+    buckets = tasks.create(resolve(config)).buckets["test"]
+    found = review.read(buckets)
+    assert found.shortest.tolist() == [1, 2, 1, 3]  # of a, b, c and d
+    told = review.unreachable(found, [3, 3, 3], 0.0, 3)
+    assert told.rows.tolist() == [3] and told.extra == 4
+
+
 def test_padding_is_what_is_not_there():
     # 2 + 3 of 4 places, and with EOS 2 + 1 of 3.
     found = examples([("ab", "b"), ("abc", "")])

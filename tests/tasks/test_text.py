@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import lzma
+import shutil
 import unicodedata
 import zipfile
 from collections import Counter
@@ -307,6 +308,37 @@ def test_loads_when_the_file_is_gone(path: Path, tmp_path: Path) -> None:
     for task in (made, found):
         assert task.unseen(rows, 1) == 0
         assert task.unseen([*rows[:3], [4] * 40], 1) == 0.25
+
+
+def test_trials_of_a_sweep_keep_equal_pairs_once(path: Path, tmp_path: Path) -> None:
+    """Each under a name of its own, and without the others."""
+    trials = [tmp_path / "sweep" / "trials" / name for name in ("0", "1", "2", "run")]
+    fields: list[dict[str, Any]] = [{}, {}, {"reverse_source": True}, {"min_count": 2}]
+    for trial, more in zip(trials, fields, strict=True):
+        trial.mkdir(parents=True)
+        if trial.name != "run":
+            (trial / "trial.json").write_text("{}")
+        tasks.create(config(path, **more), trial / "data")
+    name = "train_target_tokens.npy"
+    files = [trial / "data" / name for trial in trials]
+    inodes = [file.stat().st_ino for file in files]
+    assert inodes[0] == inodes[1] == inodes[2] != inodes[3]
+    shared = tmp_path / "sweep" / "data"
+    names = {file.name.partition(".")[0] for file in shared.iterdir()}
+    assert names == {
+        hashlib.sha256(file.read_bytes()).hexdigest()
+        for trial in trials[:3]
+        for file in (trial / "data").glob("*.npy")
+    }
+    # What is damaged is given to nobody.
+    (kept,) = [file for file in shared.iterdir() if file.stat().st_ino == inodes[0]]
+    kept.unlink()
+    kept.write_bytes(b"other")
+    shutil.rmtree(trials[0])
+    tasks.create(config(path), trials[0] / "data")
+    assert not list((trials[0] / "data").glob("*.twin"))
+    for trial in trials[:2]:
+        assert "train" in tasks.load_all(config(path), trial / "data").buckets
 
 
 def test_goes_on_with_the_same_file_only(path: Path, tmp_path: Path) -> None:

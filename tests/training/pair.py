@@ -1,25 +1,20 @@
 """Two processes that train one run over the loopback device, as tests start them."""
 
 import contextlib
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from s2sjax.runs import journal
+from tests.starting import SMALL, begin
 
-ROOT = pathlib.Path(__file__).parents[2]
 START = (
-    f"--config={ROOT / 'experiments' / 'reversed.py'}:smoke",
+    *SMALL,
     "--config.train.steps=20",
     "--config.train.log_every=1",
     "--config.train.eval_every=10",
     "--config.train.batch_size=15",
-    "--config.model.attention=none",
     "--config.model.units=8",
 )
 
@@ -28,16 +23,6 @@ def free_port():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
-
-
-def begin(workdir, *arguments, failpoint=""):
-    return subprocess.Popen(
-        [sys.executable, "-m", "s2sjax", "train", f"--workdir={workdir}", *arguments],
-        env=os.environ | {"S2SJAX_FAILPOINT": failpoint},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @contextlib.contextmanager

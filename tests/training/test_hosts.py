@@ -8,7 +8,8 @@ import pytest
 from s2sjax.errors import RunError
 from s2sjax.training.hosts import Hosts
 from s2sjax.training.interruption import Signals
-from tests.training.pair import START, begin, ended, training, two, wait_for_steps
+from tests.starting import begin
+from tests.training.pair import START, ended, training, two, wait_for_steps
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ ROWS = copying.rows_of(STEPS)
 NO_DROPOUT = dict.fromkeys(
     ("dropout_embedding", "dropout_state", "dropout_output"), 0.0
 )
-OWN = sorted(set(FEEDINGS) - {"gold"})
+OWN = sorted(set(FEEDINGS) - {"gold", "none"})
 
 
 def first_state(config, model):

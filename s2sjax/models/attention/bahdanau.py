@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn import initializers
 
-from s2sjax import spec
+from s2sjax import platforms, spec
 from s2sjax.models.attention.softmax import masked_softmax
 from s2sjax.models.base import Dot, Encoded, Weights
 from s2sjax.models.layer import affine, symmetric
@@ -100,7 +100,7 @@ def additive_energies(query: Array, keys: Array, score: Array, powers: Array) ->
     counts = jnp.arange(half) >= units % 2
     u, v = score[:half], score[units - half :] * counts
     shares = (u[None, None] * b + v[None, None] * a) / (a * b)
-    return jnp.sum(score) - 2 * (shares @ jnp.ones(half, shares.dtype))
+    return jnp.sum(score) - 2 * platforms.total(shares, -1)
 
 
 def plain_energies(query: Array, keys: Array, score: Array) -> Array:

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
+from s2sjax import platforms
 from s2sjax.errors import unknown
 from s2sjax.models.base import (
     Cell,
@@ -135,7 +136,7 @@ def _forward(z: Array, m: Array, bias: Array, h: Array) -> tuple[Array, Any]:
     (units,) = h.shape[1:]
     m_n = m[:, 2 * units :] + bias[None]
     r, u = split(jax.nn.sigmoid(z[:, : 2 * units] + m[:, : 2 * units]), 2)
-    n = jnp.tanh(lax.optimization_barrier(z[:, 2 * units :] + r * m_n))
+    n = jnp.tanh(platforms.settled(z[:, 2 * units :] + r * m_n))
     return n + u * (h - n), (r, u, n, m_n, h)
 
 

@@ -4,8 +4,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
+from s2sjax import platforms
 from s2sjax.models.base import Draw, Kernel, State
 from s2sjax.models.cells.stepped import Additive, split
 
@@ -59,7 +60,7 @@ def _forward(a: Array, c: Array) -> tuple[Any, Any]:
     # [1/2, 1/2, 1, 1/2] for i, f, g, o.
     scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5], a.dtype), c.shape[-1])[None]
     i, f, g, o = split(jnp.tanh(a * scale) * scale + (1 - scale), 4)
-    new = lax.optimization_barrier(f * c + i * g)
+    new = platforms.settled(f * c + i * g)
     tanh_new = jnp.tanh(new)
     return (o * tanh_new, new), (i, f, g, o, c, tanh_new)
 

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.nn import initializers
 
+from s2sjax import platforms
 from s2sjax.models.base import (
     Cell,
     Dot,
@@ -154,9 +155,5 @@ def reads(h: Array, context: Array | None) -> tuple[Array, ...]:
 
 
 def split(a: Array, blocks: int) -> tuple[Array, ...]:
-    """Splits the last axis of an array that is computed before, not on the way.
-
-    XLA's CPU backend does not vectorise transcendental functions of slices, nor what
-    it computes again for each of them; the barrier keeps it from doing either.
-    """
-    return tuple(jnp.split(lax.optimization_barrier(a), blocks, axis=-1))
+    """Splits the last axis of an array that is computed before, not on the way."""
+    return tuple(jnp.split(platforms.settled(a), blocks, axis=-1))

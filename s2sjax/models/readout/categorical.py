@@ -1,6 +1,6 @@
 """Symbols: the logits of a vocabulary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -35,7 +35,7 @@ class Categorical:
 
     @property
     def kind(self) -> "Categorical":
-        return SYMBOLIC
+        return replace(self, size=SYMBOLIC.size, tied=0)
 
     def parameters(self, units: int) -> dict[str, Draw]:
         draws: dict[str, Draw] = {
@@ -64,12 +64,14 @@ class Categorical:
         return jnp.where(emitted, logits, -jnp.inf)
 
     def real(self, batch: Batch) -> Array:
-        """All tokens, EOS included, [B, T]."""
+        """All tokens, EOS included where it can be written, [B, T]."""
         width = batch.target.shape[1]
-        return jnp.arange(width)[None] < batch.target_lengths[:, None]
+        return jnp.arange(width)[None] < self.counts(batch)[:, None]
 
     def counts(self, batch: Batch) -> Array:
-        return batch.target_lengths
+        if self.ends:
+            return batch.target_lengths
+        return jnp.maximum(batch.target_lengths - 1, 0)
 
     def gold(self, batch: Batch) -> Array:
         """The target one step later, BOS before it."""

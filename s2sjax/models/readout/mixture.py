@@ -8,7 +8,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from jax.scipy.stats import norm
 
-from s2sjax import spec
+from s2sjax import platforms, spec
 from s2sjax.models.readout.gaussian import distance
 from s2sjax.models.readout.raw import bisected, per_number, positive
 
@@ -53,11 +53,9 @@ class Mixture:
         """A component by its weight, then a number of it."""
         log_weights, means, deviations = self._of(raw)
         for_component, for_number = jax.random.split(key)
-        chosen = jax.random.categorical(for_component, log_weights)[..., None]
-        mean, deviation = (
-            jnp.take_along_axis(each, chosen, axis=-1)[..., 0]
-            for each in (means, deviations)
-        )
+        chosen = jax.random.categorical(for_component, log_weights)
+        mean = platforms.picked(means, chosen)
+        deviation = platforms.picked(deviations, chosen)
         return mean + deviation * jax.random.normal(for_number, mean.shape, mean.dtype)
 
     def quantile(self, raw: Array, q: float | Array, scale: Array) -> Array:

@@ -1,13 +1,13 @@
 // What can be chosen, the sensitivity, and the list of trials.
 
-const MOST_ROWS = 100;
+const MOST_ROWS = 100; // of the list, made at a time
 const choice = {
   metric: data.metric,
   across: data.across,
   down: data.down,
   rest: {}, // by factor: "panels", "mean", or the number of a level
 };
-const list = {by: "index", rising: true, all: false};
+const list = {by: "index", rising: true, end: null}; // the end is watched
 
 // What tells a trial from the others of its group; mostly the seed.
 const groupFactors = factors.map((_, i) => i).filter((i) => !factors[i].averaged);
@@ -133,7 +133,6 @@ function drawTrials() {
     const [one, other] = [by.key(a), by.key(b)];
     return one === other ? a.index - b.index : sign * (one < other ? -1 : 1);
   });
-  const shown = list.all ? matching : matching.slice(0, MOST_ROWS);
   at("found").textContent = wanted ? `${matching.length} of ${trials.length}` : "";
   const header = columns.map((column) => {
     const sorted = column === by ? (list.rising ? "ascending" : "descending") : "none";
@@ -147,7 +146,7 @@ function drawTrials() {
     return element("th", {scope: "col", "aria-sort": sorted,
       class: column.number ? "number" : null}, button);
   });
-  const rows = shown.map((trial) => element("tr", {}, columns.map((column) => {
+  const rowOf = (trial) => element("tr", {}, columns.map((column) => {
     const bad = trial.status === "failed" && column.name === "status";
     const kind = column.error ? "error" : column.number ? "number" : bad ? "bad" : null;
     if (!column.opens) return element("td", {class: kind}, column.text(trial));
@@ -155,18 +154,25 @@ function drawTrials() {
       column.text(trial));
     button.onclick = () => openTrials(siblings(trial), trial, button);
     return element("td", {}, button);
-  })));
+  }));
+  // Rows are made as they are scrolled to: thousands at once take seconds.
+  const body = element("tbody"), more = element("button", {type: "button", class: "text"});
+  const extend = () => {
+    const shown = body.rows.length;
+    body.append(...matching.slice(shown, shown + MOST_ROWS).map(rowOf));
+    const left = matching.length - body.rows.length;
+    more.textContent = `show more, of ${left} that are left`;
+    if (!left) more.remove();
+  };
+  more.onclick = extend;
   at("trials").replaceChildren(element("table", {},
-    element("thead", {}, element("tr", {}, header)), element("tbody", {}, rows)));
-  if (shown.length < matching.length) {
-    const more = element("button", {type: "button", class: "text"},
-      `show all ${matching.length}`);
-    more.onclick = () => {
-      list.all = true;
-      drawTrials();
-    };
-    at("trials").append(element("p", {}, more));
-  }
+    element("thead", {}, element("tr", {}, header)), body), element("p", {}, more));
+  extend();
+  list.end?.disconnect();
+  list.end = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) extend();
+  }, {rootMargin: "500px"});
+  list.end.observe(more);
 }
 
 function drawHeader() {

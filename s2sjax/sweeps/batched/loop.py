@@ -28,6 +28,7 @@ from s2sjax.sweeps.batched import programs, stored_group
 from s2sjax.sweeps.batched.programs import Layout
 from s2sjax.sweeps.batched.replica import Replica
 from s2sjax.sweeps.batched.stored_group import StoredGroup
+from s2sjax.tasks.stored import joined
 from s2sjax.tasks.task import Bucket
 from s2sjax.training.book import Dispatch
 from s2sjax.training.devices import FILLER
@@ -84,7 +85,8 @@ class ReplicaLoop:
             group.checkpoints, metric_better="max", say=callbacks.message
         )
         self.pace: float | None = None  # seconds per step
-        self.dispatches = self.saves = 0
+        self.compiled: set[bool] = set()  # programs of all, and of those that run
+        self.saves = 0
 
     def run(self) -> None:
         """Trains to the end of every replica, or until a signal.
@@ -128,7 +130,9 @@ class ReplicaLoop:
     def _bucket(self, split: str) -> Bucket:
         """The buckets of all replicas as one; the widths are the largest."""
         most = self.config.train.valid_examples if split == "valid" else 0
-        buckets = [chosen(each.book.task.buckets[split], most)[0] for each in self._all]
+        buckets = [
+            joined(chosen(each.book.task.buckets[split], most)) for each in self._all
+        ]
         widest = max(buckets, key=lambda bucket: bucket.source_width)
         store = self.layout.place(programs.stack([bucket.store for bucket in buckets]))
         target_width = max(bucket.target_width for bucket in buckets)
@@ -219,6 +223,7 @@ class ReplicaLoop:
             if not replica.ended:
                 rows[place, :count] = replica.rows.take(step, count)
                 counts[place] = count
+        all_run = len(running) == len(self.replicas)
         bucket = self.buckets["train"]
         start = time.perf_counter()
         state, reported, norms = programs.run_steps(
@@ -231,12 +236,13 @@ class ReplicaLoop:
                 self.layout.place(rows),
                 self.layout.place(counts),
             ),
+            all_run,
         )
         jax.block_until_ready(reported)
         seconds = time.perf_counter() - start
-        if self.dispatches:  # the first one compiles
+        if all_run in self.compiled:  # the first one compiles
             self.pace = seconds / count
-        self.dispatches += 1
+        self.compiled.add(all_run)
         reported, norms = jax.tree.map(np.asarray, (reported, norms))
         for place, replica in enumerate(self.replicas):
             if not replica.ended:

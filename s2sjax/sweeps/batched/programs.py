@@ -25,7 +25,7 @@ from s2sjax.training.state import Numbers, StepMetrics, TrainState, first_state
 from s2sjax.training.step import Program, Work
 from s2sjax.types import Batch
 
-AXIS = "replica"
+AXIS, MEMBER = "replica", "member"  # of the mesh, and of those that a device has
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Layout:
 
         def local(*arguments: Any) -> Any:
             if at_once:
-                return jax.vmap(function)(*arguments)
+                return jax.vmap(function, axis_name=MEMBER)(*arguments)
             return lax.map(lambda one: function(*one), arguments)
 
         spec = PartitionSpec(AXIS)
@@ -104,22 +104,50 @@ def first_states(
     return layout.each(first, numbers, vectors or {}, batched=False)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@partial(jax.jit, static_argnums=(0, 1, 4), donate_argnums=2)
 def run_steps(
-    layout: Layout, program: Program, state: TrainState, work: Work
+    layout: Layout, program: Program, state: TrainState, work: Work, all_run: bool
 ) -> tuple[TrainState, StepMetrics, Array]:
-    """`step.run_steps` of every replica; state and work are stacked."""
-    return layout.each(partial(step.run_steps, program), state, work)
+    """`step.run_steps` of every replica; state and work are stacked.
+
+    Args:
+      layout: static.
+      program: static.
+      state: donated.
+      work: where a device takes its replicas at once, the limit of each is 0 or the
+        same.
+      all_run: whether none has ended; those that have no steps to take then, which fill
+        up a device, may take them all the same. Static.
+    """
+    run = partial(step.run_steps, program)
+    return layout.each(
+        partial(_in_step, run, all_run) if layout.batched else run, state, work
+    )
+
+
+def _in_step(run: Callable[..., Any], all_run: bool, state: Any, work: Work) -> Any:
+    """`run` of one of the replicas that a device takes at once.
+
+    Their loop has one limit. With a limit of its own for each, every step would choose
+    for every array of the state whether it is the new one or the old. A replica that
+    has ended has its old state back after the loop, for which there is a copy of it.
+    """
+    limit = lax.pmax(work.limit, MEMBER)
+    new, metrics, norm = run(state, work._replace(limit=limit))
+    if all_run:
+        return new, metrics, norm
+    runs, nothing = work.limit > 0, jax.tree.map(jnp.zeros_like, metrics)
+    return _either(runs, new, state), _either(runs, metrics, nothing), norm
+
+
+def _either(which: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
 
 
 @partial(jax.jit, static_argnums=0)
 def choose(layout: Layout, which: Array, new: Any, old: Any) -> Any:
     """For each replica the new tree where `which` [R] is true, else the old."""
-
-    def one(which: Array, new: Any, old: Any) -> Any:
-        return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
-
-    return layout.each(one, which, new, old)
+    return layout.each(_either, which, new, old)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

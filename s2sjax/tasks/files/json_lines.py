@@ -10,8 +10,8 @@ from s2sjax.tasks.files.rows import (
     NAMES,
     Asked,
     Row,
+    features_of,
     lines,
-    split_features,
     weight_of,
 )
 
@@ -62,7 +62,7 @@ def rows(files: tuple[Path, ...], asked: Asked) -> Iterator[Row]:
                 raise UsageError(f"{where}: '{names['weight']}' is not a number")
         features: tuple[str, ...] = ()
         if "features" in asked.columns or names["features"] in item:
-            features = _features(field("features"), f"{where}: '{names['features']}'")
+            features = features_of(f"{where}: '{names['features']}'", field("features"))
         yield Row(
             source,
             target,
@@ -111,11 +111,3 @@ def _text(value: Any, join: str, what: str) -> str:
             raise UsageError(f"{what} is a list with a symbol that is blank inside")
         return join.join(texts)
     raise UsageError(f"{what} is neither a text nor a list of symbols")
-
-
-def _features(value: Any, what: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return split_features(value)
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return tuple(value)
-    raise UsageError(f"{what} is neither a text nor a list of texts")

@@ -1,9 +1,9 @@
 """What a file of pairs holds, whatever its format: a row for each pair."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from s2sjax import compressed
 from s2sjax.errors import UsageError
@@ -80,6 +80,21 @@ def split_features(text: str) -> tuple[str, ...]:
     ('V', 'PST', '1')
     """
     return tuple(part for part in re.split(r"[;\s]+", text) if part)
+
+
+def features_of(where: str, given: Any) -> tuple[str, ...]:
+    """The tags of an input, from a text with ; or blanks between, or a list.
+
+    Raises:
+      UsageError: it is neither.
+    """
+    if isinstance(given, str):
+        return split_features(given)
+    if isinstance(given, Sequence) and all(isinstance(tag, str) for tag in given):
+        return tuple(given)
+    raise UsageError(
+        f"{where} is {given!r:.60}; features are a text, e.g. V;PST, or a list of texts"
+    )
 
 
 def weight_of(text: str | float, where: str) -> float:

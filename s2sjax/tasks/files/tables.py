@@ -161,22 +161,18 @@ def _table(path: Path, first: Record, asked: Asked) -> _Table:
     """Where the columns are that a config asks for, by the first record.
 
     It is a header where a column is asked for by its name, or where it names the source
-    and the target.
+    and the target, also where their columns are asked for by numbers.
     """
     number, cells = first
     names = [cell.strip() for cell in cells]
     chosen = dict(asked.columns)
-    is_header = any(not text.isdecimal() for text in chosen.values())
+    lower = [name.lower() for name in names]
+    names_both = set(NAMES[:2]) <= set(lower)
+    is_header = names_both or any(not text.isdecimal() for text in chosen.values())
+    places = {}
     if not {"source", "target"} & chosen.keys():
-        lower = [name.lower() for name in names]
-        found = [lower.index(name) for name in NAMES[:2] if name in lower]
-        if len(found) == 2:
-            is_header = True
-        else:
-            found = [0, 1]
+        found = map(lower.index, NAMES[:2]) if names_both else (0, 1)
         places = dict(zip(NAMES, found, strict=False))
-    else:
-        places = {}
     for name, text in chosen.items():
         if text.isdecimal():
             places[name] = int(text) - 1
