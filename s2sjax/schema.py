@@ -485,6 +485,11 @@ class ModelConfig:
         return self.attention != "none" or self.pooling == "attention"
 
     @property
+    def of_counts(self) -> bool:
+        """Whether what is written is 0, 1, 2, .."""
+        return (self.output or "").startswith("negative_binomial")
+
+    @property
     def drops(self) -> bool:
         """Whether anything is dropped, which is another program than nothing."""
         return any(

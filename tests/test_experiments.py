@@ -4,6 +4,7 @@ import json
 import pathlib
 import shlex
 
+import missing
 import numpy as np
 import pytest
 import verbs
@@ -13,7 +14,10 @@ from s2sjax.cli import main
 from s2sjax.sweeps import trials as definition
 
 ROOT = pathlib.Path(__file__).parents[1]
-EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+NUMBERS = ("adding", "series_missing", "series_probabilistic")
+EXPERIMENTS = sorted(
+    {path.stem for path in (ROOT / "experiments").glob("*.py")} - {*NUMBERS}
+)
 PAIRS = [
     (f"{greeting} {name}.", f"{bonjour} {name} !")
     for greeting, bonjour in [("Hi", "Salut"), ("Go", "Va"), ("See", "Vois")]
@@ -32,6 +36,10 @@ SWEEPS = [
     ("scan", "small", [], 12),
     ("scan", "small", ["sizes"], 9),
     ("g2p", "small", [], 3),
+    ("adding", "", [], 36),
+    ("adding", "small", [], 36),
+    ("series_missing", "small", [], 9),
+    ("series_probabilistic", "small", [], 12),
     ("trivial", "", [], 9),
     ("tagging", "", [], 9),
     ("sequence_classification", "", [], 9),
@@ -131,6 +139,23 @@ def test_trains_evaluates_and_decodes(name, corpora, tmp_path, capsys):
     (line,) = [json.loads(line) for line in out.splitlines()]
     assert line.keys() >= {"input", "output", "logprob", "truncated"}
     assert line["logprob"] < 0
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_forecasts_of_numbers_are_trained_and_evaluated(name, tmp_path, capsys):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    missing.write(tmp_path, series=3, steps=150, seed=0)
+    file = f"--config.task.path={tmp_path / 'missing_30.csv'}"
+    files = [file] if name == "series_missing" else []
+    config = f"--config={ROOT / 'experiments' / name}.py:smoke"
+    code, _, err = run(capsys, "train", config, *files, workdir)
+    assert code == 0, err
+    code, out, err = run(capsys, "eval", workdir, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result.keys() >= {"mae", "rmse", "smape", "by_step", "by_number"}
+    assert ("crps" in result) == ("coverage_90" in result) == (name != "adding")
+    assert result["baselines"] and 0 < result["mae"] <= result["rmse"]
 
 
 def _last_command(out):

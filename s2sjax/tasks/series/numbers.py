@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from s2sjax import types
+from s2sjax.config import Config
+from s2sjax.errors import UsageError
 
 THERE = " is there"  # ends the name of a mask
 
@@ -54,3 +56,24 @@ class Origins(NamedTuple):
     def taken(self, rows: np.ndarray) -> "Origins":
         """The forecasts `rows` [n] alone, in their order."""
         return Origins(self.series[rows], self.times[rows], self.seasonal[rows])
+
+
+def check_counts(config: Config, target: Numbers, where: str) -> None:
+    """Whether a model of counts can write these targets.
+
+    Raises:
+      UsageError: they are no counts, or are scaled with a shift.
+    """
+    if not config.model.of_counts:
+        return
+    output = f"model.output={config.model.output}"
+    if target.scaling not in ("none", "window_mean"):
+        raise UsageError(
+            f"task.scaling={target.scaling} shifts numbers, and {output} is of 0, 1, "
+            f"2, ..; use none or window_mean"
+        )
+    if not target.counts:
+        raise UsageError(
+            f"{where}: {', '.join(target.names)}: some are fractions or below 0, and "
+            f"{output} is of 0, 1, 2, .."
+        )

@@ -9,6 +9,7 @@ from s2sjax.errors import UsageError
 from s2sjax.runs import bundle
 from s2sjax.tasks.series import arrays, kept, reading, table
 from s2sjax.tasks.series.kept import Read
+from s2sjax.tasks.series.numbers import check_counts
 from s2sjax.tasks.series.roles import roles
 from s2sjax.tasks.task import Task
 
@@ -27,6 +28,7 @@ def create(config: Config, directory: Path | None) -> Task:
         return load_all(config, directory)
     known = sources(config)
     new = read(config.task)
+    check_counts(config, new.target, str(_path(config.task)))
     if directory is not None:
         about = {**bundle.kept(known), "notes": list(new.notes)}
         bundle.write(directory, kept.files(new), about)

@@ -15,7 +15,7 @@ from s2sjax.config import Config
 from s2sjax.errors import UsageError
 from s2sjax.tasks.series import baselines
 from s2sjax.tasks.series.baselines import Fitted
-from s2sjax.tasks.series.numbers import Numbers
+from s2sjax.tasks.series.numbers import Numbers, check_counts
 from s2sjax.tasks.synthetic import least_length, longest_tested
 from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol
@@ -262,6 +262,7 @@ def make(config: Config) -> Task:
 
     source: Any = Numbers(kind.source, task.length, own=kind.own)
     target: Any = Numbers(kind.target, horizon, known=kind.known, season=task.season)
+    check_counts(config, target, f"task.name={task.name}")
     buckets: dict[str, tuple[Bucket, ...]] = {
         split: (bucket(split),) for split in SPLITS
     }

@@ -183,6 +183,35 @@ def test_what_is_no_file_of_series_is_said_before_it_is_read(
         check(files.config(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    ("sales", "fields", "message"),
+    [
+        (2.5, {}, r"a\.csv: sales: some are fractions or below 0, and \S+negative_bin"),
+        (-1, {}, r"a\.csv: sales: some are fractions or below 0"),
+        (3, {"scaling": "standard"}, r"task\.scaling=standard shifts numbers"),
+        (3, {"scaling": "minmax"}, r"task\.scaling=minmax shifts numbers"),
+    ],
+)
+def test_what_is_no_count_is_not_written_as_one(
+    sales: float,
+    fields: dict[str, Any],
+    message: str,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [row | {"sales": n % 7} for n, row in enumerate(files.rows())]
+    path = files.write(tmp_path / "a.csv", cell(9, "sales", sales)(rows))
+    named = files.ROLES | {"targets": "sales", "scaling": "none", "path": path}
+    flags = [f"--config.task.{name}={v}" for name, v in (named | fields).items()]
+    flags.append("--config.model.output=negative_binomial")
+    folder = tmp_path / "run"
+    assert main(["train", f"--config={config}", f"--workdir={folder}", *flags]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error) and "Traceback" not in error, error
+    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"]
+
+
 def arrays(**changes: Any) -> dict[str, Any]:
     draw = np.random.default_rng(0)
     found = {
