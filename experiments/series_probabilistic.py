@@ -41,6 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.train.clip_norm = 1.0
     config.train.eval_every = config.train.save_every = 1000
     config.train.metric = "crps"
+    config.train.buckets = 1
     config.train.threads = 1
     config.decode.strategy = "sample:n=100"
 
