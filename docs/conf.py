@@ -61,6 +61,7 @@ CONTENTS = {
         "decoding",
         "sweeps",
         "trackers",
+        "accelerators",
         "tpu",
     ],
     "Examples": ["examples/notebook", "generated/gallery/index"],

@@ -89,18 +89,31 @@ def _within_one(one: Any, other: Any) -> tuple[Array, Array]:
     return jnp.where(begins, now, before + now), begun | begins
 
 
+@jax.custom_vjp
 def picked(x: Array, ids: Array) -> Array:
     """One number of each last axis: [..., V] and ids [...] -> [...].
 
-    As a sum, whose gradient scatters nothing. On the CPU it is as fast as indexing, and
-    has its bits ([128, 21, 54]: 0.38 and 0.35 ms with the gradient; [64, 21, 8004]: 73
-    and 72).
+    Its gradient is written out, for that of indexing scatters. On the CPU too: it is as
+    fast there, and has the same bits ([128, 21, 54]: 0.38 and 0.35 ms with the
+    gradient; [64, 21, 8004]: 73 and 72).
 
     >>> picked(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
     [2.0, 3.0]
     """
+    return jnp.take_along_axis(x, ids[..., None], axis=-1)[..., 0]
+
+
+def _picked_forward(x: Array, ids: Array) -> tuple[Array, Any]:
+    return picked(x, ids), (x, ids)
+
+
+def _picked_backward(residuals: Any, d: Array) -> tuple[Array, None]:
+    x, ids = residuals
     numbers = jnp.expand_dims(jnp.arange(x.shape[-1]), range(ids.ndim))
-    return jnp.sum(jnp.where(numbers == ids[..., None], x, 0), axis=-1)
+    return jnp.where(numbers == ids[..., None], d[..., None], 0), None
+
+
+picked.defvjp(_picked_forward, _picked_backward)
 
 
 def total(x: Array, axis: int) -> Array:

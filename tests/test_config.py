@@ -57,7 +57,7 @@ def test_json_round_trip_and_every_possible_value_is_accepted(flat):
     flat["model.attention"] = "bahdanau"
     flat["train.feeding"] = "argmax"
     flat["model.architecture"], flat["model.pooling"] = "encoder_decoder", "last"
-    flat["model.lookahead"] = flat["model.latent"] = 0
+    flat["model.lookahead"] = flat["model.latent"] = flat["train.tbptt"] = 0
     flat["train.symbol_weights"] = '{"<eos>": 2.0}'
     flat["model.embedding"] = max(flat["model.embedding"], 1)
     flat["model.embedding_file"] = flat["model.embedding_file"] or "a"

@@ -17,6 +17,7 @@ from s2sjax.cli import main
 from s2sjax.decoding.sampling import sample
 from s2sjax.errors import UsageError
 from s2sjax.models.cells import initial_state
+from s2sjax.models.readout import SYMBOLIC
 from s2sjax.models.seq2seq import apply
 from s2sjax.training.objectives import losses, objective
 from s2sjax.types import StepOutput
@@ -144,7 +145,7 @@ def test_the_objective_without_its_exponent_is_the_likelihood(mine):
     batch = copying.fetch(copying.store(), jnp.array([3, 2], jnp.int32))
     logits = jnp.sin(jnp.arange(2 * 4 * 7.0)).reshape(2, 4, 7).at[..., :2].set(-jnp.inf)
     same = (
-        losses(objective(text), StepOutput(logits, {}), batch)
+        losses(objective(text), SYMBOLIC, StepOutput(logits, {}), batch)
         for text in ("nll", f"{mine}:focal:gamma=0")
     )
     np.testing.assert_allclose(*same, rtol=1e-6)

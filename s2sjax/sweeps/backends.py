@@ -13,6 +13,7 @@ from s2sjax.sweeps import directory, trial_files
 from s2sjax.sweeps.batched import grouping, stored_group
 from s2sjax.sweeps.protocols import Pool
 from s2sjax.sweeps.trials import Trial
+from s2sjax.tasks.series.processes import PROCESSES as NUMBERS
 from s2sjax.tasks.synthetic import PATTERNS
 
 BATCHED = "batched"
@@ -134,7 +135,7 @@ def _no_pool() -> Pool:
 
 PROCESSES = "processes"
 # Tasks whose examples are of one width, whatever `train.buckets` says.
-ONE_BUCKET = (*PATTERNS, "addition", "digits_to_words")
+ONE_BUCKET = (*PATTERNS, "addition", "digits_to_words", *NUMBERS, "series")
 
 
 def ray_address(sweep: Path) -> str:

@@ -18,7 +18,7 @@ from s2sjax.training.feeding import (
     FEEDING_SCHEDULES,
     FEEDINGS,
     UNITS,
-    Feeding,
+    SymbolFeeding,
     feeding,
     step_keys,
 )
@@ -139,7 +139,7 @@ def test_a_gradient_passes_through_what_is_soft_alone(kind):
 
     def read(logits):
         gold, own = np.array([3, 3], np.int32), np.array([True, False])
-        x = feeding_of(SPECS[kind]).feed(logits, gold, own, KEYS[:2, 0])
+        x = feeding_of(SPECS[kind]).feed(logits, gold, own, KEYS[:2, 0], None)
         return jnp.sum(table[x] if x.ndim == 1 else x @ table) + 0 * jnp.sum(logits)
 
     value, gradient = jax.jit(jax.value_and_grad(read))(logits)
@@ -282,4 +282,6 @@ def test_what_cannot_be_is_refused_in_a_line(fields, said):
 def test_what_a_feedback_returns_is_checked_where_it_enters(mine, came):
     wanted = r"wanted token ids, int\[3\], or distributions, float\[3, 7\]"
     with pytest.raises(UsageError, match=rf"returned {came} for 3 examples; {wanted}"):
-        Feeding(mine).feed(jnp.zeros((B, V)), GOLD[:, 0], GOLD[:, 0] > 0, KEYS[:, 0])
+        SymbolFeeding(mine).feed(
+            jnp.zeros((B, V)), GOLD[:, 0], GOLD[:, 0] > 0, KEYS[:, 0], None
+        )

@@ -9,6 +9,7 @@ import pytest
 
 from s2sjax.config import base_config, resolve
 from s2sjax.errors import UsageError
+from s2sjax.models.readout import SYMBOLIC
 from s2sjax.tasks.vocabulary import Vocabulary
 from s2sjax.training.objectives import OBJECTIVES, losses, objective
 from s2sjax.training.objectives.weights import symbol_weights, token_weights
@@ -33,7 +34,7 @@ def found(text, logits=LOGITS):
     chosen = objective(text)
 
     def total(logits):
-        each = losses(chosen, StepOutput(logits, {}), batch())
+        each = losses(chosen, SYMBOLIC, StepOutput(logits, {}), batch())
         return each.sum(), each
 
     gradient, each = jax.jit(jax.grad(total, has_aux=True))(logits)
@@ -144,20 +145,22 @@ def test_what_cannot_be_is_refused_in_a_line(text, said):
 def test_what_an_objective_returns_is_checked_where_it_enters(mine, came):
     wanted = r"wanted a loss for each target token, float\[3, 4\]"
     with pytest.raises(UsageError, match=rf"returned {came}; {wanted}"):
-        losses(mine, StepOutput(jnp.asarray(LOGITS), {}), batch())
+        losses(mine, SYMBOLIC, StepOutput(jnp.asarray(LOGITS), {}), batch())
 
 
 def test_tokens_count_by_their_example_and_their_symbol():
     by_symbol = random.uniform(0.1, 3, V).astype(np.float32)
     examples = np.array([2.0, 0.0, 0.25], np.float32)
-    each, counted = token_weights(batch()._replace(weights=examples), by_symbol)
+    each, counted = token_weights(
+        SYMBOLIC, batch()._replace(weights=examples), by_symbol
+    )
     expected = np.zeros((B, T))
     for row in range(B):
         for time in range(LENGTHS[row]):
             expected[row, time] = examples[row] * by_symbol[TARGET[row, time]]
     np.testing.assert_allclose(each, expected, rtol=1e-6)
     np.testing.assert_allclose(counted, expected.sum(), rtol=1e-6)
-    _, without = token_weights(batch()._replace(weights=examples), None)
+    _, without = token_weights(SYMBOLIC, batch()._replace(weights=examples), None)
     assert without == (examples * LENGTHS).sum()
 
 

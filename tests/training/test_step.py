@@ -367,7 +367,7 @@ def test_padding_of_the_target_changes_neither_loss_nor_gradient(objective, feed
             output = decoded(
                 model, chosen.feeding, params, numbers(config), jnp.int32(0), batch
             )
-            per_token = losses(chosen.objective, output, batch)
+            per_token = losses(chosen.objective, model.readout, output, batch)
             return jnp.sum(per_token) / jnp.sum(batch.target_lengths)
 
         results.append(mean_loss(params))
@@ -402,7 +402,7 @@ def test_an_objective_and_a_transformation_of_ones_own_are_taken():
     start = states.first_state(model, mine, own)
     after, metrics = jax.jit(partial(train_step, model, mine))(start, own, batch)
     output = decoded(model, GOLD, start.params, own, jnp.int32(0), batch)
-    expected = losses(brier, output, batch)
+    expected = losses(brier, model.readout, output, batch)
     np.testing.assert_allclose(metrics.loss, expected.sum(), rtol=1e-6)
     rate = np.float32(own["train.learning_rate"])
     for a, b in zip(*map(jax.tree.leaves, (after.params, start.params)), strict=True):
@@ -435,9 +435,9 @@ def test_a_frozen_table_is_not_trained_and_does_not_count():
 
     def mean(params):
         output = decoded(other, chosen.feeding, params, own, jnp.int32(0), batch)
-        return jnp.sum(losses(chosen.objective, output, batch)) / jnp.sum(
-            batch.target_lengths * batch.weights
-        )
+        return jnp.sum(
+            losses(chosen.objective, model.readout, output, batch)
+        ) / jnp.sum(batch.target_lengths * batch.weights)
 
     grads = jax.jit(jax.grad(mean))(params)
     assert np.abs(grads["encoder"]["embed"].pop("table")).max() > 1e-3
