@@ -8,7 +8,7 @@ r"""How sure forecasts are: distributions and quantiles, on sines of unknown pha
 A normal distribution and a mixture of five are fed their own draws, so that 100
 trajectories say what comes later; a normal distribution and quantiles are also trained
 to write the whole horizon at once (`model.direct`), where nothing is drawn. 3 seeds:
-12 trials. `:small` takes 600 steps instead of 4,000. Measured in docs/numbers.md.
+12 trials. `:small` takes 400 steps instead of 4,000. Measured in docs/numbers.md.
 """
 
 from ml_collections import ConfigDict
@@ -49,8 +49,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
         config.model.units = 48
         config.task.num_valid = 200
         config.task.num_test = 1000
-        config.train.steps = 600
-        config.train.eval_every = config.train.save_every = 300
+        config.train.steps = 400
+        config.train.eval_every = config.train.save_every = 200
     if variant.smoke:
         config.task.num_valid = config.task.num_test = 16
         config.model.units = 8
