@@ -47,7 +47,8 @@ COMMAND = Command(
         Flag(
             "picture",
             "draws which symbol comes for which, and how often outputs are right by "
-            "how sure the model was",
+            "how sure the model was; of numbers forecasts as fans, and beside it, as "
+            "FILE_calibration, what came below each quantile",
             value="FILE.png|.pdf|.svg",
         ),
         Flag("confusion", "a symbol-by-symbol table too", False, type=bool),
@@ -76,7 +77,9 @@ def main(parsed: Parsed) -> int:
     start.check_output("predictions", values.predictions, (".jsonl",))
     start.check_output("picture", values.picture, start.PICTURES)
     paths = runs.paths(values)
-    start.reading(paths[0])
+    config = start.reading(paths[0])
+    if config.task.of_numbers:
+        _check_numbers(values)
     split = runs.split(values)
     if values.seed is not None and split == "train":
         raise UsageError(f"--seed={values.seed} is for valid or test, not for train")
@@ -89,11 +92,18 @@ def main(parsed: Parsed) -> int:
         split,
         examples=values.examples,
         oracle_length=values.oracle_length,
-        confusion=values.confusion or values.picture is not None,
+        confusion=not config.task.of_numbers
+        and (values.confusion or values.picture is not None),
         ter=values.ter,
-        predictions=values.predictions is not None,
+        predictions=values.predictions is not None
+        or (config.task.of_numbers and values.picture is not None),
     )
-    if values.picture is not None:
+    if values.picture is not None and config.task.of_numbers:
+        from s2sjax.reporting.forecasts import draw_predictions
+
+        drawn = draw_predictions(result["predictions"], Path(values.picture))
+        printing.warn([f"picture: {path}" for path in drawn])
+    elif values.picture is not None:
         from s2sjax.reporting.answers import draw
 
         draw(result, values.picture)
@@ -116,6 +126,13 @@ def main(parsed: Parsed) -> int:
             whole=values.all,
         )
     return 0
+
+
+def _check_numbers(values: Any) -> None:
+    """Refuses what is asked of symbols."""
+    for name in ("wrong", "oracle_length", "confusion", "ter"):
+        if getattr(values, name):
+            raise UsageError(f"--{name} is of symbols; this run forecasts numbers")
 
 
 def _save_predictions(

@@ -15,7 +15,7 @@ from s2sjax.commands.forecasts import Forecast
 from s2sjax.config import Config
 from s2sjax.errors import UsageError, unknown
 from s2sjax.inference import load as loading
-from s2sjax.inference import predict, stablehlo, summary, weights
+from s2sjax.inference import predict, stablehlo, weights
 from s2sjax.inference.batches import Watch, nobody
 from s2sjax.inference.evaluate import kind_of, split_outcomes
 from s2sjax.inference.load import Trained, Which, check_length, longest_trained
@@ -503,7 +503,7 @@ class Run:
             numbers |= {"oracle_length": True, "search_errors": None}
         for line in forecasts.far_lines(numbers.get("outside", {}), len(sources)):
             self.say(line)
-        alarm = summary.collapse(numbers)
+        alarm = kind.alarm(numbers)
         if alarm:
             self.say(f"{split}: {alarm}")
         if predictions:

@@ -1,6 +1,6 @@
 """What evaluation makes of outputs that are numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from s2sjax.inference.forecasting import force, forecast, trajectories
 from s2sjax.inference.kind import Kind, Sample, alone
 from s2sjax.inference.spread import Spread
 from s2sjax.inference.system import MOST_POSITIONS, System
+from s2sjax.tasks.series.numbers import THERE
 from s2sjax.tasks.task import Bucket, Task
 from s2sjax.types import Batch
 
@@ -108,14 +109,13 @@ def spread(
     task: Task, count: int, results: Forecasts, sources: Sequence[Read]
 ) -> list[Sample]:
     """So many of them, spread over the examples: of each its first number alone."""
-    source: Any = task.source_vocabulary
     places = np.linspace(0, len(sources) - 1, min(count, len(sources)), dtype=int)
 
     def shown(place: int) -> Sample:
         read = sources[place]
-        past = read.shift[0] + read.scale[0] * read.rows[-SHOWN:, 0]
+        past = history(task, read)[-SHOWN:, 0]
         return Sample(
-            _line(past) if source.own else f"{len(read.rows)} steps",
+            _line(past) if len(past) else f"{len(read.rows)} steps",
             _line(results.median[place, :SHOWN, 0]),
             _line(results.target[place, :SHOWN, 0]),
         )
@@ -147,14 +147,22 @@ def evaluation(
     split: str,
     results: Forecasts,
     sources: Sequence[Read],
-    **more: bool,
+    confusion: bool = False,
+    ter: bool = False,
+    baselines: bool = False,
 ) -> dict[str, Any]:
     """The numbers of one evaluation by name; no times and no paths.
 
-    Beside the metrics: those by step of the horizon, by number and by series, what
-    forecasts without a model come to, and how many examples read numbers far outside
-    of training.
+    Beside the metrics: those by step of the horizon, by number and by series, and how
+    many examples read numbers far outside of training; with `baselines` what forecasts
+    without a model come to.
+
+    Raises:
+      UsageError: what only symbols have.
     """
+    for name, asked in {"confusion": confusion, "ter": ter}.items():
+        if asked:
+            raise UsageError(f"{name}=True is of symbols; {task.name} has numbers")
     target: Any = task.target_vocabulary
     found = measured(task, results, sources, config.train.metric) | {
         "split": split,
@@ -163,9 +171,10 @@ def evaluation(
         "seed": config.seed,
         "by_step": metrics.by_step(results),
         "by_number": metrics.by_number(results, target.names),
-        "baselines": task.baselines(split),
         "outside": outside(task, sources),
     }
+    if baselines:
+        found["baselines"] = task.baselines(split)
     names, series = np.unique(results.series.astype(str), return_inverse=True)
     if len(names) > 1:
         numbered = results._replace(series=series)
@@ -192,6 +201,20 @@ def outside(task: Task, sources: Sequence[Read]) -> dict[str, int]:
     return {
         name: int(count) for name, count in zip(read.names, far, strict=True) if count
     }
+
+
+def history(task: Task, read: Read) -> np.ndarray:
+    """What an example read of its targets' past, [S, G] in their units; [0, G] where
+    that is not read. What is missing is NaN."""
+    source: Any = task.source_vocabulary
+    own = np.array(read.rows[:, : source.own], np.float64)
+    if not source.own:
+        return np.zeros((0, len(read.shift)))
+    for place, name in enumerate(source.names[: source.own]):
+        if name + THERE in source.names:
+            there = read.rows[:, source.names.index(name + THERE)] > 0
+            own[:, place] = np.where(there, own[:, place], np.nan)
+    return read.shift + read.scale * own
 
 
 def predictions(
@@ -227,10 +250,16 @@ def predictions(
         {
             "series": str(results.series[place]),
             "absolute_error": float(off[place]),
+            "history": plain(history(task, sources[place])),
             **{name: plain(column[place]) for name, column in columns.items()},
         }
         for place in order.tolist()
     ]
+
+
+def alarm(found: Mapping[str, Any]) -> str:
+    """What to say where a forecast without a model is better; empty where none is."""
+    return metrics.beaten(found, found.get("baselines", {}))
 
 
 NUMBERS = Kind(
@@ -243,4 +272,5 @@ NUMBERS = Kind(
     measured,
     evaluation,
     predictions,
+    alarm,
 )

@@ -125,4 +125,5 @@ SYMBOLS = Kind(
     summary.measured,
     summary.evaluation,
     summary.predictions,
+    summary.collapse,
 )

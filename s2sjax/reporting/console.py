@@ -200,13 +200,12 @@ class Console(Closing, Observer):
     ) -> None:
         """The free-running numbers, and the samples below them."""
         self._go_on()
-        line = Text.assemble(
-            (f"evaluation at step {step:,}", "bold"),
-            "  exact ",
-            (percent(values.get("exact")), "bold"),
-            f"  token accuracy {percent(values.get('token_accuracy'))}",
-            f"  nll {number(values.get('nll'))}",
-        )
+        line = Text.assemble((f"evaluation at step {step:,}", "bold"))
+        if "exact" in values:
+            line.append("  exact ").append(percent(values["exact"]), "bold")
+            line.append(f"  token accuracy {percent(values['token_accuracy'])}")
+        if "nll" in values:
+            line.append(f"  nll {number(values['nll'])}")
         value = values.get(self._metric.name)
         if self._metric.name not in _SHOWN and isinstance(value, int | float):
             line.append(f"  {self._metric.label} {self._metric.text(value)}")

@@ -169,7 +169,7 @@ def test_what_cannot_be_is_refused_by_its_name(run, tmp_path):
         (lambda: s2s.loss(params, model, pair, "nl"), "did you mean 'nll'"),
         (
             lambda: s2s.loss(params, model, pair, lambda output, batch: 0.0),
-            "wanted a loss for each target token",
+            "wanted a loss for each token or number of the target",
         ),
         (lambda: model.decoder(params, [[4, 5], [6]], [2, 1]), "source is no array"),
         (lambda: model.decoder(params, jnp.ones((1, 2)), [2]), r"source is float32\[1"),

@@ -166,10 +166,11 @@ def test_samples_have_the_frequencies_of_the_probabilities():
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_padded_vocabulary_changes_nothing_that_is_fed(kind):
     logits = random.normal(size=(B, V)).astype(np.float32)
-    padded = np.pad(logits, ((0, 0), (0, 5)), constant_values=-np.inf)
+    padded = np.pad(logits, ((0, 0), (0, 5)), constant_values=9.0)
     feed, gold = feeding_of(SPECS[kind]).feed, GOLD[:, 1]
     own = np.array([True, False, True])
-    one, other = (feed(x, gold, own, KEYS[:, 0]) for x in (logits, padded))
+    both = (logits, None), (padded, jnp.int32(V))
+    one, other = (feed(x, gold, own, KEYS[:, 0], size) for x, size in both)
     if one.ndim == 2:
         assert (other[:, V:] == 0).all()
         other = other[:, :V]

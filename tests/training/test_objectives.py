@@ -143,7 +143,7 @@ def test_what_cannot_be_is_refused_in_a_line(text, said):
     ],
 )
 def test_what_an_objective_returns_is_checked_where_it_enters(mine, came):
-    wanted = r"wanted a loss for each target token, float\[3, 4\]"
+    wanted = r"wanted a loss for each token or number of the target, float\[3, 4\]"
     with pytest.raises(UsageError, match=rf"returned {came}; {wanted}"):
         losses(mine, SYMBOLIC, StepOutput(jnp.asarray(LOGITS), {}), batch())
 
