@@ -338,7 +338,7 @@ def of_sweep(path):
     """What a launch, and what a report, make of a sweep."""
 
     def answer(say):
-        trials = directory.read_trials(path)
+        trials = [trial for trial, _ in directory.read_trials(path).values()]
         groups = stored_group.read(path, trials)
         launches = directory.read_launches(path)
         there = types.SimpleNamespace(path=path, trials=trials, launches=launches)
@@ -386,7 +386,7 @@ def test_the_files_of_a_sweep(sweep):
 
 def test_the_config_of_a_trial_that_waits_is_put_back(sweep, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    (trial, *_) = directory.read_trials(sweep)
+    ((trial, _), *_) = directory.read_trials(sweep).values()
     folder = sweep / "trials" / trial.name
 
     def answer(say):

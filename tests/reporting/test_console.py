@@ -160,7 +160,7 @@ def test_endings_and_continuations():
 
 def test_null_values_are_said_to_be_missing():
     raw, console = plain()
-    values = {"exact": None, "token_accuracy": float("nan")}
+    values = {"exact": None, "token_accuracy": float("nan"), "nll": None}
     console.evaluated(1, values, [], best=False)
     console.logged(1, {"loss": None})
     text = raw.getvalue().decode()

@@ -12,6 +12,7 @@ import pytest
 
 from s2sjax.config import ModelConfig
 from s2sjax.models.architectures import build_model
+from s2sjax.models.readout import SYMBOLIC
 from s2sjax.models.seq2seq import Seq2Seq
 from s2sjax.training import state as states
 from s2sjax.training.feeding import FEEDINGS, GOLD
@@ -275,6 +276,7 @@ class Spy:
     """
 
     config = ModelConfig()
+    readout = SYMBOLIC
 
     def apply(self, variables, *arguments, method=None):
         if method == "encode":
