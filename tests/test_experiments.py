@@ -149,9 +149,15 @@ def test_forecasts_of_numbers_are_trained_and_evaluated(name, tmp_path, capsys):
     config = f"--config={ROOT / 'experiments' / name}.py:smoke"
     code, _, err = run(capsys, "train", config, *files, workdir)
     assert code == 0, err
-    code, out, err = run(capsys, "eval", workdir, "--json")
+    picture = tmp_path / "fans.png"
+    code, out, err = run(capsys, "eval", workdir, "--json", f"--picture={picture}")
     assert code == 0, err
     result = json.loads(out)
+    assert picture.is_file() and "predictions" not in result
+    sure = picture.with_stem("fans_calibration")
+    assert sure.is_file() == (name != "adding")
+    worse = [n for n, b in result["baselines"].items() if b["mae"] < result["mae"]]
+    assert ("without a model" in err) == bool(worse)
     assert result.keys() >= {"mae", "rmse", "smape", "by_step", "by_number"}
     assert ("crps" in result) == ("coverage_90" in result) == (name != "adding")
     assert result["baselines"] and 0 < result["mae"] <= result["rmse"]
