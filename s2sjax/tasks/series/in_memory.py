@@ -46,8 +46,7 @@ def series(
       options: other fields of `task`, e.g. `id`, `time`, `context`, `horizon`.
 
     Returns:
-      The fields by name, e.g. for `s2s.train({"task": ..., "train": {"steps": 100}},
-      "runs/a")`.
+      The fields by name, for `task` of a config that `s2s.train` is given.
 
     Raises:
       UsageError: a column that is not there, has two roles or holds what cannot be, a
