@@ -133,6 +133,15 @@ class Test(TypedDict):
     chrf: NotRequired[float | None]
 
 
+class NumbersTest(TypedDict):
+    """What it has at least where numbers are forecast."""
+
+    step: int
+    examples: int
+    mae: float | None
+    rmse: float | None
+
+
 def read_test(directory: Path) -> dict[str, Any]:
     """The evaluation of a run that has ended, on test data; empty where there is none.
 
@@ -142,7 +151,8 @@ def read_test(directory: Path) -> dict[str, Any]:
     path = directory / TEST
     if not os.path.lexists(path):
         return {}
-    return dict(json_objects.read(path, Test))
+    of_numbers = "mae" in read_object(path)
+    return dict(json_objects.read(path, NumbersTest if of_numbers else Test))
 
 
 def read_config(directory: Path) -> Config:

@@ -70,6 +70,13 @@ def test_no_mark_where_the_test_is_not_longer(tmp_path, task, trained):
     assert files[0].by_length.trained is trained
 
 
+def test_numbers_have_no_lengths_and_are_not_damaged(tmp_path):
+    text = json_objects.encode({"mae": 1.0, "by_step": {}})
+    (tmp_path / "test.json").write_text(text)
+    said = []
+    assert trial_files.read(tmp_path, said.append) is trial_files.NOTHING and not said
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"by_length": 3}', '{"by_length": {"x": {"exact": 1}}}', "{"]
 )

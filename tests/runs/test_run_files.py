@@ -85,3 +85,19 @@ def test_the_record_is_read_before_jax_is_imported(runs, tmp_path):
     assert done.stdout == "3 False\n", done.stderr
     assert run_files.read_record(tmp_path / "missing") == {}
     shutil.rmtree(tmp_path)
+
+
+def test_the_test_of_numbers_has_fields_of_its_own(tmp_path):
+    numbers = {"step": 3, "examples": 2, "mae": 0.5, "rmse": None}
+    for fields, lacks in (
+        (numbers, ""),
+        ({**numbers, "exact": 1.0}, ""),
+        ({**numbers, "rmse": "x"}, "rmse"),
+        ({"step": 3, "examples": 2, "exact": 1.0}, "edit_distance"),
+    ):
+        (tmp_path / run_files.TEST).write_text(encode(fields))
+        if not lacks:
+            assert run_files.read_test(tmp_path) == fields
+            continue
+        with pytest.raises(UsageError, match=lacks):
+            run_files.read_test(tmp_path)
