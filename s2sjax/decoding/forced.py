@@ -26,8 +26,3 @@ def token_losses(logits: Array, target: Array, lengths: Array) -> Array:
 def real_tokens(target: Array, lengths: Array) -> Array:
     """Where the target has tokens, EOS included: [B, T] bool."""
     return jnp.arange(target.shape[1])[None] < lengths[:, None]
-
-
-def decoder_inputs(target: Array, first: int) -> Array:
-    """The target one step later, `first` before it: what teacher forcing feeds."""
-    return jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=first)

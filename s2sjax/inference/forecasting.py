@@ -23,7 +23,7 @@ from s2sjax.inference.system import System
 from s2sjax.models.architectures import Model
 from s2sjax.models.readout import Numeric
 from s2sjax.models.readout.numeric import OWN, Own
-from s2sjax.models.seq2seq import apply
+from s2sjax.models.seq2seq import apply, started
 from s2sjax.types import Batch
 
 
@@ -159,8 +159,7 @@ def _roll(
     if not model.rolls:
         raw = apply(model, params, *source, rows).logits
     else:
-        encoded = apply(model, params, *source, method="encode")
-        states, memory = apply(model, params, encoded, method="start")
+        states, memory, _ = started(model, params, *source)
 
         def feed(raw: Array, gold: Array, now: Any) -> Array:
             own = written(raw, *now)
@@ -188,8 +187,7 @@ def force(system: System, batch: Batch) -> Array:
     if not (readout.gaps and model.rolls):
         raw = apply(model, params, *source, jnp.nan_to_num(rows)).logits
     else:
-        encoded = apply(model, params, *source, method="encode")
-        states, memory = apply(model, params, encoded, method="start")
+        states, memory, _ = started(model, params, *source)
 
         def feed(raw: Array, gold: Array, now: Any) -> Array:
             own = readout.output.mean(raw)

@@ -26,10 +26,9 @@ from s2sjax.errors import UsageError
 from s2sjax.inference import programs, stream
 from s2sjax.inference.load import Trained
 from s2sjax.inference.system import System, decode
-from s2sjax.models.architectures import Model
-from s2sjax.models.seq2seq import apply
+from s2sjax.models.seq2seq import started, step_over
 from s2sjax.runs import arrays, bundle
-from s2sjax.types import Carry, StepFn, StepOutput
+from s2sjax.types import Carry, StepFn
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 Named = Mapping[str, Array]  # the leaves of a tree by dotted names
@@ -187,28 +186,19 @@ def _parameters(system: System) -> Any:
 
 def _start(system: System, source: Array, lengths: Array) -> tuple[Any, Carry]:
     """What the decoders of all models look back at, and their first states."""
-    memories, states = [], []
-    for model, params in zip(system.models, system.params, strict=True):
-        encoded = apply(model, params, source, lengths, method="encode")
-        state, memory = apply(model, params, encoded, method="start")
-        memories.append(memory)
-        states.append(state)
-    return tuple(memories), tuple(states)
+    states, memories, _ = zip(
+        *(
+            started(model, params, source, lengths)
+            for model, params in zip(system.models, system.params, strict=True)
+        ),
+        strict=True,
+    )
+    return memories, states
 
 
 def _step(system: System, memories: Sequence[Any]) -> StepFn:
     """One step of all models together."""
-
-    def of(model: Model, params: Any, memory: Any) -> StepFn:
-        def step(carry: Carry, x: Array) -> tuple[Carry, StepOutput]:
-            stepped: tuple[Carry, StepOutput] = apply(
-                model, params, carry, x, memory, method="step"
-            )
-            return stepped
-
-        return step
-
-    steps = list(map(of, system.models, system.params, memories))
+    steps = list(map(step_over, system.models, system.params, memories))
     return ensemble(steps, COMBINATIONS[system.config.decode.ensemble])
 
 

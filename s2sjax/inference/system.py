@@ -17,7 +17,7 @@ from s2sjax.config import Config, DecodeConfig
 from s2sjax.decoding import similarity
 from s2sjax.decoding.base import Request, Rules, log_probs
 from s2sjax.decoding.ensemble import COMBINATIONS, ensemble, mean_aux
-from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
+from s2sjax.decoding.forced import real_tokens, token_losses
 from s2sjax.decoding.strategies import decoding
 from s2sjax.errors import UsageError
 from s2sjax.models.architectures import Model
@@ -120,8 +120,13 @@ def batch_rows(
     )
     if config.batch_size * longest <= MOST_POSITIONS:
         return config.batch_size
-    fitting = 1 << max(MOST_POSITIONS // longest, 1).bit_length() - 1
-    return min(config.batch_size, fitting, 1 << max(examples - 1, 0).bit_length())
+    few = 1 << max(examples - 1, 0).bit_length()
+    return min(config.batch_size, fitting_rows(longest), few)
+
+
+def fitting_rows(longest: int) -> int:
+    """The rows of so many positions that a batch has room for, a power of two."""
+    return 1 << max(MOST_POSITIONS // longest, 1).bit_length() - 1
 
 
 def _at(ratio: float, extra: int, length: int) -> int:
@@ -190,7 +195,7 @@ def decode(
 @jax.jit
 def force(system: System, batch: Batch) -> Forced:
     """Teacher-forced scores of the targets."""
-    inputs = decoder_inputs(batch.target, BOS)
+    inputs = system.models[0].readout.gold(batch)
     source = batch.source, batch.source_lengths
     if len(system.models) == 1 or not system.ends:
         logits = _at_once(system, *source, inputs).logits

@@ -285,20 +285,44 @@ def apply(
     return model.apply({"params": params}, *arguments, method=method)
 
 
-def decoder_steps(
-    model: Seq2Seq, params: Any, source: Array, lengths: Array
-) -> tuple[StepFn, DecoderState, Encoded]:
-    """Encodes a source and gives the step function over it, its first carry too.
+def started(
+    model: Any,
+    params: Any,
+    source: Array,
+    lengths: Array,
+    dropout: Dropout | None = None,
+) -> tuple[DecoderState, Memory, Encoded]:
+    """Encodes a source: the decoder's first state over it, what it looks back at, and
+    all that the encoder says.
 
     Called inside a compiled function, whose arguments `params` and `source` are.
     """
-    encoded = apply(model, params, source, lengths, method="encode")
-    state, memory = apply(model, params, encoded, method="start")
+    encoded = apply(model, params, source, lengths, dropout, method="encode")
+    state, memory = apply(model, params, encoded, dropout, method="start")
+    return state, memory, encoded
+
+
+def decoder_steps(
+    model: Any, params: Any, source: Array, lengths: Array
+) -> tuple[StepFn, DecoderState, Encoded]:
+    """Encodes a source and gives the step function over it, its first carry too.
+
+    Called as `started`.
+    """
+    state, memory, encoded = started(model, params, source, lengths)
+    return step_over(model, params, memory), state, encoded
+
+
+def step_over(model: Any, params: Any, memory: Memory) -> StepFn:
+    """The step function of a decoder that looks back at this."""
 
     def step(carry: Any, x: Array) -> tuple[Any, StepOutput]:
-        return apply(model, params, carry, x, memory, method="step")
+        stepped: tuple[Any, StepOutput] = apply(
+            model, params, carry, x, memory, method="step"
+        )
+        return stepped
 
-    return step, state, encoded
+    return step
 
 
 def parameter_count(params: Any) -> int:

@@ -15,7 +15,7 @@ from s2sjax.models.base import States
 from s2sjax.models.dropout import Dropout
 from s2sjax.models.labeller import Aligned
 from s2sjax.models.padding import cut
-from s2sjax.models.seq2seq import apply
+from s2sjax.models.seq2seq import apply, started
 from s2sjax.tasks.task import Fetch, Part
 from s2sjax.training import windows
 from s2sjax.training.feeding import Feeding, step_keys
@@ -106,8 +106,8 @@ def decoded(
         output = run(batch.source, batch.source_lengths, gold, dropout)
         return output._replace(logits=cut(output.logits, vocabulary))
 
-    encoded = run(batch.source, batch.source_lengths, dropout, method="encode")
-    states, memory = run(encoded, dropout, method="start")
+    source = batch.source, batch.source_lengths
+    states, memory, _ = started(model, params, *source, dropout)
     time = gold.shape[1]
     noise = run(dropout, time, method="noise")
     probability = numbers["train.feeding_probability"] * feeding.factor(step)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s2sjax.decoding.forced import decoder_inputs, real_tokens, token_losses
-from s2sjax.types import BOS, EOS, PAD
+from s2sjax.decoding.forced import real_tokens, token_losses
+from s2sjax.models.readout import Categorical
+from s2sjax.types import BOS, EOS, PAD, Batch
 from tests import oracles
 
 B, T, V = 3, 4, 6
@@ -63,8 +64,10 @@ def test_low_precision_logits_give_a_float32_loss():
 
 def test_inputs_are_the_target_one_step_later():
     target = np.array([[5, 4, EOS, PAD], [EOS, 9, 9, 9]], np.int32)
-    assert decoder_inputs(target, BOS).tolist() == [[BOS, 5, 4, EOS], [BOS, EOS, 9, 9]]
     lengths = np.array([3, 1], np.int32)
+    batch = Batch(target, lengths, target, lengths, lengths, lengths * 1.0)
+    inputs = Categorical(10).gold(batch)
+    assert inputs.tolist() == [[BOS, 5, 4, EOS], [BOS, EOS, 9, 9]]
     assert real_tokens(target, lengths).tolist() == [
         [True, True, True, False],
         [True, False, False, False],
