@@ -112,11 +112,17 @@ def draw_integers(
     Shapes: -> source [width] int32, length []. Of 32 random bits the remainder is
     taken: no symbol is favoured by more than cardinality / 2**32.
     """
-    span = (limits.length - limits.min_length + 1).astype(jnp.uint32)
-    extra = jax.random.bits(jax.random.fold_in(key, 0)) % span
+    bits = jax.random.bits(jax.random.fold_in(key, 0))
+    length = length_of(bits, limits.min_length, limits.length)
     bits = jax.random.bits(jax.random.fold_in(key, attempt), (width,))
     source = (bits % limits.cardinality.astype(jnp.uint32)).astype(jnp.int32)
-    return source, limits.min_length + extra.astype(jnp.int32)
+    return source, length
+
+
+def length_of(bits: Array, shortest: Array, longest: Array) -> Array:
+    """A length of 32 random bits [], uniform in [shortest, longest]."""
+    span = (longest - shortest + 1).astype(jnp.uint32)
+    return shortest + (bits % span).astype(jnp.int32)
 
 
 def is_small(min_length: Array, cardinality: Array) -> Array:

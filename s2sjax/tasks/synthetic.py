@@ -156,19 +156,7 @@ def integers(config: Config) -> Task:
     """One of `PATTERNS` on integers from `task.first_symbol` on."""
     task = config.task
     pattern = PATTERNS[task.name]
-    shortest = least_length(config)
-    if shortest < pattern.least_length:
-        raise UsageError(
-            f"the shortest source of {task.name} is {shortest} (task.min_length, or "
-            f"task.length where that is unset); it takes at least "
-            f"{pattern.least_length}"
-        )
-    if longest_tested(config) < shortest:
-        raise UsageError(
-            f"task.test_length={task.test_length} is below the shortest source of "
-            f"{task.name}, {shortest} (task.min_length, or task.length where that is "
-            f"unset)"
-        )
+    shortest = checked_least_length(config, pattern.least_length)
     by_prefix = task.name == "reversed_prefix"
     if by_prefix and task.prefix > shortest:
         raise UsageError(
@@ -227,6 +215,45 @@ def least_length(config: Config) -> int:
     return config.task.length if shortest is None else shortest
 
 
+def checked_least_length(config: Config, least: int) -> int:
+    """The length of the shortest source, of a task that takes sources from `least` on.
+
+    Raises:
+      UsageError: it is shorter, or longer than those of the test split.
+    """
+    task, shortest = config.task, least_length(config)
+    if shortest < least:
+        raise UsageError(
+            f"the shortest source of {task.name} is {shortest} (task.min_length, or "
+            f"task.length where that is unset); it takes at least {least}"
+        )
+    if longest_tested(config) < shortest:
+        raise UsageError(
+            f"task.test_length={task.test_length} is below the shortest source of "
+            f"{task.name}, {shortest} (task.min_length, or task.length where that is "
+            f"unset)"
+        )
+    return shortest
+
+
+def split_sizes(config: Config) -> dict[str, int | None]:
+    """How many examples each split has; None: as many as one asks for."""
+    task = config.task
+    return {
+        "train": task.num_train or None,
+        "valid": task.num_valid,
+        "test": task.num_test,
+    }
+
+
+def split_lengths(config: Config) -> dict[str, int]:
+    """The longest source of each split.
+
+    Each has the width of its own, so that a long test makes no step of training longer.
+    """
+    return dict.fromkeys(SPLITS, config.task.length) | {"test": longest_tested(config)}
+
+
 def longest_tested(config: Config) -> int:
     """The length of the longest source of the test split."""
     longest = config.task.test_length
@@ -239,15 +266,7 @@ def _task(
     generator: Callable[[int], generated.Generator],
     expected: Callable[[Sequence[Symbol]], list[Symbol] | None],
 ) -> Task:
-    task = config.task
-    sizes = {
-        "train": task.num_train or None,
-        "valid": task.num_valid,
-        "test": task.num_test,
-    }
-    # Each split has the width of its own longest source, so that a long test makes
-    # no step of training longer.
-    lengths = dict.fromkeys(SPLITS, task.length) | {"test": longest_tested(config)}
+    task, sizes, lengths = config.task, split_sizes(config), split_lengths(config)
     buckets: dict[str, tuple[Bucket, ...]] = {
         split: (
             generated.bucket(

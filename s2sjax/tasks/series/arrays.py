@@ -10,7 +10,7 @@ from s2sjax.errors import UsageError
 from s2sjax.tasks.series import baselines, columns, table
 from s2sjax.tasks.series.columns import WINDOW_MEAN, Column, Columns
 from s2sjax.tasks.series.kept import ORIGINS, TRAIN, Read, bucket
-from s2sjax.tasks.series.numbers import Numbers
+from s2sjax.tasks.series.numbers import Numbers, are_counts
 from s2sjax.tasks.series.rows import Rows, Store
 from s2sjax.tasks.task import SPLITS
 
@@ -90,7 +90,6 @@ def read(path: Path, task: TaskConfig) -> Read:
         parts[split] = _part(arrays, scaled, own, seasonal)
     fetch = Rows(arrays["source"].shape[1], arrays["target"].shape[1])
     fitted = baselines.fit(bucket(fetch, parts[TRAIN]))
-    targets = arrays["target"][~np.isnan(arrays["target"])]
     reads = Columns(scaled.past)
     source = Numbers(
         reads.read,
@@ -107,7 +106,7 @@ def read(path: Path, task: TaskConfig) -> Read:
         season=task.season,
         scaling=task.scaling,
         gaps=bool(np.isnan(arrays["target"]).any()),
-        counts=bool((targets >= 0).all() and (targets == np.round(targets)).all()),
+        counts=are_counts(arrays["target"]),
     )
     return Read(source, target, scaled, fetch, parts, fitted, notes)
 

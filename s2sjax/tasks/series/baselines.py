@@ -82,19 +82,6 @@ def forecasts(
     return {name: shift + scale * values for name, values in found.items()}
 
 
-def seasonal_sizes(batch: Batch, source: Numbers, season: int) -> np.ndarray:
-    """The mean of |y(t) - y(t - season)| in each context, of true size; [B, G].
-
-    What the error of forecasts of drawn series is set in relation to; of files it is
-    that of a whole series in training (`Origins.seasonal`). NaN where it is 0, or
-    there is none. (Hyndman and Koehler 2006.)
-    """
-    own = _own(_on_host(batch), source)
-    scale = np.asarray(batch.given.scale, np.float64)[:, : source.own]
-    sizes = np.stack([mean_step(row, season) for row in own])
-    return sizes * scale
-
-
 def mean_step(values: np.ndarray, season: int) -> np.ndarray:
     """The mean of |y(t) - y(t - season)| where both are there, else NaN.
 

@@ -58,6 +58,12 @@ class Origins(NamedTuple):
         return Origins(self.series[rows], self.times[rows], self.seasonal[rows])
 
 
+def are_counts(targets: np.ndarray) -> bool:
+    """Whether all that is there is a whole number from 0 on; NaN is missing."""
+    there = targets[~np.isnan(targets)]
+    return bool((there >= 0).all() and (there == np.round(there)).all())
+
+
 def check_counts(config: Config, target: Numbers, where: str) -> None:
     """Whether a model of counts can write these targets.
 

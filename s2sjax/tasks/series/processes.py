@@ -12,11 +12,15 @@ from jax import Array, lax
 
 from s2sjax import rng
 from s2sjax.config import Config
-from s2sjax.errors import UsageError
+from s2sjax.tasks.generated import length_of
 from s2sjax.tasks.series import baselines
 from s2sjax.tasks.series.baselines import Fitted
 from s2sjax.tasks.series.numbers import Numbers, check_counts
-from s2sjax.tasks.synthetic import least_length, longest_tested
+from s2sjax.tasks.synthetic import (
+    checked_least_length,
+    split_lengths,
+    split_sizes,
+)
 from s2sjax.tasks.task import SPLITS, Bucket, Task
 from s2sjax.tasks.vocabulary import Symbol
 from s2sjax.types import Batch, Given
@@ -77,18 +81,13 @@ class Process:
 
     def _example(self, key: Array, real: Array, limits: Limits) -> tuple[Array, Drawn]:
         """The length and the numbers, zeros beyond it and in a filler row."""
-        length = jnp.where(real, _length(key, limits), 0)
+        bits = jax.random.bits(rng.stream(key, "length"))
+        length = length_of(bits, limits.min_length, limits.length)
+        length = jnp.where(real, length, 0)
         drawn = self.draw(key, length, self.width, self.horizon)
         within = (jnp.arange(self.width) < length)[:, None]
         drawn = drawn._replace(source=jnp.where(within, drawn.source, 0))
         return length, jax.tree.map(lambda leaf: jnp.where(real, leaf, 0), drawn)
-
-
-def _length(key: Array, limits: Limits) -> Array:
-    """A length, uniform in [min_length, length]."""
-    span = (limits.length - limits.min_length + 1).astype(jnp.uint32)
-    extra = jax.random.bits(rng.stream(key, "length")) % span
-    return limits.min_length + extra.astype(jnp.int32)
 
 
 DRAWN = 4096  # examples that are drawn for forecasts without a model
@@ -225,24 +224,9 @@ def make(config: Config) -> Task:
     """One of `PROCESSES`."""
     task = config.task
     kind = PROCESSES[task.name]
-    shortest, horizon = least_length(config), kind.horizon or task.horizon
-    if shortest < kind.least_length:
-        raise UsageError(
-            f"the shortest source of {task.name} is {shortest} (task.min_length, or "
-            f"task.length where that is unset); it takes at least {kind.least_length}"
-        )
-    if longest_tested(config) < shortest:
-        raise UsageError(
-            f"task.test_length={task.test_length} is below the shortest source of "
-            f"{task.name}, {shortest} (task.min_length, or task.length where that is "
-            f"unset)"
-        )
-    sizes = {
-        "train": task.num_train or None,
-        "valid": task.num_valid,
-        "test": task.num_test,
-    }
-    lengths = dict.fromkeys(SPLITS, task.length) | {"test": longest_tested(config)}
+    shortest = checked_least_length(config, kind.least_length)
+    horizon = kind.horizon or task.horizon
+    sizes, lengths = split_sizes(config), split_lengths(config)
 
     def bucket(split: str) -> Bucket:
         numbers = (shortest, lengths[split])

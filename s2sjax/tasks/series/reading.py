@@ -10,7 +10,7 @@ from s2sjax.errors import UsageError
 from s2sjax.tasks.series import baselines, columns, table, windows
 from s2sjax.tasks.series.columns import Columns
 from s2sjax.tasks.series.kept import ORIGINS, TRAIN, Read, bucket
-from s2sjax.tasks.series.numbers import Numbers, Origins
+from s2sjax.tasks.series.numbers import Numbers, Origins, are_counts
 from s2sjax.tasks.series.panel import Panel, cuts, panel
 from s2sjax.tasks.series.roles import roles
 from s2sjax.tasks.series.windows import Store, Windows
@@ -51,7 +51,6 @@ def read(path: Path, task: TaskConfig) -> Read:
     fetch = Windows.of(scaled, task.context, task.horizon)
     fitted = baselines.fit(bucket(fetch, parts[TRAIN]))
     targets = rows.numbers[:, : len(own.targets)]
-    targets = targets[~np.isnan(targets)]
     source = Numbers(
         scaled.read,
         task.context,
@@ -67,8 +66,8 @@ def read(path: Path, task: TaskConfig) -> Read:
         known=scaled.known,
         season=task.season,
         scaling=task.scaling,
-        gaps=bool(np.isnan(rows.numbers[:, : len(own.targets)]).any()),
-        counts=bool((targets >= 0).all() and (targets == np.round(targets)).all()),
+        gaps=bool(np.isnan(targets).any()),
+        counts=are_counts(targets),
     )
     return Read(source, target, scaled, fetch, parts, fitted, notes)
 
