@@ -281,7 +281,7 @@ METRICS: dict[str, Metric] = {
     ),
     "nll": Metric(
         "nll",
-        "nats per token or number, teacher-forced",
+        "nats per token and EOS, or number, forced",
         "nats per token",
         lower=True,
         most=math.inf,

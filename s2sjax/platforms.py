@@ -94,8 +94,8 @@ def picked(x: Array, ids: Array) -> Array:
     """One number of each last axis: [..., V] and ids [...] -> [...].
 
     Its gradient is written out, for that of indexing scatters. On the CPU too: it is as
-    fast there, and has the same bits ([128, 21, 54]: 0.38 and 0.35 ms with the
-    gradient; [64, 21, 8004]: 73 and 72).
+    fast there, and has the same bits ([128, 21, 54]: 0.18 and 0.20 ms with the
+    gradient; [64, 21, 8004]: 11.2 and 11.3).
 
     >>> picked(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
     [2.0, 3.0]

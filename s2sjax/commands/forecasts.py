@@ -9,7 +9,7 @@ import numpy as np
 from s2sjax.errors import UsageError
 from s2sjax.forecasts import LEVELS, Forecasts
 from s2sjax.inference.evaluate import chosen, enough, outcomes
-from s2sjax.inference.forecasts import outside
+from s2sjax.inference.forecasts import far_lines, outside
 from s2sjax.inference.load import Trained, with_training
 from s2sjax.runs.run_files import DATA
 from s2sjax.tasks.series.ahead import ahead
@@ -108,11 +108,3 @@ def _of(
         results.target,
     )
     return forecast, far_lines(outside(trained.task, sources), len(sources))
-
-
-def far_lines(far: dict[str, int], count: int) -> list[str]:
-    """What to say of inputs far outside of training."""
-    return [
-        f"{many:,} of {count:,} inputs have {name} far outside of what training had"
-        for name, many in far.items()
-    ]

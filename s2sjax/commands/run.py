@@ -501,11 +501,8 @@ class Run:
         )
         if oracle_length:
             numbers |= {"oracle_length": True, "search_errors": None}
-        for line in forecasts.far_lines(numbers.get("outside", {}), len(sources)):
+        for line in kind.remarks(numbers):
             self.say(line)
-        alarm = kind.alarm(numbers)
-        if alarm:
-            self.say(f"{split}: {alarm}")
         if predictions:
             rows = kind.predictions(self.task, results, sources)
             numbers["predictions"] = rows

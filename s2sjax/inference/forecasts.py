@@ -15,7 +15,7 @@ from s2sjax.inference.batches import Chunk
 from s2sjax.inference.forecasting import force, forecast, trajectories
 from s2sjax.inference.kind import Kind, Sample, alone
 from s2sjax.inference.spread import Spread
-from s2sjax.inference.system import MOST_POSITIONS, System
+from s2sjax.inference.system import System, fitting_rows
 from s2sjax.tasks.series.numbers import THERE
 from s2sjax.tasks.task import Bucket, Task
 from s2sjax.types import Batch
@@ -35,8 +35,7 @@ def rows_at_once(system: System, bucket: Bucket) -> int:
     """The rows of a batch of a bucket: `decode.batch_size`, fewer of long ones."""
     decode = system.config.decode
     longest = bucket.source_width + bucket.target_width
-    most = MOST_POSITIONS // (longest * trajectories(decode.strategy))
-    return min(decode.batch_size, 1 << max(most, 1).bit_length() - 1)
+    return min(decode.batch_size, fitting_rows(longest * trajectories(decode.strategy)))
 
 
 def columns(
@@ -257,9 +256,20 @@ def predictions(
     ]
 
 
-def alarm(found: Mapping[str, Any]) -> str:
-    """What to say where a forecast without a model is better; empty where none is."""
-    return metrics.beaten(found, found.get("baselines", {}))
+def far_lines(far: dict[str, int], count: int) -> list[str]:
+    """What to say of inputs far outside of training."""
+    return [
+        f"{many:,} of {count:,} inputs have {name} far outside of what training had"
+        for name, many in far.items()
+    ]
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """What to say of inputs far outside of training, and where a forecast without a
+    model is better."""
+    beaten = metrics.beaten(found, found.get("baselines", {}))
+    far = far_lines(found["outside"], found["examples"])
+    return [*far, f"{found['split']}: {beaten}"] if beaten else far
 
 
 NUMBERS = Kind(
@@ -272,5 +282,5 @@ NUMBERS = Kind(
     measured,
     evaluation,
     predictions,
-    alarm,
+    remarks,
 )

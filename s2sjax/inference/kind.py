@@ -25,8 +25,8 @@ class Kind(NamedTuple):
     """`(task, config, step, split, results, sources, ...)`: the numbers of `eval`."""
     predictions: Callable[..., list[dict[str, Any]]]
     """`(task, results, sources, wrong=)`: each output beside what was right."""
-    alarm: Callable[[Any], str]
-    """`(numbers of an evaluation)`: a line about what is badly wrong, or none."""
+    remarks: Callable[[Any], list[str]]
+    """`(numbers of an evaluation)`: lines about what a person should know of it."""
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:

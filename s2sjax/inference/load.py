@@ -17,7 +17,7 @@ from s2sjax.inference.forecasting import rolling
 from s2sjax.inference.system import System
 from s2sjax.metrics import metric
 from s2sjax.models.architectures import Model, build_model
-from s2sjax.models.readout import Numeric, kind_of
+from s2sjax.models.readout import Numeric, readout_of
 from s2sjax.runs import code, run_files, slices
 from s2sjax.runs.checkpoint import CheckpointReader, Restored
 from s2sjax.runs.directory import RunDirectory, open_for_reading
@@ -167,7 +167,7 @@ def check_strategy(config: Config) -> None:
     Raises:
       UsageError: there is no such strategy or argument, or no decoder for it.
     """
-    strategy, readout = config.decode.strategy, kind_of(config)
+    strategy, readout = config.decode.strategy, readout_of(config)
     if isinstance(readout, Numeric):
         rolling(strategy, readout)
         return

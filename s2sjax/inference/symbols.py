@@ -1,6 +1,6 @@
 """What evaluation makes of outputs that are symbols."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -115,6 +115,12 @@ def spread(
     ]
 
 
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """What to say where most outputs are one string."""
+    alarm = summary.collapse(found)
+    return [f"{found['split']}: {alarm}"] if alarm else []
+
+
 SYMBOLS = Kind(
     rows_at_once,
     columns,
@@ -125,5 +131,5 @@ SYMBOLS = Kind(
     summary.measured,
     summary.evaluation,
     summary.predictions,
-    summary.collapse,
+    remarks,
 )

@@ -14,7 +14,7 @@ import numpy as np
 from s2sjax.config import Config
 from s2sjax.inference import summary
 from s2sjax.inference.evaluate import kind_of
-from s2sjax.models.readout import kind_of as readout_of
+from s2sjax.models.readout import readout_of
 from s2sjax.runs import logged, run_files
 from s2sjax.runs.journal import Journal
 from s2sjax.runs.progress import Progress

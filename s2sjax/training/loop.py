@@ -23,7 +23,7 @@ from s2sjax.inference.system import System
 from s2sjax.models.architectures import build_model, check_kinds
 from s2sjax.models.embeddings import Vectors
 from s2sjax.models.labeller import Aligned
-from s2sjax.models.readout import kind_of
+from s2sjax.models.readout import readout_of
 from s2sjax.models.seq2seq import parameter_count
 from s2sjax.runs import journal
 from s2sjax.runs.checkpoint import CheckpointReader, Checkpoints, NoCheckpoint, Restored
@@ -68,8 +68,8 @@ def check(config: Config) -> None:
     for attempt in (
         lambda: check_kinds(config.model),
         lambda: metrics.check(config.train.metric, config.task.of_numbers),
-        lambda: objective(config.train.objective, kind_of(config)),
-        lambda: feeding(config.train, kind_of(config)),
+        lambda: objective(config.train.objective, readout_of(config)),
+        lambda: feeding(config.train, readout_of(config)),
         lambda: schedule(config.train, config.train.steps or 1),
         lambda: check_strategy(config),
     ):

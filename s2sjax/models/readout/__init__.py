@@ -52,7 +52,7 @@ def build_readout(config: ModelConfig, written: Side) -> Readout:
     return Numeric(output, written.size, written.gaps)
 
 
-def kind_of(config: Config) -> Readout:
+def readout_of(config: Config) -> Readout:
     """What a run of this config writes, before its data are read: a vocabulary of some
     size, or one number at a step.
 
